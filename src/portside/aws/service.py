@@ -1,0 +1,61 @@
+"""What a handler is to the gateway: a context, parameters in, a result out, or a service error.
+
+Parameters and results are plain dicts in AWS's wire names, already parsed and validated by botocore's model. They stop at
+`api/`: handlers turn them into records.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+Params = Mapping[str, Any]
+Result = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class RequestContext:
+    """Who asks for what. `service` is the signing name's botocore service (ecs, ec2, elbv2, logs, sts, iam)."""
+
+    account: str
+    region: str
+    service: str
+    operation: str
+    request_id: str
+    access_key_id: str
+    user_agent: str = ""
+
+    @property
+    def prefix(self) -> str:
+        return f"{self.account}/{self.region}/"
+
+    @property
+    def principal_arn(self) -> str:
+        return f"arn:aws:iam::{self.account}:root"
+
+
+class ServiceError(Exception):
+    """An error answer: AWS's code, HTTP status and message.
+
+    `code` is the shape name of the service's model where it has one (ClusterNotFoundException), else the error code
+    as documented (InvalidParameterValue). `fields` are further members of the error shape.
+    """
+
+    def __init__(self, code: str, message: str, status: int = 400, **fields: Any) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code, self.message, self.status, self.fields = code, message, status, fields
+
+
+Handler = Callable[[RequestContext, Params], Result | None | Awaitable[Result | None]]
+"""May be a plain function (preferred: no await between reading and committing) or a coroutine function."""
+
+
+@dataclass(frozen=True)
+class Service:
+    """A service's name in botocore and its implemented operations: the visible list the coverage page is made of.
+
+    `partial` says, per operation, what is not there yet (for the coverage page).
+    """
+
+    name: str
+    handlers: Mapping[str, Handler]
+    partial: Mapping[str, str] = field(default_factory=dict)

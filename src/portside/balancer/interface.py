@@ -1,0 +1,62 @@
+"""The contract between the control plane and the load balancers' data plane."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from portside.domain.load_balancer import Listener, LoadBalancer, Rule, Target, TargetGroup
+
+
+@dataclass(frozen=True, kw_only=True)
+class BalancerConfig:
+    """One load balancer with all that hangs on it, level-triggered. `netns_path`: the namespace of its legs."""
+
+    load_balancer: LoadBalancer
+    netns_path: str
+    listeners: tuple[Listener, ...]
+    rules: tuple[Rule, ...]
+    target_groups: tuple[TargetGroup, ...]
+    targets: tuple[Target, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class HealthReport:
+    """One change of a target's health as the data plane's own checks saw it."""
+
+    target_group_arn: str
+    target_id: str
+    port: int
+    state: Literal["healthy", "unhealthy"]
+    reason_code: str = ""  # AWS's: Target.ResponseCodeMismatch, Target.Timeout, Target.FailedHealthChecks
+    detail: str = ""
+
+
+HealthListener = Callable[[HealthReport], None]
+
+
+class Balancer(Protocol):
+    async def start(self, listener: HealthListener) -> None:
+        """Adopt the running data plane or start it, and keep it running (restart within a second if it dies)."""
+        ...
+
+    async def apply(self, configs: Sequence[BalancerConfig]) -> None:
+        """The whole desired state. Only what changed is written. Returns when the data plane has taken it.
+
+        Raises: BalancerRefused with the data plane's own words."""
+        ...
+
+    async def open_requests(self, target_group_arn: str) -> dict[tuple[str, int], int]:
+        """Requests under way per (target id, port), of the targets still known to the data plane."""
+        ...
+
+    async def close(self) -> None:
+        """Stop supervising; the data plane runs on."""
+        ...
+
+    async def stop(self) -> None:
+        """End the data plane."""
+        ...
+
+
+class BalancerRefused(Exception):
+    """The data plane rejected a configuration; the previous one keeps serving."""

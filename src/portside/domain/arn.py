@@ -1,0 +1,57 @@
+"""Amazon Resource Names: made and taken apart in one place."""
+
+from typing import NamedTuple
+
+from portside.domain.record import Scope
+
+
+class Arn(NamedTuple):
+    """arn:aws:service:region:account:resource"""
+
+    service: str
+    region: str
+    account: str
+    resource: str
+
+    def __str__(self) -> str:
+        return f"arn:aws:{self.service}:{self.region}:{self.account}:{self.resource}"
+
+
+def parse(text: str) -> Arn | None:
+    """The parts of an ARN, or None if it is none."""
+    parts = text.split(":", 5)
+    if len(parts) != 6 or parts[0] != "arn" or not parts[1].startswith("aws"):
+        return None
+    return Arn(parts[2], parts[3], parts[4], parts[5])
+
+
+def ecs(scope: Scope, resource: str) -> str:
+    return str(Arn("ecs", scope.region, scope.account, resource))
+
+
+def cluster(scope: Scope, name: str) -> str:
+    return ecs(scope, f"cluster/{name}")
+
+
+def task(scope: Scope, cluster_name: str, task_id: str) -> str:
+    return ecs(scope, f"task/{cluster_name}/{task_id}")
+
+
+def container(scope: Scope, cluster_name: str, task_id: str, container_id: str) -> str:
+    return ecs(scope, f"container/{cluster_name}/{task_id}/{container_id}")
+
+
+def service(scope: Scope, cluster_name: str, name: str) -> str:
+    return ecs(scope, f"service/{cluster_name}/{name}")
+
+
+def task_definition(scope: Scope, family: str, revision: int) -> str:
+    return ecs(scope, f"task-definition/{family}:{revision}")
+
+
+def target_group(scope: Scope, name: str, suffix: str) -> str:
+    return str(Arn("elasticloadbalancing", scope.region, scope.account, f"targetgroup/{name}/{suffix}"))
+
+
+def load_balancer(scope: Scope, name: str, suffix: str, prefix: str = "app") -> str:
+    return str(Arn("elasticloadbalancing", scope.region, scope.account, f"loadbalancer/{prefix}/{name}/{suffix}"))

@@ -1,0 +1,137 @@
+"""Load balancers as Elastic Load Balancing (v2) has them: load balancer, listener, rule, target group, target."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Literal
+
+from portside.domain.record import Record, Scope, Tags
+
+
+class ZoneMapping(Record, frozen=True, kw_only=True):
+    zone: str
+    subnet_id: str
+    eni_id: str = ""
+    address: str = ""  # inside the VPC
+    host_address: str = ""  # 127.66.x.y on the host, for internet-facing ones
+
+
+class LoadBalancer(Record, frozen=True, kw_only=True):
+    scope: Scope
+    arn: str
+    name: str
+    type: Literal["application", "network", "gateway"] = "application"
+    scheme: Literal["internet-facing", "internal"] = "internet-facing"
+    dns_name: str
+    vpc_id: str
+    zones: tuple[ZoneMapping, ...]
+    security_group_ids: tuple[str, ...] = ()
+    ip_address_type: str = "ipv4"
+    state: Literal["provisioning", "active", "failed"] = "provisioning"
+    state_reason: str = ""
+    attributes: dict[str, str] = {}
+    tags: Tags = ()
+    created_at: datetime
+
+
+class WeightedTargetGroup(Record, frozen=True, kw_only=True):
+    target_group_arn: str
+    weight: int = 1
+
+
+class Forward(Record, tag="forward", frozen=True, kw_only=True):
+    target_groups: tuple[WeightedTargetGroup, ...]
+
+
+class FixedResponse(Record, tag="fixed-response", frozen=True, kw_only=True):
+    status_code: str
+    content_type: str | None = None
+    message_body: str | None = None
+
+
+Action = Forward | FixedResponse
+
+
+class Condition(Record, frozen=True, kw_only=True):
+    """`field` is path-pattern or host-header (the values are alternatives)."""
+
+    field: Literal["path-pattern", "host-header"]
+    values: tuple[str, ...]
+
+
+class Rule(Record, frozen=True, kw_only=True):
+    """`priority` None: the default rule of its listener."""
+
+    scope: Scope
+    arn: str
+    listener_arn: str
+    priority: int | None
+    conditions: tuple[Condition, ...] = ()
+    action: Action
+    tags: Tags = ()
+
+
+class Listener(Record, frozen=True, kw_only=True):
+    """Its default action is its default rule."""
+
+    scope: Scope
+    arn: str
+    load_balancer_arn: str
+    port: int
+    protocol: Literal["HTTP", "HTTPS", "TCP", "UDP", "TCP_UDP", "TLS"] = "HTTP"
+    default_action: Action
+    tags: Tags = ()
+    created_at: datetime
+
+
+class HealthCheck(Record, frozen=True, kw_only=True):
+    enabled: bool = True
+    protocol: str = "HTTP"
+    port: str = "traffic-port"
+    path: str = "/"
+    interval_s: int = 30
+    timeout_s: int = 5
+    healthy_threshold: int = 5
+    unhealthy_threshold: int = 2
+    matcher: str = "200"
+
+
+class TargetGroup(Record, frozen=True, kw_only=True):
+    scope: Scope
+    arn: str
+    name: str
+    protocol: str = "HTTP"
+    protocol_version: str = "HTTP1"
+    port: int = 80
+    vpc_id: str = ""
+    target_type: Literal["instance", "ip", "lambda", "alb"] = "ip"
+    health_check: HealthCheck = HealthCheck()
+    attributes: dict[str, str] = {}
+    tags: Tags = ()
+    created_at: datetime
+
+
+class TargetState(StrEnum):
+    INITIAL = "initial"
+    HEALTHY = "healthy"
+    UNHEALTHY = "unhealthy"
+    UNUSED = "unused"
+    DRAINING = "draining"
+    UNAVAILABLE = "unavailable"
+
+
+class Target(Record, frozen=True, kw_only=True):
+    """One registered target. Health is what Envoy's checks reported (kept here so that it survives a restart);
+    `deregistered_at` marks it draining until the delay has passed, then the record goes."""
+
+    scope: Scope
+    target_group_arn: str
+    id: str  # address for type ip
+    port: int
+    zone: str = ""
+    registered_at: datetime
+    checked: Literal["unknown", "healthy", "unhealthy"] = "unknown"
+    checked_at: datetime | None = None
+    failure_code: str = ""  # AWS's reason code for unhealthy
+    failure_detail: str = ""
+    deregistered_at: datetime | None = None
+    drained_at: datetime | None = None  # idle: no request open any more

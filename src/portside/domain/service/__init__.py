@@ -1,0 +1,1 @@
+"""The service machine: records (`record`), `plan` (`scheduler`), event texts (`event`)."""

@@ -1,0 +1,69 @@
+"""The service: what is desired (API), its deployments and events (scheduler)."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Literal
+
+from portside.domain.record import Record, Scope, Tags
+from portside.domain.task.record import NetworkRequest, TargetRef
+
+
+class RolloutState(StrEnum):
+    IN_PROGRESS = "IN_PROGRESS"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+
+
+class Deployment(Record, frozen=True, kw_only=True):
+    """One rollout: a task definition with its network. `status` PRIMARY is the newest, ACTIVE the ones it replaces."""
+
+    id: str  # ecs-svc/1234567890123456789
+    status: Literal["PRIMARY", "ACTIVE", "INACTIVE"]
+    task_definition_arn: str
+    desired_count: int
+    network: NetworkRequest | None
+    launch_type: Literal["FARGATE", "EC2"]
+    platform_version: str
+    targets: tuple[TargetRef, ...] = ()
+    rollout_state: RolloutState = RolloutState.IN_PROGRESS
+    rollout_reason: str = ""
+    failed_tasks: int = 0
+    created_at: datetime
+    updated_at: datetime
+
+
+class ServiceEvent(Record, frozen=True, kw_only=True):
+    id: str
+    at: datetime
+    message: str
+
+
+class Service(Record, frozen=True, kw_only=True):
+    # desired: written by the API
+    scope: Scope
+    cluster: str
+    name: str
+    status: Literal["ACTIVE", "DRAINING", "INACTIVE"] = "ACTIVE"
+    desired_count: int
+    scheduling_strategy: Literal["REPLICA", "DAEMON"] = "REPLICA"
+    minimum_healthy_percent: int = 100
+    maximum_percent: int = 200
+    health_check_grace_period_s: int | None = None
+    enable_execute_command: bool = False
+    enable_ecs_managed_tags: bool = False
+    propagate_tags: Literal["NONE", "TASK_DEFINITION", "SERVICE"] = "NONE"
+    role_arn: str | None = None
+    tags: Tags = ()
+    created_at: datetime
+    created_by: str
+    # written by the API (a new PRIMARY) and the scheduler (progress)
+    deployments: tuple[Deployment, ...] = ()
+    # written by the scheduler
+    events: tuple[ServiceEvent, ...] = ()  # newest first, at most 100
+    steady: bool = False  # the steady-state event has been given for the present state
+    consecutive_start_failures: int = 0
+    start_not_before: datetime | None = None  # throttle of failing starts
+
+    @property
+    def key(self) -> str:
+        return f"{self.scope.account}/{self.scope.region}/{self.cluster}/{self.name}"

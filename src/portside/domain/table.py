@@ -1,0 +1,86 @@
+"""Every kind of record that is stored, in one visible list."""
+
+from typing import Any, Final
+
+from portside.domain.cluster import Cluster
+from portside.domain.iam import Policy, Role
+from portside.domain.kind import Kind
+from portside.domain.load_balancer import Listener, LoadBalancer, Rule, Target, TargetGroup
+from portside.domain.log import LogGroup
+from portside.domain.service.record import Service
+from portside.domain.task.record import Task, TaskStatus
+from portside.domain.task_definition import TaskDefinition
+from portside.domain.vpc import Eni, SecurityGroup, Subnet, Vpc
+
+CLUSTER: Final = Kind(name="cluster", type=Cluster, key=lambda c: f"{c.scope.prefix}{c.name}")
+TASK_DEFINITION: Final = Kind(
+    name="task_definition",
+    type=TaskDefinition,
+    key=lambda d: f"{d.scope.prefix}{d.family}/{d.revision:09d}",
+)
+TASK: Final = Kind(
+    name="task",
+    type=Task,
+    key=lambda t: t.key,
+    indexes={
+        "service": lambda t: f"{t.scope.prefix}{t.cluster}/{t.service}" if t.service else None,
+        "live": lambda t: f"{t.scope.prefix}{t.cluster}" if t.last_status < TaskStatus.STOPPED else None,
+        "arn_id": lambda t: f"{t.scope.prefix}{t.id}",
+    },
+)
+SERVICE: Final = Kind(name="service", type=Service, key=lambda s: s.key)
+VPC: Final = Kind(name="vpc", type=Vpc, key=lambda v: f"{v.scope.prefix}{v.id}")
+SUBNET: Final = Kind(
+    name="subnet", type=Subnet, key=lambda s: f"{s.scope.prefix}{s.id}", indexes={"vpc": lambda s: s.vpc_id}
+)
+SECURITY_GROUP: Final = Kind(
+    name="security_group",
+    type=SecurityGroup,
+    key=lambda g: f"{g.scope.prefix}{g.id}",
+    indexes={"vpc": lambda g: g.vpc_id},
+)
+ENI: Final = Kind(
+    name="eni",
+    type=Eni,
+    key=lambda e: f"{e.scope.prefix}{e.id}",
+    indexes={"vpc": lambda e: e.vpc_id, "subnet": lambda e: e.subnet_id, "owner": lambda e: e.owner or None},
+)
+LOAD_BALANCER: Final = Kind(name="load_balancer", type=LoadBalancer, key=lambda b: f"{b.scope.prefix}{b.arn}")
+LISTENER: Final = Kind(
+    name="listener",
+    type=Listener,
+    key=lambda i: f"{i.scope.prefix}{i.arn}",
+    indexes={"load_balancer": lambda i: i.load_balancer_arn},
+)
+RULE: Final = Kind(
+    name="rule", type=Rule, key=lambda r: f"{r.scope.prefix}{r.arn}", indexes={"listener": lambda r: r.listener_arn}
+)
+TARGET_GROUP: Final = Kind(name="target_group", type=TargetGroup, key=lambda g: f"{g.scope.prefix}{g.arn}")
+TARGET: Final = Kind(
+    name="target",
+    type=Target,
+    key=lambda t: f"{t.scope.prefix}{t.target_group_arn}/{t.id}:{t.port}",
+    indexes={"target_group": lambda t: t.target_group_arn},
+)
+LOG_GROUP: Final = Kind(name="log_group", type=LogGroup, key=lambda g: f"{g.scope.prefix}{g.name}")
+ROLE: Final = Kind(name="role", type=Role, key=lambda r: f"{r.account}/{r.name}")
+POLICY: Final = Kind(name="policy", type=Policy, key=lambda p: f"{p.account}/{p.path}{p.name}")
+
+KINDS: Final[tuple[Kind[Any], ...]] = (
+    CLUSTER,
+    TASK_DEFINITION,
+    TASK,
+    SERVICE,
+    VPC,
+    SUBNET,
+    SECURITY_GROUP,
+    ENI,
+    LOAD_BALANCER,
+    LISTENER,
+    RULE,
+    TARGET_GROUP,
+    TARGET,
+    LOG_GROUP,
+    ROLE,
+    POLICY,
+)

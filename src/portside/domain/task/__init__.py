@@ -1,0 +1,1 @@
+"""The task machine: records, facts and effects (`record`), `observe` and `plan` (`machine`), checks (`invariant`)."""

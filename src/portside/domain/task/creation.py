@@ -1,0 +1,111 @@
+"""A new task from a task definition: used by RunTask and by the service scheduler."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Literal
+
+from portside.domain import arn
+from portside.domain.record import Record, Scope, Tags, replace
+from portside.domain.task.record import ContainerHistory, Moment, NetworkRequest, TargetRef, Task
+from portside.domain.task_definition import ContainerDefinition, EnvironmentVariable, TaskDefinition
+
+
+class ContainerOverride(Record, frozen=True, kw_only=True):
+    name: str
+    command: tuple[str, ...] | None = None
+    environment: tuple[EnvironmentVariable, ...] = ()
+    cpu_units: int | None = None
+    memory_mib: int | None = None
+    memory_reservation_mib: int | None = None
+
+
+class TaskOverride(Record, frozen=True, kw_only=True):
+    containers: tuple[ContainerOverride, ...] = ()
+    cpu_units: int | None = None
+    memory_mib: int | None = None
+    task_role_arn: str | None = None
+    execution_role_arn: str | None = None
+    ephemeral_storage_gib: int | None = None
+
+
+def new_task(
+    *,
+    scope: Scope,
+    cluster: str,
+    task_id: str,
+    attachment_id: str,
+    runtime_ids: Sequence[str],
+    definition: TaskDefinition,
+    launch_type: Literal["FARGATE", "EC2"],
+    group: str,
+    network: NetworkRequest | None,
+    created_at: datetime,
+    cause_id: str,
+    platform_version: str = "1.4.0",
+    override: TaskOverride | None = None,
+    overrides_json: str = "{}",
+    started_by: str | None = None,
+    service: str | None = None,
+    deployment_id: str | None = None,
+    targets: tuple[TargetRef, ...] = (),
+    tags: Tags = (),
+    enable_execute_command: bool = False,
+) -> Task:
+    """A task in PROVISIONING.
+
+    Args:
+        task_id: 32 hex digits. attachment_id: a UUID. runtime_ids: one per container, in the definition's order, 32 hex
+            digits, "-" and 10 digits on Fargate.
+    """
+    override = override or TaskOverride()
+    by_name = {each.name: each for each in override.containers}
+    return Task(
+        scope=scope,
+        cluster=cluster,
+        id=task_id,
+        attachment_id=attachment_id,
+        task_definition_arn=arn.task_definition(scope, definition.family, definition.revision),
+        family=definition.family,
+        revision=definition.revision,
+        group=group,
+        launch_type=launch_type,
+        platform_version=platform_version,
+        cpu_units=override.cpu_units or definition.cpu_units,
+        memory_mib=override.memory_mib or definition.memory_mib,
+        ephemeral_storage_gib=override.ephemeral_storage_gib or definition.ephemeral_storage_gib or 20,
+        network_mode=definition.network_mode,
+        network=network,
+        containers=tuple(_overridden(each, by_name.get(each.name)) for each in definition.containers),
+        overrides_json=overrides_json,
+        task_role_arn=override.task_role_arn or definition.task_role_arn,
+        execution_role_arn=override.execution_role_arn or definition.execution_role_arn,
+        started_by=started_by,
+        service=service,
+        deployment_id=deployment_id,
+        targets=targets,
+        tags=tags,
+        enable_execute_command=enable_execute_command,
+        created_at=created_at,
+        cause_id=cause_id,
+        history=tuple(
+            ContainerHistory(name=each.name, runtime_id=runtime_id)
+            for each, runtime_id in zip(definition.containers, runtime_ids, strict=True)
+        ),
+        story=(Moment(at=created_at, what="TaskCreated", detail=f"{group}, {definition.name}, cause {cause_id}"),),
+    )
+
+
+def _overridden(definition: ContainerDefinition, override: ContainerOverride | None) -> ContainerDefinition:
+    if override is None:
+        return definition
+    environment = {each.name: each for each in (*definition.environment, *override.environment)}
+    return replace(
+        definition,
+        command=override.command if override.command is not None else definition.command,
+        environment=tuple(environment.values()),
+        cpu_units=override.cpu_units if override.cpu_units is not None else definition.cpu_units,
+        memory_mib=override.memory_mib if override.memory_mib is not None else definition.memory_mib,
+        memory_reservation_mib=override.memory_reservation_mib
+        if override.memory_reservation_mib is not None
+        else definition.memory_reservation_mib,
+    )

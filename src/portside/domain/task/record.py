@@ -1,0 +1,442 @@
+"""The task: what is desired of it, what is known of it, the facts that arrive and the effects that are asked for.
+
+*Desired* (`desired_status`, `stop`) is written by the API and the service scheduler only; everything else is *known*,
+folded in by `machine.observe`. Effects carry all that the node needs, so a node may be another machine.
+"""
+
+from datetime import datetime
+from enum import IntEnum, StrEnum
+from typing import Literal
+
+from portside.domain.record import Record, Scope, Tags
+from portside.domain.task_definition import ContainerDefinition
+
+
+class TaskStatus(IntEnum):
+    """Ordered as AWS's life cycle is; a task's last status never goes back. `.name` is AWS's word."""
+
+    PROVISIONING = 0
+    PENDING = 1
+    ACTIVATING = 2
+    RUNNING = 3
+    DEACTIVATING = 4
+    STOPPING = 5
+    DEPROVISIONING = 6
+    STOPPED = 7
+
+
+class StopCode(StrEnum):
+    """https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Task.html, stopCode."""
+
+    TASK_FAILED_TO_START = "TaskFailedToStart"
+    ESSENTIAL_CONTAINER_EXITED = "EssentialContainerExited"
+    USER_INITIATED = "UserInitiated"
+    SERVICE_SCHEDULER_INITIATED = "ServiceSchedulerInitiated"
+
+
+class Stop(Record, frozen=True, kw_only=True):
+    """Why a task ends. The first one counts; later ones change nothing."""
+
+    code: StopCode
+    reason: str
+    at: datetime
+
+
+class EniAttachment(Record, frozen=True, kw_only=True):
+    """The network interface of an awsvpc task, as allocated in the store (kind `eni`)."""
+
+    eni_id: str
+    subnet_id: str
+    vpc_id: str
+    zone: str
+    address: str
+    prefix_length: int
+    gateway: str
+    mac_address: str
+    private_dns_name: str
+    security_group_ids: tuple[str, ...]
+    public_address: str | None = None
+
+
+class NetworkRequest(Record, frozen=True, kw_only=True):
+    """What RunTask or the service asked for (awsvpc)."""
+
+    subnet_ids: tuple[str, ...]
+    security_group_ids: tuple[str, ...] = ()
+    assign_public_ip: bool = False
+
+
+class TargetRef(Record, frozen=True, kw_only=True):
+    """A target group the service registers this task in, by container and port."""
+
+    target_group_arn: str
+    container_name: str
+    container_port: int
+
+
+class Exit(Record, frozen=True, kw_only=True):
+    """How a container ended. `code` is None if it never ran; signals are 128 + n, as Docker reports them."""
+
+    code: int | None
+    reason: str | None = None
+    at: datetime
+
+
+class ContainerHistory(Record, frozen=True, kw_only=True):
+    """What is known of one container of the task. Written by facts only."""
+
+    name: str
+    runtime_id: str
+    pull_asked_at: datetime | None = None
+    image_digest: str | None = None
+    pulled_at: datetime | None = None
+    start_issued_at: datetime | None = None
+    started_at: datetime | None = None
+    signalled_at: datetime | None = None
+    kill_issued_at: datetime | None = None
+    exit: Exit | None = None
+    removed_at: datetime | None = None
+
+
+class Moment(Record, frozen=True, kw_only=True):
+    """One line of a task's story: a fact or an effect, when, and in a few words."""
+
+    at: datetime
+    what: str
+    detail: str = ""
+
+
+class Task(Record, frozen=True, kw_only=True):
+    """One task. Container definitions are those of the revision with the overrides of RunTask applied."""
+
+    # identity and desired: written at creation
+    scope: Scope
+    cluster: str
+    id: str
+    task_definition_arn: str
+    family: str
+    revision: int
+    group: str
+    launch_type: Literal["FARGATE", "EC2"]
+    platform_version: str = "1.4.0"
+    cpu_units: int | None = None
+    memory_mib: int | None = None
+    ephemeral_storage_gib: int = 20
+    network_mode: Literal["none", "bridge", "host", "awsvpc"] = "awsvpc"
+    network: NetworkRequest | None = None
+    containers: tuple[ContainerDefinition, ...]
+    overrides_json: str = "{}"  # as given, in AWS's shape, only to be shown again
+    task_role_arn: str | None = None
+    execution_role_arn: str | None = None
+    started_by: str | None = None
+    service: str | None = None  # service name, when a service's scheduler made it
+    deployment_id: str | None = None
+    targets: tuple[TargetRef, ...] = ()
+    enable_execute_command: bool = False
+    tags: Tags = ()
+    created_at: datetime
+    cause_id: str  # request id or fact that led to this task
+
+    # desired: written by the API and the schedulers
+    stop: Stop | None = None
+
+    # known: written by observe()
+    last_status: TaskStatus = TaskStatus.PROVISIONING
+    version: int = 1
+    attachment_id: str = ""
+    eni_asked_at: datetime | None = None
+    eni: EniAttachment | None = None
+    network_issued_at: datetime | None = None
+    network_ready_at: datetime | None = None
+    network_released_at: datetime | None = None
+    eni_released_at: datetime | None = None
+    targets_registered_at: datetime | None = None
+    targets_drained_at: datetime | None = None
+    history: tuple[ContainerHistory, ...] = ()
+    pull_started_at: datetime | None = None
+    pull_stopped_at: datetime | None = None
+    connectivity_at: datetime | None = None
+    started_at: datetime | None = None
+    stopping_at: datetime | None = None
+    execution_stopped_at: datetime | None = None
+    stopped_at: datetime | None = None
+    story: tuple[Moment, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """`account/region/cluster/id`: unlike in AWS's ARN-less ids, the cluster is always part of it."""
+        return f"{self.scope.account}/{self.scope.region}/{self.cluster}/{self.id}"
+
+    @property
+    def desired_status(self) -> TaskStatus:
+        return TaskStatus.STOPPED if self.stop is not None else TaskStatus.RUNNING
+
+
+# --- effects -----------------------------------------------------------------------------------------------------------
+# `key` names the resource an effect works on: the executor never runs two effects with one key at once.
+
+
+class TaskEffect(Record, tag=True, frozen=True, kw_only=True):
+    task_key: str
+
+    @property
+    def key(self) -> str:
+        return type(self).__name__
+
+
+class AllocateEni(TaskEffect, frozen=True, kw_only=True):
+    """Control plane: take an address in one of the subnets and record an ENI. -> EniAllocated | StartFailed"""
+
+    request: NetworkRequest
+
+
+class CreateNetwork(TaskEffect, frozen=True, kw_only=True):
+    """Node: the task's network namespace with its interface, addresses, routes and groups. Idempotent.
+    -> NetworkReady | StartFailed"""
+
+    eni: EniAttachment
+
+    @property
+    def key(self) -> str:
+        return "network"
+
+
+class ReleaseNetwork(TaskEffect, frozen=True, kw_only=True):
+    """Node: nothing of the task's network is left. Idempotent. -> NetworkReleased"""
+
+    eni: EniAttachment
+
+    @property
+    def key(self) -> str:
+        return "network"
+
+
+class ReleaseEni(TaskEffect, frozen=True, kw_only=True):
+    """Control plane: delete the ENI's record, free its address. -> EniReleased"""
+
+    eni: EniAttachment
+
+    @property
+    def key(self) -> str:
+        return "AllocateEni"
+
+
+class _ContainerEffect(TaskEffect, frozen=True, kw_only=True):
+    container: str
+    runtime_id: str
+
+    @property
+    def key(self) -> str:
+        return f"container/{self.container}"
+
+
+class PullImage(_ContainerEffect, frozen=True, kw_only=True):
+    """Node: the image is present. -> ImagePulled | StartFailed"""
+
+    image: str
+    pull_anew: bool = False
+
+
+class StartContainer(_ContainerEffect, frozen=True, kw_only=True):
+    """Node: root file system, cgroups, log stream, process. -> ContainerStarted | StartFailed
+
+    If it can not tell whether the container was started before (after a crash), it makes sure that it is gone first."""
+
+    scope: Scope
+    definition: ContainerDefinition
+    image_digest: str
+    task_cpu_units: int | None
+    task_memory_mib: int | None
+    ephemeral_storage_gib: int
+    network_mode: str
+    eni: EniAttachment | None
+    task_arn: str
+    cluster: str
+    family: str
+    revision: int
+
+
+class SignalContainer(_ContainerEffect, frozen=True, kw_only=True):
+    """Node: send the image's STOPSIGNAL (else SIGTERM) to the container's process 1. -> ContainerSignalled"""
+
+
+class KillContainer(_ContainerEffect, frozen=True, kw_only=True):
+    """Node: SIGKILL to every process of the container. -> ContainerKilled; its exit arrives as ContainerExited"""
+
+
+class RemoveContainer(_ContainerEffect, frozen=True, kw_only=True):
+    """Node: no process, cgroup, mount or directory of the container is left; its log is forwarded to the last line.
+    Idempotent; safe for a container that never was. -> ContainerRemoved"""
+
+
+class RegisterTargets(TaskEffect, frozen=True, kw_only=True):
+    """Control plane: the task's address is a target in its groups. -> TargetsRegistered"""
+
+    targets: tuple[TargetRef, ...]
+    address: str
+
+    @property
+    def key(self) -> str:
+        return "targets"
+
+
+class DrainTargets(TaskEffect, frozen=True, kw_only=True):
+    """Control plane: deregister from the groups and wait until drained (at most the deregistration delay).
+    -> TargetsDrained"""
+
+    targets: tuple[TargetRef, ...]
+    address: str
+
+    @property
+    def key(self) -> str:
+        return "targets"
+
+
+Effect = (
+    AllocateEni
+    | CreateNetwork
+    | ReleaseNetwork
+    | ReleaseEni
+    | PullImage
+    | StartContainer
+    | SignalContainer
+    | KillContainer
+    | RemoveContainer
+    | RegisterTargets
+    | DrainTargets
+)
+NodeEffect = (
+    CreateNetwork | ReleaseNetwork | PullImage | StartContainer | SignalContainer | KillContainer | RemoveContainer
+)
+
+# --- facts -------------------------------------------------------------------------------------------------------------
+
+
+class Fact(Record, tag=True, frozen=True, kw_only=True):
+    """Something that happened to a task, in the past tense. Late and repeated facts change nothing."""
+
+
+class EniAllocated(Fact, frozen=True, kw_only=True):
+    eni: EniAttachment
+
+
+class NetworkIssued(Fact, frozen=True, kw_only=True):
+    """Intent: CreateNetwork is about to run; from here on the network may exist."""
+
+
+class NetworkReady(Fact, frozen=True, kw_only=True):
+    pass
+
+
+class NetworkReleased(Fact, frozen=True, kw_only=True):
+    pass
+
+
+class EniReleased(Fact, frozen=True, kw_only=True):
+    pass
+
+
+class ImagePullStarted(Fact, frozen=True, kw_only=True):
+    """Intent of PullImage."""
+
+    container: str
+
+
+class ImagePulled(Fact, frozen=True, kw_only=True):
+    container: str
+    digest: str
+
+
+class StartIssued(Fact, frozen=True, kw_only=True):
+    """Intent of StartContainer: from here on the container may exist."""
+
+    container: str
+
+
+class ContainerStarted(Fact, frozen=True, kw_only=True):
+    container: str
+    pid: int
+
+
+class StartFailed(Fact, frozen=True, kw_only=True):
+    """A phase before RUNNING failed for good. `reason` is AWS's wording plus the cause ("CannotPullContainerError: …").
+    `container` is None where it concerns the whole task."""
+
+    reason: str
+    container: str | None = None
+    exit_code: int | None = None
+
+
+class EffectFailed(Fact, frozen=True, kw_only=True):
+    """An effect failed for a passing cause; it is planned again, not before `retry_at`."""
+
+    effect_key: str
+    reason: str
+    retry_at: datetime
+
+
+class ContainerSignalled(Fact, frozen=True, kw_only=True):
+    container: str
+
+
+class KillIssued(Fact, frozen=True, kw_only=True):
+    container: str
+
+
+class ContainerKilled(Fact, frozen=True, kw_only=True):
+    container: str
+
+
+class ContainerExited(Fact, frozen=True, kw_only=True):
+    """`exit_code` None: it is gone and nobody saw how. `oom_killed`: the kernel killed it for memory."""
+
+    container: str
+    exit_code: int | None
+    oom_killed: bool = False
+    exited_at: datetime | None = None
+
+
+class ContainerRemoved(Fact, frozen=True, kw_only=True):
+    container: str
+
+
+class TargetsRegistered(Fact, frozen=True, kw_only=True):
+    pass
+
+
+class TargetsDrained(Fact, frozen=True, kw_only=True):
+    pass
+
+
+AnyFact = (
+    EniAllocated
+    | NetworkIssued
+    | NetworkReady
+    | NetworkReleased
+    | EniReleased
+    | ImagePullStarted
+    | ImagePulled
+    | StartIssued
+    | ContainerStarted
+    | StartFailed
+    | EffectFailed
+    | ContainerSignalled
+    | KillIssued
+    | ContainerKilled
+    | ContainerExited
+    | ContainerRemoved
+    | TargetsRegistered
+    | TargetsDrained
+)
+
+
+class Planned(Record, frozen=True, kw_only=True):
+    """An effect to run now, and the intent to record before it runs (None: running it twice does no harm)."""
+
+    effect: Effect
+    intent: AnyFact | None = None
+
+
+class Plan(Record, frozen=True, kw_only=True):
+    effects: tuple[Planned, ...] = ()
+    wake_at: datetime | None = None

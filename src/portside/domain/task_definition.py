@@ -1,0 +1,97 @@
+"""What a task definition says, in domain words. Registration's rules live in `task_definition_rule`."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Literal
+
+from portside.domain.record import Record, Scope, Tags
+
+NetworkMode = Literal["none", "bridge", "host", "awsvpc"]
+Compatibility = Literal["EC2", "FARGATE", "EXTERNAL"]
+
+
+class TaskDefinitionStatus(StrEnum):
+    ACTIVE = "ACTIVE"
+    INACTIVE = "INACTIVE"
+
+
+class EnvironmentVariable(Record, frozen=True, kw_only=True):
+    name: str
+    value: str
+
+
+class PortMapping(Record, frozen=True, kw_only=True):
+    container_port: int
+    host_port: int | None = None
+    protocol: Literal["tcp", "udp"] = "tcp"
+    name: str | None = None
+    app_protocol: str | None = None
+
+
+class LogConfiguration(Record, frozen=True, kw_only=True):
+    driver: str
+    options: dict[str, str] = {}
+
+
+class Ulimit(Record, frozen=True, kw_only=True):
+    name: str
+    soft: int
+    hard: int
+
+
+class DependsOn(Record, frozen=True, kw_only=True):
+    container: str
+    condition: Literal["START", "COMPLETE", "SUCCESS", "HEALTHY"]
+
+
+class ContainerDefinition(Record, frozen=True, kw_only=True):
+    """One container of a task. `cpu_units`: 1024 is one vCPU; None or 0 means no share asked for."""
+
+    name: str
+    image: str
+    essential: bool = True
+    cpu_units: int = 0
+    memory_mib: int | None = None
+    memory_reservation_mib: int | None = None
+    entry_point: tuple[str, ...] | None = None
+    command: tuple[str, ...] | None = None
+    environment: tuple[EnvironmentVariable, ...] = ()
+    working_directory: str | None = None
+    user: str | None = None
+    port_mappings: tuple[PortMapping, ...] = ()
+    log: LogConfiguration | None = None
+    depends_on: tuple[DependsOn, ...] = ()
+    start_timeout_s: int | None = None
+    stop_timeout_s: int | None = None
+    readonly_root_filesystem: bool = False
+    ulimits: tuple[Ulimit, ...] = ()
+    docker_labels: dict[str, str] = {}
+
+
+class TaskDefinition(Record, frozen=True, kw_only=True):
+    """One revision. `cpu_units` and `memory_mib` are the task's own limits (always there on Fargate)."""
+
+    scope: Scope
+    family: str
+    revision: int
+    containers: tuple[ContainerDefinition, ...]
+    network_mode: NetworkMode = "bridge"
+    cpu_units: int | None = None
+    memory_mib: int | None = None
+    requires: tuple[Compatibility, ...] = ()
+    compatibilities: tuple[Compatibility, ...] = ()
+    task_role_arn: str | None = None
+    execution_role_arn: str | None = None
+    ephemeral_storage_gib: int | None = None
+    cpu_architecture: str | None = None
+    operating_system_family: str | None = None
+    tags: Tags = ()
+    status: TaskDefinitionStatus = TaskDefinitionStatus.ACTIVE
+    registered_at: datetime
+    registered_by: str
+    deregistered_at: datetime | None = None
+
+    @property
+    def name(self) -> str:
+        """`family:revision`."""
+        return f"{self.family}:{self.revision}"

@@ -1,0 +1,79 @@
+"""The contract between the control plane and a machine that runs tasks.
+
+A node executes effects and reports facts; it decides nothing. It knows nothing of the store, so it may be another
+machine. `tests/conformance/test_node.py` runs against the real one and the fake of `portside.testing`.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from portside.domain.task.record import AnyFact, NodeEffect, Task
+from portside.domain.vpc import SecurityGroup, Subnet, Vpc
+
+FactListener = Callable[[str, AnyFact], None]
+"""Called with (task key, fact) on the event loop, for facts that answer no effect (ContainerExited)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VpcConfig:
+    """All that the data plane of one VPC needs to be right, level-triggered."""
+
+    vpc: Vpc
+    subnets: tuple[Subnet, ...]
+    security_groups: tuple[SecurityGroup, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EniConfig:
+    """An interface that is not a task's own: a load balancer's leg in a subnet."""
+
+    eni_id: str
+    vpc_id: str
+    address: str
+    prefix_length: int
+    gateway: str
+    mac_address: str
+    security_group_ids: tuple[str, ...]
+
+
+class Node(Protocol):
+    async def start(self, listener: FactListener) -> None:
+        """Prepare the machine (directories, cgroups, seccomp profile). Raises NodeUnusable with what to mend."""
+        ...
+
+    async def recover(self, tasks: Sequence[Task]) -> list[tuple[str, AnyFact]]:
+        """Look at what runs, against the live tasks of the store.
+
+        Returns: facts about these tasks (ContainerStarted, ContainerExited with the code of exits that happened
+        meanwhile, …). Containers still running are watched from here on.
+        Effects: whatever belongs to this instance and to no live task is removed.
+        """
+        ...
+
+    async def execute(self, effect: NodeEffect) -> AnyFact:
+        """Carry out one effect. Never raises but CancelledError: a failure is StartFailed (for good, in AWS's words) or
+        EffectFailed (passing)."""
+        ...
+
+    async def apply_vpc(self, config: VpcConfig) -> None:
+        """Make the VPC's namespace and security groups as given; idempotent, cheap if nothing changed."""
+        ...
+
+    async def remove_vpc(self, vpc_id: str) -> None: ...
+
+    async def apply_balancer_network(self, name: str, vpc_id: str, enis: Sequence[EniConfig]) -> str:
+        """A network namespace for a load balancer with one interface per ENI. Idempotent.
+
+        Returns: the path of the pinned namespace, for Envoy's `network_namespace_filepath`."""
+        ...
+
+    async def remove_balancer_network(self, name: str) -> None: ...
+
+    async def close(self) -> None:
+        """Stop watching. Containers and networks go on."""
+        ...
+
+
+class NodeUnusable(Exception):
+    """The machine can not run containers; the message says what is missing and how to mend it."""

@@ -1,0 +1,45 @@
+"""Every setting of a running Portside, in one place. The command line and the environment fill it."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+DEFAULT_PORT = 4566
+DEFAULT_DATA_DIR = Path("/var/lib/portside")
+DEFAULT_ACCOUNT = "000000000000"
+DEFAULT_REGION = "us-east-1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """
+    Args:
+        data_dir: state that must survive everything, a reboot included.
+        host, port: where the API listens.
+        egress: where a VPC's way out leads: `host`, `none`, or the path of a network namespace.
+        envoy_path: an Envoy binary to use instead of the one in the Python environment.
+        auth: verify request signatures.
+        hosts_file: where load balancer names are written, in a marked block; None leaves the file alone.
+    """
+
+    data_dir: Path = DEFAULT_DATA_DIR
+    host: str = "127.0.0.1"
+    port: int = DEFAULT_PORT
+    egress: str = "host"
+    envoy_path: Path | None = None
+    auth: bool = False
+    account: str = DEFAULT_ACCOUNT
+    region: str = DEFAULT_REGION
+    hosts_file: Path | None = Path("/etc/hosts")
+    max_body_bytes: int = 10 * 1024 * 1024
+    stopped_task_retention_s: int = 3600
+
+    @property
+    def instance_id(self) -> str:
+        """Eight hex digits that tell this instance's namespaces, cgroups and interfaces from another's."""
+        return hashlib.sha256(str(self.data_dir.resolve()).encode()).hexdigest()[:8]
+
+    @property
+    def run_dir(self) -> Path:
+        """Pins, sockets, pid files: meaningless after a reboot."""
+        return Path("/run/portside") / self.instance_id
