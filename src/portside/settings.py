@@ -3,6 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 DEFAULT_PORT = 4566
 DEFAULT_DATA_DIR = Path("/var/lib/portside")
@@ -19,6 +20,7 @@ class Settings:
         egress: where a VPC's way out leads: `host`, `none`, or the path of a network namespace.
         envoy_path: an Envoy binary to use instead of the one in the Python environment.
         auth: verify request signatures.
+        durability: `normal` survives the end of the process, `full` also a power cut (ADR 0003).
         hosts_file: where load balancer names are written, in a marked block; None leaves the file alone.
     """
 
@@ -31,6 +33,7 @@ class Settings:
     account: str = DEFAULT_ACCOUNT
     region: str = DEFAULT_REGION
     hosts_file: Path | None = Path("/etc/hosts")
+    durability: Literal["normal", "full"] = "normal"
     max_body_bytes: int = 10 * 1024 * 1024
     stopped_task_retention_s: int = 3600
 

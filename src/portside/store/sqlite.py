@@ -15,7 +15,7 @@ from portside.domain.kind import Kind
 from portside.store.interface import Put, Stored, StoreUnavailable, Write
 from portside.store.memory import MemoryStore
 
-Durability = Literal["NORMAL", "FULL"]
+Durability = Literal["normal", "full"]
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS record (
@@ -33,13 +33,13 @@ class SqliteStore(MemoryStore):
         StoreUnavailable: the file can not be opened, read or written.
     """
 
-    def __init__(self, path: Path, kinds: Iterable[Kind[Any]], *, durability: Durability = "NORMAL") -> None:
+    def __init__(self, path: Path, kinds: Iterable[Kind[Any]], *, durability: Durability = "normal") -> None:
         super().__init__()
         self._encode = msgspec.json.Encoder().encode
         try:
             self._db = sqlite3.connect(path, isolation_level=None)
             self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute(f"PRAGMA synchronous={durability}")
+            self._db.execute(f"PRAGMA synchronous={durability.upper()}")
             self._db.executescript(_SCHEMA)
             self._load({kind.name: kind for kind in kinds})
         except sqlite3.Error as error:

@@ -1,0 +1,99 @@
+"""What runs, as one JSON document: the extension behind `portside status` and `GET /_portside/status`."""
+
+from typing import Any
+
+from portside.domain import arn
+from portside.domain.load_balancer import Listener, LoadBalancer
+from portside.domain.record import Scope
+from portside.domain.service.record import Service
+from portside.domain.table import CLUSTER, LISTENER, LOAD_BALANCER, SERVICE, TARGET, TARGET_GROUP, TASK
+from portside.domain.task.record import Task, TaskStatus
+from portside.store.interface import Store
+
+
+def status(store: Store) -> dict[str, Any]:
+    """Clusters, services, tasks and load balancers of every account and region.
+
+    Returns: {"clusters": [...], "services": [...], "tasks": [...], "loadBalancers": [...]}, times in ISO 8601.
+    """
+    return {
+        "clusters": [
+            {"account": c.scope.account, "region": c.scope.region, "name": c.name, "status": c.status}
+            for c in store.scan(CLUSTER)
+            if c.status == "ACTIVE"
+        ],
+        "services": [_service(store, s) for s in store.scan(SERVICE) if s.status != "INACTIVE"],
+        "tasks": [_task(t) for t in store.scan(TASK)],
+        "loadBalancers": [_load_balancer(store, b) for b in store.scan(LOAD_BALANCER)],
+    }
+
+
+def _service(store: Store, service: Service) -> dict[str, Any]:
+    tasks = store.find(TASK, "service", service.key)
+    primary = next((d for d in service.deployments if d.status == "PRIMARY"), None)
+    return {
+        "arn": arn.service(service.scope, service.cluster, service.name),
+        "cluster": service.cluster,
+        "name": service.name,
+        "status": service.status,
+        "taskDefinition": primary.task_definition_arn.rsplit("/", 1)[-1] if primary else "",
+        "rolloutState": str(primary.rollout_state) if primary else "",
+        "desired": service.desired_count,
+        "running": sum(t.last_status == TaskStatus.RUNNING for t in tasks),
+        "pending": sum(t.last_status < TaskStatus.RUNNING for t in tasks),
+        "lastEvent": service.events[0].message if service.events else "",
+    }
+
+
+def _task(task: Task) -> dict[str, Any]:
+    return {
+        "arn": arn.task(task.scope, task.cluster, task.id),
+        "cluster": task.cluster,
+        "id": task.id,
+        "group": task.group,
+        "taskDefinition": f"{task.family}:{task.revision}",
+        "lastStatus": task.last_status.name,
+        "desiredStatus": task.desired_status.name,
+        "address": task.eni.address if task.eni else "",
+        "zone": task.eni.zone if task.eni else "",
+        "createdAt": task.created_at.isoformat(),
+        "startedAt": task.started_at.isoformat() if task.started_at else None,
+        "stoppedAt": task.stopped_at.isoformat() if task.stopped_at else None,
+        "stopCode": str(task.stop.code) if task.stop else None,
+        "stoppedReason": task.stop.reason if task.stop else None,
+        "containers": [
+            {"name": c.name, "exitCode": c.exit.code if c.exit else None, "reason": c.exit.reason if c.exit else None}
+            for c in task.history
+        ],
+    }
+
+
+def _load_balancer(store: Store, balancer: LoadBalancer) -> dict[str, Any]:
+    listeners = store.find(LISTENER, "load_balancer", balancer.arn)
+    return {
+        "arn": balancer.arn,
+        "name": balancer.name,
+        "state": balancer.state,
+        "scheme": balancer.scheme,
+        "dnsName": balancer.dns_name,
+        "urls": [_url(balancer, listener) for listener in listeners if listener.protocol in ("HTTP", "HTTPS")],
+        "hostAddresses": [z.host_address for z in balancer.zones if z.host_address],
+        "targets": _targets(store, balancer.scope, listeners),
+    }
+
+
+def _url(balancer: LoadBalancer, listener: Listener) -> str:
+    scheme = listener.protocol.lower()
+    usual = {"http": 80, "https": 443}[scheme]
+    return f"{scheme}://{balancer.dns_name}{'' if listener.port == usual else f':{listener.port}'}/"
+
+
+def _targets(store: Store, scope: Scope, listeners: list[Listener]) -> dict[str, int]:
+    """Targets by health over the target groups of the region (shared groups count for each balancer)."""
+    counts: dict[str, int] = {}
+    if listeners:
+        for group in store.scan(TARGET_GROUP, scope.prefix):
+            for target in store.find(TARGET, "target_group", group.arn):
+                state = "draining" if target.deregistered_at else target.checked
+                counts[state] = counts.get(state, 0) + 1
+    return counts

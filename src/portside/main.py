@@ -1,0 +1,328 @@
+"""The composition root: wires the rooms together and runs them. The only place that knows all of them.
+
+    python -m portside.main --data-dir DIR --port 4566
+
+Order of a start: lock the data folder, load the store, answer on the port, then look at the machine (containers,
+networks, proxy), then let the loops run. Calls that arrive in between are recorded and carried out afterwards.
+On SIGTERM everything is closed and containers, networks and the proxy run on.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import fcntl
+import json
+import logging
+import os
+import resource
+import signal
+import socket
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+from portside import __version__
+from portside.api.ec2.default_network import ensure_default_network
+from portside.api.ec2.service import ec2_service
+from portside.api.ecs.service import ecs_service
+from portside.api.elbv2.service import elbv2_service
+from portside.api.iam.service import iam_service
+from portside.api.logs.service import logs_service
+from portside.api.portside.status import status
+from portside.api.sts.service import sts_service
+from portside.aws.gateway import Gateway
+from portside.aws.service import Handler, Params, RequestContext, Result, Service, ServiceError
+from portside.balancer.envoy import EnvoyBalancer
+from portside.control.balancers import BalancerLoop
+from portside.control.clock import RandomIds, SystemClock
+from portside.control.enis import Enis
+from portside.control.logsink import ControlLogSink
+from portside.control.loop import spawn
+from portside.control.retention import RetentionLoop
+from portside.control.services import ServiceLoop
+from portside.control.targets import Targets
+from portside.control.tasks import TaskLoop
+from portside.control.vpcs import VpcLoop
+from portside.domain.clock import Clock, Ids
+from portside.domain.record import Scope
+from portside.domain.table import KINDS
+from portside.node.interface import NodeUnusable
+from portside.node.linux import LinuxNode
+from portside.node.network.network import Network
+from portside.settings import Settings
+from portside.store.interface import Store, StoreUnavailable
+from portside.store.sqlite import SqliteStore
+from portside.telemetry.interface import LogStore
+
+log = logging.getLogger("portside")
+
+NOFILE_WANTED = 65536
+
+
+class StartRefused(Exception):
+    """Portside can not start; the message says why and what to do."""
+
+
+def api_services(store: Store, logs: LogStore, clock: Clock, ids: Ids) -> tuple[Service, ...]:
+    """Every AWS service that is answered, in one visible list."""
+
+    def at_home(service: Service) -> Service:
+        return _with_default_network(service, store, clock, ids)
+
+    return (
+        at_home(ecs_service(store, clock, ids)),
+        at_home(ec2_service(store, clock, ids)),
+        at_home(elbv2_service(store, clock, ids)),
+        logs_service(store, logs, clock, ids),
+        iam_service(store, clock, ids),
+        sts_service(),
+    )
+
+
+def _with_default_network(service: Service, store: Store, clock: Clock, ids: Ids) -> Service:
+    """An account has a default VPC in each region from its first call on, as on AWS."""
+    seen: set[str] = set()
+
+    def wrap(handler: Handler) -> Handler:
+        def handle(context: RequestContext, params: Params) -> Any:
+            if context.prefix not in seen:
+                ensure_default_network(store, clock, ids, Scope(account=context.account, region=context.region))
+                seen.add(context.prefix)
+            return handler(context, params)
+
+        return handle
+
+    return replace(service, handlers={name: wrap(handler) for name, handler in service.handlers.items()})
+
+
+def _service_error(error: Exception) -> ServiceError | None:
+    if isinstance(error, StoreUnavailable):
+        return ServiceError("ServerException", f"{error}. Nothing was changed; free space and try again.", 500)
+    return None
+
+
+class Daemon:
+    """A running Portside. `run()` returns after `stop()` or a signal."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._clock, self._ids = SystemClock(), RandomIds()
+        self._stopping = asyncio.Event()
+        self._ready = False
+        self._problem = ""
+
+    def stop(self) -> None:
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """Raises StartRefused."""
+        settings = self.settings
+        if settings.host not in ("127.0.0.1", "localhost", "::1") and not settings.auth:
+            raise StartRefused(
+                f"refusing to listen on {settings.host} without signature checks: anyone who reaches this address could"
+                " run containers as root here. Add --auth, or listen on 127.0.0.1."
+            )
+        self._prepare_folders()
+        with self._lock():
+            sock = self._listen()
+            await self._serve(sock)
+
+    def _prepare_folders(self) -> None:
+        for folder in (self.settings.data_dir, self.settings.run_dir):
+            try:
+                folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+                probe = folder / f".probe-{os.getpid()}"
+                probe.write_bytes(b"x")
+                probe.unlink()
+            except OSError as error:
+                raise StartRefused(f"can not write to {folder}: {error.strerror}. Give another --data-dir.") from error
+
+    @contextlib.contextmanager
+    def _lock(self) -> Any:
+        """One daemon a data folder; the kernel drops the lock whatever becomes of the process."""
+        path = self.settings.data_dir / "lock"
+        with path.open("a+") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise StartRefused(f"another Portside uses {self.settings.data_dir} already") from error
+            yield
+
+    def _listen(self) -> socket.socket:
+        sock = socket.socket(socket.AF_INET6 if ":" in self.settings.host else socket.AF_INET)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            sock.bind((self.settings.host, self.settings.port))
+        except OSError as error:
+            raise StartRefused(
+                f"can not listen on {self.settings.host}:{self.settings.port}: {error.strerror}. Give another --port."
+            ) from error
+        sock.listen(1024)
+        return sock
+
+    async def _serve(self, sock: socket.socket) -> None:
+        settings, clock, ids = self.settings, self._clock, self._ids
+        try:
+            store = SqliteStore(settings.data_dir / "state.db", KINDS, durability=settings.durability)
+        except StoreUnavailable as error:
+            raise StartRefused(str(error)) from error
+        logs = open_log_store(settings.data_dir)
+        node = LinuxNode(settings, Network(settings), ControlLogSink(store, logs, clock))
+        balancer = EnvoyBalancer(settings)
+        enis = Enis(store, ids)
+        vpcs = VpcLoop(store, clock, node)
+        targets = Targets(store, clock)
+        tasks = TaskLoop(store, clock, ids, node, enis, vpcs, targets, retention_s=settings.stopped_task_retention_s)
+        services = ServiceLoop(store, clock, ids)
+        balancers = BalancerLoop(store, clock, ids, node, balancer, enis, vpcs)
+        retention = RetentionLoop(store, logs, clock)
+
+        gateway = Gateway(
+            api_services(store, logs, clock, ids),
+            max_body_bytes=settings.max_body_bytes,
+            auth=None,
+            default_account=settings.account,
+            default_region=settings.region,
+            extensions={"/_portside/health": self._health, "/_portside/status": lambda *_: self._status(store)},
+            error_mapper=_service_error,
+        )
+        server = _Server(
+            uvicorn.Config(gateway, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=2)
+        )
+        serving = spawn("http", server.serve(sockets=[sock]))
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop)
+        self._announce()
+
+        running: list[Any] = []
+        try:
+            for part in (vpcs, tasks, balancers, services, retention):
+                await part.start()
+                running.append(part)
+            self._ready = True
+            log.info("ready")
+            await self._stopping.wait()
+        except NodeUnusable as error:
+            raise StartRefused(str(error)) from error
+        finally:
+            server.should_exit = True
+            for part in reversed(running):
+                await part.close()
+            await serving
+            await balancer.close()
+            await node.close()
+            await logs.close()
+            store.close()
+            (settings.run_dir / "daemon.json").unlink(missing_ok=True)
+            log.info("stopped; containers, networks and the proxy run on")
+
+    def _announce(self) -> None:
+        """Leave a note for the command line: who serves this data folder, and where."""
+        note = {"pid": os.getpid(), "port": self.settings.port, "host": self.settings.host, "version": __version__}
+        path = self.settings.run_dir / "daemon.json"
+        path.with_suffix(".tmp").write_text(json.dumps(note | {"data_dir": str(self.settings.data_dir)}))
+        path.with_suffix(".tmp").rename(path)
+        log.info(
+            "listening on http://%s:%s, data in %s", self.settings.host, self.settings.port, self.settings.data_dir
+        )
+
+    async def _health(self, *_: Any) -> tuple[int, str, bytes]:
+        answer = {
+            "status": "ok" if self._ready else "starting",
+            "version": __version__,
+            "pid": os.getpid(),
+            "instance": self.settings.instance_id,
+        }
+        return 200, "application/json", json.dumps(answer).encode()
+
+    async def _status(self, store: Store) -> tuple[int, str, bytes]:
+        return 200, "application/json", json.dumps(status(store)).encode()
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its own signal handlers: the daemon has them."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Any:
+        yield
+
+
+def _raise_limits() -> None:
+    """Each task takes some descriptors; take what the hard limit gives."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = NOFILE_WANTED if hard == resource.RLIM_INFINITY else min(hard, NOFILE_WANTED)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def settings_from(environment: Mapping[str, str], arguments: argparse.Namespace) -> Settings:
+    """The command line over the environment (PORTSIDE_*) over the defaults."""
+    known: dict[str, Any] = {}
+    for name, convert in SETTINGS_FROM_OUTSIDE.items():
+        given = getattr(arguments, name, None)
+        if given is None:
+            given = environment.get(f"PORTSIDE_{name.upper()}")
+        if given is not None:
+            known[name] = convert(given)
+    return Settings(**known)
+
+
+def _path_or_none(text: str) -> Path | None:
+    return Path(text) if text else None
+
+
+def _durability(text: str) -> str:
+    if text not in ("normal", "full"):
+        raise StartRefused(f"--durability is normal or full, not {text!r}")
+    return text
+
+
+def _truth(text: str | bool) -> bool:
+    return text if isinstance(text, bool) else text.lower() in ("1", "true", "yes")
+
+
+SETTINGS_FROM_OUTSIDE: dict[str, Any] = {
+    "data_dir": Path,
+    "host": str,
+    "port": int,
+    "egress": str,
+    "envoy_path": _path_or_none,
+    "auth": _truth,
+    "account": str,
+    "region": str,
+    "hosts_file": _path_or_none,
+    "durability": _durability,
+    "stopped_task_retention_s": int,
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="portside-daemon", description=__doc__, allow_abbrev=False)
+    for name in SETTINGS_FROM_OUTSIDE:
+        flag = f"--{name.replace('_', '-')}"
+        if name == "auth":
+            parser.add_argument(flag, action="store_true", default=None)
+        else:
+            parser.add_argument(flag, dest=name, metavar=name.upper())
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s", stream=sys.stderr
+    )
+    _raise_limits()
+    try:
+        import uvloop
+
+        settings = settings_from(os.environ, parser.parse_args(argv))
+        uvloop.run(Daemon(settings).run())
+    except StartRefused as refusal:
+        print(f"portside: {refusal}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
