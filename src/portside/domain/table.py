@@ -9,7 +9,7 @@ from portside.domain.load_balancer import Listener, LoadBalancer, Rule, Target, 
 from portside.domain.log import LogGroup
 from portside.domain.service.record import Service
 from portside.domain.task.record import Task, TaskStatus
-from portside.domain.task_definition import TaskDefinition
+from portside.domain.task_definition import TaskDefinition, TaskDefinitionFamily
 from portside.domain.vpc import Eni, SecurityGroup, Subnet, Vpc
 
 CLUSTER: Final = Kind(name="cluster", type=Cluster, key=lambda c: f"{c.scope.prefix}{c.name}")
@@ -18,14 +18,21 @@ TASK_DEFINITION: Final = Kind(
     type=TaskDefinition,
     key=lambda d: f"{d.scope.prefix}{d.family}/{d.revision:09d}",
 )
+TASK_DEFINITION_FAMILY: Final = Kind(
+    name="task_definition_family", type=TaskDefinitionFamily, key=lambda f: f"{f.scope.prefix}{f.family}"
+)
 TASK: Final = Kind(
     name="task",
     type=Task,
     key=lambda t: t.key,
     indexes={
         "service": lambda t: f"{t.scope.prefix}{t.cluster}/{t.service}" if t.service else None,
+        "service_live": lambda t: f"{t.scope.prefix}{t.cluster}/{t.service}"
+        if t.service and t.last_status < TaskStatus.STOPPED
+        else None,
         "live": lambda t: f"{t.scope.prefix}{t.cluster}" if t.last_status < TaskStatus.STOPPED else None,
         "arn_id": lambda t: f"{t.scope.prefix}{t.id}",
+        "client_token": lambda t: f"{t.scope.prefix}{t.cluster}/{t.client_token}" if t.client_token else None,
     },
 )
 SERVICE: Final = Kind(name="service", type=Service, key=lambda s: s.key)
@@ -69,6 +76,7 @@ POLICY: Final = Kind(name="policy", type=Policy, key=lambda p: f"{p.account}/{p.
 KINDS: Final[tuple[Kind[Any], ...]] = (
     CLUSTER,
     TASK_DEFINITION,
+    TASK_DEFINITION_FAMILY,
     TASK,
     SERVICE,
     VPC,

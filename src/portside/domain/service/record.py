@@ -4,6 +4,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Literal
 
+from portside.domain.cluster import CapacityProviderShare
 from portside.domain.record import Record, Scope, Tags
 from portside.domain.task.record import NetworkRequest, TargetRef
 
@@ -53,6 +54,11 @@ class Service(Record, frozen=True, kw_only=True):
     enable_ecs_managed_tags: bool = False
     propagate_tags: Literal["NONE", "TASK_DEFINITION", "SERVICE"] = "NONE"
     role_arn: str | None = None
+    platform_version: str = "LATEST"  # as asked for; a deployment has the version it stands for
+    capacity_provider_strategy: tuple[CapacityProviderShare, ...] = ()
+    creation_digest: str = (
+        ""  # of the parameters of CreateService, until the first update: the same again is no conflict
+    )
     tags: Tags = ()
     created_at: datetime
     created_by: str
@@ -61,8 +67,13 @@ class Service(Record, frozen=True, kw_only=True):
     # written by the scheduler
     events: tuple[ServiceEvent, ...] = ()  # newest first, at most 100
     steady: bool = False  # the steady-state event has been given for the present state
+    watched: tuple[str, ...] = ()  # ids of tasks whose end the scheduler has not taken note of yet
+    registered: tuple[str, ...] = ()  # of these, the ones reported as registered with their target groups
     consecutive_start_failures: int = 0
+    consecutive_short_lives: int = 0
     start_not_before: datetime | None = None  # throttle of failing starts
+    throttled_at: datetime | None = None  # when the throttle last grew
+    throttled_deployment: str = ""  # the deployment these counts are about; another one starts afresh
 
     @property
     def key(self) -> str:

@@ -1,0 +1,211 @@
+"""The service loop: lets the scheduler's plan for each service come true, one commit per pass.
+
+A pass reads the service, its tasks and targets, plans, and commits new tasks, stops and the service's record at once.
+Between the read and the commit there is no await, so a crash leaves either all of it or nothing.
+"""
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime
+from typing import Final
+
+from portside.control.loop import Loop
+from portside.domain.clock import Clock, Ids
+from portside.domain.load_balancer import Target
+from portside.domain.record import Record, replace
+from portside.domain.service import scheduler
+from portside.domain.service.record import Service
+from portside.domain.service.scheduler import ServicePlan, Start
+from portside.domain.table import SERVICE, TARGET, TASK, TASK_DEFINITION
+from portside.domain.task.creation import new_task
+from portside.domain.task.record import Moment, StopCode, Task, TaskStatus
+from portside.domain.task_definition import TaskDefinition
+from portside.store.interface import ABSENT, Change, Put, Store, Write
+
+COALESCE_S: Final = 0.02
+"""News that can wait is gathered for so long: two hundred tasks that become RUNNING within two seconds cost at most a
+hundred passes. A task that ended by itself is answered at once."""
+
+
+class ServiceLoop:
+    """Keeps every service at what is desired of it.
+
+    Effects: writes SERVICE and TASK records. `start` looks at every service once, so that what a crash interrupted goes
+    on.
+    """
+
+    def __init__(self, store: Store, clock: Clock, ids: Ids) -> None:
+        self._store, self._clock, self._ids = store, clock, ids
+        self._loop = Loop("service", clock, self._step)
+        self._soon: dict[str, asyncio.TimerHandle] = {}
+        self._services_of: dict[str, set[str]] = {}  # target group ARN -> service keys
+        self._own_write = False
+        self._unsubscribe: Callable[[], None] | None = None
+
+    async def start(self) -> None:
+        self._unsubscribe = self._store.subscribe(self._changed)
+        for service in self._store.scan(SERVICE):
+            if service.status != "INACTIVE":
+                self._follow_groups(service)
+                self._loop.wake(service.key)
+
+    async def close(self) -> None:
+        if self._unsubscribe is not None:
+            self._unsubscribe()
+            self._unsubscribe = None
+        for timer in self._soon.values():
+            timer.cancel()
+        self._soon.clear()
+        await self._loop.close()
+
+    # --- being woken ---
+
+    def _changed(self, change: Change) -> None:
+        old, new = change.old, change.value
+        if isinstance(new, Task) and isinstance(old, Task):
+            if new.service is not None and _matters(old, new):
+                key = f"{new.scope.prefix}{new.cluster}/{new.service}"
+                if _ended_by_itself(old, new):
+                    self._loop.wake(key)
+                else:
+                    self._wake_soon(key)
+        elif isinstance(new, Service):
+            self._follow_groups(new)
+            if not self._own_write:
+                self._loop.wake(change.key)
+        elif isinstance(new, Target) and _health_changed(old, new):
+            for key in self._services_of.get(new.target_group_arn, ()):
+                self._wake_soon(key)
+
+    def _follow_groups(self, service: Service) -> None:
+        """Only ever added to: a group that serves a service no more costs a needless pass."""
+        for arn in scheduler.target_group_arns(service):
+            self._services_of.setdefault(arn, set()).add(service.key)
+
+    def _wake_soon(self, key: str) -> None:
+        if key not in self._soon:
+            self._soon[key] = asyncio.get_running_loop().call_later(COALESCE_S, self._wake_now, key)
+
+    def _wake_now(self, key: str) -> None:
+        self._soon.pop(key, None)
+        self._loop.wake(key)
+
+    # --- a pass ---
+
+    async def _step(self, key: str) -> datetime | None:
+        stored = self._store.read(SERVICE, key)
+        if stored is None or stored.value.status == "INACTIVE":
+            self._loop.finish(key)
+            return None
+        service = stored.value
+        now = self._clock.now()
+        tasks = self._tasks(service)
+        plan = scheduler.plan(service, tasks, self._targets(service, tasks), self._definitions(service), now=now)
+        writes = self._writes(service, stored.version, plan, now)
+        if writes:
+            self._own_write = True
+            try:
+                self._store.transact(*writes)
+            finally:
+                self._own_write = False
+        return plan.wake_at
+
+    def _tasks(self, service: Service) -> list[Task]:
+        live = self._store.find(TASK, "service_live", service.key)
+        known = {task.id for task in live}
+        missed = [
+            self._store.get(TASK, f"{service.scope.prefix}{service.cluster}/{task_id}")
+            for task_id in service.watched
+            if task_id not in known
+        ]
+        return live + [task for task in missed if task is not None]
+
+    def _targets(self, service: Service, tasks: list[Task]) -> list[Target]:
+        arns = scheduler.target_group_arns(service)
+        arns |= {ref.target_group_arn for task in tasks for ref in task.targets}
+        return [target for arn in sorted(arns) for target in self._store.find(TARGET, "target_group", arn)]
+
+    def _definitions(self, service: Service) -> dict[str, TaskDefinition]:
+        found: dict[str, TaskDefinition] = {}
+        for arn in {deployment.task_definition_arn for deployment in service.deployments}:
+            family, _, revision = arn.rpartition("/")[2].partition(":")
+            if not revision.isdigit():
+                continue
+            definition = self._store.get(TASK_DEFINITION, f"{service.scope.prefix}{family}/{int(revision):09d}")
+            if definition is not None:
+                found[arn] = definition
+        return found
+
+    def _writes(self, service: Service, version: int, plan: ServicePlan, now: datetime) -> list[Write]:
+        task_ids = [self._ids.hex(32) for _ in plan.starts]
+        event_ids = [self._ids.uuid() for _ in scheduler.messages_of(plan, task_ids)]
+        settled = scheduler.settle(plan, task_ids, event_ids, now=now)
+        definitions = self._definitions(service)
+        writes: list[Write] = [
+            Put(TASK, self._new_task(service, start, task_id, definitions, now), ABSENT)
+            for start, task_id in zip(plan.starts, task_ids, strict=True)
+        ]
+        for each in plan.stops:
+            found = self._store.read(TASK, each.task.key)
+            if found is not None and found.value.stop is None:
+                moment = Moment(at=now, what="StopAsked", detail=each.stop.reason)
+                stopping = replace(found.value, stop=each.stop, story=(*found.value.story, moment))
+                writes.append(Put(TASK, stopping, found.version))
+        if settled != service:
+            writes.append(Put(SERVICE, settled, version))
+        return writes
+
+    def _new_task(
+        self, service: Service, start: Start, task_id: str, definitions: dict[str, TaskDefinition], now: datetime
+    ) -> Task:
+        deployment = start.deployment
+        definition = definitions[deployment.task_definition_arn]
+        tags = {
+            "TASK_DEFINITION": definition.tags,
+            "SERVICE": service.tags,
+            "NONE": (),
+        }[service.propagate_tags]
+        return new_task(
+            scope=service.scope,
+            cluster=service.cluster,
+            task_id=task_id,
+            attachment_id=self._ids.uuid(),
+            runtime_ids=[f"{self._ids.hex(32)}-{self._ids.number(10)}" for _ in definition.containers],
+            definition=definition,
+            launch_type=deployment.launch_type,
+            group=f"service:{service.name}",
+            network=start.network,
+            created_at=now,
+            cause_id=deployment.id,
+            platform_version=deployment.platform_version,
+            started_by=deployment.id,
+            service=service.name,
+            deployment_id=deployment.id,
+            targets=deployment.targets,
+            tags=tags,
+            enable_execute_command=service.enable_execute_command,
+        )
+
+
+def _matters(old: Task, new: Task) -> bool:
+    """Whether the scheduler may decide otherwise after this change."""
+    return (
+        (old.stop is None) != (new.stop is None)
+        or old.targets_registered_at != new.targets_registered_at
+        or (
+            old.last_status != new.last_status
+            and (new.last_status >= TaskStatus.STOPPED or new.last_status == TaskStatus.RUNNING)
+        )
+        or old.last_status <= TaskStatus.RUNNING < new.last_status
+        or old.last_status <= TaskStatus.DEACTIVATING < new.last_status
+    )
+
+
+def _health_changed(old: Record | None, new: Target) -> bool:
+    return not isinstance(old, Target) or old.checked != new.checked or old.deregistered_at != new.deregistered_at
+
+
+def _ended_by_itself(old: Task, new: Task) -> bool:
+    return (
+        old.stop is None and new.stop is not None and new.stop.code != StopCode.SERVICE_SCHEDULER_INITIATED
+    ) or old.last_status == TaskStatus.RUNNING < new.last_status

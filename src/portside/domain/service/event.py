@@ -1,0 +1,108 @@
+"""Service events: their texts in AWS's words, and the log of the newest hundred.
+
+Source: ECS developer guide, "Service event messages", and events of real services as published in issue threads.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+from portside.domain.record import replace
+from portside.domain.service.record import Service, ServiceEvent
+
+EVENTS_KEPT: Final = 100
+"""API_Service, `events`: up to 100 of the latest events are displayed."""
+SILENCE: Final = timedelta(hours=6)
+"""A message about a lasting cause is given again after six hours only (guide, "Service event messages")."""
+TASKS_NAMED: Final = 10
+"""Tasks named in one message; a larger batch is told in several."""
+
+
+def started(service: str, task_ids: Sequence[str]) -> tuple[str, ...]:
+    return tuple(
+        f"(service {service}) has started {len(batch)} tasks: {_tasks(batch)}." for batch in _batches(task_ids)
+    )
+
+
+def stopped(service: str, task_ids: Sequence[str]) -> tuple[str, ...]:
+    return tuple(
+        f"(service {service}) has stopped {len(batch)} running tasks: {_tasks(batch)}." for batch in _batches(task_ids)
+    )
+
+
+def registered(service: str, count: int, target_group_arn: str) -> str:
+    return f"(service {service}) registered {count} targets in (target-group {target_group_arn})"
+
+
+def deregistered(service: str, count: int, target_group_arn: str) -> str:
+    return f"(service {service}) deregistered {count} targets in (target-group {target_group_arn})"
+
+
+def draining(service: str, deployment_id: str, count: int) -> str:
+    return f"(service {service}, taskSet {deployment_id}) has begun draining connections on {count} tasks."
+
+
+def unhealthy(service: str, task_id: str, port: int, target_group_arn: str, reason: str) -> str:
+    return (
+        f"(service {service}) (task {task_id}) (port {port}) is unhealthy in (target-group {target_group_arn}) "
+        f"due to (reason {reason})"
+    )
+
+
+def steady(service: str) -> str:
+    return f"(service {service}) has reached a steady state."
+
+
+def completed(service: str, deployment_id: str) -> str:
+    return f"(service {service}) (deployment {deployment_id}) deployment completed."
+
+
+def impaired(service: str) -> str:
+    return f"(service {service}) is unable to consistently start tasks successfully."
+
+
+def unplaced(service: str, reason: str) -> str:
+    return f"(service {service}) was unable to place a task. Reason: {reason.rstrip('.')}."
+
+
+def unlaunched(service: str, error: str) -> str:
+    return f"(service {service}) failed to launch a task with (error {error})."
+
+
+def stuck(service: str) -> str:
+    return (
+        f"(service {service}) was unable to stop or start tasks during a deployment because of the service deployment "
+        "configuration. Update the minimumHealthyPercent or maximumPercent value and try again."
+    )
+
+
+def is_repeated(service: Service, message: str, *, now: datetime) -> bool:
+    """Whether a message about a lasting cause is to be omitted: it was given, the service has not been steady since,
+    and six hours have not passed."""
+    calm = steady(service.name)
+    for event in service.events:
+        if event.at <= now - SILENCE or event.message == calm:
+            return False
+        if event.message == message:
+            return True
+    return False
+
+
+def with_events(service: Service, messages: Sequence[str], event_ids: Sequence[str], *, now: datetime) -> Service:
+    """The service with these events added, the last message newest.
+
+    Args:
+        event_ids: one UUID per message.
+    """
+    if not messages:
+        return service
+    new = [ServiceEvent(id=event_id, at=now, message=text) for text, event_id in zip(messages, event_ids, strict=True)]
+    return replace(service, events=(*reversed(new), *service.events)[:EVENTS_KEPT])
+
+
+def _tasks(task_ids: Sequence[str]) -> str:
+    return " ".join(f"(task {task_id})" for task_id in task_ids)
+
+
+def _batches(task_ids: Sequence[str]) -> list[Sequence[str]]:
+    return [task_ids[start : start + TASKS_NAMED] for start in range(0, len(task_ids), TASKS_NAMED)]

@@ -1,0 +1,594 @@
+"""The service scheduler's decisions: given a service, its tasks and their targets, what to start, stop and report.
+
+`plan` is level-triggered: it looks at what is there and answers with what is missing, so that the same plan comes out
+again after a crash. What may happen once only (an event, a failed start counted) hangs on `Service.watched` and
+`Service.registered`, which are stored in the same commit.
+
+Rules, with D the desired count and percentages of the deployment configuration:
+- at most floor(D x maximumPercent) tasks are starting or running; a start waits for room;
+- the scheduler's own stops leave at least ceil(D x minimumHealthyPercent) healthy tasks;
+- an unhealthy task is replaced: its replacement starts first where there is room;
+- tasks of superseded deployments go as soon as the minimum allows.
+
+Source: API_DeploymentConfiguration, API_Service; ECS guide, "Amazon ECS services" and "Service throttle logic".
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import IntEnum
+from typing import Final
+
+from portside.domain.load_balancer import Target
+from portside.domain.record import Record, replace
+from portside.domain.service import event
+from portside.domain.service.record import Deployment, RolloutState, Service
+from portside.domain.task.record import NetworkRequest, Stop, StopCode, TargetRef, Task, TaskStatus
+from portside.domain.task_definition import TaskDefinition
+
+START_BATCH: Final = 20
+"""Tasks started in one pass: a commit of some 2 ms, so that API calls are answered in between."""
+COUNTED_AFTER: Final = timedelta(seconds=1)
+"""A task without targets counts as healthy this long after RUNNING. AWS waits 40 s; see ADR 0005."""
+THROTTLE_FIRST_S: Final = 1.0
+THROTTLE_MAX_S: Final = 900.0
+"""AWS: the delay between restarts grows up to 15 minutes (guide, "Service throttle logic")."""
+IMPAIRED_AFTER: Final = 3
+"""Bouts of failed starts before the service is said to be impaired."""
+SHORT_LIFE: Final = timedelta(seconds=5)
+SHORT_LIVES_FREE: Final = 10
+SHORT_LIFE_MAX_S: Final = 10.0
+SHORT_LIVES_FORGOTTEN: Final = timedelta(seconds=60)
+"""A task that ends within SHORT_LIFE of RUNNING is replaced at once, ten times; then up to ten seconds later, which is
+about AWS's own pace. AWS does not throttle these; here a restart takes milliseconds and would eat a core (ADR 0005)."""
+
+TargetKey = tuple[str, str, int]
+"""Target group ARN, address, port."""
+
+
+class Health(IntEnum):
+    """What a task counts for, in the order in which tasks are given up."""
+
+    UNHEALTHY = 0
+    STARTING = 1
+    WAITING = 2  # RUNNING, and its health is not known yet
+    HEALTHY = 3
+
+
+class Start(Record, frozen=True, kw_only=True):
+    """One task to be made of a deployment. `network`: its subnets in order of preference."""
+
+    deployment: Deployment
+    network: NetworkRequest | None
+
+
+class TaskStop(Record, frozen=True, kw_only=True):
+    task: Task
+    stop: Stop
+
+
+class ServicePlan(Record, frozen=True, kw_only=True):
+    """What to commit at once: the service's record, new tasks, stops, and the messages (oldest first).
+
+    `service` lacks the ids and events of what is started: `settle` adds them. `wake_at`: look again then at the latest.
+    """
+
+    service: Service
+    starts: tuple[Start, ...] = ()
+    stops: tuple[TaskStop, ...] = ()
+    messages: tuple[str, ...] = ()
+    wake_at: datetime | None = None
+
+
+def target_group_arns(service: Service) -> set[str]:
+    """The groups whose targets `plan` needs."""
+    return {ref.target_group_arn for deployment in service.deployments for ref in deployment.targets}
+
+
+def lower_limit(desired: int, percent: int) -> int:
+    """Tasks that must stay healthy: rounded up."""
+    return -(-desired * percent // 100)
+
+
+def upper_limit(desired: int, percent: int) -> int:
+    """Tasks that may be starting or running: rounded down."""
+    return desired * percent // 100
+
+
+def settle(plan: ServicePlan, task_ids: Sequence[str], event_ids: Sequence[str], *, now: datetime) -> Service:
+    """The service's record to commit with the plan.
+
+    Args:
+        task_ids: of the started tasks, one per start.
+        event_ids: UUIDs, at least `messages_of(plan, task_ids)` many.
+    """
+    messages = messages_of(plan, task_ids)
+    service = event.with_events(plan.service, messages, event_ids[: len(messages)], now=now)
+    if task_ids:
+        service = replace(service, watched=(*service.watched, *task_ids))
+    return service
+
+
+def messages_of(plan: ServicePlan, task_ids: Sequence[str]) -> tuple[str, ...]:
+    return (*event.started(plan.service.name, task_ids), *plan.messages)
+
+
+def plan(
+    service: Service,
+    tasks: Sequence[Task],
+    targets: Iterable[Target],
+    definitions: Mapping[str, TaskDefinition],
+    *,
+    now: datetime,
+) -> ServicePlan:
+    """Decide what the service needs next.
+
+    Args:
+        tasks: all tasks of the service that are not STOPPED, and those of `service.watched` that are.
+        targets: the targets of `target_group_arns(service)` and of the tasks' groups.
+        definitions: the task definitions of its deployments, by ARN; one that is missing can not be started.
+    """
+    return _Pass(service, tasks, targets, definitions, now).run()
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """A task that is to stay, with what it counts for."""
+
+    task: Task
+    health: Health
+    failing: TargetRef | None = None
+
+    @property
+    def is_running(self) -> bool:
+        return self.task.last_status == TaskStatus.RUNNING
+
+
+class _Pass:
+    """One planning pass: what was found, and what is decided so far."""
+
+    def __init__(
+        self,
+        service: Service,
+        tasks: Sequence[Task],
+        targets: Iterable[Target],
+        definitions: Mapping[str, TaskDefinition],
+        now: datetime,
+    ) -> None:
+        self.service, self.definitions, self.now = service, definitions, now
+        self.by_id = {task.id: task for task in tasks}
+        self.targets: dict[TargetKey, Target] = {(t.target_group_arn, t.id, t.port): t for t in targets}
+        self.primary = next((d for d in service.deployments if d.status == "PRIMARY"), None)
+        self.desired = service.desired_count if service.status == "ACTIVE" and self.primary is not None else 0
+        self.wake_at: datetime | None = None
+        self.messages: list[str] = []
+        self.starts: list[Start] = []
+        self.stops: dict[str, TaskStop] = {}
+        self.live = [task for task in tasks if task.last_status < TaskStatus.STOPPED]
+        kept = [self._judge(task) for task in self.live if _is_kept(task)]
+        primary_id = self.primary.id if self.primary else ""
+        self.mine = [each for each in kept if each.task.deployment_id == primary_id]
+        self.old = [each for each in kept if each.task.deployment_id != primary_id]
+
+    def run(self) -> ServicePlan:
+        self._note()
+        self._decide_starts()
+        self._decide_stops()
+        self._report_stops()
+        self._report_stuck()
+        self._update_deployments()
+        self._update_status()
+        return ServicePlan(
+            service=self.service,
+            starts=tuple(self.starts),
+            stops=tuple(self.stops.values()),
+            messages=tuple(self.messages),
+            wake_at=self.wake_at,
+        )
+
+    # --- looking ---
+
+    def _judge(self, task: Task) -> _Judged:
+        if task.last_status < TaskStatus.RUNNING:
+            return _Judged(task, Health.STARTING)
+        started_at = task.started_at or self.now
+        if not task.targets:
+            if self.now < started_at + COUNTED_AFTER:
+                return _Judged(task, Health.WAITING)
+            return _Judged(task, Health.HEALTHY)
+        health = Health.HEALTHY
+        for ref in task.targets:
+            target = self._target(task, ref)
+            if target is not None and target.checked == "unhealthy" and target.deregistered_at is None:
+                grace_ends = started_at + timedelta(seconds=self.service.health_check_grace_period_s or 0)
+                if self.now >= grace_ends:
+                    return _Judged(task, Health.UNHEALTHY, ref)
+                self._wake(grace_ends)
+            if target is None or target.checked != "healthy" or target.deregistered_at is not None:
+                health = Health.WAITING
+        return _Judged(task, health)
+
+    def _target(self, task: Task, ref: TargetRef) -> Target | None:
+        if task.eni is None:
+            return None
+        return self.targets.get((ref.target_group_arn, task.eni.address, ref.container_port))
+
+    def _wake(self, at: datetime) -> None:
+        if self.wake_at is None or at < self.wake_at:
+            self.wake_at = at
+
+    @property
+    def _good(self) -> list[_Judged]:
+        """The newest deployment's tasks that need no replacement."""
+        return [each for each in self.mine if each.health != Health.UNHEALTHY]
+
+    # --- taking note of what happened ---
+
+    def _note(self) -> None:
+        """Fold in, once each: targets registered, tasks that ended by themselves, starts that failed."""
+        service = self.service
+        if self.primary is not None and service.throttled_deployment != self.primary.id:
+            service = replace(
+                service,
+                throttled_deployment=self.primary.id,
+                consecutive_start_failures=0,
+                consecutive_short_lives=0,
+                start_not_before=None,
+                throttled_at=None,
+            )
+        watched: list[str] = []
+        registered = set(service.registered)
+        newly: list[Task] = []
+        ended: list[Task] = []
+        for task_id in service.watched:
+            task = self.by_id.get(task_id)
+            if task is None:
+                registered.discard(task_id)
+            elif _is_kept(task):
+                watched.append(task_id)
+                if task.targets and task.targets_registered_at is not None and task_id not in registered:
+                    newly.append(task)
+            else:
+                ended.append(task)
+        drained = [task for task in ended if task.id in registered]
+        registered -= {task.id for task in ended}
+        self.messages += [
+            event.registered(service.name, count, group) for group, count in _count_by_group(newly).items()
+        ]
+        self.messages += self._draining(drained)
+        self.service = replace(
+            service,
+            watched=_unless_same(service.watched, watched),
+            registered=_unless_same(
+                service.registered,
+                [
+                    *(task_id for task_id in service.registered if task_id in registered),
+                    *(task.id for task in newly),
+                ],
+            ),
+        )
+        if self.primary is not None:
+            self._throttle([task for task in ended if task.deployment_id == self.primary.id])
+
+    def _throttle(self, ended: Sequence[Task]) -> None:
+        service, now = self.service, self.now
+        own_code = (StopCode.USER_INITIATED, StopCode.SERVICE_SCHEDULER_INITIATED)
+        ended = [task for task in ended if task.stop is None or task.stop.code not in own_code]
+        failed = [task for task in ended if task.started_at is None]
+        short = [
+            task
+            for task in ended
+            if task.started_at is not None
+            and (task.stop.at if task.stop else task.stopping_at or now) - task.started_at < SHORT_LIFE
+        ]
+        since = service.throttled_at
+        started = [each.task for each in self.mine if each.is_running] + short
+        if service.consecutive_start_failures and any(
+            since is None or (task.started_at is not None and task.started_at > since) for task in started
+        ):
+            service = replace(service, consecutive_start_failures=0, start_not_before=None)
+            service = self._with_failed_tasks(service, reset=True)
+        if since is not None and service.consecutive_short_lives and now - since > SHORT_LIVES_FORGOTTEN:
+            service = replace(service, consecutive_short_lives=0)
+        if failed:
+            service = self._with_failed_tasks(service, added=len(failed))
+            for reason in dict.fromkeys(
+                task.stop.reason for task in failed if task.stop and task.network is not None and task.eni is None
+            ):
+                self._report_cause(event.unplaced(service.name, reason))
+        # Tasks started together and failing together are one bout: the delay grows with the tries, not with their size.
+        if any(since is None or task.created_at >= since for task in failed):
+            count = service.consecutive_start_failures + 1
+            delay_s = min(THROTTLE_MAX_S, THROTTLE_FIRST_S * 2 ** min(count - 1, 20))
+            service = replace(
+                service,
+                consecutive_start_failures=count,
+                throttled_at=now,
+                start_not_before=now + timedelta(seconds=delay_s),
+            )
+            if count >= IMPAIRED_AFTER:
+                self._report_cause(event.impaired(service.name))
+        elif any(since is None or task.created_at >= since for task in short):
+            count = service.consecutive_short_lives + 1
+            beyond = count - SHORT_LIVES_FREE
+            delay_s = min(SHORT_LIFE_MAX_S, 0.5 * 2 ** min(beyond - 1, 20)) if beyond > 0 else 0.0
+            service = replace(
+                service,
+                consecutive_short_lives=count,
+                throttled_at=now,
+                start_not_before=now + timedelta(seconds=delay_s) if delay_s else service.start_not_before,
+            )
+        self.service = service
+
+    def _with_failed_tasks(self, service: Service, *, added: int = 0, reset: bool = False) -> Service:
+        def counted(deployment: Deployment) -> Deployment:
+            if self.primary is None or deployment.id != self.primary.id:
+                return deployment
+            failed = 0 if reset else deployment.failed_tasks + added
+            return replace(deployment, failed_tasks=failed, updated_at=self.now)
+
+        return replace(service, deployments=tuple(counted(each) for each in service.deployments))
+
+    # --- deciding ---
+
+    def _decide_starts(self) -> None:
+        if self.primary is None:
+            return
+        missing = self.desired - len(self._good)
+        self.room = self._room()
+        self.blocked = max(0, missing - max(0, self.room))
+        wanted = min(missing, self.room)
+        if wanted <= 0:
+            return
+        not_before = self.service.start_not_before
+        if not_before is not None and self.now < not_before:
+            self._wake(not_before)
+            return
+        if self.primary.task_definition_arn not in self.definitions:
+            self._report_cause(
+                event.unlaunched(self.service.name, "ClientException: Unable to describe task definition.")
+            )
+            return
+        spread = _Spread(self.primary.network, [each.task for each in self.mine])
+        self.starts = [Start(deployment=self.primary, network=spread.next()) for _ in range(min(wanted, START_BATCH))]
+        if wanted > START_BATCH:
+            self._wake(self.now)
+
+    def _room(self) -> int:
+        """How many more tasks may be starting or running."""
+        active = sum(task.last_status <= TaskStatus.RUNNING for task in self.live)
+        return upper_limit(self.desired, self.service.maximum_percent) - active
+
+    def _decide_stops(self) -> None:
+        if self.desired == 0:
+            for each in (*self.mine, *self.old):
+                self._stop(each)
+            return
+        self._replace_unhealthy()
+        good = self._good
+        for each in _given_up_first(good)[: max(0, len(good) - self.desired)]:
+            self._stop(each)
+        self._retire_old()
+
+    def _replace_unhealthy(self) -> None:
+        """Unhealthy tasks go when their replacements are healthy, or when there is no room to start these first."""
+        sick = [each for each in self.mine if each.health == Health.UNHEALTHY]
+        if not sick:
+            return
+        ready = sum(each.health == Health.HEALTHY for each in self._good)
+        for each in sick:
+            assert each.failing is not None
+            self._report_unhealthy(each.task, each.failing)
+        for each in sick[: max(self.blocked, ready + len(sick) - self.desired, 0)]:
+            self._stop(each, because_of=each.failing)
+
+    def _retire_old(self) -> None:
+        staying = [each for each in (*self.mine, *self.old) if each.task.id not in self.stops]
+        healthy = sum(each.health == Health.HEALTHY for each in staying)
+        running = sum(each.is_running for each in staying)
+        least = lower_limit(self.desired, self.service.minimum_healthy_percent)
+        blocked = self.blocked
+        for each in _given_up_first(self.old):
+            if each.health == Health.STARTING:
+                allowed = True
+            elif each.health == Health.HEALTHY:
+                allowed = healthy > least
+                healthy -= allowed
+            else:
+                # Nobody counts on it, yet it may be all that answers (a load balancer with no healthy target sends to
+                # all): it stays until others run, unless its place is needed.
+                spare = running > least
+                is_sick = each.health == Health.UNHEALTHY
+                allowed = healthy >= least or (is_sick and (spare or blocked > 0)) or (spare and blocked > 0)
+            if allowed:
+                self._stop(each)
+                running -= each.is_running
+                blocked -= 1
+
+    def _stop(self, each: _Judged, because_of: TargetRef | None = None) -> None:
+        task = each.task
+        if because_of is not None:
+            reason = f"Task failed ELB health checks in (target-group {because_of.target_group_arn})"
+        else:
+            cause = self.primary.id if self.primary is not None else task.deployment_id
+            reason = f"Scaling activity initiated by (deployment {cause})"
+        stop = Stop(code=StopCode.SERVICE_SCHEDULER_INITIATED, reason=reason, at=self.now)
+        self.stops[task.id] = TaskStop(task=task, stop=stop)
+
+    # --- reporting ---
+
+    def _report_stops(self) -> None:
+        if not self.stops:
+            return
+        stopped = [each.task for each in self.stops.values()]
+        registered = set(self.service.registered)
+        self.messages += event.stopped(self.service.name, [task.id for task in stopped])
+        self.messages += self._draining([task for task in stopped if task.id in registered])
+        self.service = replace(
+            self.service,
+            watched=tuple(task_id for task_id in self.service.watched if task_id not in self.stops),
+            registered=tuple(task_id for task_id in self.service.registered if task_id not in self.stops),
+        )
+
+    def _draining(self, tasks: Sequence[Task]) -> list[str]:
+        name = self.service.name
+        messages = [event.deregistered(name, count, group) for group, count in _count_by_group(tasks).items()]
+        by_deployment: dict[str, int] = {}
+        for task in tasks:
+            by_deployment[task.deployment_id or ""] = by_deployment.get(task.deployment_id or "", 0) + 1
+        return messages + [event.draining(name, deployment, count) for deployment, count in by_deployment.items()]
+
+    def _report_unhealthy(self, task: Task, ref: TargetRef) -> None:
+        target = self._target(task, ref)
+        detail = (target.failure_detail if target is not None else "") or "Health checks failed"
+        self._report_cause(
+            event.unhealthy(self.service.name, task.id, ref.container_port, ref.target_group_arn, detail)
+        )
+
+    def _report_stuck(self) -> None:
+        """A rollout that can neither start nor stop: its limits leave no room, and nothing under way will make any."""
+        if not self.old or self.starts or self.stops or not self.blocked:
+            return
+        under_way = any(task.last_status <= TaskStatus.RUNNING and not _is_kept(task) for task in self.live) or any(
+            each.health in (Health.STARTING, Health.WAITING) for each in (*self.mine, *self.old)
+        )
+        if not under_way:
+            self._report_cause(event.stuck(self.service.name))
+
+    def _report_cause(self, message: str) -> None:
+        if message not in self.messages and not event.is_repeated(self.service, message, now=self.now):
+            self.messages.append(message)
+
+    # --- the record ---
+
+    def _update_deployments(self) -> None:
+        """Desired counts follow; a superseded deployment goes when none of its tasks takes traffic any more."""
+        remaining: dict[str, int] = {}
+        for each in (*self.mine, *self.old):
+            if each.task.id not in self.stops:
+                remaining[each.task.deployment_id or ""] = remaining.get(each.task.deployment_id or "", 0) + 1
+        busy = {task.deployment_id for task in self.live if task.last_status <= TaskStatus.DEACTIVATING}
+        deployments: list[Deployment] = []
+        for deployment in self.service.deployments:
+            is_primary = self.primary is not None and deployment.id == self.primary.id
+            if not is_primary and deployment.id not in busy:
+                continue
+            desired = self.desired if is_primary else remaining.get(deployment.id, 0)
+            reason = deployment.rollout_reason
+            if not reason and deployment.rollout_state == RolloutState.IN_PROGRESS:
+                reason = f"ECS deployment {deployment.id} in progress."
+            if desired != deployment.desired_count or reason != deployment.rollout_reason:
+                deployment = replace(deployment, desired_count=desired, rollout_reason=reason, updated_at=self.now)
+            deployments.append(deployment)
+        if tuple(deployments) != self.service.deployments:
+            self.service = replace(self.service, deployments=tuple(deployments))
+
+    def _update_status(self) -> None:
+        service = self.service
+        if service.status == "DRAINING" and not self.live:
+            self.service = replace(service, status="INACTIVE", deployments=(), steady=False, start_not_before=None)
+            return
+        if service.status != "ACTIVE" or self.primary is None:
+            return
+        settled = not self.starts and not self.stops and not self.old and len(self.mine) == self.desired
+        self._await_counting(first=not settled)
+        is_done = settled and len(service.deployments) == 1 and all(each.health == Health.HEALTHY for each in self.mine)
+        if is_done and service.deployments[0].rollout_state == RolloutState.IN_PROGRESS:
+            service = self._complete(service)
+        busy = sum(task.last_status <= TaskStatus.DEACTIVATING for task in self.live)
+        is_steady = is_done and busy == self.desired
+        if is_steady and (not service.steady or self._is_silent_for_long()):
+            self.messages.append(event.steady(service.name))
+        if is_steady != service.steady:
+            service = replace(service, steady=is_steady)
+        self.service = service
+
+    def _complete(self, service: Service) -> Service:
+        assert self.primary is not None
+        done = replace(
+            service.deployments[0],
+            rollout_state=RolloutState.COMPLETED,
+            rollout_reason=f"ECS deployment {self.primary.id} completed.",
+            failed_tasks=0,
+            updated_at=self.now,
+        )
+        self.messages.append(event.completed(service.name, done.id))
+        return replace(service, deployments=(done,), start_not_before=None, consecutive_start_failures=0)
+
+    def _await_counting(self, *, first: bool) -> None:
+        """Completion waits for the last of the tasks that only time makes healthy, a rollout for the first."""
+        if first and not self.old:
+            return
+        times = [
+            each.task.started_at + COUNTED_AFTER
+            for each in self.mine
+            if each.health == Health.WAITING and not each.task.targets and each.task.started_at is not None
+        ]
+        if times:
+            self._wake(min(times) if first else max(times))
+
+    def _is_silent_for_long(self) -> bool:
+        """AWS says "steady" again every six hours."""
+        calm = event.steady(self.service.name)
+        last = next((each.at for each in self.service.events if each.message == calm), None)
+        return last is not None and self.now - last >= event.SILENCE
+
+    room = 0
+    blocked = 0
+
+
+class _Spread:
+    """Chooses subnets so that the deployment's tasks spread evenly over them, and so over the Availability Zones."""
+
+    def __init__(self, network: NetworkRequest | None, tasks: Iterable[Task]) -> None:
+        self.network = network
+        self.load = dict.fromkeys(network.subnet_ids, 0) if network is not None else {}
+        for task in tasks:
+            place = _place(task)
+            if place in self.load:
+                self.load[place] += 1
+
+    def next(self) -> NetworkRequest | None:
+        if self.network is None or not self.load:
+            return self.network
+        order = sorted(self.load, key=self.load.__getitem__)
+        self.load[order[0]] += 1
+        return replace(self.network, subnet_ids=tuple(order))
+
+
+def _place(task: Task) -> str:
+    """The subnet a task is in, or will be asked for first."""
+    if task.eni is not None:
+        return task.eni.subnet_id
+    return task.network.subnet_ids[0] if task.network is not None and task.network.subnet_ids else ""
+
+
+def _is_kept(task: Task) -> bool:
+    """Starting or running, and meant to go on."""
+    return task.stop is None and task.last_status <= TaskStatus.RUNNING
+
+
+def _given_up_first(tasks: Iterable[_Judged]) -> list[_Judged]:
+    """In the order in which they are given up: the least useful, then from the fullest subnet, then the newest."""
+    ordered = sorted(tasks, key=lambda each: (each.task.created_at, each.task.id))
+    height: dict[str, int] = {}
+    ranked: list[tuple[int, int, int, int, _Judged]] = []
+    # The most useful are counted first, so that within one class the fullest place comes first.
+    for age, each in sorted(enumerate(ordered), key=lambda pair: (-pair[1].health, pair[0])):
+        place = _place(each.task)
+        height[place] = height.get(place, 0) + 1
+        ranked.append((each.health, each.task.last_status, -height[place], -age, each))
+    return [entry[-1] for entry in sorted(ranked, key=lambda entry: entry[:4])]
+
+
+def _count_by_group(tasks: Collection[Task]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for task in tasks:
+        for ref in task.targets:
+            counts[ref.target_group_arn] = counts.get(ref.target_group_arn, 0) + 1
+    return counts
+
+
+def _unless_same(old: tuple[str, ...], new: Sequence[str]) -> tuple[str, ...]:
+    """The old tuple where nothing changed, so that unchanged records compare by identity."""
+    return old if len(old) == len(new) and all(a == b for a, b in zip(old, new, strict=True)) else tuple(new)
