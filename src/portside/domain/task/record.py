@@ -98,6 +98,15 @@ class ContainerHistory(Record, frozen=True, kw_only=True):
     removed_at: datetime | None = None
 
 
+class Retry(Record, frozen=True, kw_only=True):
+    """An effect that failed for a passing cause: how often, and when it may be tried again."""
+
+    effect: str  # the effect's class
+    key: str
+    attempts: int
+    not_before: datetime
+
+
 class Moment(Record, frozen=True, kw_only=True):
     """One line of a task's story: a fact or an effect, when, and in a few words."""
 
@@ -136,6 +145,9 @@ class Task(Record, frozen=True, kw_only=True):
     tags: Tags = ()
     created_at: datetime
     cause_id: str  # request id or fact that led to this task
+    capacity_provider: str | None = None  # when a capacity provider strategy chose the launch type
+    client_token: str | None = None  # RunTask is idempotent by it; `request_digest` tells a repetition from another request
+    request_digest: str = ""
 
     # desired: written by the API and the schedulers
     stop: Stop | None = None
@@ -150,9 +162,11 @@ class Task(Record, frozen=True, kw_only=True):
     network_ready_at: datetime | None = None
     network_released_at: datetime | None = None
     eni_released_at: datetime | None = None
+    targets_issued_at: datetime | None = None
     targets_registered_at: datetime | None = None
     targets_drained_at: datetime | None = None
     history: tuple[ContainerHistory, ...] = ()
+    retries: tuple[Retry, ...] = ()
     pull_started_at: datetime | None = None
     pull_stopped_at: datetime | None = None
     connectivity_at: datetime | None = None
@@ -172,7 +186,7 @@ class Task(Record, frozen=True, kw_only=True):
         return TaskStatus.STOPPED if self.stop is not None else TaskStatus.RUNNING
 
 
-# --- effects -----------------------------------------------------------------------------------------------------------
+# --- effects --------------------------------------------------------------------------------------------------------
 # `key` names the resource an effect works on: the executor never runs two effects with one key at once.
 
 
@@ -212,9 +226,11 @@ class ReleaseNetwork(TaskEffect, frozen=True, kw_only=True):
 
 
 class ReleaseEni(TaskEffect, frozen=True, kw_only=True):
-    """Control plane: delete the ENI's record, free its address. -> EniReleased"""
+    """Control plane: delete the ENI's record, free its address. -> EniReleased
 
-    eni: EniAttachment
+    `eni` is None where it was asked for but no answer is known (a crash in between): all that the task owns is released."""
+
+    eni: EniAttachment | None
 
     @property
     def key(self) -> str:
@@ -257,11 +273,13 @@ class StartContainer(_ContainerEffect, frozen=True, kw_only=True):
 
 
 class SignalContainer(_ContainerEffect, frozen=True, kw_only=True):
-    """Node: send the image's STOPSIGNAL (else SIGTERM) to the container's process 1. -> ContainerSignalled"""
+    """Node: send the image's STOPSIGNAL (else SIGTERM) to the container's process 1. -> ContainerSignalled, or
+    ContainerExited (with what is known of its exit) if no such container runs."""
 
 
 class KillContainer(_ContainerEffect, frozen=True, kw_only=True):
-    """Node: SIGKILL to every process of the container. -> ContainerKilled; its exit arrives as ContainerExited"""
+    """Node: SIGKILL to every process of the container. -> ContainerKilled; its exit arrives as ContainerExited. If no
+    such container runs the answer itself is ContainerExited: a lost notice of an exit costs five seconds, no more."""
 
 
 class RemoveContainer(_ContainerEffect, frozen=True, kw_only=True):
@@ -309,11 +327,15 @@ NodeEffect = (
     CreateNetwork | ReleaseNetwork | PullImage | StartContainer | SignalContainer | KillContainer | RemoveContainer
 )
 
-# --- facts -------------------------------------------------------------------------------------------------------------
+# --- facts ----------------------------------------------------------------------------------------------------------
 
 
 class Fact(Record, tag=True, frozen=True, kw_only=True):
     """Something that happened to a task, in the past tense. Late and repeated facts change nothing."""
+
+
+class EniAsked(Fact, frozen=True, kw_only=True):
+    """Intent of AllocateEni: from here on the task may own an ENI."""
 
 
 class EniAllocated(Fact, frozen=True, kw_only=True):
@@ -368,11 +390,14 @@ class StartFailed(Fact, frozen=True, kw_only=True):
 
 
 class EffectFailed(Fact, frozen=True, kw_only=True):
-    """An effect failed for a passing cause; it is planned again, not before `retry_at`."""
+    """An effect failed for a passing cause; it is planned again, not before `retry_at`.
+
+    `effect` is its class (the task loop fills it in); the wait at least doubles with each failure (`backoff`)."""
 
     effect_key: str
     reason: str
     retry_at: datetime
+    effect: str = ""
 
 
 class ContainerSignalled(Fact, frozen=True, kw_only=True):
@@ -400,6 +425,10 @@ class ContainerRemoved(Fact, frozen=True, kw_only=True):
     container: str
 
 
+class TargetsIssued(Fact, frozen=True, kw_only=True):
+    """Intent of RegisterTargets: from here on the task's address may be a target."""
+
+
 class TargetsRegistered(Fact, frozen=True, kw_only=True):
     pass
 
@@ -409,7 +438,8 @@ class TargetsDrained(Fact, frozen=True, kw_only=True):
 
 
 AnyFact = (
-    EniAllocated
+    EniAsked
+    | EniAllocated
     | NetworkIssued
     | NetworkReady
     | NetworkReleased
@@ -425,6 +455,7 @@ AnyFact = (
     | ContainerKilled
     | ContainerExited
     | ContainerRemoved
+    | TargetsIssued
     | TargetsRegistered
     | TargetsDrained
 )
