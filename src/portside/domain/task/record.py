@@ -228,7 +228,7 @@ class ReleaseNetwork(TaskEffect, frozen=True, kw_only=True):
 class ReleaseEni(TaskEffect, frozen=True, kw_only=True):
     """Control plane: delete the ENI's record, free its address. -> EniReleased
 
-    `eni` is None where it was asked for but no answer is known (a crash in between): all that the task owns is released."""
+    `eni` is None where it was asked for but no answer is known (a crash in between): all the task owns is released."""
 
     eni: EniAttachment | None
 
