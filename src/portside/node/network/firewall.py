@@ -1,0 +1,172 @@
+"""Security groups as nftables text: pure functions from groups to the rule set of a VPC's namespace.
+
+The path of a packet, all in the forward hook: tracked flows pass; a new one goes to the egress chain of its source's
+combination of groups, which jumps on to `inbound` if a rule matches, and that to the ingress chain of the
+destination's combination, which accepts if a rule matches. Whatever no rule names falls through to a drop: an
+address that the maps do not know can neither send nor receive.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+
+from portside.domain.vpc import SecurityGroup, SecurityGroupRule
+
+TABLE = "portside"
+EGRESS_MAP = "egress_of"
+INGRESS_MAP = "ingress_of"
+PUBLIC_OF = "public_of"
+PRIVATE_OF = "private_of"
+PUBLIC_SET = "has_public"
+UPLINK = "uplink"
+
+Combination = tuple[str, ...]
+"""Security group ids, sorted, each once: what decides an interface's chains."""
+
+
+def combination(group_ids: Iterable[str]) -> Combination:
+    return tuple(sorted(set(group_ids)))
+
+
+def _digest(groups: Combination) -> str:
+    return hashlib.sha256(",".join(groups).encode()).hexdigest()[:16]
+
+
+def egress_chain(groups: Combination) -> str:
+    return f"egress_{_digest(groups)}"
+
+
+def ingress_chain(groups: Combination) -> str:
+    return f"ingress_{_digest(groups)}"
+
+
+def member_set(group_id: str) -> str:
+    """The set of the addresses of a group's members."""
+    return f"members_{group_id.replace('-', '_')}"
+
+
+def ruleset(groups: Mapping[str, SecurityGroup], members: Mapping[str, Combination], public: Mapping[str, str]) -> str:
+    """The whole table, replacing what is there in one transaction.
+
+    Args:
+        groups: by id, every group of the VPC.
+        members: address -> its groups.
+        public: private address -> public address.
+    """
+    combinations = sorted(set(members.values()))
+    lines = [f"add table inet {TABLE}", f"delete table inet {TABLE}", f"add table inet {TABLE}"]
+    for name in (EGRESS_MAP, INGRESS_MAP):
+        lines.append(f"add map inet {TABLE} {name} {{ type ipv4_addr : verdict; }}")
+    for name in (PUBLIC_OF, PRIVATE_OF):
+        lines.append(f"add map inet {TABLE} {name} {{ type ipv4_addr : ipv4_addr; }}")
+    lines.append(f"add set inet {TABLE} {PUBLIC_SET} {{ type ipv4_addr; }}")
+    for group_id in sorted({*groups, *(each for combo in combinations for each in combo)}):
+        lines.append(add_group(group_id))
+    lines += _base()
+    for combo in combinations:
+        lines.append(add_combination(combo, groups))
+    for address, combo in sorted(members.items()):
+        lines.append(f"add element inet {TABLE} {EGRESS_MAP} {{ {address} : goto {egress_chain(combo)} }}")
+        lines.append(f"add element inet {TABLE} {INGRESS_MAP} {{ {address} : goto {ingress_chain(combo)} }}")
+        for group_id in combo:
+            lines.append(f"add element inet {TABLE} {member_set(group_id)} {{ {address} }}")
+    for address, public_address in sorted(public.items()):
+        lines.append(f"add element inet {TABLE} {PUBLIC_OF} {{ {address} : {public_address} }}")
+        lines.append(f"add element inet {TABLE} {PRIVATE_OF} {{ {public_address} : {address} }}")
+        lines.append(f"add element inet {TABLE} {PUBLIC_SET} {{ {address} }}")
+    return "\n".join(lines) + "\n"
+
+
+def _base() -> list[str]:
+    rules = f"""
+add chain inet {TABLE} input {{ type filter hook input priority filter; policy drop; }}
+add rule inet {TABLE} input iifname "lo" accept
+add chain inet {TABLE} inbound
+add rule inet {TABLE} inbound ip daddr vmap @{INGRESS_MAP}
+add rule inet {TABLE} inbound oifname "{UPLINK}" ip saddr @{PUBLIC_SET} accept
+add rule inet {TABLE} inbound drop
+add chain inet {TABLE} forward {{ type filter hook forward priority filter; policy drop; }}
+add rule inet {TABLE} forward meta nfproto != ipv4 drop
+add rule inet {TABLE} forward ip daddr 169.254.0.0/16 drop
+add rule inet {TABLE} forward ip saddr 169.254.0.0/16 drop
+add rule inet {TABLE} forward ct state established,related accept
+add rule inet {TABLE} forward ct state invalid drop
+add rule inet {TABLE} forward iifname "{UPLINK}" goto inbound
+add rule inet {TABLE} forward ip saddr vmap @{EGRESS_MAP}
+add chain inet {TABLE} to_private {{ type nat hook prerouting priority dstnat; policy accept; }}
+add rule inet {TABLE} to_private iifname "{UPLINK}" dnat ip to ip daddr map @{PRIVATE_OF}
+add chain inet {TABLE} to_public {{ type nat hook postrouting priority srcnat; policy accept; }}
+add rule inet {TABLE} to_public oifname "{UPLINK}" snat ip to ip saddr map @{PUBLIC_OF}
+"""
+    return rules.strip().splitlines()
+
+
+def add_group(group_id: str) -> str:
+    return f"add set inet {TABLE} {member_set(group_id)} {{ type ipv4_addr; }}"
+
+
+def delete_group(group_id: str) -> str:
+    return f"delete set inet {TABLE} {member_set(group_id)}"
+
+
+def add_combination(combo: Combination, groups: Mapping[str, SecurityGroup]) -> str:
+    """The two chains of a combination; if they are there, their rules are replaced. One transaction."""
+    lines = []
+    for chain, egress in ((egress_chain(combo), True), (ingress_chain(combo), False)):
+        lines += [f"add chain inet {TABLE} {chain}", f"flush chain inet {TABLE} {chain}"]
+        seen: set[str] = set()
+        for group_id in combo:
+            group = groups.get(group_id)
+            for rule in group.rules if group is not None else ():
+                if rule.egress != egress:
+                    continue
+                match = rule_match(rule, groups)
+                if match is None or match in seen:
+                    continue
+                seen.add(match)
+                verdict = "goto inbound" if egress else "accept"
+                lines.append(" ".join(f"add rule inet {TABLE} {chain} {match} {verdict}".split()))
+        lines.append(f"add rule inet {TABLE} {chain} drop")
+    return "\n".join(lines)
+
+
+def delete_combination(combo: Combination) -> str:
+    return "\n".join(
+        f"{verb} chain inet {TABLE} {chain}"
+        for verb in ("flush", "delete")
+        for chain in (egress_chain(combo), ingress_chain(combo))
+    )
+
+
+def rule_match(rule: SecurityGroupRule, groups: Mapping[str, SecurityGroup]) -> str | None:
+    """The nft match of a rule, or None for one that can match no packet here (IPv6, a group of another VPC)."""
+    side = "daddr" if rule.egress else "saddr"
+    if rule.group_id is not None:
+        if rule.group_id not in groups:
+            return None
+        other = f"ip {side} @{member_set(rule.group_id)}"
+    elif rule.cidr is not None:
+        other = "" if rule.cidr.endswith("/0") else f"ip {side} {rule.cidr}"
+    else:
+        return None
+    protocol = _protocol_match(rule)
+    return None if protocol is None else f"{other} {protocol}".strip()
+
+
+def _protocol_match(rule: SecurityGroupRule) -> str | None:
+    first, last = rule.from_port, rule.to_port
+    match rule.protocol:
+        case "-1":
+            return ""
+        case "tcp" | "udp" as protocol:
+            if first is None or last is None or first < 0 or (first, last) == (0, 65535):
+                return f"meta l4proto {protocol}"
+            return f"{protocol} dport {first}" if first == last else f"{protocol} dport {first}-{last}"
+        case "icmp":
+            if first is None or first == -1:
+                return "meta l4proto icmp"
+            code = f" icmp code {last}" if last is not None and last != -1 else ""
+            return f"icmp type {first}{code}"
+        case "icmpv6" | "58":
+            return None
+        case number:
+            return f"meta l4proto {number}"

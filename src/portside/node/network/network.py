@@ -1,0 +1,324 @@
+"""The networks of one instance on one machine: VPC namespaces, task namespaces, load balancers' namespaces.
+
+Every namespace is pinned below `run_dir/netns`: `vpc-…` routers, `task-…` tasks, `lb-…` load balancers. Blocking work
+runs in two named threads: more of them gain nothing, since the kernel takes one lock for all of rtnetlink (measured).
+"""
+
+import asyncio
+import errno
+import hashlib
+import logging
+import os
+import re
+import threading
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import TypeVar
+
+from portside.domain.task.record import EniAttachment
+from portside.node.interface import EniConfig, VpcConfig
+from portside.node.network import netns, rtnetlink
+from portside.node.network.netlink import Message, NetlinkError, NetlinkSocket
+from portside.node.network.router import ROUTER_MAC, Router
+from portside.node.network.uplink import Uplink, remove_outside
+from portside.settings import Settings
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+_TASK_INDEX = 2
+_LEG_TABLE = 100
+_LEG_RULE_PRIORITY = 1000
+
+
+class VpcNotReady(Exception):
+    """The VPC has no namespace yet: `apply_vpc` comes first. Passing."""
+
+
+class Network:
+    """See `node/interface.py` for the promises. `start` first; nothing is undone by `close`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._folder = settings.run_dir / "netns"
+        self._routers: dict[str, Router] = {}
+        self._applied: dict[str, VpcConfig] = {}
+        self._attached: dict[str, EniAttachment] = {}
+        self._balancers: dict[str, tuple[EniConfig, ...]] = {}
+        self._opening = threading.Lock()
+        self._pool = ThreadPoolExecutor(2, thread_name_prefix="network")
+
+    async def start(self) -> None:
+        """Prepare the folder of pins and take over the VPCs of an earlier process."""
+        await self._run(self._start)
+
+    async def close(self) -> None:
+        """Close sockets and threads. All networks go on."""
+        await asyncio.get_running_loop().run_in_executor(None, self._pool.shutdown)
+        for router in self._routers.values():
+            router.close()
+        self._routers.clear()
+
+    async def apply_vpc(self, config: VpcConfig) -> None:
+        """The VPC's namespace exists and its security groups are as given. Costs nothing if nothing changed."""
+        if self._applied.get(config.vpc.id) == config:
+            return
+        await self._run(lambda: self._router(config.vpc.id, make=True).apply(config))
+        self._applied[config.vpc.id] = config
+
+    async def remove_vpc(self, vpc_id: str) -> None:
+        """The namespace of the VPC is dropped, with every link in it."""
+        self._applied.pop(vpc_id, None)
+        await self._run(lambda: self._remove_vpc(vpc_id))
+
+    async def attach_task(self, task_key: str, eni: EniAttachment) -> Path:
+        """The task's namespace, with eth0, address, route and security groups. Idempotent.
+
+        Returns: the path of the pinned namespace.
+        Raises: VpcNotReady; NetlinkError or OSError with what the kernel refused.
+        """
+        if self._attached.get(task_key) == eni:
+            return self.netns_path(task_key)
+        return await self._run(lambda: self._attach(task_key, eni))
+
+    async def release_task(self, task_key: str, eni: EniAttachment | None) -> None:
+        """Nothing of the task's network is left (the kernel takes the links down within some 40 ms). Idempotent."""
+        await self._run(lambda: self._release(task_key, eni))
+
+    def netns_path(self, task_key: str) -> Path:
+        """Where the task's namespace is pinned, whether it is there or not."""
+        return self._folder / _pin_name("task", task_key)
+
+    async def apply_balancer_network(self, name: str, vpc_id: str, enis: Sequence[EniConfig]) -> str:
+        """A namespace with eth0, eth1, … for these interfaces; what has an interface's address as source leaves by it.
+
+        Returns: the path of the pinned namespace.
+        """
+        path = self._folder / _pin_name("lb", name)
+        if self._balancers.get(name) != tuple(enis):
+            await self._run(lambda: self._apply_balancer(path, vpc_id, enis))
+            self._balancers[name] = tuple(enis)
+        return str(path)
+
+    async def remove_balancer_network(self, name: str) -> None:
+        enis = self._balancers.pop(name, ())
+        await self._run(lambda: self._remove_balancer(name, enis))
+
+    async def recover(self, enis_by_task: Mapping[str, EniAttachment], balancer_names: Collection[str]) -> None:
+        """After a restart: drop namespaces of tasks and load balancers that are no more, complete those that are."""
+        await self._run(lambda: self._recover(enis_by_task, balancer_names))
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+
+    # --- in worker threads ---
+
+    def _start(self) -> None:
+        netns.prepare_folder(self._folder)
+        for pin in self._folder.glob("vpc-*"):
+            if netns.is_pinned(pin):
+                self._router(pin.name, make=True)
+            else:
+                pin.unlink()
+
+    def _router(self, vpc_id: str, *, make: bool = False) -> Router:
+        router = self._routers.get(vpc_id)
+        if router is not None:
+            return router
+        with self._opening:
+            router = self._routers.get(vpc_id)
+            if router is None:
+                pin = self._folder / vpc_id
+                if not make and not netns.is_pinned(pin):
+                    raise VpcNotReady(f"the network of {vpc_id} is not there yet")
+                router = self._routers[vpc_id] = Router(vpc_id, pin, self._uplink(vpc_id))
+        return router
+
+    def _uplink(self, vpc_id: str) -> Uplink | None:
+        if self._settings.egress == "none":
+            return None
+        return Uplink(self._settings.instance_id, vpc_id, _outside(self._settings))
+
+    def _remove_vpc(self, vpc_id: str) -> None:
+        router = self._routers.pop(vpc_id, None)
+        if router is not None:
+            router.close()
+        netns.drop(self._folder / vpc_id)
+
+    def _attach(self, task_key: str, eni: EniAttachment) -> Path:
+        pin = self.netns_path(task_key)
+        router = self._router(eni.vpc_id)
+        router.admit(eni.eni_id, eni.address, eni.security_group_ids, eni.public_address)
+        if netns.is_pinned(pin):
+            if eni.address in _addresses_in(pin).values() and router.has_leg(eni.eni_id):
+                self._attached[task_key] = eni
+                return pin
+            netns.drop(pin)  # half made when an earlier process ended
+        rt, fd = netns.create(pin, _inside_of_task)
+        try:
+            router.add_leg(eni.eni_id, eni.address, eni.mac_address, netns_fd=fd)
+            rt.request(
+                [
+                    rtnetlink.link_up(rtnetlink.LOOPBACK_INDEX),
+                    rtnetlink.add_address(_TASK_INDEX, eni.address, eni.prefix_length),
+                    rtnetlink.link_up(_TASK_INDEX),
+                    rtnetlink.permanent_neighbour(_TASK_INDEX, eni.gateway, ROUTER_MAC),
+                    rtnetlink.default_route(eni.gateway, _TASK_INDEX, source=eni.address),
+                ]
+            )
+        except OSError:
+            netns.drop(pin)
+            router.expel(eni.eni_id, eni.address)
+            raise
+        finally:
+            rt.close()
+            os.close(fd)
+        self._attached[task_key] = eni
+        return pin
+
+    def _release(self, task_key: str, eni: EniAttachment | None) -> None:
+        known = self._attached.pop(task_key, None)
+        for each in {known, eni} - {None}:
+            assert each is not None
+            with suppress(VpcNotReady):
+                self._router(each.vpc_id).expel(each.eni_id, each.address)
+        netns.drop(self.netns_path(task_key))
+
+    def _apply_balancer(self, pin: Path, vpc_id: str, enis: Sequence[EniConfig]) -> None:
+        router = self._router(vpc_id)
+        for eni in enis:
+            router.admit(eni.eni_id, eni.address, eni.security_group_ids)
+        if netns.is_pinned(pin):
+            rt, fd = netns.within(pin, _sockets_inside)
+        else:
+            rt, fd = netns.create(pin, _inside_of_balancer)
+        try:
+            rt.request([rtnetlink.link_up(rtnetlink.LOOPBACK_INDEX)])
+            present = {address: index for index, address in rtnetlink.addresses(rt)}
+            names = {link.index: link.name for link in rtnetlink.links(rt)}
+            wanted = {eni.address for eni in enis}
+            for address, index in present.items():
+                if address not in wanted and index != rtnetlink.LOOPBACK_INDEX:
+                    rt.request([rtnetlink.delete_link(names.pop(index))])
+            for eni in enis:
+                index = present.get(eni.address, 0)
+                if not index or not router.has_leg(eni.eni_id):
+                    index = next(i for i in range(_TASK_INDEX, _TASK_INDEX + 100) if i not in names)
+                    names[index] = f"eth{index - _TASK_INDEX}"
+                    router.add_leg(
+                        eni.eni_id,
+                        eni.address,
+                        eni.mac_address,
+                        netns_fd=fd,
+                        peer_name=names[index],
+                        peer_index=index,
+                    )
+                    self._configure_leg(rt, eni, index)
+            first = rtnetlink.addresses(rt)
+            by_address = {address: index for index, address in first}
+            if enis:
+                index = by_address[enis[0].address]
+                rt.request([rtnetlink.default_route(enis[0].gateway, index, source=enis[0].address)])
+        finally:
+            rt.close()
+            os.close(fd)
+
+    @staticmethod
+    def _configure_leg(rt: NetlinkSocket, eni: EniConfig, index: int) -> None:
+        table = _LEG_TABLE + index
+        messages: list[Message] = [
+            rtnetlink.add_address(index, eni.address, eni.prefix_length),
+            rtnetlink.link_up(index),
+            rtnetlink.permanent_neighbour(index, eni.gateway, ROUTER_MAC),
+            rtnetlink.default_route(eni.gateway, index, source=eni.address, table=table),
+        ]
+        rt.request(messages)
+        try:
+            rt.request([rtnetlink.source_rule(eni.address, table, _LEG_RULE_PRIORITY + index)])
+        except NetlinkError as error:
+            if error.errno != errno.EEXIST:
+                raise
+
+    def _remove_balancer(self, name: str, enis: Sequence[EniConfig]) -> None:
+        pin = self._folder / _pin_name("lb", name)
+        for eni in enis:
+            with suppress(VpcNotReady):
+                self._router(eni.vpc_id).expel(eni.eni_id, eni.address)
+        netns.drop(pin)
+
+    def _recover(self, enis_by_task: Mapping[str, EniAttachment], balancer_names: Collection[str]) -> None:
+        wanted = {_pin_name("task", key) for key in enis_by_task} | {_pin_name("lb", name) for name in balancer_names}
+        live: dict[str, set[str]] = {}
+        for pin in self._folder.iterdir():
+            if pin.name.startswith(("task-", "lb-")) and pin.name not in wanted:
+                netns.drop(pin)
+        for eni in enis_by_task.values():
+            live.setdefault(eni.vpc_id, set()).add(eni.address)
+        # A load balancer's legs are known by its name only; its addresses can not be those of another VPC's members
+        # that matter here: keeping one too many in a set harms nobody, forgetting one cuts a load balancer off.
+        legs = {address for pin in self._folder.glob("lb-*") for address in _addresses_in(pin).values()}
+        for vpc_id, router in self._routers.items():
+            router.expel_others(live.get(vpc_id, set()) | legs)
+        for task_key, eni in enis_by_task.items():
+            try:
+                self._attach(task_key, eni)
+            except (OSError, VpcNotReady) as error:
+                log.warning("network of task %s could not be taken over: %s", task_key, error)
+
+
+def teardown(settings: Settings) -> None:
+    """Remove every namespace, link and table of the instance. For a Portside that does not run; needs no daemon.
+
+    Containers that still run keep their own namespace, without a network.
+    """
+    netns.remove_folder(settings.run_dir / "netns")
+    if settings.egress != "none":
+        with suppress(FileNotFoundError):
+            remove_outside(settings.instance_id, _outside(settings))
+
+
+def _outside(settings: Settings) -> Path | None:
+    return None if settings.egress == "host" else Path(settings.egress)
+
+
+def _pin_name(kind: str, key: str) -> str:
+    """A file name that tells people what it is and is unique for the key."""
+    readable = re.sub(r"[^A-Za-z0-9-]", "-", key.rsplit("/", 1)[-1])[:64]
+    return f"{kind}-{readable}-{hashlib.sha256(key.encode()).hexdigest()[:8]}"
+
+
+def _addresses_in(pin: Path) -> dict[int, str]:
+    """Link index -> address, of a pinned namespace; empty if it is not one."""
+    if not netns.is_pinned(pin):
+        return {}
+
+    def inside() -> dict[int, str]:
+        rt = rtnetlink.rt_socket()
+        try:
+            return {index: address for index, address in rtnetlink.addresses(rt) if index != rtnetlink.LOOPBACK_INDEX}
+        finally:
+            rt.close()
+
+    return netns.within(pin, inside)
+
+
+def _sockets_inside() -> tuple[NetlinkSocket, int]:
+    return rtnetlink.rt_socket(), os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+
+
+def _inside_of_task() -> tuple[NetlinkSocket, int]:
+    # The loopback device keeps ::1, which programs bind to; eth0, made later, gets no IPv6.
+    with suppress(FileNotFoundError):
+        netns.write_sysctl("ipv6/conf/default/disable_ipv6", "1")
+    return _sockets_inside()
+
+
+def _inside_of_balancer() -> tuple[NetlinkSocket, int]:
+    with suppress(FileNotFoundError):
+        netns.write_sysctl("ipv6/conf/default/disable_ipv6", "1")
+    for name in ("all", "default"):
+        netns.write_sysctl(f"ipv4/conf/{name}/rp_filter", "0")
+    return _sockets_inside()

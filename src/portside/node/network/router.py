@@ -1,0 +1,295 @@
+"""One VPC: a network namespace that routes between its interfaces and holds its security groups.
+
+Everything here blocks for a millisecond or less and runs in the network's worker threads. One lock per VPC; what the
+kernel holds is what counts: a new process reads members and routes back from it.
+"""
+
+import errno
+import hashlib
+import logging
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from portside.domain.vpc import SecurityGroup
+from portside.node.interface import VpcConfig
+from portside.node.network import firewall, netns, rtnetlink
+from portside.node.network.firewall import TABLE, Combination
+from portside.node.network.netlink import Message, NetlinkError, NetlinkSocket
+from portside.node.network.nftables import Nftables, NftablesError, add_element, commit, delete_element, nf_socket
+from portside.node.network.uplink import Uplink
+
+log = logging.getLogger(__name__)
+
+ROUTER_MAC = "02:00:00:00:00:01"
+"""The address of every router-side end, so that one permanent neighbour entry serves every interface: no ARP."""
+
+_ROUTER_SYSCTLS = (
+    ("ipv4/ip_forward", "1"),
+    ("ipv4/conf/all/rp_filter", "1"),  # strict: an interface can send from its own address only
+    ("ipv4/conf/default/rp_filter", "1"),
+    ("ipv4/conf/all/accept_redirects", "0"),
+    ("ipv4/conf/default/accept_redirects", "0"),
+    ("ipv4/conf/default/send_redirects", "0"),
+    ("ipv4/conf/all/send_redirects", "0"),
+)
+_NO_IPV6 = (("ipv6/conf/all/disable_ipv6", "1"), ("ipv6/conf/default/disable_ipv6", "1"))
+_FIRST_LEG_INDEX = 10
+
+
+def leg_name(eni_id: str) -> str:
+    """The router-side link of an interface: 15 characters at most, unique within the VPC's namespace."""
+    digits = eni_id.removeprefix("eni-")
+    if len(digits) == 17 and digits.isalnum():
+        return f"e{digits[3:]}"
+    return f"e{hashlib.sha256(eni_id.encode()).hexdigest()[:14]}"
+
+
+def disable_ipv6() -> None:
+    for name, value in _NO_IPV6:
+        with suppress(FileNotFoundError):  # a kernel without IPv6
+            netns.write_sysctl(name, value)
+
+
+class Router:
+    """The namespace of one VPC, opened. Made by `Router.open`; `close` leaves the namespace as it is."""
+
+    def __init__(self, vpc_id: str, pin: Path, uplink: Uplink | None) -> None:
+        self.vpc_id, self.pin = vpc_id, pin
+        self._lock = threading.RLock()
+        self._uplink = uplink
+        self._groups: dict[str, SecurityGroup] | None = None
+        self._members: dict[str, Combination] = {}
+        self._owners: dict[str, str] = {}
+        self._public: dict[str, str] = {}
+        self._chains: dict[Combination, str] = {}
+        if netns.is_pinned(pin):
+            self._rt, self._nf, self._nft = netns.within(pin, _sockets)
+        else:
+            self._rt, self._nf, self._nft = netns.create(pin, _prepared_sockets)
+        self._rt.request([rtnetlink.link_up(rtnetlink.LOOPBACK_INDEX)])
+        links = {link.index: link.name for link in rtnetlink.links(self._rt)}
+        self._next_index = max(_FIRST_LEG_INDEX, *links) + 1
+        for address, index in rtnetlink.host_routes(self._rt).items():
+            if index in links:
+                self._owners[address] = links[index]
+        self._read_members()
+        if uplink is not None:
+            uplink.connect(self._rt, pin, present="uplink" in links.values())
+
+    @property
+    def addresses(self) -> list[str]:
+        """Every address that the security groups know."""
+        with self._lock:
+            return list(self._members)
+
+    def has_leg(self, eni_id: str) -> bool:
+        name = leg_name(eni_id)
+        return any(link.name == name for link in rtnetlink.links(self._rt))
+
+    def apply(self, config: VpcConfig) -> None:
+        """Make the rules those of the configuration, in one transaction; nothing is written when nothing changed."""
+        groups = {group.id: group for group in config.security_groups}
+        with self._lock:
+            if self._groups is None:
+                self._groups = groups
+                self._rewrite()
+                return
+            before, self._groups = self._groups, groups
+            try:
+                self._apply_difference(before, groups)
+            except NftablesError as error:
+                log.warning("rules of %s could not be changed, writing all of them anew: %s", self.vpc_id, error)
+                self._rewrite()
+
+    def admit(self, eni_id: str, address: str, group_ids: Sequence[str], public_address: str | None = None) -> None:
+        """Let the address take part, under the rules of its groups. Idempotent; also changes its groups."""
+        combo = firewall.combination(group_ids)
+        with self._lock:
+            self._owners[address] = leg_name(eni_id)
+            if self._members.get(address) == combo and self._public.get(address) == public_address:
+                return
+            old = self._members.get(address)
+            old_public = self._public.get(address)
+            self._members[address] = combo
+            if public_address is not None and self._uplink is not None:
+                self._public[address] = public_address
+            if self._groups is None:
+                return  # known only: the first `apply` writes everything
+            self._ensure_chains(combo)
+            messages = self._removal(address, old, old_public) if old is not None else []
+            messages += [
+                add_element(TABLE, firewall.EGRESS_MAP, address, chain=firewall.egress_chain(combo)),
+                add_element(TABLE, firewall.INGRESS_MAP, address, chain=firewall.ingress_chain(combo)),
+                *(add_element(TABLE, firewall.member_set(group), address) for group in combo if group in self._groups),
+            ]
+            if address in self._public:
+                public = self._public[address]
+                messages += [
+                    add_element(TABLE, firewall.PUBLIC_OF, address, value=public),
+                    add_element(TABLE, firewall.PRIVATE_OF, public, value=address),
+                    add_element(TABLE, firewall.PUBLIC_SET, address),
+                ]
+            self._commit(messages)
+            if address in self._public and self._uplink is not None:
+                self._uplink.route(self._public[address])
+
+    def expel(self, eni_id: str, address: str) -> None:
+        """The address takes no part any more. Nothing happens if another interface has it by now."""
+        with self._lock:
+            if self._owners.get(address, leg_name(eni_id)) != leg_name(eni_id):
+                return
+            self._forget(address)
+
+    def expel_others(self, addresses: set[str]) -> None:
+        """Forget every address but these."""
+        with self._lock:
+            for address in set(self._members) - addresses:
+                self._forget(address)
+
+    def add_leg(
+        self, eni_id: str, address: str, mac: str, *, netns_fd: int, peer_name: str = "eth0", peer_index: int = 2
+    ) -> None:
+        """A veth pair from here to the namespace, with the route to the address; a leftover of that name goes first."""
+        name = leg_name(eni_id)
+        for attempt in range(3):
+            with self._lock:
+                index = self._next_index
+                self._next_index += 1
+            try:
+                self._rt.request(
+                    [
+                        rtnetlink.new_veth(
+                            name,
+                            index,
+                            ROUTER_MAC,
+                            peer_name=peer_name,
+                            peer_index=peer_index,
+                            peer_mac=mac,
+                            peer_netns_fd=netns_fd,
+                        ),
+                        rtnetlink.permanent_neighbour(index, address, mac),
+                        rtnetlink.host_route(address, index),
+                    ]
+                )
+                return
+            except NetlinkError as error:
+                if error.errno not in (errno.EEXIST, errno.EBUSY) or attempt == 2:
+                    raise
+                # The interface was attached before, and its old namespace is still being taken down.
+                self.delete_leg(eni_id)
+
+    def delete_leg(self, eni_id: str) -> None:
+        try:
+            self._rt.request([rtnetlink.delete_link(leg_name(eni_id))])
+        except NetlinkError as error:
+            if error.errno != errno.ENODEV:
+                raise
+
+    def close(self) -> None:
+        """Close sockets; the namespace works on."""
+        self._rt.close()
+        self._nf.close()
+        self._nft.close()
+
+    def _apply_difference(self, before: Mapping[str, SecurityGroup], groups: Mapping[str, SecurityGroup]) -> None:
+        in_use = set(self._members.values())
+        commands = [firewall.add_group(each) for each in sorted(set(groups) - set(before))]
+        chains = {combo: firewall.add_combination(combo, groups) for combo in in_use}
+        commands += [text for combo, text in chains.items() if self._chains.get(combo) != text]
+        stale = [combo for combo in self._chains if combo not in in_use]
+        # Reading the rules of unused combinations is not worth it: they may refer to groups that go.
+        commands += [firewall.delete_combination(combo) for combo in stale]
+        held = {group for combo in in_use for group in combo}
+        gone = set(before) - set(groups)
+        commands += [firewall.delete_group(each) for each in sorted(gone - held)]
+        if not commands:
+            return
+        self._nft.run("\n".join(commands) + "\n")
+        self._chains = chains
+
+    def _ensure_chains(self, combo: Combination) -> None:
+        assert self._groups is not None
+        if combo in self._chains:
+            return
+        text = firewall.add_combination(combo, self._groups)
+        self._nft.run(text + "\n")
+        self._chains[combo] = text
+
+    def _forget(self, address: str) -> None:
+        combo = self._members.pop(address, None)
+        public = self._public.pop(address, None)
+        self._owners.pop(address, None)
+        if combo is not None and self._groups is not None:
+            self._commit(self._removal(address, combo, public))
+        elif combo is not None:
+            self._forget_adopted(address, combo, public)
+        if public is not None and self._uplink is not None:
+            self._uplink.unroute(public)
+
+    def _forget_adopted(self, address: str, combo: Combination, public: str | None) -> None:
+        """Before the first `apply` in this process: take the address out of whatever table is there."""
+        with suppress(NetlinkError):
+            commit(self._nf, self._removal(address, combo, public))
+
+    def _removal(self, address: str, combo: Combination, public: str | None) -> list[Message]:
+        known = self._groups
+        messages = [
+            delete_element(TABLE, firewall.EGRESS_MAP, address),
+            delete_element(TABLE, firewall.INGRESS_MAP, address),
+            *(
+                delete_element(TABLE, firewall.member_set(each), address)
+                for each in combo
+                if not known or each in known
+            ),
+        ]
+        if public is not None:
+            messages += [
+                delete_element(TABLE, firewall.PUBLIC_OF, address),
+                delete_element(TABLE, firewall.PRIVATE_OF, public),
+                delete_element(TABLE, firewall.PUBLIC_SET, address),
+            ]
+        return messages
+
+    def _commit(self, messages: list[Message]) -> None:
+        try:
+            commit(self._nf, messages)
+        except NetlinkError as error:
+            log.warning("elements of %s could not be changed, writing all rules anew: %s", self.vpc_id, error)
+            self._rewrite()
+
+    def _rewrite(self) -> None:
+        """The whole table in one transaction. Tracked flows go on: conntrack is not part of it."""
+        assert self._groups is not None
+        self._nft.run(firewall.ruleset(self._groups, self._members, self._public))
+        self._chains = {combo: firewall.add_combination(combo, self._groups) for combo in set(self._members.values())}
+        if self._uplink is not None:
+            for public in self._public.values():
+                self._uplink.route(public)
+
+    def _read_members(self) -> None:
+        """Take over from the kernel which addresses are in which groups."""
+        in_groups: dict[str, list[str]] = {}
+        for entry in self._nft.tables():
+            if "set" in entry:
+                name, elements = entry["set"]["name"], entry["set"].get("elem", [])
+                if name.startswith("members_"):
+                    group_id = name.removeprefix("members_").replace("_", "-", 1)
+                    for address in elements:
+                        in_groups.setdefault(str(address), []).append(group_id)
+            if "map" in entry and entry["map"]["name"] == firewall.PUBLIC_OF:
+                for private, public in entry["map"].get("elem", []):
+                    self._public[str(private)] = str(public)
+        self._members = {address: firewall.combination(groups) for address, groups in in_groups.items()}
+
+
+def _sockets() -> tuple[NetlinkSocket, NetlinkSocket, Nftables]:
+    return rtnetlink.rt_socket(), nf_socket(), Nftables()
+
+
+def _prepared_sockets() -> tuple[NetlinkSocket, NetlinkSocket, Nftables]:
+    for name, value in _ROUTER_SYSCTLS:
+        netns.write_sysctl(name, value)
+    disable_ipv6()
+    return _sockets()

@@ -1,0 +1,195 @@
+"""Links, addresses, neighbours, routes and rules, as rtnetlink messages (rtnetlink(7), linux/if_link.h).
+
+Every function returns a message; `NetlinkSocket.request` sends several in one system call.
+"""
+
+import socket
+import struct
+from dataclasses import dataclass
+
+from portside.node.network.netlink import (
+    NLM_F_CREATE,
+    NLM_F_EXCL,
+    NLM_F_REPLACE,
+    Message,
+    NetlinkSocket,
+    attribute,
+    attributes,
+    text,
+    u32,
+)
+
+RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK = 16, 17, 18
+RTM_NEWADDR, RTM_GETADDR = 20, 22
+RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE = 24, 25, 26
+RTM_NEWNEIGH = 28
+RTM_NEWRULE = 32
+
+IFLA_ADDRESS, IFLA_IFNAME, IFLA_LINKINFO, IFLA_NET_NS_FD = 1, 3, 18, 28
+IFLA_INFO_KIND, IFLA_INFO_DATA, VETH_INFO_PEER = 1, 2, 1
+IFF_UP = 0x1
+IFA_ADDRESS, IFA_LOCAL, IFA_FLAGS, IFA_F_NOPREFIXROUTE = 1, 2, 8, 0x200
+NDA_DST, NDA_LLADDR, NUD_PERMANENT = 1, 2, 0x80
+RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_PREFSRC, RTA_TABLE = 1, 4, 5, 7, 15
+RTN_UNICAST, RTPROT_STATIC, RT_SCOPE_UNIVERSE, RT_SCOPE_LINK, RTNH_F_ONLINK = 1, 4, 0, 253, 4
+RT_TABLE_MAIN = 254
+FRA_SRC, FRA_PRIORITY, FRA_TABLE, FR_ACT_TO_TBL = 2, 6, 15, 1
+
+_LINK = struct.Struct("=BxHiII")
+_ADDRESS = struct.Struct("=BBBBI")
+_NEIGHBOUR = struct.Struct("=BxxxiHBB")
+_ROUTE = struct.Struct("=BBBBBBBBI")
+
+LOOPBACK_INDEX = 1
+
+
+def rt_socket() -> NetlinkSocket:
+    """An rtnetlink socket of the calling thread's present network namespace."""
+    return NetlinkSocket(socket.NETLINK_ROUTE)
+
+
+def packed(address: str) -> bytes:
+    return socket.inet_aton(address)
+
+
+def mac_bytes(mac: str) -> bytes:
+    return bytes.fromhex(mac.replace(":", ""))
+
+
+def new_veth(
+    name: str, index: int, mac: str, *, peer_name: str, peer_index: int, peer_mac: str, peer_netns_fd: int
+) -> Message:
+    """A veth pair: this end, up, in the socket's namespace; the peer, down, in another.
+
+    The peer must be set up later: IFF_UP on it here fails with ENOTCONN (measured).
+    """
+    peer = (
+        _LINK.pack(0, 0, peer_index, 0, 0)
+        + text(IFLA_IFNAME, peer_name)
+        + attribute(IFLA_ADDRESS, mac_bytes(peer_mac))
+        + u32(IFLA_NET_NS_FD, peer_netns_fd)
+    )
+    info = text(IFLA_INFO_KIND, "veth") + attribute(IFLA_INFO_DATA, attribute(VETH_INFO_PEER, peer))
+    body = (
+        _LINK.pack(0, 0, index, IFF_UP, IFF_UP)
+        + text(IFLA_IFNAME, name)
+        + attribute(IFLA_ADDRESS, mac_bytes(mac))
+        + attribute(IFLA_LINKINFO, info)
+    )
+    return Message(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, body, f"create veth {name} (peer {peer_name})")
+
+
+def link_up(index: int) -> Message:
+    return Message(RTM_NEWLINK, 0, _LINK.pack(0, 0, index, IFF_UP, IFF_UP), f"set link {index} up")
+
+
+def delete_link(name: str) -> Message:
+    """Takes some 30 ms (it waits for an RCU grace period): never on the way of a task; drop the namespace instead."""
+    return Message(RTM_DELLINK, 0, _LINK.pack(0, 0, 0, 0, 0) + text(IFLA_IFNAME, name), f"delete link {name}")
+
+
+def add_address(index: int, address: str, prefix_length: int) -> Message:
+    """The address with its prefix, but not the prefix's route: neighbours in the subnet are reached by the router."""
+    raw = packed(address)
+    body = (
+        _ADDRESS.pack(socket.AF_INET, prefix_length, 0, 0, index)
+        + attribute(IFA_LOCAL, raw)
+        + attribute(IFA_ADDRESS, raw)
+        + u32(IFA_FLAGS, IFA_F_NOPREFIXROUTE)
+    )
+    return Message(RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, body, f"add address {address}/{prefix_length}")
+
+
+def permanent_neighbour(index: int, address: str, mac: str) -> Message:
+    body = (
+        _NEIGHBOUR.pack(socket.AF_INET, index, NUD_PERMANENT, 0, 0)
+        + attribute(NDA_DST, packed(address))
+        + attribute(NDA_LLADDR, mac_bytes(mac))
+    )
+    return Message(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, body, f"set neighbour {address} {mac}")
+
+
+def host_route(address: str, index: int) -> Message:
+    """`address/32 dev index scope link`, replacing one that an interface just released may still hold."""
+    body = (
+        _ROUTE.pack(socket.AF_INET, 32, 0, 0, RT_TABLE_MAIN, RTPROT_STATIC, RT_SCOPE_LINK, RTN_UNICAST, 0)
+        + attribute(RTA_DST, packed(address))
+        + u32(RTA_OIF, index)
+    )
+    return Message(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, body, f"route {address}/32 to link {index}")
+
+
+def delete_host_route(address: str, index: int) -> Message:
+    body = (
+        _ROUTE.pack(socket.AF_INET, 32, 0, 0, RT_TABLE_MAIN, 0, RT_SCOPE_LINK, 0, 0)
+        + attribute(RTA_DST, packed(address))
+        + u32(RTA_OIF, index)
+    )
+    return Message(RTM_DELROUTE, 0, body, f"delete route {address}/32")
+
+
+def default_route(gateway: str, index: int, *, source: str | None = None, table: int = RT_TABLE_MAIN) -> Message:
+    """`default via gateway dev index onlink src source`."""
+    body = (
+        _ROUTE.pack(
+            socket.AF_INET, 0, 0, 0, min(table, 255), RTPROT_STATIC, RT_SCOPE_UNIVERSE, RTN_UNICAST, RTNH_F_ONLINK
+        )
+        + attribute(RTA_GATEWAY, packed(gateway))
+        + u32(RTA_OIF, index)
+        + (attribute(RTA_PREFSRC, packed(source)) if source is not None else b"")
+        + u32(RTA_TABLE, table)
+    )
+    return Message(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, body, f"default route via {gateway} table {table}")
+
+
+def source_rule(address: str, table: int, priority: int) -> Message:
+    """`from address/32 lookup table`. EEXIST if it is there."""
+    body = (
+        _ROUTE.pack(socket.AF_INET, 0, 32, 0, min(table, 255), 0, 0, FR_ACT_TO_TBL, 0)
+        + attribute(FRA_SRC, packed(address))
+        + u32(FRA_PRIORITY, priority)
+        + u32(FRA_TABLE, table)
+    )
+    return Message(RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL, body, f"rule from {address} lookup {table}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Link:
+    index: int
+    name: str
+
+
+def links(rt: NetlinkSocket) -> list[Link]:
+    """The links of the socket's namespace."""
+    found = []
+    for body in rt.dump(Message(RTM_GETLINK, 0, _LINK.pack(0, 0, 0, 0, 0), "list links")):
+        index = _LINK.unpack_from(body)[2]
+        names = [value for kind, value in attributes(body[_LINK.size :]) if kind == IFLA_IFNAME]
+        if names:
+            found.append(Link(index=index, name=names[0].rstrip(b"\0").decode()))
+    return found
+
+
+def addresses(rt: NetlinkSocket) -> list[tuple[int, str]]:
+    """The (link index, IPv4 address) pairs of the socket's namespace."""
+    found = []
+    message = Message(RTM_GETADDR, 0, _ADDRESS.pack(socket.AF_INET, 0, 0, 0, 0), "list addresses")
+    for body in rt.dump(message):
+        index = _ADDRESS.unpack_from(body)[4]
+        for kind, value in attributes(body[_ADDRESS.size :]):
+            if kind == IFA_LOCAL:
+                found.append((index, socket.inet_ntoa(value)))
+    return found
+
+
+def host_routes(rt: NetlinkSocket) -> dict[str, int]:
+    """Address -> link index, of the /32 routes of the socket's namespace."""
+    found = {}
+    for body in rt.dump(Message(RTM_GETROUTE, 0, _ROUTE.pack(socket.AF_INET, *[0] * 8), "list routes")):
+        _family, length, _source, _tos, table, protocol, *_rest = _ROUTE.unpack_from(body)
+        if (length, table, protocol) != (32, RT_TABLE_MAIN, RTPROT_STATIC):
+            continue
+        values = dict(attributes(body[_ROUTE.size :]))
+        if RTA_DST in values and RTA_OIF in values:
+            found[socket.inet_ntoa(values[RTA_DST])] = int(struct.unpack("=I", values[RTA_OIF])[0])
+    return found

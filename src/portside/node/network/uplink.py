@@ -1,0 +1,140 @@
+"""A VPC's way out: a veth from its namespace to the host's, or to one that the operator named.
+
+Only interfaces with a public address get out, by 1:1 translation in the VPC's namespace; outside, each public address
+is a /32 route to the VPC. Public addresses are from 198.18.0.0/15, which RFC 2544 sets aside and no network routes.
+Beyond the machine they are masqueraded.
+"""
+
+import errno
+import hashlib
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import TypeVar
+
+from portside.node.network import firewall, netns, rtnetlink
+from portside.node.network.netlink import NetlinkError, NetlinkSocket
+from portside.node.network.nftables import Nftables, NftablesError
+
+T = TypeVar("T")
+
+PUBLIC_CIDR = "198.18.0.0/15"
+_NEXT_HOP = "169.254.1.1"
+"""Names the outside end; both sides hold permanent neighbour entries, so nobody needs to answer for it."""
+_INSIDE_MAC, _OUTSIDE_MAC = "02:00:00:00:00:02", "02:00:00:00:00:03"
+_UPLINK_INDEX = 3
+
+
+def outside_prefix(instance_id: str) -> str:
+    return f"ps{instance_id[:6]}"
+
+
+def outside_table(instance_id: str) -> str:
+    return f"portside_{instance_id}"
+
+
+class Uplink:
+    """The way out of one VPC. `outside` None: the namespace Portside runs in."""
+
+    def __init__(self, instance_id: str, vpc_id: str, outside: Path | None) -> None:
+        self._instance_id = instance_id
+        self._outside = outside
+        self._name = outside_prefix(instance_id) + hashlib.sha256(vpc_id.encode()).hexdigest()[:7]
+        self._index = 0
+        self._rt: NetlinkSocket | None = None
+
+    def connect(self, inside: NetlinkSocket, pin: Path, *, present: bool) -> None:
+        """Make the pair if it is not there, the default route inside, and forwarding and masquerading outside."""
+        self._rt = self._in_outside(rtnetlink.rt_socket)
+        if not present:
+            with suppress(NetlinkError):
+                self._rt.request([rtnetlink.delete_link(self._name)])
+            fd = os.open(pin, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                self._rt.request(
+                    [
+                        rtnetlink.new_veth(
+                            self._name,
+                            0,
+                            _OUTSIDE_MAC,
+                            peer_name=firewall.UPLINK,
+                            peer_index=_UPLINK_INDEX,
+                            peer_mac=_INSIDE_MAC,
+                            peer_netns_fd=fd,
+                        )
+                    ]
+                )
+            finally:
+                os.close(fd)
+        inside.request(
+            [
+                rtnetlink.link_up(_UPLINK_INDEX),
+                rtnetlink.permanent_neighbour(_UPLINK_INDEX, _NEXT_HOP, _OUTSIDE_MAC),
+                rtnetlink.default_route(_NEXT_HOP, _UPLINK_INDEX),
+            ]
+        )
+        self._index = next(link.index for link in rtnetlink.links(self._rt) if link.name == self._name)
+        self._in_outside(self._prepare_outside)
+
+    def route(self, public_address: str) -> None:
+        """Lead the public address from outside into the VPC."""
+        assert self._rt is not None
+        self._rt.request(
+            [
+                rtnetlink.permanent_neighbour(self._index, public_address, _INSIDE_MAC),
+                rtnetlink.host_route(public_address, self._index),
+            ]
+        )
+
+    def unroute(self, public_address: str) -> None:
+        assert self._rt is not None
+        try:
+            self._rt.request([rtnetlink.delete_host_route(public_address, self._index)])
+        except NetlinkError as error:
+            if error.errno != errno.ESRCH:
+                raise
+
+    def _in_outside(self, inside: Callable[[], T]) -> T:
+        return inside() if self._outside is None else netns.within(self._outside, inside)
+
+    def _prepare_outside(self) -> None:
+        # Left on when Portside goes: other programs may have come to rely on it.
+        netns.write_sysctl("ipv4/ip_forward", "1")
+        table = outside_table(self._instance_id)
+        nft = Nftables()
+        try:
+            nft.run(
+                f"add table ip {table}\n"
+                f"delete table ip {table}\n"
+                f"add table ip {table}\n"
+                f"add chain ip {table} out {{ type nat hook postrouting priority srcnat; policy accept; }}\n"
+                f'add rule ip {table} out ip saddr {PUBLIC_CIDR} oifname != "ps*" oifname != "lo" masquerade\n'
+            )
+        finally:
+            nft.close()
+
+
+def remove_outside(instance_id: str, outside: Path | None) -> None:
+    """Remove what uplinks of the instance have made outside: links (their routes go with them) and the table."""
+
+    def inside() -> None:
+        rt = rtnetlink.rt_socket()
+        try:
+            for link in rtnetlink.links(rt):
+                if link.name.startswith(outside_prefix(instance_id)):
+                    with suppress(NetlinkError):
+                        rt.request([rtnetlink.delete_link(link.name)])
+        finally:
+            rt.close()
+        nft = Nftables()
+        try:
+            with suppress(NftablesError):
+                nft.run(f"delete table ip {outside_table(instance_id)}\n")
+        finally:
+            nft.close()
+
+    if outside is None:
+        inside()
+    else:
+        netns.within(outside, inside)
