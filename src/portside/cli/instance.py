@@ -1,0 +1,259 @@
+"""Finding, starting and stopping the daemon of one data folder.
+
+A running daemon leaves a note, `run_dir/daemon.json` (pid, host, port, version). A note outlives a crash, and its pid
+may since belong to another process: so a note counts only if that process is a Portside that began before the note
+was written. Two instances with different data folders do not see each other.
+"""
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from portside.cli.failure import Failure
+from portside.settings import Settings
+
+DAEMON_MODULE = "portside.main"
+START_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 30.0
+LOG_KEPT_BYTES = 20 * 1024 * 1024
+"""A log longer than this is set aside as `portside.log.1` when the daemon starts."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Instance:
+    """A daemon that runs. `url`: where its API answers, reachable from this machine."""
+
+    pid: int
+    host: str
+    port: int
+    version: str
+
+    @property
+    def url(self) -> str:
+        return endpoint(self.host, self.port)
+
+
+def endpoint(host: str, port: int) -> str:
+    """The API's address as a client on this machine uses it: a wildcard address is reached by loopback."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)
+    return f"http://{f'[{host}]' if ':' in host and not host.startswith('[') else host}:{port}"
+
+
+def settings_of(given: Mapping[str, Any], environment: Mapping[str, str] = os.environ) -> Settings:
+    """Settings as the daemon itself would see them: the command line over PORTSIDE_* over the defaults.
+
+    Args: given: options by name of the setting; None means not given.
+    Raises: Failure for a value that can not be read.
+    """
+    known: dict[str, Any] = {}
+    for name, parse in PARSERS.items():
+        text = given.get(name)
+        if text is None:
+            text = environment.get(f"PORTSIDE_{name.upper()}") or None
+        if text is None:
+            continue
+        try:
+            known[name] = parse(text)
+        except ValueError:
+            raise Failure(f"{text!r} is no value for {name}", f"See PORTSIDE_{name.upper()} and --help.") from None
+    return Settings(**known)
+
+
+def _port(text: str | int) -> int:
+    port = int(text)
+    if not 0 < port < 65536:
+        raise ValueError(text)
+    return port
+
+
+def _truth(text: str | bool) -> bool:
+    return text if isinstance(text, bool) else text.lower() in ("1", "true", "yes")
+
+
+PARSERS: dict[str, Callable[[Any], Any]] = {
+    "data_dir": lambda text: Path(text).expanduser().absolute(),
+    "host": str,
+    "port": _port,
+    "egress": str,
+    "auth": _truth,
+    "account": str,
+    "region": str,
+    "hosts_file": lambda text: Path(text) if text else None,
+    "envoy_path": lambda text: Path(text).expanduser().absolute(),
+}
+
+
+def note_path(settings: Settings) -> Path:
+    return settings.run_dir / "daemon.json"
+
+
+def log_path(settings: Settings) -> Path:
+    """Where a detached daemon writes its log."""
+    return settings.data_dir / "portside.log"
+
+
+def find(settings: Settings) -> Instance | None:
+    """The daemon of this data folder, or None. A stale note is recognised, and left alone."""
+    path = note_path(settings)
+    try:
+        note = json.loads(path.read_bytes())
+        written_at_s = path.stat().st_mtime
+        instance = Instance(
+            pid=int(note["pid"]), host=str(note["host"]), port=int(note["port"]), version=str(note["version"])
+        )
+    except PermissionError as error:
+        raise Failure(f"{path} can not be read: {error.strerror}", "Run this as root.") from error
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return instance if is_daemon(instance.pid, written_at_s) else None
+
+
+def is_daemon(pid: int, before_s: float, proc: Path = Path("/proc")) -> bool:
+    """Whether this pid is a Portside that began before the given time (seconds since the epoch).
+
+    Source: proc(5): field 22 of /proc/PID/stat is the start in clock ticks since boot.
+    """
+    try:
+        command = (proc / str(pid) / "cmdline").read_bytes().split(b"\0")
+        stat = (proc / str(pid) / "stat").read_text()
+        booted_at_s = next(
+            int(line.split()[1]) for line in (proc / "stat").read_text().splitlines() if line.startswith("btime ")
+        )
+    except (OSError, StopIteration, ValueError):
+        return False
+    fields = stat.rpartition(")")[2].split()
+    if fields[0] == "Z":
+        return False
+    started_at_s = booted_at_s + int(fields[19]) / os.sysconf("SC_CLK_TCK")
+    # btime is whole seconds, and the clock may have been set meanwhile: a little play.
+    return DAEMON_MODULE.encode() in command and started_at_s <= before_s + 2
+
+
+def require(settings: Settings) -> Instance:
+    """Raises: Failure when nothing runs."""
+    instance = find(settings)
+    if instance is None:
+        raise Failure(
+            f"Portside does not run with the data in {settings.data_dir}",
+            "Start it: portside up --detach",
+            "Another data folder is named by --data-dir or PORTSIDE_DATA_DIR.",
+        )
+    return instance
+
+
+def fetch(url: str, path: str, *, timeout_s: float = 5.0) -> Any:
+    """The JSON that the daemon answers to a GET. Raises: OSError, ValueError."""
+    with _opener.open(url + path, timeout=timeout_s) as answer:
+        return json.loads(answer.read())
+
+
+# Whatever proxy the environment names, the daemon is on this machine.
+_opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+def health(url: str) -> dict[str, Any] | None:
+    """The daemon's own word on how it is, or None if nothing of ours answers there."""
+    try:
+        answer = fetch(url, "/_portside/health", timeout_s=2.0)
+    except (OSError, ValueError):
+        return None
+    return answer if isinstance(answer, dict) and "status" in answer else None
+
+
+def arguments(settings: Settings) -> list[str]:
+    """The daemon's command line."""
+    given = [sys.executable, "-m", DAEMON_MODULE, "--data-dir", str(settings.data_dir), "--host", settings.host]
+    given += ["--port", str(settings.port), "--egress", settings.egress]
+    given += ["--account", settings.account, "--region", settings.region]
+    given += ["--hosts-file", str(settings.hosts_file or "")]
+    if settings.envoy_path:
+        given += ["--envoy-path", str(settings.envoy_path)]
+    if settings.auth:
+        given.append("--auth")
+    return given
+
+
+def start(settings: Settings, *, waiting: Callable[[], None] = lambda: None) -> Instance:
+    """Start the daemon in the background and wait until it is ready.
+
+    Effects: a process in a session of its own, its output in `log_path`.
+    Raises: Failure with the daemon's last words if it dies, or the log's end if it is not ready in time.
+    """
+    if os.geteuid() != 0:
+        raise Failure("running containers and networks needs root", "Run: sudo portside up --detach")
+    log = log_path(settings)
+    try:
+        settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if log.exists() and log.stat().st_size > LOG_KEPT_BYTES:
+            log.replace(log.with_suffix(".log.1"))
+        output = log.open("ab")
+    except OSError as error:
+        raise Failure(
+            f"{settings.data_dir} can not be written: {error.strerror}", "Name another --data-dir."
+        ) from error
+    with output:
+        began = output.tell()
+        process = subprocess.Popen(
+            arguments(settings), stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True, cwd="/"
+        )
+    url, deadline = endpoint(settings.host, settings.port), time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < deadline:
+        code = process.poll()
+        if code is not None:
+            raise Failure(f"Portside ended at once, with code {code}", *last_lines(log, began), f"The whole log: {log}")
+        answer = health(url)
+        if answer and answer.get("pid") == process.pid and answer["status"] == "ok":
+            return Instance(
+                pid=process.pid, host=settings.host, port=settings.port, version=str(answer.get("version", ""))
+            )
+        waiting()
+        time.sleep(0.01)
+    raise Failure(
+        f"Portside (pid {process.pid}) is not ready after {START_TIMEOUT_S:.0f} s",
+        *last_lines(log, began),
+        f"It is left running; the whole log: {log}",
+    )
+
+
+def last_lines(log: Path, began: int = 0, count: int = 8) -> list[str]:
+    """The end of a log, of what was written after the given offset in bytes."""
+    try:
+        with log.open("rb") as file:
+            file.seek(0, os.SEEK_END)
+            file.seek(max(began, file.tell() - 16384))
+            return file.read().decode(errors="replace").splitlines()[-count:]
+    except OSError:
+        return []
+
+
+def stop(instance: Instance) -> None:
+    """End the daemon: SIGTERM, then SIGKILL when it does not end in time. Its containers run on.
+
+    Raises: Failure if this user may not.
+    """
+    try:
+        handle = os.pidfd_open(instance.pid)
+    except ProcessLookupError:
+        return
+    try:
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            signal.pidfd_send_signal(handle, number)
+            if select.select([handle], [], [], STOP_TIMEOUT_S)[0]:
+                return
+    except ProcessLookupError:
+        return
+    except PermissionError as error:
+        raise Failure(f"Portside (pid {instance.pid}) belongs to another user", "Run this as root.") from error
+    finally:
+        os.close(handle)
+    raise Failure(f"Portside (pid {instance.pid}) does not end", "See: portside logs")

@@ -1,0 +1,213 @@
+"""The `portside` command: what a person types. Each command lives in a file of its own and is imported when it runs.
+
+`env` and `version` are answered before the command line library is even imported: they stand in shells' start-up files.
+"""
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from portside.cli.failure import Failure
+
+if TYPE_CHECKING:
+    import typer
+
+QUICK = ("env", "version")
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Runs one command and exits with its code: 0 done, 1 failed, 2 wrongly called, 130 interrupted."""
+    argv = sys.argv[1:] if argv is None else argv
+    try:
+        if argv and argv[0] in QUICK and len(argv) == 1:
+            _quick(argv[0])
+            sys.exit(0)
+        application()(args=argv, prog_name="portside")
+    except Failure as failure:
+        sys.exit(report(failure))
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader went away (`portside status | head`): nothing to say, and nowhere to say it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+
+
+def report(failure: Failure) -> int:
+    """Says on standard error what is wrong and what to do. Returns the exit code."""
+    red, plain = ("\033[31m", "\033[0m") if sys.stderr.isatty() else ("", "")
+    print(f"{red}portside: {failure.message}{plain}", file=sys.stderr)
+    for line in failure.advice:
+        print(f"  {line}", file=sys.stderr)
+    return 1
+
+
+def _quick(command: str) -> None:
+    if command == "version":
+        from portside import __version__
+
+        print(f"portside {__version__}")
+        return
+    from portside.cli.environment import show
+    from portside.cli.instance import settings_of
+
+    show(settings_of({}))
+
+
+def application() -> "typer.Typer":
+    """All commands."""
+    import typer
+
+    app = typer.Typer(
+        name="portside",
+        help="A Fargate of one's own: Amazon ECS on this machine, with real containers, networks and load balancers.",
+        no_args_is_help=True,
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    )
+
+    data_dir = Annotated[
+        Path | None,
+        typer.Option("--data-dir", metavar="DIR", help="Where the state lives. [PORTSIDE_DATA_DIR, /var/lib/portside]"),
+    ]
+    port = Annotated[
+        int | None, typer.Option("--port", min=1, max=65535, help="Where the API answers. [PORTSIDE_PORT, 4566]")
+    ]
+    host = Annotated[str | None, typer.Option("--host", help="The address it listens on. [PORTSIDE_HOST, 127.0.0.1]")]
+    egress = Annotated[
+        str | None,
+        typer.Option(
+            "--egress", metavar="host|none|NETNS", help="Where tasks reach the world. [PORTSIDE_EGRESS, host]"
+        ),
+    ]
+    auth = Annotated[bool | None, typer.Option("--auth", help="Verify request signatures. [PORTSIDE_AUTH]")]
+    hosts_file = Annotated[
+        str | None,
+        typer.Option(
+            "--hosts-file",
+            metavar="FILE",
+            help='Where load balancers\' names are written; "" for nowhere. [PORTSIDE_HOSTS_FILE, /etc/hosts]',
+        ),
+    ]
+    envoy_path = Annotated[
+        Path | None,
+        typer.Option("--envoy-path", metavar="FILE", help="Another Envoy than the packaged one. [PORTSIDE_ENVOY_PATH]"),
+    ]
+    as_json = Annotated[bool, typer.Option("--json", help="As JSON, for programs.")]
+
+    def settings(**given: Any) -> Any:
+        from portside.cli.instance import settings_of
+
+        return settings_of(given)
+
+    @app.command()
+    def up(
+        detach: Annotated[bool, typer.Option("--detach", "-d", help="In the background; returns when ready.")] = False,
+        port: port = None,
+        data_dir: data_dir = None,
+        egress: egress = None,
+        host: host = None,
+        auth: auth = None,
+        hosts_file: hosts_file = None,
+        envoy_path: envoy_path = None,
+    ) -> None:
+        """Start Portside. Harmless if it runs already."""
+        from portside.cli import lifecycle
+
+        lifecycle.up(
+            settings(
+                port=port,
+                data_dir=data_dir,
+                egress=egress,
+                host=host,
+                auth=auth,
+                hosts_file=hosts_file,
+                envoy_path=envoy_path,
+            ),
+            detach=detach,
+        )
+
+    @app.command()
+    def down(
+        purge: Annotated[bool, typer.Option("--purge", help="Remove its state, too: everything is forgotten.")] = False,
+        data_dir: data_dir = None,
+    ) -> None:
+        """Stop Portside, its containers, networks and load balancers."""
+        from portside.cli import lifecycle
+
+        lifecycle.down(settings(data_dir=data_dir), purge=purge)
+
+    @app.command()
+    def status(as_json: as_json = False, data_dir: data_dir = None) -> None:
+        """What runs: clusters, services, tasks and why they are as they are, load balancers and their URLs."""
+        from portside.cli import status as command
+
+        command.show(settings(data_dir=data_dir), as_json=as_json)
+
+    @app.command()
+    def demo(
+        remove: Annotated[bool, typer.Option("--remove", help="Remove the demonstration again.")] = False,
+        demo_port: Annotated[
+            int | None,
+            typer.Option("--demo-port", min=1, max=65535, help="The load balancer's port. [the first free from 8080]"),
+        ] = None,
+        port: port = None,
+        data_dir: data_dir = None,
+        egress: egress = None,
+        hosts_file: hosts_file = None,
+    ) -> None:
+        """Host a small application, two services behind a load balancer, and show every aws command for it."""
+        from portside.cli.demo import stage
+
+        chosen = settings(port=port, data_dir=data_dir, egress=egress, hosts_file=hosts_file)
+        if remove:
+            stage.remove(chosen)
+        else:
+            stage.perform(chosen, demo_port)
+
+    @app.command()
+    def doctor(as_json: as_json = False, port: port = None, data_dir: data_dir = None) -> None:
+        """Check what Portside needs of this machine, and say how to mend what is missing."""
+        from portside.cli import doctor as command
+
+        raise typer.Exit(command.show(settings(port=port, data_dir=data_dir), as_json=as_json))
+
+    @app.command()
+    def env(port: port = None, data_dir: data_dir = None) -> None:
+        """Print the variables that lead AWS tools here: eval "$(portside env)"."""
+        from portside.cli.environment import show
+
+        show(settings(port=port, data_dir=data_dir), port_given=port is not None)
+
+    @app.command()
+    def logs(
+        follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as it grows.")] = False,
+        lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="How many lines of the past.")] = 50,
+        data_dir: data_dir = None,
+    ) -> None:
+        """The daemon's own log. (Containers' logs: aws logs tail GROUP.)"""
+        from portside.cli import lifecycle
+
+        lifecycle.logs(settings(data_dir=data_dir), follow=follow, lines=lines)
+
+    @app.command()
+    def coverage() -> None:
+        """Which operations of which AWS services are answered, as markdown."""
+        from portside.coverage import page
+
+        print(page())
+
+    @app.command()
+    def version() -> None:
+        """Print the version."""
+        _quick("version")
+
+    @app.command()
+    def install() -> None:
+        """Install what is missing: packages and the Python environment (done by the launcher)."""
+        raise Failure("`install` is the launcher's work", "Run the file `portside` at the root of the clone.")
+
+    return app
