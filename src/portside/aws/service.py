@@ -1,7 +1,7 @@
 """What a handler is to the gateway: a context, parameters in, a result out, or a service error.
 
-Parameters and results are plain dicts in AWS's wire names, already parsed and validated by botocore's model. They stop at
-`api/`: handlers turn them into records.
+Parameters and results are plain dicts in AWS's wire names, already parsed and validated by botocore's model. They stop
+at `api/`: handlers turn them into records.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -45,7 +45,7 @@ class ServiceError(Exception):
         self.code, self.message, self.status, self.fields = code, message, status, fields
 
 
-Handler = Callable[[RequestContext, Params], Result | None | Awaitable[Result | None]]
+Handler = Callable[[RequestContext, Params], Result | Awaitable[Result | None] | None]
 """May be a plain function (preferred: no await between reading and committing) or a coroutine function."""
 
 

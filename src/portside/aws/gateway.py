@@ -1,0 +1,468 @@
+"""The gateway: one endpoint for every service, as an ASGI application.
+
+A request passes these steps, in this order, all of them in `Gateway.answer`:
+read the body (bounded) → refuse web pages of other sites → Portside's own endpoints → tell who asks, of which service
+and region → verify the signature, if asked to → undo the content encoding → tell the operation → parse and validate by
+the model → handle → serialise by the model. Any step may end it with an error, which then takes the protocol's form.
+"""
+
+import asyncio
+import ipaddress
+import logging
+import uuid
+import zlib
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, MutableMapping, Sequence
+from inspect import isawaitable
+from typing import Any
+from urllib.parse import parse_qsl
+
+from portside.aws.model import ServiceModel, load_model
+from portside.aws.protocol.ec2 import Ec2Protocol
+from portside.aws.protocol.interface import Fault, Parse, Serialize, WireProtocol
+from portside.aws.protocol.json import JsonProtocol
+from portside.aws.protocol.query import QueryProtocol
+from portside.aws.request import Answer, Extension, Request
+from portside.aws.service import Handler, RequestContext, Result, Service, ServiceError
+from portside.aws.signature import SignatureError, SignatureVerifier, is_account_id, read_credential
+
+log = logging.getLogger(__name__)
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+SERVICE_OF_SIGNING_NAME = {
+    "ecs": "ecs",
+    "ec2": "ec2",
+    "elasticloadbalancing": "elbv2",
+    "logs": "logs",
+    "sts": "sts",
+    "iam": "iam",
+}
+"""Signing name -> botocore's service."""
+
+PROTOCOLS: Mapping[str, Callable[[ServiceModel | None], WireProtocol]] = {
+    "json": JsonProtocol,
+    "query": QueryProtocol,
+    "ec2": Ec2Protocol,
+}
+"""The wire protocols, by the name that models give them."""
+
+CLASSIC_ELB_VERSION = "2012-06-01"
+EC2_VERSION = "2016-11-15"
+
+INTERNAL_CODES = {"ecs": "ServerException", "logs": "ServiceUnavailableException", "ec2": "InternalError"}
+
+COVERAGE = "docs/coverage.md"
+
+BODY_TIMEOUT_S = 60.0
+"""How long a client may take to send its request."""
+
+PAGE = """\
+This is Portside: an AWS-compatible endpoint for Amazon ECS and the services around it.
+
+Point the AWS CLI, an SDK, CDK or Terraform at it:
+
+    export AWS_ENDPOINT_URL=http://{host}
+    aws ecs list-clusters
+
+What is implemented: docs/coverage.md. Health: /_portside/health.
+"""
+
+
+class Operation:
+    """One implemented operation, compiled: made when it is first asked for."""
+
+    __slots__ = ("handler", "name", "parse", "serialize")
+
+    def __init__(self, name: str, handler: Handler, parse: Parse, serialize: Serialize) -> None:
+        self.name, self.handler, self.parse, self.serialize = name, handler, parse, serialize
+
+
+class Endpoint:
+    """One service as it is served: its model, protocol, and the operations compiled so far."""
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+        self.model = load_model(service.name)
+        self.protocol = PROTOCOLS[self.model.metadata.protocol](self.model)
+        self.operations: dict[str, Operation] = {}
+        unknown = set(service.handlers) - set(self.model.operations)
+        if unknown:
+            raise ValueError(f"{service.name} has no operations {sorted(unknown)}")
+        self._statuses = {
+            shape.error.code: shape.error.httpStatusCode
+            for shape in self.model.shapes.values()
+            if shape.exception and shape.error is not None and shape.error.code and shape.error.httpStatusCode
+        }
+
+    def operation(self, name: str) -> Operation | None:
+        """The compiled operation, or None if it is not implemented."""
+        known = self.operations.get(name)
+        if known is None and (handler := self.service.handlers.get(name)) is not None:
+            model = self.model.operations[name]
+            known = Operation(name, handler, self.protocol.parser(model), self.protocol.serializer(model))
+            self.operations[name] = known
+        return known
+
+    def fault(self, error: ServiceError) -> Fault:
+        """An error as it shows on the wire: a shape's name becomes its code, and its status is the model's."""
+        shape = self.model.shapes.get(error.code)
+        if shape is None or not shape.exception:
+            # A code as documented: its status is the model's, unless the handler says another.
+            status = self._statuses.get(error.code, error.status) if error.status == 400 else error.status
+            return Fault(error.code, error.message, status, error.fields)
+        trait = shape.error
+        code = trait.code if trait is not None and trait.code else error.code
+        status = error.status
+        if trait is not None and trait.httpStatusCode is not None:
+            status = trait.httpStatusCode
+        elif shape.fault and status < 500:
+            status = 500
+        return Fault(code, error.message, status, error.fields)
+
+
+class Gateway:
+    """The AWS-compatible endpoint.
+
+    Args:
+        services: what is implemented. Models are loaded and operations compiled when first asked for.
+        max_body_bytes: a longer body is refused with 413 and never held in memory; so is one that inflates to more.
+        auth: verifies signatures; None accepts any credentials.
+        default_account: for access key ids that are not an account's twelve digits.
+        default_region: for requests that name none.
+        extensions: Portside's own endpoints, by path; a path that ends in a slash takes everything below it. With
+            `auth` all but /_portside/health must be signed, too.
+        error_mapper: turns an exception of a handler into a service error, where it knows one (the gateway knows
+            nothing of the store's).
+        trusted_hosts: further names by which clients may reach the endpoint when it takes any credentials.
+    """
+
+    def __init__(
+        self,
+        services: Sequence[Service],
+        *,
+        max_body_bytes: int,
+        auth: SignatureVerifier | None,
+        default_account: str,
+        default_region: str,
+        extensions: Mapping[str, Extension],
+        error_mapper: Callable[[Exception], ServiceError | None] = lambda error: None,
+        trusted_hosts: Sequence[str] = (),
+    ) -> None:
+        self._services = {service.name: service for service in services}
+        self._max_body_bytes = max_body_bytes
+        self._auth = auth
+        self._default_account, self._default_region = default_account, default_region
+        self._exact = {path: run for path, run in extensions.items() if not path.endswith("/")}
+        self._prefixes = sorted(
+            ((path, run) for path, run in extensions.items() if path.endswith("/")), key=lambda one: -len(one[0])
+        )
+        self._error_mapper = error_mapper
+        self._trusted_hosts = frozenset(trusted_hosts)
+        self._endpoints: dict[str, Endpoint] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            raise RuntimeError(f"the gateway speaks HTTP only, not {scope['type']}")
+        headers: dict[str, str] = {}
+        for raw_name, raw_value in scope["headers"]:
+            name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
+            headers[name] = f"{headers[name]},{value}" if name in headers else value
+        request_id = str(uuid.uuid4())
+        request = Request(
+            method=scope["method"],
+            path=scope["raw_path"].decode("latin-1"),
+            query=scope["query_string"].decode("latin-1"),
+            headers=headers,
+            body=b"",
+        )
+        body = await self._read_body(headers, receive)
+        if isinstance(body, Fault):
+            answer = self._refuse(request, body, request_id)
+        elif body is None:
+            return
+        else:
+            request.body = request.content = body
+            answer = await self.answer(request, request_id)
+        await _send(answer, request_id, receive, send)
+
+    async def answer(self, request: Request, request_id: str) -> Answer:
+        """Every step from a request that has been read to its answer. Never raises for what a client sent."""
+        extension = self._extension(request.path)
+        if extension is None and request.method == "GET" and _is_visit(request):
+            page = PAGE.format(host=request.headers.get("host", "127.0.0.1:4566"))
+            return Answer(200, "text/plain; charset=utf-8", page.encode())
+        foreign = None if self._auth is not None else self._foreign(request)
+        if foreign is not None:
+            return self._refuse(request, Fault("AccessDenied", foreign, 403, {}), request_id)
+        if extension is not None:
+            return await self._extend(extension, request, request_id)
+        try:
+            credential = read_credential(request)
+        except SignatureError as error:
+            protocol = _guess_protocol(request)
+            return self._error(protocol, protocol.auth_fault(error.reason, error.message), request_id)
+        service = self._services.get(SERVICE_OF_SIGNING_NAME.get(credential.service, ""))
+        if service is None:
+            return self._refuse(request, _not_implemented(credential.service, _named(request)), request_id)
+        endpoint = self._endpoints.get(service.name)
+        if endpoint is None:
+            endpoint = self._endpoints[service.name] = Endpoint(service)
+        protocol = endpoint.protocol
+        try:
+            if self._auth is not None:
+                self._auth.verify(request, credential)
+            request.content = self._decode(request)
+            message = protocol.read(request)
+        except SignatureError as error:
+            return self._error(protocol, protocol.auth_fault(error.reason, error.message), request_id)
+        except ServiceError as error:
+            return self._error(protocol, endpoint.fault(error), request_id)
+        if message.version == CLASSIC_ELB_VERSION and service.name == "elbv2":
+            said = _not_implemented("elb (Classic Load Balancers)", message.operation)
+            return self._error(protocol, said, request_id)
+        name = message.operation
+        if name is None or name not in endpoint.model.operations:
+            return self._error(protocol, protocol.unknown_operation(name), request_id)
+        operation = endpoint.operation(name)
+        if operation is None:
+            return self._error(protocol, _not_implemented(service.name, name), request_id)
+        context = RequestContext(
+            account=credential.access_key_id if is_account_id(credential.access_key_id) else self._default_account,
+            region=credential.region or self._default_region,
+            service=service.name,
+            operation=name,
+            request_id=request_id,
+            access_key_id=credential.access_key_id,
+            user_agent=request.headers.get("user-agent", ""),
+        )
+        try:
+            params = operation.parse(message.payload)
+            if service.name == "ec2" and params.get("DryRun"):
+                raise ServiceError("DryRunOperation", "Request would have succeeded, but DryRun flag is set.", 412)
+            result: Any = operation.handler(context, params)
+            if result is not None and type(result) is not dict and isawaitable(result):
+                result = await result
+            handled: Result | None = result
+            return Answer(200, protocol.content_type, operation.serialize(handled, request_id))
+        except ServiceError as error:
+            return self._error(protocol, endpoint.fault(error), request_id)
+        except Exception as error:
+            mapped = self._error_mapper(error)
+            if mapped is None:
+                mapped = _internal(error, context)
+            elif mapped.status >= 500:
+                log.error("%s %s failed: %s", context.service, context.operation, error, extra={"request": request_id})
+            return self._error(protocol, endpoint.fault(mapped), request_id)
+
+    # The steps
+
+    async def _read_body(self, headers: Mapping[str, str], receive: Receive) -> bytes | Fault | None:
+        """The body, or the fault of a body that is too long or too slow, or None if the client went away."""
+        length = headers.get("content-length")
+        if length is not None and length.isdecimal() and int(length) > self._max_body_bytes:
+            return self._too_large()
+        try:
+            async with asyncio.timeout(BODY_TIMEOUT_S):
+                message = await receive()
+                body: bytes = message.get("body", b"")
+                if not message.get("more_body"):
+                    return body if message["type"] == "http.request" else None
+                chunks, size = [body], len(body)
+                while message.get("more_body"):
+                    message = await receive()
+                    if message["type"] != "http.request":
+                        return None
+                    chunks.append(message.get("body", b""))
+                    size += len(chunks[-1])
+                    if size > self._max_body_bytes:
+                        return self._too_large()
+                return b"".join(chunks)
+        except TimeoutError:
+            return Fault("RequestTimeout", f"The request was not sent within {BODY_TIMEOUT_S:.0f} seconds.", 408, {})
+
+    def _too_large(self) -> Fault:
+        return Fault(
+            "RequestEntityTooLarge",
+            f"The request body is larger than the {self._max_body_bytes} bytes that are accepted.",
+            413,
+            {},
+        )
+
+    def _extension(self, path: str) -> Extension | None:
+        exact = self._exact.get(path)
+        if exact is not None:
+            return exact
+        for prefix, run in self._prefixes:
+            if path.startswith(prefix):
+                return run
+        return None
+
+    def _foreign(self, request: Request) -> str | None:
+        """Why the request must come from a web page of another site, or None.
+
+        Where any credentials will do, a browser on this machine is the only thing between a page on the internet and
+        the endpoint: a form can be posted across sites, and a name can be made to point here (DNS rebinding).
+        """
+        host = request.headers.get("host", "")
+        origin = request.headers.get("origin")
+        if origin is not None and origin.partition("://")[2] != host:
+            return f"Requests from pages of another site ({origin}) are refused."
+        if request.headers.get("sec-fetch-site") in ("cross-site", "same-site"):
+            return "Requests from pages of another site are refused."
+        name = _host_name(host)
+        if name and name not in self._trusted_hosts and not _is_local_name(name):
+            return (
+                f"The endpoint does not answer to the name {name!r} while it accepts any credentials. "
+                "Use its address, localhost, or a name of one label."
+            )
+        return None
+
+    async def _extend(self, extension: Extension, request: Request, request_id: str) -> Answer:
+        if self._auth is not None and request.path != "/_portside/health":
+            try:
+                self._auth.verify(request, read_credential(request))
+            except SignatureError as error:
+                return self._refuse(request, Fault("AccessDenied", error.message, 403, {}), request_id)
+        query = dict(parse_qsl(request.query, keep_blank_values=True))
+        try:
+            status, content_type, body = await extension(request.method, request.path, query, request.body)
+        except Exception:
+            log.exception("%s %s failed", request.method, request.path, extra={"request": request_id})
+            text = f"{request.path} failed; Portside's log has the cause (request {request_id}).\n"
+            return Answer(500, "text/plain; charset=utf-8", text.encode())
+        return Answer(status, content_type, body)
+
+    def _decode(self, request: Request) -> bytes:
+        """The body without its content encoding: clients compress some requests."""
+        encoding = request.headers.get("content-encoding", "").strip().lower()
+        if encoding in ("", "identity", "aws-chunked"):
+            return request.body
+        if encoding != "gzip":
+            raise ServiceError("UnsupportedMediaType", f"Content-Encoding {encoding!r} is not supported; use gzip", 415)
+        inflate = zlib.decompressobj(wbits=31)
+        try:
+            content = inflate.decompress(request.body, self._max_body_bytes + 1)
+        except zlib.error as error:
+            raise ServiceError("SerializationException", f"The request body is not valid gzip: {error}") from None
+        if len(content) > self._max_body_bytes:
+            fault = self._too_large()
+            raise ServiceError(fault.code, fault.message, fault.status)
+        if not inflate.eof:
+            raise ServiceError("SerializationException", "The request body is cut off: its gzip stream does not end")
+        return content
+
+    def _error(self, protocol: WireProtocol, fault: Fault, request_id: str) -> Answer:
+        return Answer(
+            fault.status,
+            protocol.content_type,
+            protocol.error(fault, request_id),
+            [(b"x-amzn-errortype", fault.code.encode("latin-1", "replace"))],
+        )
+
+    def _refuse(self, request: Request, fault: Fault, request_id: str) -> Answer:
+        """An error before a service is known, in the form that the request looks like."""
+        return self._error(_guess_protocol(request), fault, request_id)
+
+
+async def _send(answer: Answer, request_id: str, receive: Receive, send: Send) -> None:
+    headers = [
+        (b"content-type", answer.content_type.encode()),
+        (b"x-amzn-requestid", request_id.encode()),
+        *answer.headers,
+    ]
+    body = answer.body
+    if isinstance(body, bytes):
+        headers.append((b"content-length", str(len(body)).encode()))
+        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+        return
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    stream = body
+
+    async def pump(chunks: AsyncIterator[bytes]) -> None:
+        try:
+            async for chunk in chunks:
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            await send({"type": "http.response.body", "body": b""})
+        finally:
+            if isinstance(chunks, AsyncGenerator):
+                await chunks.aclose()
+
+    # A stream may wait for ever for its next chunk, so the client's leaving has to be watched for beside it.
+    async with asyncio.TaskGroup() as group:
+        pumping = group.create_task(pump(stream), name=f"stream {request_id}")
+
+        async def watch() -> None:
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            pumping.cancel()
+
+        watching = group.create_task(watch(), name=f"watch {request_id}")
+        pumping.add_done_callback(lambda _: watching.cancel())
+
+
+def _internal(error: Exception, context: RequestContext) -> ServiceError:
+    log.error(
+        "%s %s failed (request %s): a bug", context.service, context.operation, context.request_id, exc_info=error
+    )
+    return ServiceError(
+        INTERNAL_CODES.get(context.service, "InternalFailure"),
+        f"Portside failed in {context.service}:{context.operation}: {type(error).__name__}: {error}. "
+        f"This is a bug in Portside; its log has the traceback (request {context.request_id}).",
+        500,
+    )
+
+
+def _not_implemented(service: str, operation: str | None) -> Fault:
+    what = f"{service}:{operation}" if operation else f"the service {service}"
+    return Fault("NotImplemented", f"Portside does not implement {what}. {COVERAGE} lists what it does.", 501, {})
+
+
+def _named(request: Request) -> str | None:
+    """The operation that a request of an unknown service seems to name."""
+    target = request.headers.get("x-amz-target")
+    if target:
+        return target.rpartition(".")[2]
+    return dict(parse_qsl(request.query)).get("Action") or dict(parse_qsl(request.body[:4096].decode("latin-1"))).get(
+        "Action"
+    )
+
+
+def _guess_protocol(request: Request) -> WireProtocol:
+    """The protocol that a request looks like, to answer an error in."""
+    headers = request.headers
+    if "x-amz-target" in headers or "json" in headers.get("content-type", ""):
+        return JsonProtocol(None)
+    if f"Version={EC2_VERSION}" in request.query or f"Version={EC2_VERSION}".encode() in request.body:
+        return Ec2Protocol(None)
+    try:
+        name = read_credential(request).service
+    except SignatureError:
+        return QueryProtocol(None)
+    return Ec2Protocol(None) if name == "ec2" else QueryProtocol(None)
+
+
+def _is_visit(request: Request) -> bool:
+    """Whether somebody opened the address in a browser, or with curl."""
+    return request.path == "/" and "authorization" not in request.headers and not request.query
+
+
+def _host_name(host: str) -> str:
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return host.partition(":")[0].lower().rstrip(".")
+
+
+def _is_local_name(name: str) -> bool:
+    """An address, localhost and what is below it, or a name of one label (a container's): no name in the public DNS."""
+    if "." not in name and ":" not in name:
+        return True
+    if name.endswith(".localhost"):
+        return True
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,38 @@
+"""An HTTP request as the gateway's steps see it, and its answer."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class Request:
+    """A request whose body has been read, still as it came over the wire.
+
+    Args:
+        path: as sent, percent-encoded.
+        query: the raw query string, without the question mark.
+        headers: lower-case names; repeated ones joined by a comma.
+        body: as sent (the signature covers it so); `content` is the body after decoding.
+    """
+
+    method: str
+    path: str
+    query: str
+    headers: Mapping[str, str]
+    body: bytes
+    content: bytes = b""
+
+
+@dataclass(slots=True)
+class Answer:
+    """A response. `body` may be a stream, sent chunk by chunk until it ends or the client goes away."""
+
+    status: int
+    content_type: str
+    body: bytes | AsyncIterator[bytes]
+    headers: list[tuple[bytes, bytes]] = field(default_factory=list)
+
+
+ExtensionAnswer = tuple[int, str, bytes | AsyncIterator[bytes]]
+Extension = Callable[[str, str, Mapping[str, str], bytes], Awaitable[ExtensionAnswer]]
+"""An endpoint of Portside's own: (method, path, query, body) -> (status, content type, body or stream)."""

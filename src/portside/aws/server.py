@@ -1,0 +1,65 @@
+"""The HTTP server in front of the gateway: uvicorn with httptools, inside an event loop that is somebody else's."""
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import uvicorn
+
+from portside.aws.gateway import Gateway
+
+KEEP_ALIVE_S = 75
+"""SDKs keep idle connections for about a minute; closing sooner makes them fail on reuse."""
+
+SHUTDOWN_S = 5
+
+
+class Server(uvicorn.Server):
+    """uvicorn without its signal handlers: whoever runs the loop decides when to stop."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    def stop(self) -> None:
+        """Let `serve` finish the requests under way and return. Callable from another thread."""
+        self.should_exit = True
+
+
+def make_server(gateway: Gateway) -> Server:
+    """A server for `await server.serve(sockets=[listen(host, port)])`."""
+    return Server(
+        uvicorn.Config(
+            gateway,
+            http="httptools",
+            ws="none",
+            loop="none",
+            lifespan="off",
+            interface="asgi3",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=KEEP_ALIVE_S,
+            timeout_graceful_shutdown=SHUTDOWN_S,
+        )
+    )
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket, so that a port in use fails before anything is started. Port 0 picks a free one.
+
+    Raises:
+        OSError: the address cannot be bound.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((host, port))
+        sock.listen(2048)
+        sock.setblocking(False)
+    except OSError:
+        sock.close()
+        raise
+    return sock
