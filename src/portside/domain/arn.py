@@ -1,5 +1,6 @@
 """Amazon Resource Names: made and taken apart in one place."""
 
+import hashlib
 from typing import NamedTuple
 
 from portside.domain.record import Scope
@@ -55,3 +56,9 @@ def target_group(scope: Scope, name: str, suffix: str) -> str:
 
 def load_balancer(scope: Scope, name: str, suffix: str, prefix: str = "app") -> str:
     return str(Arn("elasticloadbalancing", scope.region, scope.account, f"loadbalancer/{prefix}/{name}/{suffix}"))
+
+
+def container_id(task_id: str, name: str) -> str:
+    """The last part of a container's ARN, in the form of a UUID: the same whenever and wherever it is asked for."""
+    digest = hashlib.sha256(f"{task_id}/{name}".encode()).hexdigest()
+    return f"{digest[:8]}-{digest[8:12]}-{digest[12:16]}-{digest[16:20]}-{digest[20:32]}"

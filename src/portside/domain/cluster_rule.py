@@ -6,7 +6,7 @@ from typing import Final
 
 from portside.domain.cluster import CapacityProviderShare, Cluster, Setting
 from portside.domain.fargate import CAPACITY_PROVIDERS, unsupported
-from portside.domain.refusal import Refused, RefusalKind
+from portside.domain.refusal import RefusalKind, Refused
 
 NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,255}")
 """Names of clusters, services, families and containers alike."""
@@ -30,9 +30,7 @@ def checked_settings(settings: tuple[Setting, ...]) -> tuple[Setting, ...]:
         if setting.name != "containerInsights":
             raise Refused(RefusalKind.INVALID, f"Invalid setting name: '{setting.name}'.", "settings")
         if setting.value not in INSIGHTS:
-            raise Refused(
-                RefusalKind.INVALID, f"Invalid value for containerInsights: '{setting.value}'.", "settings"
-            )
+            raise Refused(RefusalKind.INVALID, f"Invalid value for containerInsights: '{setting.value}'.", "settings")
     return settings[-1:] or (Setting(name="containerInsights", value="disabled"),)
 
 

@@ -5,7 +5,7 @@ Source: ECS developer guide, "Task CPU and memory" and "Fargate platform version
 
 from typing import Final
 
-from portside.domain.refusal import Refused, RefusalKind
+from portside.domain.refusal import RefusalKind, Refused
 
 GIB_MIB: Final = 1024
 
@@ -36,9 +36,7 @@ def check_size(cpu_units: int | None, memory_mib: int | None) -> None:
     """
     if cpu_units is None or memory_mib is None:
         missing = "cpu" if cpu_units is None else "memory"
-        raise Refused(
-            RefusalKind.INVALID, f"Fargate requires that '{missing}' be defined at the task level.", missing
-        )
+        raise Refused(RefusalKind.INVALID, f"Fargate requires that '{missing}' be defined at the task level.", missing)
     if memory_mib not in MEMORY_MIB.get(cpu_units, ()):
         raise Refused(
             RefusalKind.INVALID,

@@ -1,7 +1,7 @@
 """The rules of tags on ECS resources.
 
-Source: ECS developer guide, "Tag restrictions": 50 tags a resource, keys of 1 to 128 and values of up to 256 characters,
-letters, numbers, spaces and + - = . _ : / @, the prefix `aws:` reserved.
+Source: ECS developer guide, "Tag restrictions": 50 tags a resource, keys of 1 to 128 and values of up to 256
+characters; letters, numbers, spaces and + - = . _ : / @; the prefix `aws:` is reserved.
 """
 
 import re
@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from portside.domain.record import Tag, Tags
-from portside.domain.refusal import Refused, RefusalKind
+from portside.domain.refusal import RefusalKind, Refused
 
 MOST: Final = 50
 KEY_MAX: Final = 128

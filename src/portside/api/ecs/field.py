@@ -1,0 +1,210 @@
+"""Which members of a task definition Portside does what with: the visible list that the coverage page is made of.
+
+Every member of RegisterTaskDefinition's input is in SUPPORTED (kept and acted upon) or in REFUSED (or below a member that
+is): nothing is accepted and ignored. What AWS takes for "not asked for" (null, false, an empty list) is always accepted.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, NamedTuple
+
+from portside.domain.fargate import unsupported
+from portside.domain.refusal import RefusalKind, Refused
+
+
+class Reason(NamedTuple):
+    """Why a member is refused. The messages are AWS's, where AWS refuses it too: on Fargate, or with networkMode awsvpc."""
+
+    fargate: str = ""
+    awsvpc: str = ""
+
+
+def _fargate(name: str) -> Reason:
+    return Reason(fargate=f"Fargate compatible task definitions do not support {name}")
+
+
+NOT_YET: Final = Reason()
+
+SUPPORTED: Final[Mapping[str, str]] = {
+    "family": "",
+    "taskRoleArn": "checked for its form; the role's policies are not enforced yet",
+    "executionRoleArn": "checked for its form; the role's policies are not enforced yet",
+    "networkMode": "awsvpc runs; the others are registered and wait for container instances",
+    "containerDefinitions": "",
+    "containerDefinitions.name": "",
+    "containerDefinitions.image": "",
+    "containerDefinitions.cpu": "cgroup weight",
+    "containerDefinitions.memory": "cgroup limit",
+    "containerDefinitions.memoryReservation": "cgroup soft limit",
+    "containerDefinitions.portMappings": "",
+    "containerDefinitions.portMappings.containerPort": "",
+    "containerDefinitions.portMappings.hostPort": "the container port, in awsvpc mode",
+    "containerDefinitions.portMappings.protocol": "tcp and udp",
+    "containerDefinitions.portMappings.name": "kept and shown",
+    "containerDefinitions.portMappings.appProtocol": "kept and shown",
+    "containerDefinitions.essential": "",
+    "containerDefinitions.entryPoint": "",
+    "containerDefinitions.command": "",
+    "containerDefinitions.environment": "",
+    "containerDefinitions.environment.name": "",
+    "containerDefinitions.environment.value": "",
+    "containerDefinitions.dependsOn": "START, COMPLETE and SUCCESS",
+    "containerDefinitions.dependsOn.containerName": "",
+    "containerDefinitions.dependsOn.condition": "",
+    "containerDefinitions.startTimeout": "",
+    "containerDefinitions.stopTimeout": "",
+    "containerDefinitions.user": "",
+    "containerDefinitions.workingDirectory": "",
+    "containerDefinitions.readonlyRootFilesystem": "",
+    "containerDefinitions.dockerLabels": "",
+    "containerDefinitions.ulimits": "",
+    "containerDefinitions.ulimits.name": "",
+    "containerDefinitions.ulimits.softLimit": "",
+    "containerDefinitions.ulimits.hardLimit": "",
+    "containerDefinitions.logConfiguration": "",
+    "containerDefinitions.logConfiguration.logDriver": "awslogs",
+    "containerDefinitions.logConfiguration.options": "group, region, stream prefix, create-group, mode, max-buffer-size",
+    "requiresCompatibilities": "EC2, FARGATE and EXTERNAL; only Fargate tasks run so far",
+    "cpu": "",
+    "memory": "",
+    "tags": "",
+    "tags.key": "",
+    "tags.value": "",
+    "ephemeralStorage": "",
+    "ephemeralStorage.sizeInGiB": "",
+    "runtimePlatform": "",
+    "runtimePlatform.cpuArchitecture": "images are run as the machine can run them",
+    "runtimePlatform.operatingSystemFamily": "LINUX",
+}
+
+REFUSED: Final[Mapping[str, Reason]] = {
+    "containerDefinitions.repositoryCredentials": NOT_YET,
+    "containerDefinitions.links": Reason(awsvpc="Links are not supported when networkMode=awsvpc"),
+    "containerDefinitions.portMappings.containerPortRange": NOT_YET,
+    "containerDefinitions.restartPolicy": NOT_YET,
+    "containerDefinitions.environmentFiles": NOT_YET,
+    "containerDefinitions.mountPoints": NOT_YET,
+    "containerDefinitions.volumesFrom": NOT_YET,
+    "containerDefinitions.linuxParameters": NOT_YET,
+    "containerDefinitions.linuxParameters.devices": _fargate("devices"),
+    "containerDefinitions.linuxParameters.sharedMemorySize": _fargate("sharedMemorySize"),
+    "containerDefinitions.linuxParameters.maxSwap": _fargate("maxSwap"),
+    "containerDefinitions.linuxParameters.swappiness": _fargate("swappiness"),
+    "containerDefinitions.secrets": NOT_YET,
+    "containerDefinitions.versionConsistency": NOT_YET,
+    "containerDefinitions.hostname": Reason(awsvpc="hostname is not supported on container when networkMode=awsvpc"),
+    "containerDefinitions.disableNetworking": Reason(
+        awsvpc="Disable Networking is not supported on container when networkMode=awsvpc"
+    ),
+    "containerDefinitions.privileged": _fargate("privileged"),
+    "containerDefinitions.dnsServers": Reason(
+        awsvpc="DNS servers are not supported on container when networkMode=awsvpc"
+    ),
+    "containerDefinitions.dnsSearchDomains": Reason(
+        awsvpc="DNS search domains are not supported on container when networkMode=awsvpc"
+    ),
+    "containerDefinitions.extraHosts": Reason(
+        awsvpc="Extra hosts are not supported on container when networkMode=awsvpc"
+    ),
+    "containerDefinitions.dockerSecurityOptions": _fargate("dockerSecurityOptions"),
+    "containerDefinitions.interactive": NOT_YET,
+    "containerDefinitions.pseudoTerminal": NOT_YET,
+    "containerDefinitions.logConfiguration.secretOptions": NOT_YET,
+    "containerDefinitions.healthCheck": NOT_YET,
+    "containerDefinitions.systemControls": NOT_YET,
+    "containerDefinitions.resourceRequirements": Reason(
+        fargate="Tasks using the Fargate launch type do not support GPU resource requirements"
+    ),
+    "containerDefinitions.firelensConfiguration": NOT_YET,
+    "containerDefinitions.credentialSpecs": NOT_YET,
+    "volumes": NOT_YET,
+    "volumes.host.sourcePath": _fargate("sourcePath"),
+    "volumes.dockerVolumeConfiguration": _fargate("dockerVolumeConfiguration"),
+    "placementConstraints": _fargate("constraints"),
+    "pidMode": NOT_YET,
+    "ipcMode": Reason(fargate="Tasks using the Fargate launch type do not support ipcMode."),
+    "proxyConfiguration": NOT_YET,
+    "inferenceAccelerators": NOT_YET,
+    "enableFaultInjection": NOT_YET,
+    "trustedExecutionConfiguration": NOT_YET,
+}
+
+HOST_PID_MODE: Final = (
+    "Tasks using the Fargate launch type do not support pidMode 'host'. The supported value for pidMode is 'task'."
+)
+
+
+def _kept(prefix: str) -> frozenset[str]:
+    """The supported member names directly below a path."""
+    return frozenset(
+        path[len(prefix) :] for path in SUPPORTED if path.startswith(prefix) and "." not in path[len(prefix) :]
+    )
+
+
+_TASK: Final = _kept("")
+_CONTAINER: Final = _kept("containerDefinitions.")
+_PORT: Final = _kept("containerDefinitions.portMappings.")
+_LOG: Final = _kept("containerDefinitions.logConfiguration.")
+
+
+def check_task_definition(params: Mapping[str, Any]) -> None:
+    """
+    Raises:
+        Refused: a member is asked for that Portside does not implement; INVALID in AWS's words where AWS refuses it in
+            this definition too.
+    """
+    fargate = "FARGATE" in (params.get("requiresCompatibilities") or ())
+    awsvpc = params.get("networkMode") == "awsvpc"
+    for name in params.keys() - _TASK:
+        if name == "pidMode" and fargate and params[name] == "host":
+            raise Refused(RefusalKind.INVALID, HOST_PID_MODE, name)
+        _check(name, params[name], fargate=fargate, awsvpc=awsvpc)
+    for container in params["containerDefinitions"]:
+        for name in container.keys() - _CONTAINER:
+            _check(f"containerDefinitions.{name}", container[name], fargate=fargate, awsvpc=awsvpc)
+        for mapping in container.get("portMappings") or ():
+            for name in mapping.keys() - _PORT:
+                _check(f"containerDefinitions.portMappings.{name}", mapping[name], fargate=fargate, awsvpc=awsvpc)
+        log = container.get("logConfiguration")
+        if log:
+            for name in log.keys() - _LOG:
+                _check(f"containerDefinitions.logConfiguration.{name}", log[name], fargate=fargate, awsvpc=awsvpc)
+
+
+def is_asked_for(value: object) -> bool:
+    """Whether a value of a member is more than AWS's "nothing": null, false, empty, or a structure of such only."""
+    if isinstance(value, Mapping):
+        return any(is_asked_for(each) for each in value.values())
+    if isinstance(value, (list, tuple)):
+        return bool(value)
+    return value is not None and value is not False and value != ""
+
+
+def _check(path: str, value: object, *, fargate: bool, awsvpc: bool) -> None:
+    asked = list(_asked_for(path, value))
+    for each in asked:
+        reason = _reason(each)
+        message = (reason.fargate if fargate else "") or (reason.awsvpc if awsvpc else "")
+        if message:
+            raise Refused(RefusalKind.INVALID, message, each)
+    if asked:
+        # The members of a list's items say less than the list: `containerDefinitions.secrets`, not its `.name`.
+        raise unsupported(path if isinstance(value, (list, tuple)) else asked[0])
+
+
+def _asked_for(path: str, value: object) -> Iterator[str]:
+    """The paths of all leaves that are asked for."""
+    if isinstance(value, Mapping):
+        for name, each in value.items():
+            yield from _asked_for(f"{path}.{name}", each)
+    elif isinstance(value, (list, tuple)):
+        for each in value:
+            yield from _asked_for(path, each)
+    elif is_asked_for(value):
+        yield path
+
+
+def _reason(path: str) -> Reason:
+    """That of the path, or of what it lies below."""
+    while path not in REFUSED and "." in path:
+        path = path.rpartition(".")[0]
+    return REFUSED.get(path, NOT_YET)

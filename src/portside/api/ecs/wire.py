@@ -1,0 +1,619 @@
+"""Between ECS's wire shapes and the domain's records: plain functions, both ways. No decision is made here.
+
+Answers are built as plain dicts by hand: DescribeTasks and RegisterTaskDefinition are what clients call most.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from portside.domain import arn
+from portside.domain.cluster import CapacityProviderShare, Cluster, Setting
+from portside.domain.record import Scope, Tag, Tags
+from portside.domain.service.record import Deployment, Service
+from portside.domain.task.creation import ContainerOverride, TaskOverride
+from portside.domain.task.record import ContainerHistory, NetworkRequest, TargetRef, Task, TaskStatus
+from portside.domain.task_definition import (
+    ContainerDefinition,
+    DependsOn,
+    EnvironmentVariable,
+    LogConfiguration,
+    PortMapping,
+    TaskDefinition,
+    Ulimit,
+)
+from portside.domain.task_definition_rule import parsed_cpu, parsed_memory
+
+Wire = dict[str, Any]
+"""One AWS structure, by its member names."""
+FromWire = Mapping[str, Any]
+
+# --- small things ------------------------------------------------------------------------------------------------------
+
+
+def tags_from(items: Iterable[FromWire] | None) -> Tags:
+    return tuple(Tag(key=item.get("key") or "", value=item.get("value") or "") for item in items or ())
+
+
+def tags_to(tags: Tags) -> list[Wire]:
+    return [{"key": tag.key, "value": tag.value} for tag in tags]
+
+
+def shares_from(items: Iterable[FromWire] | None) -> tuple[CapacityProviderShare, ...]:
+    return tuple(
+        CapacityProviderShare(
+            capacity_provider=item["capacityProvider"], weight=item.get("weight") or 0, base=item.get("base") or 0
+        )
+        for item in items or ()
+    )
+
+
+def shares_to(shares: Iterable[CapacityProviderShare]) -> list[Wire]:
+    return [
+        {"capacityProvider": share.capacity_provider, "weight": share.weight, "base": share.base} for share in shares
+    ]
+
+
+def network_from(configuration: FromWire | None) -> NetworkRequest | None:
+    """None where no awsvpcConfiguration was given."""
+    awsvpc = (configuration or {}).get("awsvpcConfiguration")
+    if not awsvpc:
+        return None
+    return NetworkRequest(
+        subnet_ids=tuple(awsvpc.get("subnets") or ()),
+        security_group_ids=tuple(awsvpc.get("securityGroups") or ()),
+        assign_public_ip=awsvpc.get("assignPublicIp") == "ENABLED",
+    )
+
+
+def network_to(network: NetworkRequest) -> Wire:
+    return {
+        "awsvpcConfiguration": {
+            "subnets": list(network.subnet_ids),
+            "securityGroups": list(network.security_group_ids),
+            "assignPublicIp": "ENABLED" if network.assign_public_ip else "DISABLED",
+        }
+    }
+
+
+def failure(resource_arn: str, reason: str = "MISSING") -> Wire:
+    return {"arn": resource_arn, "reason": reason}
+
+
+def _present(wire: Wire, **members: Any) -> Wire:
+    """Adds the members that have a value."""
+    wire.update((name, value) for name, value in members.items() if value is not None)
+    return wire
+
+
+# --- clusters ----------------------------------------------------------------------------------------------------------
+
+
+def settings_from(items: Iterable[FromWire] | None) -> tuple[Setting, ...]:
+    return tuple(Setting(name=item.get("name") or "", value=item.get("value") or "") for item in items or ())
+
+
+def cluster_to(
+    cluster: Cluster, *, running: int = 0, pending: int = 0, services: int = 0, include: frozenset[str] = frozenset()
+) -> Wire:
+    """
+    Args:
+        include: of SETTINGS, TAGS, CONFIGURATIONS, ATTACHMENTS; statistics are the caller's to add.
+    """
+    wire: Wire = {
+        "clusterArn": arn.cluster(cluster.scope, cluster.name),
+        "clusterName": cluster.name,
+        "status": cluster.status,
+        "registeredContainerInstancesCount": 0,
+        "runningTasksCount": running,
+        "pendingTasksCount": pending,
+        "activeServicesCount": services,
+        "statistics": [],
+        "tags": tags_to(cluster.tags) if "TAGS" in include else [],
+        "settings": [{"name": each.name, "value": each.value} for each in cluster.settings]
+        if "SETTINGS" in include
+        else [],
+        "capacityProviders": list(cluster.capacity_providers),
+        "defaultCapacityProviderStrategy": shares_to(cluster.default_capacity_provider_strategy),
+    }
+    if "ATTACHMENTS" in include:
+        wire["attachments"] = []
+    if "CONFIGURATIONS" in include and cluster.configuration_json is not None:
+        wire["configuration"] = json.loads(cluster.configuration_json)
+    return wire
+
+
+# --- task definitions --------------------------------------------------------------------------------------------------
+
+
+def definition_from(params: FromWire, *, scope: Scope, registered_at: datetime, registered_by: str) -> TaskDefinition:
+    """What RegisterTaskDefinition describes, as revision 0 and unchecked.
+
+    Raises:
+        Refused: `cpu` or `memory` of the task is no size.
+    """
+    platform = params.get("runtimePlatform") or {}
+    storage = params.get("ephemeralStorage")
+    cpu, memory = params.get("cpu"), params.get("memory")
+    return TaskDefinition(
+        scope=scope,
+        family=params["family"],
+        revision=0,
+        containers=tuple([_container_from(each) for each in params["containerDefinitions"]]),
+        network_mode=params.get("networkMode") or "bridge",
+        cpu_units=parsed_cpu(cpu) if cpu is not None else None,
+        memory_mib=parsed_memory(memory) if memory is not None else None,
+        requires=tuple(params.get("requiresCompatibilities") or ()),
+        task_role_arn=params.get("taskRoleArn") or None,
+        execution_role_arn=params.get("executionRoleArn") or None,
+        ephemeral_storage_gib=storage["sizeInGiB"] if storage else None,
+        cpu_architecture=platform.get("cpuArchitecture"),
+        operating_system_family=platform.get("operatingSystemFamily"),
+        tags=tags_from(params.get("tags")),
+        registered_at=registered_at,
+        registered_by=registered_by,
+    )
+
+
+def _container_from(item: FromWire) -> ContainerDefinition:
+    get = item.get
+    essential = get("essential")
+    entry_point, command, log = get("entryPoint"), get("command"), get("logConfiguration")
+    return ContainerDefinition(
+        name=get("name") or "",
+        image=get("image") or "",
+        essential=True if essential is None else essential,
+        cpu_units=get("cpu") or 0,
+        memory_mib=get("memory"),
+        memory_reservation_mib=get("memoryReservation"),
+        entry_point=tuple(entry_point) if entry_point else None,
+        command=tuple(command) if command else None,
+        environment=environment_from(get("environment")),
+        working_directory=get("workingDirectory") or None,
+        user=get("user") or None,
+        port_mappings=tuple([_port_from(each) for each in get("portMappings") or ()]),
+        log=LogConfiguration(driver=log["logDriver"], options=dict(log.get("options") or {})) if log else None,
+        depends_on=tuple(
+            [DependsOn(container=each["containerName"], condition=each["condition"]) for each in get("dependsOn") or ()]
+        ),
+        start_timeout_s=get("startTimeout"),
+        stop_timeout_s=get("stopTimeout"),
+        readonly_root_filesystem=bool(get("readonlyRootFilesystem")),
+        ulimits=tuple(
+            [Ulimit(name=each["name"], soft=each["softLimit"], hard=each["hardLimit"]) for each in get("ulimits") or ()]
+        ),
+        docker_labels=dict(get("dockerLabels") or {}),
+    )
+
+
+def environment_from(items: Iterable[FromWire] | None) -> tuple[EnvironmentVariable, ...]:
+    return tuple(
+        [EnvironmentVariable(name=each.get("name") or "", value=each.get("value") or "") for each in items or ()]
+    )
+
+
+def _port_from(item: FromWire) -> PortMapping:
+    return PortMapping(
+        container_port=item.get("containerPort") or 0,
+        host_port=item.get("hostPort"),
+        protocol=item.get("protocol") or "tcp",
+        name=item.get("name") or None,
+        app_protocol=item.get("appProtocol"),
+    )
+
+
+def definition_to(definition: TaskDefinition) -> Wire:
+    """As DescribeTaskDefinition shows it (tags are beside it, not in it)."""
+    wire: Wire = {
+        "taskDefinitionArn": arn.task_definition(definition.scope, definition.family, definition.revision),
+        "containerDefinitions": [_container_to(each) for each in definition.containers],
+        "family": definition.family,
+        "networkMode": definition.network_mode,
+        "revision": definition.revision,
+        "volumes": [],
+        "status": definition.status.value,
+        "requiresAttributes": [{"name": name} for name in _attributes(definition)],
+        "placementConstraints": [],
+        "compatibilities": list(definition.compatibilities),
+        "registeredAt": definition.registered_at,
+        "registeredBy": definition.registered_by,
+    }
+    if definition.requires:
+        wire["requiresCompatibilities"] = list(definition.requires)
+    if definition.cpu_units is not None:
+        wire["cpu"] = str(definition.cpu_units)
+    if definition.memory_mib is not None:
+        wire["memory"] = str(definition.memory_mib)
+    if definition.task_role_arn is not None:
+        wire["taskRoleArn"] = definition.task_role_arn
+    if definition.execution_role_arn is not None:
+        wire["executionRoleArn"] = definition.execution_role_arn
+    if definition.ephemeral_storage_gib is not None:
+        wire["ephemeralStorage"] = {"sizeInGiB": definition.ephemeral_storage_gib}
+    if definition.cpu_architecture is not None or definition.operating_system_family is not None:
+        wire["runtimePlatform"] = _present(
+            {},
+            cpuArchitecture=definition.cpu_architecture,
+            operatingSystemFamily=definition.operating_system_family,
+        )
+    if definition.deregistered_at is not None:
+        wire["deregisteredAt"] = definition.deregistered_at
+    return wire
+
+
+def _container_to(container: ContainerDefinition) -> Wire:
+    wire: Wire = {
+        "name": container.name,
+        "image": container.image,
+        "cpu": container.cpu_units,
+        "portMappings": [_port_to(each) for each in container.port_mappings],
+        "essential": container.essential,
+        "environment": [{"name": each.name, "value": each.value} for each in container.environment],
+        "mountPoints": [],
+        "volumesFrom": [],
+        "systemControls": [],
+    }
+    if container.memory_mib is not None:
+        wire["memory"] = container.memory_mib
+    if container.memory_reservation_mib is not None:
+        wire["memoryReservation"] = container.memory_reservation_mib
+    if container.entry_point is not None:
+        wire["entryPoint"] = list(container.entry_point)
+    if container.command is not None:
+        wire["command"] = list(container.command)
+    if container.working_directory is not None:
+        wire["workingDirectory"] = container.working_directory
+    if container.user is not None:
+        wire["user"] = container.user
+    if container.log is not None:
+        wire["logConfiguration"] = {"logDriver": container.log.driver, "options": dict(container.log.options)}
+    if container.depends_on:
+        wire["dependsOn"] = [
+            {"containerName": each.container, "condition": each.condition} for each in container.depends_on
+        ]
+    if container.start_timeout_s is not None:
+        wire["startTimeout"] = container.start_timeout_s
+    if container.stop_timeout_s is not None:
+        wire["stopTimeout"] = container.stop_timeout_s
+    if container.readonly_root_filesystem:
+        wire["readonlyRootFilesystem"] = True
+    if container.ulimits:
+        wire["ulimits"] = [
+            {"name": each.name, "softLimit": each.soft, "hardLimit": each.hard} for each in container.ulimits
+        ]
+    if container.docker_labels:
+        wire["dockerLabels"] = dict(container.docker_labels)
+    return wire
+
+
+def _port_to(mapping: PortMapping) -> Wire:
+    return _present(
+        {"containerPort": mapping.container_port, "hostPort": mapping.host_port or 0, "protocol": mapping.protocol},
+        name=mapping.name,
+        appProtocol=mapping.app_protocol,
+    )
+
+
+def _attributes(definition: TaskDefinition) -> Iterable[str]:
+    """What an instance must be able to do to run it, in the agent's names (dict: in order, each once)."""
+    found: dict[str, None] = {}
+    for container in definition.containers:
+        if container.log is not None:
+            found[f"com.amazonaws.ecs.capability.logging-driver.{container.log.driver}"] = None
+            if definition.execution_role_arn is not None:
+                found["ecs.capability.execution-role-awslogs"] = None
+            found["com.amazonaws.ecs.capability.docker-remote-api.1.19"] = None
+        if container.depends_on or container.start_timeout_s is not None or container.stop_timeout_s is not None:
+            found["ecs.capability.container-ordering"] = None
+        if container.memory_reservation_mib is not None:
+            found["com.amazonaws.ecs.capability.docker-remote-api.1.21"] = None
+    if definition.task_role_arn is not None:
+        found["com.amazonaws.ecs.capability.task-iam-role"] = None
+    if definition.network_mode == "awsvpc":
+        found["com.amazonaws.ecs.capability.docker-remote-api.1.18"] = None
+        found["ecs.capability.task-eni"] = None
+    return found
+
+
+# --- tasks -------------------------------------------------------------------------------------------------------------
+
+
+def override_from(overrides: FromWire | None) -> TaskOverride | None:
+    """None where nothing is overridden.
+
+    Raises:
+        Refused: `cpu` or `memory` of the task is no size.
+    """
+    if not overrides:
+        return None
+    cpu, memory, storage = overrides.get("cpu"), overrides.get("memory"), overrides.get("ephemeralStorage")
+    return TaskOverride(
+        containers=tuple(_container_override_from(each) for each in overrides.get("containerOverrides") or ()),
+        cpu_units=parsed_cpu(cpu) if cpu else None,
+        memory_mib=parsed_memory(memory) if memory else None,
+        task_role_arn=overrides.get("taskRoleArn") or None,
+        execution_role_arn=overrides.get("executionRoleArn") or None,
+        ephemeral_storage_gib=storage["sizeInGiB"] if storage else None,
+    )
+
+
+def _container_override_from(item: FromWire) -> ContainerOverride:
+    command = item.get("command")
+    return ContainerOverride(
+        name=item.get("name") or "",
+        command=tuple(command) if command else None,
+        environment=environment_from(item.get("environment")),
+        cpu_units=item.get("cpu"),
+        memory_mib=item.get("memory"),
+        memory_reservation_mib=item.get("memoryReservation"),
+    )
+
+
+_UNATTACHED: Final = ("PRECREATED", "ElasticNetworkInterface")
+
+
+def task_to(task: Task) -> Wire:
+    """As DescribeTasks shows it, without tags."""
+    scope, cluster = task.scope, task.cluster
+    task_arn = arn.task(scope, cluster, task.id)
+    status = task.last_status
+    wire: Wire = {
+        "attachments": [_attachment_to(task)] if task.network_mode == "awsvpc" else [],
+        "attributes": [],
+        "clusterArn": arn.cluster(scope, cluster),
+        "containers": _containers_to(task, task_arn),
+        "createdAt": task.created_at,
+        "desiredStatus": task.desired_status.name,
+        "enableExecuteCommand": task.enable_execute_command,
+        "group": task.group,
+        "healthStatus": "UNKNOWN",
+        "lastStatus": status.name,
+        "launchType": task.launch_type,
+        "overrides": _overrides_to(task),
+        "tags": [],
+        "taskArn": task_arn,
+        "taskDefinitionArn": task.task_definition_arn,
+        "version": task.version,
+    }
+    if task.eni is not None:
+        wire["availabilityZone"] = task.eni.zone
+    if task.capacity_provider is not None:
+        wire["capacityProviderName"] = task.capacity_provider
+    if task.cpu_units is not None:
+        wire["cpu"] = str(task.cpu_units)
+    if task.memory_mib is not None:
+        wire["memory"] = str(task.memory_mib)
+    if task.launch_type == "FARGATE":
+        wire["platformVersion"] = task.platform_version
+        wire["platformFamily"] = "Linux"
+        wire["ephemeralStorage"] = {"sizeInGiB": task.ephemeral_storage_gib}
+        wire["fargateEphemeralStorage"] = {"sizeInGiB": task.ephemeral_storage_gib}
+    if task.started_by is not None:
+        wire["startedBy"] = task.started_by
+    if task.stop is not None:
+        wire["stopCode"] = task.stop.code.value
+        wire["stoppedReason"] = task.stop.reason
+    for member, at in (
+        ("pullStartedAt", task.pull_started_at),
+        ("pullStoppedAt", task.pull_stopped_at),
+        ("startedAt", task.started_at),
+        ("stoppingAt", task.stopping_at),
+        ("executionStoppedAt", task.execution_stopped_at),
+        ("stoppedAt", task.stopped_at),
+    ):
+        if at is not None:
+            wire[member] = at
+    if task.connectivity_at is not None:
+        wire["connectivity"] = "CONNECTED"
+        wire["connectivityAt"] = task.connectivity_at
+    return wire
+
+
+def _attachment_to(task: Task) -> Wire:
+    """The ENI, with the statuses AWS gives it; its type changes its name once it is deleted (as recorded from AWS)."""
+    eni = task.eni
+    if task.eni_released_at is not None or task.last_status is TaskStatus.STOPPED:
+        status, kind = "DELETED", "eni"
+    elif eni is None:
+        status, kind = _UNATTACHED
+    elif task.network_released_at is not None:
+        status, kind = "DETACHED", "ElasticNetworkInterface"
+    elif task.network_ready_at is not None:
+        status, kind = "ATTACHED", "ElasticNetworkInterface"
+    else:
+        status, kind = "ATTACHING", "ElasticNetworkInterface"
+    if eni is not None:
+        details = [
+            {"name": "subnetId", "value": eni.subnet_id},
+            {"name": "networkInterfaceId", "value": eni.eni_id},
+            {"name": "macAddress", "value": eni.mac_address},
+            {"name": "privateDnsName", "value": eni.private_dns_name},
+            {"name": "privateIPv4Address", "value": eni.address},
+        ]
+    elif task.network is not None and task.network.subnet_ids:
+        details = [{"name": "subnetId", "value": task.network.subnet_ids[0]}]
+    else:
+        details = []
+    return {"id": task.attachment_id, "type": kind, "status": status, "details": details}
+
+
+def _containers_to(task: Task, task_arn: str) -> list[Wire]:
+    history = {each.name: each for each in task.history}
+    interfaces = (
+        [{"attachmentId": task.attachment_id, "privateIpv4Address": task.eni.address}] if task.eni is not None else []
+    )
+    return [_task_container_to(task, task_arn, each, history.get(each.name), interfaces) for each in task.containers]
+
+
+def _task_container_to(
+    task: Task, task_arn: str, definition: ContainerDefinition, known: ContainerHistory | None, interfaces: list[Wire]
+) -> Wire:
+    wire: Wire = {
+        "containerArn": arn.container(task.scope, task.cluster, task.id, arn.container_id(task.id, definition.name)),
+        "taskArn": task_arn,
+        "name": definition.name,
+        "image": definition.image,
+        "lastStatus": _container_status(task, known),
+        "networkBindings": [],
+        "networkInterfaces": interfaces,
+        "healthStatus": "UNKNOWN",
+        "cpu": str(definition.cpu_units),
+    }
+    if definition.memory_mib is not None:
+        wire["memory"] = str(definition.memory_mib)
+    if definition.memory_reservation_mib is not None:
+        wire["memoryReservation"] = str(definition.memory_reservation_mib)
+    if known is not None:
+        if known.image_digest is not None:
+            wire["imageDigest"] = known.image_digest
+        if known.started_at is not None:
+            wire["runtimeId"] = known.runtime_id
+        if known.exit is not None:
+            if known.exit.code is not None:
+                wire["exitCode"] = known.exit.code
+            if known.exit.reason is not None:
+                wire["reason"] = known.exit.reason
+    return wire
+
+
+def _container_status(task: Task, known: ContainerHistory | None) -> str:
+    if task.last_status is TaskStatus.STOPPED or (known is not None and known.exit is not None):
+        return "STOPPED"
+    return "RUNNING" if known is not None and known.started_at is not None else "PENDING"
+
+
+def _overrides_to(task: Task) -> Wire:
+    """As given, with an entry for every container and no empty members left out that AWS shows."""
+    if task.overrides_json == "{}":
+        return {
+            "containerOverrides": [{"name": each.name} for each in task.containers],
+            "inferenceAcceleratorOverrides": [],
+        }
+    given: Wire = json.loads(task.overrides_json)
+    by_name = {each["name"]: each for each in given.get("containerOverrides") or ()}
+    return {
+        **given,
+        "containerOverrides": [by_name.get(each.name, {"name": each.name}) for each in task.containers],
+        "inferenceAcceleratorOverrides": [],
+    }
+
+
+# --- services ----------------------------------------------------------------------------------------------------------
+
+
+def target_from(item: FromWire) -> TargetRef:
+    return TargetRef(
+        target_group_arn=item["targetGroupArn"],
+        container_name=item["containerName"],
+        container_port=item["containerPort"],
+    )
+
+
+def service_to(service: Service, tasks: Sequence[Task], *, with_tags: bool) -> Wire:
+    """As DescribeServices shows it.
+
+    Args:
+        tasks: the service's tasks, stopped ones or not.
+    """
+    primary = next((each for each in service.deployments if each.status == "PRIMARY"), None)
+    counts = _counts(tasks)
+    running = sum(count[0] for count in counts.values())
+    pending = sum(count[1] for count in counts.values())
+    wire: Wire = {
+        "serviceArn": arn.service(service.scope, service.cluster, service.name),
+        "serviceName": service.name,
+        "clusterArn": arn.cluster(service.scope, service.cluster),
+        "loadBalancers": [_target_to(each) for each in primary.targets] if primary is not None else [],
+        "serviceRegistries": [],
+        "status": service.status,
+        "desiredCount": service.desired_count,
+        "runningCount": running,
+        "pendingCount": pending,
+        "deploymentConfiguration": {
+            "deploymentCircuitBreaker": {"enable": False, "rollback": False},
+            "maximumPercent": service.maximum_percent,
+            "minimumHealthyPercent": service.minimum_healthy_percent,
+            "strategy": "ROLLING",
+            "bakeTimeInMinutes": 0,
+        },
+        "deployments": [_deployment_to(each, service, counts) for each in service.deployments],
+        "events": [{"id": each.id, "createdAt": each.at, "message": each.message} for each in service.events],
+        "createdAt": service.created_at,
+        "placementConstraints": [],
+        "placementStrategy": [],
+        "schedulingStrategy": service.scheduling_strategy,
+        "deploymentController": {"type": "ECS"},
+        "createdBy": service.created_by,
+        "enableECSManagedTags": service.enable_ecs_managed_tags,
+        "propagateTags": service.propagate_tags,
+        "enableExecuteCommand": service.enable_execute_command,
+        "availabilityZoneRebalancing": "DISABLED",
+    }
+    if primary is not None:
+        wire["taskDefinition"] = primary.task_definition_arn
+        if primary.network is not None:
+            wire["networkConfiguration"] = network_to(primary.network)
+        wire.update(_launch_to(service, primary))
+        if primary.launch_type == "FARGATE":
+            wire["platformVersion"] = service.platform_version
+            wire["platformFamily"] = "Linux"
+        if primary.targets and service.health_check_grace_period_s is None:
+            wire["healthCheckGracePeriodSeconds"] = 0
+    if service.health_check_grace_period_s is not None:
+        wire["healthCheckGracePeriodSeconds"] = service.health_check_grace_period_s
+    if service.role_arn is not None:
+        wire["roleArn"] = service.role_arn
+    if with_tags and service.tags:
+        wire["tags"] = tags_to(service.tags)
+    return wire
+
+
+def _launch_to(service: Service, deployment: Deployment) -> Wire:
+    if service.capacity_provider_strategy:
+        return {"capacityProviderStrategy": shares_to(service.capacity_provider_strategy)}
+    return {"launchType": deployment.launch_type}
+
+
+def _target_to(target: TargetRef) -> Wire:
+    return {
+        "targetGroupArn": target.target_group_arn,
+        "containerName": target.container_name,
+        "containerPort": target.container_port,
+    }
+
+
+def _counts(tasks: Iterable[Task]) -> dict[str | None, tuple[int, int]]:
+    """Running and pending tasks by deployment."""
+    counts: dict[str | None, tuple[int, int]] = {}
+    for task in tasks:
+        running, pending = counts.get(task.deployment_id, (0, 0))
+        if task.last_status is TaskStatus.RUNNING:
+            counts[task.deployment_id] = (running + 1, pending)
+        elif task.last_status < TaskStatus.RUNNING:
+            counts[task.deployment_id] = (running, pending + 1)
+    return counts
+
+
+def _deployment_to(deployment: Deployment, service: Service, counts: Mapping[str | None, tuple[int, int]]) -> Wire:
+    running, pending = counts.get(deployment.id, (0, 0))
+    wire: Wire = {
+        "id": deployment.id,
+        "status": deployment.status,
+        "taskDefinition": deployment.task_definition_arn,
+        "desiredCount": deployment.desired_count,
+        "pendingCount": pending,
+        "runningCount": running,
+        "failedTasks": deployment.failed_tasks,
+        "createdAt": deployment.created_at,
+        "updatedAt": deployment.updated_at,
+        "rolloutState": deployment.rollout_state.value,
+        "rolloutStateReason": deployment.rollout_reason,
+        **_launch_to(service, deployment),
+    }
+    if deployment.launch_type == "FARGATE":
+        wire["platformVersion"] = deployment.platform_version
+        wire["platformFamily"] = "Linux"
+    if deployment.network is not None:
+        wire["networkConfiguration"] = network_to(deployment.network)
+    return wire

@@ -1,0 +1,414 @@
+"""What a task definition must fulfil to be registered, in AWS's words where AWS has words for it.
+
+Sources: ECS developer guide, "Task definition parameters"; API_ContainerDefinition; error messages as AWS gave them to
+people who published them. What a field's shape is (required, enumerated) the API's model checks before.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from portside.domain import fargate, tag_rule
+from portside.domain.cluster_rule import NAME
+from portside.domain.record import replace
+from portside.domain.refusal import RefusalKind, Refused
+from portside.domain.task_definition import (
+    Compatibility,
+    ContainerDefinition,
+    LogConfiguration,
+    PortMapping,
+    TaskDefinition,
+)
+
+CONTAINERS_MAX: Final = 10
+SIZE_MAX_BYTES: Final = 65536
+CONTAINER_MEMORY_MIN_MIB: Final = 4
+TIMEOUT_MIN_S: Final = 2
+TASK_CPU_UNITS: Final = range(128, 196608 + 1)
+"""0.125 to 192 vCPU on instances (API_RegisterTaskDefinition, cpu)."""
+SETTING_MAX_CHARS: Final = 32
+"""No size of a task takes more; a bound on what is matched."""
+TASK_MEMORY_MAX_MIB: Final = 2**31 - 1
+
+_ROLE_ARN: Final = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]{1,576}")
+_ROLE_NAME: Final = re.compile(r"[\w+=,.@-]{1,64}")
+_PORT_NAME: Final = re.compile(r"[a-z0-9_][a-z0-9_-]{0,63}")
+_ECR_IMAGE: Final = re.compile(r"\d{12}\.dkr\.ecr[.-]")
+_CPU: Final = re.compile(r"(\d*\.?\d+)\s*vcpus?", re.IGNORECASE)
+_MEMORY: Final = re.compile(r"(\d*\.?\d+)\s*([gm])i?b", re.IGNORECASE)
+_BUFFER_SIZE: Final = re.compile(r"[1-9]\d*[bkmg]?", re.IGNORECASE)
+
+AWSLOGS_OPTIONS: Final = (
+    "awslogs-region",
+    "awslogs-group",
+    "awslogs-stream-prefix",
+    "awslogs-create-group",
+    "mode",
+    "max-buffer-size",
+)
+AWSLOGS_REFUSED: Final = ("awslogs-datetime-format", "awslogs-multiline-pattern")
+"""Options that AWS has and Portside does not."""
+
+
+def checked(definition: TaskDefinition) -> TaskDefinition:
+    """The definition as it is registered: host ports filled in, compatibilities worked out.
+
+    Raises:
+        Refused: INVALID or UNSUPPORTED, at the first rule that is broken.
+    """
+    _check_family(definition.family)
+    by_name = _check_containers(definition.containers)
+    requires_fargate = "FARGATE" in definition.requires
+    if requires_fargate:
+        check_fargate(definition)
+    if definition.cpu_units is not None and definition.cpu_units not in TASK_CPU_UNITS:
+        raise _invalid_for_task("cpu")
+    for container in definition.containers:
+        _check_container(definition, container)
+    _check_sums(definition)
+    _check_roles(definition)
+    _check_dependencies(definition.containers, by_name)
+    if definition.ephemeral_storage_gib is not None:
+        _check_ephemeral_storage(definition.ephemeral_storage_gib, requires_fargate=requires_fargate)
+    tag_rule.check(definition.tags)
+    containers = tuple(_with_host_ports(each, definition.network_mode) for each in definition.containers)
+    _check_ports(containers, definition.network_mode)
+    return replace(definition, containers=containers, compatibilities=compatibilities(definition))
+
+
+def check_size(size_bytes: int) -> None:
+    """A definition is at most 64 KiB as JSON."""
+    if size_bytes > SIZE_MAX_BYTES:
+        raise _invalid(f"Actual length: '{size_bytes}'. Max allowed length is '{SIZE_MAX_BYTES}' bytes.", "length")
+
+
+def compatibilities(definition: TaskDefinition) -> tuple[Compatibility, ...]:
+    """Where a definition that fulfils the general rules could run."""
+    if definition.network_mode != "awsvpc":
+        return ("EXTERNAL", "EC2")
+    if "FARGATE" not in definition.requires:
+        try:
+            check_fargate(definition)
+        except Refused:
+            return ("EC2",)
+    return ("EC2", "FARGATE")
+
+
+def check_fargate(definition: TaskDefinition) -> None:
+    """What Fargate demands beyond the general rules."""
+    if definition.network_mode != "awsvpc":
+        raise _invalid("Fargate only supports network mode ‘awsvpc’.", "networkMode")
+    fargate.check_size(definition.cpu_units, definition.memory_mib)
+    for container in definition.containers:
+        if container.stop_timeout_s is not None and container.stop_timeout_s > fargate.STOP_TIMEOUT_MAX_S:
+            raise _invalid(
+                "Tasks using the Fargate launch type must have a container stop timeout of less than 120 seconds.",
+                "stopTimeout",
+            )
+        needs_role = ""
+        if container.log is not None:
+            _check_fargate_log(container.log)
+            if container.log.driver == "awslogs":
+                needs_role = "log driver awslogs"
+        if _ECR_IMAGE.match(container.image):
+            needs_role = "ECR images"
+        if needs_role and not definition.execution_role_arn:
+            raise _invalid(
+                f"Fargate requires task definition to have execution role ARN to support {needs_role}.",
+                "executionRoleArn",
+            )
+
+
+def parsed_cpu(text: str) -> int:
+    """CPU units of a task-level setting: `512`, `.5 vCPU`, `1vcpu`."""
+    text = text.strip()
+    if text.isascii() and text.isdigit():
+        units = float(text[:SETTING_MAX_CHARS])
+    else:
+        match = _CPU.fullmatch(text) if len(text) <= SETTING_MAX_CHARS else None
+        if match is None:
+            raise _invalid_for_task("cpu")
+        units = float(match[1]) * 1024
+    if units != int(units) or units <= 0:
+        raise _invalid_for_task("cpu")
+    return int(units)
+
+
+def parsed_memory(text: str) -> int:
+    """MiB of a task-level setting: `512`, `1GB`, `0.5 GB`."""
+    text = text.strip()
+    if text.isascii() and text.isdigit():
+        mib = float(text[:SETTING_MAX_CHARS])
+    else:
+        match = _MEMORY.fullmatch(text) if len(text) <= SETTING_MAX_CHARS else None
+        if match is None:
+            raise _invalid_for_task("memory")
+        mib = float(match[1]) * (1024 if match[2] in "gG" else 1)
+    if mib != int(mib) or not CONTAINER_MEMORY_MIN_MIB <= mib <= TASK_MEMORY_MAX_MIB:
+        raise _invalid_for_task("memory")
+    return int(mib)
+
+
+def _check_family(family: str) -> None:
+    if not family:
+        raise _invalid("Family should not be null or empty.", "family")
+    if not NAME.fullmatch(family):
+        raise _invalid("Family contains invalid characters.", "family")
+
+
+def _check_containers(containers: Sequence[ContainerDefinition]) -> dict[str, ContainerDefinition]:
+    if not containers:
+        raise _invalid("Container list cannot be empty.", "containerDefinitions")
+    if len(containers) > CONTAINERS_MAX:
+        raise _invalid("Too many containers.", "containerDefinitions")
+    by_name: dict[str, ContainerDefinition] = {}
+    for container in containers:
+        if not container.name:
+            raise _invalid("Container.name should not be null or empty.", "name")
+        if not NAME.fullmatch(container.name):
+            raise _invalid(f"Container name contains invalid characters: '{container.name}'.", "name")
+        if container.name in by_name:
+            raise _invalid(f"Container names must be unique: '{container.name}' is there twice.", "name")
+        if not container.image:
+            raise _invalid("Container.image should not be null or empty.", "image")
+        by_name[container.name] = container
+    if not any(container.essential for container in containers):
+        raise _invalid("Task definition doesn't have any essential container.", "essential")
+    return by_name
+
+
+def _check_container(definition: TaskDefinition, container: ContainerDefinition) -> None:
+    name = container.name
+    memory, reservation = container.memory_mib, container.memory_reservation_mib
+    if container.cpu_units < 0:
+        raise _invalid_for_container("cpu", name)
+    if memory is not None and memory < CONTAINER_MEMORY_MIN_MIB:
+        raise _invalid_for_container("memory", name)
+    if reservation is not None and reservation < CONTAINER_MEMORY_MIN_MIB:
+        raise _invalid_for_container("memoryReservation", name)
+    if memory is None and reservation is None and definition.memory_mib is None:
+        raise _invalid(
+            f"Invalid setting for container '{name}'. "
+            "At least one of 'memory' or 'memoryReservation' must be specified.",
+            "memory",
+        )
+    if memory is not None and reservation is not None and memory < reservation:
+        raise _invalid(
+            f"Invalid setting for container '{name}'. 'memory' must be greater than or equal to 'memoryReservation'.",
+            "memory",
+        )
+    for kind, timeout_s in (("start", container.start_timeout_s), ("stop", container.stop_timeout_s)):
+        if timeout_s is not None and timeout_s < TIMEOUT_MIN_S:
+            raise _invalid(
+                f"Granular {kind} timeout on container '{name}' must be at least 2 seconds.", f"{kind}Timeout"
+            )
+    for ulimit in container.ulimits:
+        if ulimit.soft > ulimit.hard >= 0:
+            raise _invalid(
+                f"Invalid ulimit '{ulimit.name}' for container '{name}': the soft limit exceeds the hard limit.",
+                "ulimits",
+            )
+    if any(not variable.name for variable in container.environment):
+        raise _invalid(f"Invalid 'environment' setting for container '{name}': a name is empty.", "environment")
+    if container.log is not None:
+        _check_log(container.log)
+
+
+def _check_sums(definition: TaskDefinition) -> None:
+    if definition.memory_mib is not None:
+        total_mib = 0
+        for container in definition.containers:
+            for field, mib in (
+                ("memory", container.memory_mib),
+                ("memoryReservation", container.memory_reservation_mib),
+            ):
+                if mib is not None and mib > definition.memory_mib:
+                    raise _invalid(
+                        f"The '{field}' setting for container '{container.name}' is greater than for the task.", field
+                    )
+            total_mib += container.memory_reservation_mib or container.memory_mib or 0
+        if total_mib > definition.memory_mib:
+            raise _invalid(
+                "The sum of all container 'memory' values cannot be greater than the value of the task 'memory'.",
+                "memory",
+            )
+    if (
+        definition.cpu_units is not None
+        and sum(each.cpu_units for each in definition.containers) > definition.cpu_units
+    ):
+        raise _invalid(
+            "The sum of all container 'cpu' values cannot be greater than the value of the task 'cpu'.", "cpu"
+        )
+
+
+def _check_roles(definition: TaskDefinition) -> None:
+    task_role = definition.task_role_arn
+    if task_role is not None and not _ROLE_ARN.fullmatch(task_role) and not _ROLE_NAME.fullmatch(task_role):
+        raise _invalid("Role is not valid", "taskRoleArn")
+    if definition.execution_role_arn is not None and not _ROLE_ARN.fullmatch(definition.execution_role_arn):
+        raise _invalid("Role is not valid", "executionRoleArn")
+
+
+def _check_dependencies(containers: Sequence[ContainerDefinition], by_name: Mapping[str, ContainerDefinition]) -> None:
+    if not any(container.depends_on for container in containers):
+        return
+    for container in containers:
+        for dependency in container.depends_on:
+            target = by_name.get(dependency.container)
+            if target is None:
+                raise _invalid(
+                    f"Cannot depend on container + '{dependency.container}' because it does not exist", "dependsOn"
+                )
+            if dependency.condition == "HEALTHY":
+                # Health checks of containers are refused so far: no container has one.
+                raise _invalid(
+                    "A dependency container with HEALTHY condition must have health check configured", "dependsOn"
+                )
+            if dependency.condition in ("SUCCESS", "COMPLETE") and target.essential:
+                raise _invalid(
+                    "A dependency container with SUCCESS or COMPLETE condition cannot be an essential container",
+                    "dependsOn",
+                )
+    cycle = _cycle(by_name)
+    if cycle:
+        raise _invalid(f"Container dependencies form a cycle: {' -> '.join(cycle)}", "dependsOn")
+
+
+def _cycle(by_name: Mapping[str, ContainerDefinition]) -> tuple[str, ...]:
+    """Names along one cycle of dependencies, the first again last; empty if there is none."""
+    done: set[str] = set()
+
+    def visit(name: str, path: tuple[str, ...]) -> tuple[str, ...]:
+        if name in path:
+            return (*path[path.index(name) :], name)
+        if name in done:
+            return ()
+        for dependency in by_name[name].depends_on:
+            found = visit(dependency.container, (*path, name))
+            if found:
+                return found
+        done.add(name)
+        return ()
+
+    for name in by_name:
+        found = visit(name, ())
+        if found:
+            return found
+    return ()
+
+
+def _check_ephemeral_storage(size_gib: int, *, requires_fargate: bool) -> None:
+    if not requires_fargate:
+        raise _invalid("Ephemeral storage is only supported for tasks that require FARGATE.", "ephemeralStorage")
+    if size_gib not in fargate.EPHEMERAL_STORAGE_GIB:
+        raise _invalid("Ephemeral storage size must be between 21 and 200 GiB.", "ephemeralStorage")
+
+
+def _check_log(log: LogConfiguration) -> None:
+    if log.driver != "awslogs":
+        raise fargate.unsupported(f"log driver {log.driver}")
+    missing = [name for name in ("awslogs-region", "awslogs-group") if name not in log.options]
+    if missing:
+        raise _invalid(f"Log driver awslogs requires options: {', '.join(missing)}", "logConfiguration")
+    for name in AWSLOGS_REFUSED:
+        if name in log.options:
+            raise fargate.unsupported(f"option {name} of log driver awslogs")
+    unknown = [name for name in log.options if name not in AWSLOGS_OPTIONS]
+    if unknown:
+        raise _invalid(f"Log driver awslogs disallows options: {', '.join(unknown)}", "logConfiguration")
+    for name, value in log.options.items():
+        _check_log_option(name, value)
+
+
+def _check_log_option(name: str, value: str) -> None:
+    if not value:
+        raise _invalid(f"Log driver awslogs option '{name}' should not be null or empty.", "logConfiguration")
+    if name == "awslogs-create-group" and value != "true":
+        raise _invalid(
+            "Log driver awslogs option 'awslogs-create-group' should only be set to 'true', else omit option.",
+            "logConfiguration",
+        )
+    if name == "mode" and value not in ("blocking", "non-blocking"):
+        raise _invalid("Log driver awslogs option 'mode' should be one of: blocking, non-blocking.", "logConfiguration")
+    if name == "max-buffer-size" and not _BUFFER_SIZE.fullmatch(value):
+        raise _invalid(f"Log driver awslogs option 'max-buffer-size' is not a size: '{value}'.", "logConfiguration")
+
+
+def _check_fargate_log(log: LogConfiguration) -> None:
+    if log.driver not in fargate.LOG_DRIVERS:
+        raise _invalid(
+            f"{log.driver} is not a valid log driver. Must be one of [{','.join(fargate.LOG_DRIVERS)}]",
+            "logConfiguration",
+        )
+    if log.driver == "awslogs" and "awslogs-group" in log.options and "awslogs-stream-prefix" not in log.options:
+        raise _invalid("Log driver awslogs requires options: awslogs-stream-prefix", "logConfiguration")
+
+
+def _with_host_ports(container: ContainerDefinition, mode: str) -> ContainerDefinition:
+    """The container with every mapping's host port checked and filled in.
+
+    It is the container's own where it shares the network of the host or the task, else 0 (chosen when the task starts)."""
+    if not container.port_mappings:
+        return container
+    if mode == "none":
+        raise _invalid("Port mappings are not supported when networkMode=none.", "portMappings")
+    mappings: list[PortMapping] = []
+    for mapping in container.port_mappings:
+        if not 1 <= mapping.container_port <= 65535:
+            raise _invalid_for_container("containerPort", container.name)
+        if mapping.host_port is None:
+            mapping = replace(mapping, host_port=0 if mode == "bridge" else mapping.container_port)
+        elif not 0 <= mapping.host_port <= 65535:
+            raise _invalid_for_container("hostPort", container.name)
+        elif mode != "bridge" and mapping.host_port != mapping.container_port:
+            raise _invalid(
+                f"When networkMode={mode}, the host ports and container ports in port mappings must match.",
+                "portMappings",
+            )
+        mappings.append(mapping)
+    return replace(container, port_mappings=tuple(mappings))
+
+
+def _check_ports(containers: Sequence[ContainerDefinition], mode: str) -> None:
+    taken: set[tuple[int, str]] = set()
+    names: set[str] = set()
+    for container in containers:
+        own: set[tuple[int, str]] = set()
+        for mapping in container.port_mappings:
+            port = (mapping.container_port, mapping.protocol)
+            if port in own:
+                raise _invalid(
+                    f"Container '{container.name}' maps container port {port[0]}/{port[1]} more than once.",
+                    "portMappings",
+                )
+            own.add(port)
+            on_host = (mapping.host_port or 0, mapping.protocol)
+            if on_host[0] and on_host in taken:
+                raise _invalid(
+                    f"Host port {on_host[0]}/{on_host[1]} is mapped by more than one container "
+                    f"of a task definition with networkMode={mode}.",
+                    "portMappings",
+                )
+            taken.add(on_host)
+            if mapping.name is not None:
+                if not _PORT_NAME.fullmatch(mapping.name):
+                    raise _invalid(f"Invalid port mapping name: '{mapping.name}'.", "portMappings")
+                if mapping.name in names:
+                    raise _invalid(f"Port mapping names must be unique: '{mapping.name}'.", "portMappings")
+                names.add(mapping.name)
+
+
+def _invalid(message: str, what: str) -> Refused:
+    return Refused(RefusalKind.INVALID, message, what)
+
+
+def _invalid_for_container(field: str, container: str) -> Refused:
+    return _invalid(f"Invalid '{field}' setting for container '{container}'.", field)
+
+
+def _invalid_for_task(field: str) -> Refused:
+    return _invalid(
+        f"Invalid '{field}' setting for task. "
+        "For more information, see the Troubleshooting section of the Amazon ECS Developer Guide.",
+        field,
+    )
