@@ -1,0 +1,29 @@
+"""IAM: roles and policies, kept and given back. They are not enforced yet. Global: the same in every region."""
+
+from portside.api.iam.policy import PolicyHandlers
+from portside.api.iam.role import RoleHandlers
+from portside.aws.service import Service
+from portside.domain.clock import Clock, Ids
+from portside.store.interface import Store
+
+NOT_ENFORCED = "kept, not enforced"
+
+
+def iam_service(store: Store, clock: Clock, ids: Ids) -> Service:
+    """The service and its operations."""
+    return Service(
+        "iam",
+        {**RoleHandlers(store, clock, ids).handlers(), **PolicyHandlers(store, clock, ids).handlers()},
+        partial={
+            "CreateRole": f"{NOT_ENFORCED}; no permissions boundaries",
+            "PutRolePolicy": NOT_ENFORCED,
+            "AttachRolePolicy": f"{NOT_ENFORCED}; any ARN of the form of an AWS managed policy is accepted",
+            "CreatePolicy": f"{NOT_ENFORCED}; one version",
+            "UpdateAssumeRolePolicy": NOT_ENFORCED,
+            "GetPolicy": "customer managed policies only",
+            "GetPolicyVersion": "customer managed policies only, one version",
+            "ListPolicyVersions": "customer managed policies only, one version",
+            "ListPolicies": "customer managed policies only",
+            "ListInstanceProfilesForRole": "always empty: there are no instance profiles",
+        },
+    )
