@@ -12,13 +12,14 @@ from typing import Final
 from portside.control.loop import Loop
 from portside.domain.clock import Clock, Ids
 from portside.domain.load_balancer import Target
-from portside.domain.record import Record, replace
+from portside.domain.record import Record, Tag
 from portside.domain.service import scheduler
-from portside.domain.service.record import Service
-from portside.domain.service.scheduler import ServicePlan, Start
+from portside.domain.service.record import Deployment, Service
+from portside.domain.service.scheduler import ServicePlan
 from portside.domain.table import SERVICE, TARGET, TASK, TASK_DEFINITION
+from portside.domain.task import machine
 from portside.domain.task.creation import new_task
-from portside.domain.task.record import Moment, StopCode, Task, TaskStatus
+from portside.domain.task.record import StopCode, Task, TaskStatus
 from portside.domain.task_definition import TaskDefinition
 from portside.store.interface import ABSENT, Change, Put, Store, Write
 
@@ -100,8 +101,9 @@ class ServiceLoop:
         service = stored.value
         now = self._clock.now()
         tasks = self._tasks(service)
-        plan = scheduler.plan(service, tasks, self._targets(service, tasks), self._definitions(service), now=now)
-        writes = self._writes(service, stored.version, plan, now)
+        definitions = self._definitions(service)
+        plan = scheduler.plan(service, tasks, self._targets(service, tasks), definitions, now=now)
+        writes = self._writes(service, stored.version, plan, definitions, now)
         if writes:
             self._own_write = True
             try:
@@ -136,35 +138,45 @@ class ServiceLoop:
                 found[arn] = definition
         return found
 
-    def _writes(self, service: Service, version: int, plan: ServicePlan, now: datetime) -> list[Write]:
-        task_ids = [self._ids.hex(32) for _ in plan.starts]
+    def _writes(
+        self,
+        service: Service,
+        version: int,
+        plan: ServicePlan,
+        definitions: dict[str, TaskDefinition],
+        now: datetime,
+    ) -> list[Write]:
+        task_ids = [self._ids.hex(32) for _ in range(plan.start.count if plan.start is not None else 0)]
         event_ids = [self._ids.uuid() for _ in scheduler.messages_of(plan, task_ids)]
         settled = scheduler.settle(plan, task_ids, event_ids, now=now)
-        definitions = self._definitions(service)
-        writes: list[Write] = [
-            Put(TASK, self._new_task(service, start, task_id, definitions, now), ABSENT)
-            for start, task_id in zip(plan.starts, task_ids, strict=True)
-        ]
+        writes: list[Write] = []
+        if plan.start is not None:
+            deployment = plan.start.deployment
+            definition = definitions[deployment.task_definition_arn]
+            writes += [
+                Put(TASK, self._new_task(service, deployment, definition, task_id, now), ABSENT) for task_id in task_ids
+            ]
         for each in plan.stops:
             found = self._store.read(TASK, each.task.key)
-            if found is not None and found.value.stop is None:
-                moment = Moment(at=now, what="StopAsked", detail=each.stop.reason)
-                stopping = replace(found.value, stop=each.stop, story=(*found.value.story, moment))
-                writes.append(Put(TASK, stopping, found.version))
+            if found is not None:
+                stop = each.stop
+                task = machine.stop(found.value, code=stop.code, reason=stop.reason, at=stop.at)
+                writes.append(Put(TASK, task, found.version))
         if settled != service:
             writes.append(Put(SERVICE, settled, version))
         return writes
 
     def _new_task(
-        self, service: Service, start: Start, task_id: str, definitions: dict[str, TaskDefinition], now: datetime
+        self, service: Service, deployment: Deployment, definition: TaskDefinition, task_id: str, now: datetime
     ) -> Task:
-        deployment = start.deployment
-        definition = definitions[deployment.task_definition_arn]
         tags = {
             "TASK_DEFINITION": definition.tags,
             "SERVICE": service.tags,
             "NONE": (),
         }[service.propagate_tags]
+        if service.enable_ecs_managed_tags:
+            managed = {"aws:ecs:clusterName": service.cluster, "aws:ecs:serviceName": service.name}
+            tags = (*tags, *(Tag(key=key, value=value) for key, value in managed.items()))
         return new_task(
             scope=service.scope,
             cluster=service.cluster,
@@ -174,7 +186,7 @@ class ServiceLoop:
             definition=definition,
             launch_type=deployment.launch_type,
             group=f"service:{service.name}",
-            network=start.network,
+            network=deployment.network,
             created_at=now,
             cause_id=deployment.id,
             platform_version=deployment.platform_version,

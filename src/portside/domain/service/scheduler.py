@@ -23,13 +23,13 @@ from portside.domain.load_balancer import Target
 from portside.domain.record import Record, replace
 from portside.domain.service import event
 from portside.domain.service.record import Deployment, RolloutState, Service
-from portside.domain.task.record import NetworkRequest, Stop, StopCode, TargetRef, Task, TaskStatus
+from portside.domain.task.record import Stop, StopCode, TargetRef, Task, TaskStatus
 from portside.domain.task_definition import TaskDefinition
 
 START_BATCH: Final = 20
 """Tasks started in one pass: a commit of some 2 ms, so that API calls are answered in between."""
 COUNTED_AFTER: Final = timedelta(seconds=1)
-"""A task without targets counts as healthy this long after RUNNING. AWS waits 40 s; see ADR 0005."""
+"""A task without targets counts as healthy this long after RUNNING. AWS waits 40 s; see ADR 0006."""
 THROTTLE_FIRST_S: Final = 1.0
 THROTTLE_MAX_S: Final = 900.0
 """AWS: the delay between restarts grows up to 15 minutes (guide, "Service throttle logic")."""
@@ -40,7 +40,7 @@ SHORT_LIVES_FREE: Final = 10
 SHORT_LIFE_MAX_S: Final = 10.0
 SHORT_LIVES_FORGOTTEN: Final = timedelta(seconds=60)
 """A task that ends within SHORT_LIFE of RUNNING is replaced at once, ten times; then up to ten seconds later, which is
-about AWS's own pace. AWS does not throttle these; here a restart takes milliseconds and would eat a core (ADR 0005)."""
+about AWS's own pace. AWS does not throttle these; here a restart takes milliseconds and would eat a core (ADR 0006)."""
 
 TargetKey = tuple[str, str, int]
 """Target group ARN, address, port."""
@@ -56,10 +56,10 @@ class Health(IntEnum):
 
 
 class Start(Record, frozen=True, kw_only=True):
-    """One task to be made of a deployment. `network`: its subnets in order of preference."""
+    """So many tasks to be made of a deployment. Where each goes is decided when its network interface is allocated."""
 
     deployment: Deployment
-    network: NetworkRequest | None
+    count: int
 
 
 class TaskStop(Record, frozen=True, kw_only=True):
@@ -74,7 +74,7 @@ class ServicePlan(Record, frozen=True, kw_only=True):
     """
 
     service: Service
-    starts: tuple[Start, ...] = ()
+    start: Start | None = None
     stops: tuple[TaskStop, ...] = ()
     messages: tuple[str, ...] = ()
     wake_at: datetime | None = None
@@ -99,7 +99,7 @@ def settle(plan: ServicePlan, task_ids: Sequence[str], event_ids: Sequence[str],
     """The service's record to commit with the plan.
 
     Args:
-        task_ids: of the started tasks, one per start.
+        task_ids: of the started tasks, `plan.start.count` many.
         event_ids: UUIDs, at least `messages_of(plan, task_ids)` many.
     """
     messages = messages_of(plan, task_ids)
@@ -162,7 +162,8 @@ class _Pass:
         self.desired = service.desired_count if service.status == "ACTIVE" and self.primary is not None else 0
         self.wake_at: datetime | None = None
         self.messages: list[str] = []
-        self.starts: list[Start] = []
+        self.start: Start | None = None
+        self.is_blocked = False  # tasks are missing, and there is no room for one and none about to come
         self.stops: dict[str, TaskStop] = {}
         self.live = [task for task in tasks if task.last_status < TaskStatus.STOPPED]
         kept = [self._judge(task) for task in self.live if _is_kept(task)]
@@ -180,7 +181,7 @@ class _Pass:
         self._update_status()
         return ServicePlan(
             service=self.service,
-            starts=tuple(self.starts),
+            start=self.start,
             stops=tuple(self.stops.values()),
             messages=tuple(self.messages),
             wake_at=self.wake_at,
@@ -335,10 +336,7 @@ class _Pass:
         if self.primary is None:
             return
         missing = self.desired - len(self._good)
-        self.room = self._room()
-        self.blocked = max(0, missing - max(0, self.room))
-        wanted = min(missing, self.room)
-        if wanted <= 0:
+        if missing <= 0:
             return
         not_before = self.service.start_not_before
         if not_before is not None and self.now < not_before:
@@ -349,8 +347,12 @@ class _Pass:
                 event.unlaunched(self.service.name, "ClientException: Unable to describe task definition.")
             )
             return
-        spread = _Spread(self.primary.network, [each.task for each in self.mine])
-        self.starts = [Start(deployment=self.primary, network=spread.next()) for _ in range(min(wanted, START_BATCH))]
+        room = self._room()
+        if room <= 0:
+            self.is_blocked = all(_is_kept(task) for task in self.live if task.last_status <= TaskStatus.RUNNING)
+            return
+        wanted = min(missing, room)
+        self.start = Start(deployment=self.primary, count=min(wanted, START_BATCH))
         if wanted > START_BATCH:
             self._wake(self.now)
 
@@ -371,7 +373,7 @@ class _Pass:
         self._retire_old()
 
     def _replace_unhealthy(self) -> None:
-        """Unhealthy tasks go when their replacements are healthy, or when there is no room to start these first."""
+        """Unhealthy tasks go when their replacements are healthy; where there is no room for these, one by one."""
         sick = [each for each in self.mine if each.health == Health.UNHEALTHY]
         if not sick:
             return
@@ -379,15 +381,15 @@ class _Pass:
         for each in sick:
             assert each.failing is not None
             self._report_unhealthy(each.task, each.failing)
-        for each in sick[: max(self.blocked, ready + len(sick) - self.desired, 0)]:
+        for each in sick[: max(ready + len(sick) - self.desired, int(self.is_blocked))]:
             self._stop(each, because_of=each.failing)
+            self.is_blocked = False
 
     def _retire_old(self) -> None:
         staying = [each for each in (*self.mine, *self.old) if each.task.id not in self.stops]
         healthy = sum(each.health == Health.HEALTHY for each in staying)
         running = sum(each.is_running for each in staying)
         least = lower_limit(self.desired, self.service.minimum_healthy_percent)
-        blocked = self.blocked
         for each in _given_up_first(self.old):
             if each.health == Health.STARTING:
                 allowed = True
@@ -399,11 +401,11 @@ class _Pass:
                 # all): it stays until others run, unless its place is needed.
                 spare = running > least
                 is_sick = each.health == Health.UNHEALTHY
-                allowed = healthy >= least or (is_sick and (spare or blocked > 0)) or (spare and blocked > 0)
+                allowed = healthy >= least or (is_sick and (spare or self.is_blocked)) or (spare and self.is_blocked)
             if allowed:
                 self._stop(each)
                 running -= each.is_running
-                blocked -= 1
+                self.is_blocked = False
 
     def _stop(self, each: _Judged, because_of: TargetRef | None = None) -> None:
         task = each.task
@@ -447,7 +449,7 @@ class _Pass:
 
     def _report_stuck(self) -> None:
         """A rollout that can neither start nor stop: its limits leave no room, and nothing under way will make any."""
-        if not self.old or self.starts or self.stops or not self.blocked:
+        if not self.old or self.start is not None or self.stops or not self.is_blocked:
             return
         under_way = any(task.last_status <= TaskStatus.RUNNING and not _is_kept(task) for task in self.live) or any(
             each.health in (Health.STARTING, Health.WAITING) for each in (*self.mine, *self.old)
@@ -490,18 +492,22 @@ class _Pass:
             return
         if service.status != "ACTIVE" or self.primary is None:
             return
-        settled = not self.starts and not self.stops and not self.old and len(self.mine) == self.desired
+        settled = self.start is None and not self.stops and not self.old and len(self.mine) == self.desired
         self._await_counting(first=not settled)
-        is_done = settled and len(service.deployments) == 1 and all(each.health == Health.HEALTHY for each in self.mine)
+        active = sum(task.last_status <= TaskStatus.RUNNING for task in self.live)
+        is_done = (
+            settled
+            and active == self.desired
+            and len(service.deployments) == 1
+            and all(each.health == Health.HEALTHY for each in self.mine)
+        )
         if is_done and service.deployments[0].rollout_state == RolloutState.IN_PROGRESS:
             service = self._complete(service)
         busy = sum(task.last_status <= TaskStatus.DEACTIVATING for task in self.live)
         is_steady = is_done and busy == self.desired
         if is_steady and (not service.steady or self._is_silent_for_long()):
             self.messages.append(event.steady(service.name))
-        if is_steady != service.steady:
-            service = replace(service, steady=is_steady)
-        self.service = service
+        self.service = service if is_steady == service.steady else replace(service, steady=is_steady)
 
     def _complete(self, service: Service) -> Service:
         assert self.primary is not None
@@ -513,7 +519,7 @@ class _Pass:
             updated_at=self.now,
         )
         self.messages.append(event.completed(service.name, done.id))
-        return replace(service, deployments=(done,), start_not_before=None, consecutive_start_failures=0)
+        return replace(service, deployments=(done,), steady=False, start_not_before=None, consecutive_start_failures=0)
 
     def _await_counting(self, *, first: bool) -> None:
         """Completion waits for the last of the tasks that only time makes healthy, a rollout for the first."""
@@ -533,35 +539,6 @@ class _Pass:
         last = next((each.at for each in self.service.events if each.message == calm), None)
         return last is not None and self.now - last >= event.SILENCE
 
-    room = 0
-    blocked = 0
-
-
-class _Spread:
-    """Chooses subnets so that the deployment's tasks spread evenly over them, and so over the Availability Zones."""
-
-    def __init__(self, network: NetworkRequest | None, tasks: Iterable[Task]) -> None:
-        self.network = network
-        self.load = dict.fromkeys(network.subnet_ids, 0) if network is not None else {}
-        for task in tasks:
-            place = _place(task)
-            if place in self.load:
-                self.load[place] += 1
-
-    def next(self) -> NetworkRequest | None:
-        if self.network is None or not self.load:
-            return self.network
-        order = sorted(self.load, key=self.load.__getitem__)
-        self.load[order[0]] += 1
-        return replace(self.network, subnet_ids=tuple(order))
-
-
-def _place(task: Task) -> str:
-    """The subnet a task is in, or will be asked for first."""
-    if task.eni is not None:
-        return task.eni.subnet_id
-    return task.network.subnet_ids[0] if task.network is not None and task.network.subnet_ids else ""
-
 
 def _is_kept(task: Task) -> bool:
     """Starting or running, and meant to go on."""
@@ -569,15 +546,15 @@ def _is_kept(task: Task) -> bool:
 
 
 def _given_up_first(tasks: Iterable[_Judged]) -> list[_Judged]:
-    """In the order in which they are given up: the least useful, then from the fullest subnet, then the newest."""
+    """In the order in which they are given up: the least useful, then from the fullest zone, then the newest."""
     ordered = sorted(tasks, key=lambda each: (each.task.created_at, each.task.id))
     height: dict[str, int] = {}
     ranked: list[tuple[int, int, int, int, _Judged]] = []
-    # The most useful are counted first, so that within one class the fullest place comes first.
+    # The most useful are counted first, so that within one class the fullest zone comes first.
     for age, each in sorted(enumerate(ordered), key=lambda pair: (-pair[1].health, pair[0])):
-        place = _place(each.task)
-        height[place] = height.get(place, 0) + 1
-        ranked.append((each.health, each.task.last_status, -height[place], -age, each))
+        zone = each.task.eni.zone if each.task.eni is not None else ""
+        height[zone] = height.get(zone, 0) + 1
+        ranked.append((each.health, each.task.last_status, -height[zone], -age, each))
     return [entry[-1] for entry in sorted(ranked, key=lambda entry: entry[:4])]
 
 
