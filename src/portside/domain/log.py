@@ -18,3 +18,7 @@ class LogEvent(Record, frozen=True, kw_only=True):
 
     at_ms: int
     message: str
+
+
+class LogGroupMissing(Exception):
+    """The log group does not exist and may not be created."""

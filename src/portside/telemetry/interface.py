@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from portside.domain.log import LogEvent
+from portside.domain.log import LogEvent, LogGroupMissing
 from portside.domain.record import Scope
+
+__all__ = ["LogGroupMissing", "LogSink", "LogStore", "StoredEvent", "StreamInfo"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +95,3 @@ class LogSink(Protocol):
         ...
 
     async def put(self, scope: Scope, group: str, stream: str, events: Sequence[LogEvent]) -> None: ...
-
-
-class LogGroupMissing(Exception):
-    """The log group does not exist and may not be created."""

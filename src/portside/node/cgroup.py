@@ -1,0 +1,352 @@
+"""Control groups of tasks and containers: `/portside-INSTANCE/TASK/CONTAINER`, on cgroup v2 and on v1.
+
+The task's group carries the task's limits and is made here; the container's group is made by the OCI runtime, with the
+container's own limits, from the specification. Everything else (killing, counting, removing) goes through this file.
+
+Sources: https://docs.kernel.org/admin-guide/cgroup-v2.html, https://docs.kernel.org/admin-guide/cgroup-v1/
+"""
+
+import contextlib
+import errno
+import os
+import re
+import signal
+import threading
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+
+from portside.node import syscall
+from portside.node.interface import NodeUnusable
+
+CPU_PERIOD_US = 100_000  # the kernel's default period of the CPU bandwidth controller
+_MIB = 1024 * 1024
+_V2_CONTROLLERS = ("cpu", "memory", "pids", "cpuset", "io")
+_V2_NEEDED = frozenset({"cpu", "memory", "pids"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskLimits:
+    """What all containers of a task share. None: no limit. 1024 CPU units are one CPU's whole time."""
+
+    cpu_units: int | None
+    memory_mib: int | None
+
+    @property
+    def cpu_quota_us(self) -> int | None:
+        """CPU time per period of CPU_PERIOD_US; the kernel takes no less than 1,000."""
+        if not self.cpu_units:
+            return None
+        return max(1_000, self.cpu_units * CPU_PERIOD_US // 1024)
+
+    @property
+    def memory_bytes(self) -> int | None:
+        return self.memory_mib * _MIB if self.memory_mib else None
+
+
+def cpu_weight(shares: int) -> int:
+    """v2's cpu.weight (1 to 10,000) for v1's cpu.shares (2 to 262,144), as OCI runtimes convert it."""
+    shares = min(max(shares, 2), 262_144)
+    return 1 + ((shares - 2) * 9_999) // 262_142
+
+
+class CgroupTree(ABC):
+    """All groups of one instance. Thread-safe. Paths are given as (task id, container name)."""
+
+    def __init__(self, instance_id: str) -> None:
+        self.name = f"portside-{instance_id}"
+        self._lock = threading.Lock()
+        self._users: dict[str, set[str]] = {}
+
+    def path(self, *parts: str) -> str:
+        """For the specification's `cgroupsPath`."""
+        return "/" + "/".join((self.name, *parts))
+
+    def acquire(self, task: str, container: str, limits: TaskLimits) -> None:
+        """The task's group is there, with its limits, until its last container has released it. Raises OSError."""
+        with self._lock:
+            self._users.setdefault(task, set()).add(container)
+            self._ensure(task, limits)
+
+    def adopt(self, task: str, container: str) -> None:
+        """Count a container that an earlier daemon started."""
+        with self._lock:
+            self._users.setdefault(task, set()).add(container)
+
+    def release(self, task: str, container: str) -> bool:
+        """Remove the container's group, and the task's after its last one. False if a process is still in it."""
+        with self._lock:
+            users = self._users.get(task, set())
+            if not self._remove(f"{task}/{container}"):
+                return False
+            users.discard(container)
+            if users:
+                return True
+            self._users.pop(task, None)
+            return self._remove(task)
+
+    def drop(self, task: str) -> bool:
+        """Remove the task's group with all below it. False if a process is still in it."""
+        with self._lock:
+            self._users.pop(task, None)
+            return self._remove(task)
+
+    def remove_all(self) -> bool:
+        """Remove the whole tree. False if a process is still in it."""
+        with self._lock:
+            self._users.clear()
+            return self._remove("")
+
+    def tasks(self) -> set[str]:
+        """Tasks that have a group."""
+        return {name for root in self._roots() for name in _children(root / self.name)}
+
+    def kill(self, *parts: str) -> None:
+        """SIGKILL to every process in the group and below it, also to those being forked meanwhile."""
+        for root in self._kill_roots():
+            group = root.joinpath(self.name, *parts)
+            try:
+                (group / "cgroup.kill").write_text("1")
+                return
+            except OSError:
+                continue
+        # No cgroup.kill (before Linux 5.14, or pure v1): again and again, until a fork can not outrun it.
+        for _ in range(100):
+            pids = self.processes(*parts)
+            if not pids:
+                return
+            for pid in pids:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+
+    def processes(self, *parts: str) -> set[int]:
+        """Processes in the group and below it."""
+        found: set[int] = set()
+        for root in self._roots():
+            for folder, _, _ in os.walk(root.joinpath(self.name, *parts)):
+                found |= _pids(Path(folder))
+        return found
+
+    @abstractmethod
+    def prepare(self) -> None:
+        """Make the machine's hierarchy usable. Raises NodeUnusable."""
+
+    @abstractmethod
+    def oom_kills(self, task: str, container: str) -> int:
+        """How many processes of the container the kernel has killed for memory. 0 if the group is gone."""
+
+    @abstractmethod
+    def counts_swap(self) -> bool:
+        """Whether a limit of memory and swap together can be set."""
+
+    @abstractmethod
+    def _ensure(self, task: str, limits: TaskLimits) -> None: ...
+
+    @abstractmethod
+    def _roots(self) -> list[Path]:
+        """Mount points of all hierarchies in which groups of ours may be."""
+
+    @abstractmethod
+    def _kill_roots(self) -> list[Path]:
+        """Mount points where `cgroup.kill` may be."""
+
+    def _remove(self, path: str) -> bool:
+        # No short cut: every hierarchy is tried, so one that is busy does not keep the others.
+        return all([_remove_tree(root / self.name / path) for root in self._roots()])
+
+
+class CgroupTreeV2(CgroupTree):
+    """The unified hierarchy. Inner groups hold no process, and controllers are enabled from the top down."""
+
+    def __init__(self, instance_id: str, root: Path = Path("/sys/fs/cgroup")) -> None:
+        super().__init__(instance_id)
+        self._root = root
+
+    def prepare(self) -> None:
+        available = set((self._root / "cgroup.controllers").read_text().split())
+        missing = _V2_NEEDED - available
+        if missing:
+            raise NodeUnusable(
+                f"cgroup v2 at {self._root} has no controller {', '.join(sorted(missing))}: "
+                "remove cgroup_disable= from the kernel's command line"
+            )
+        try:
+            self._enable(self._root, available)
+            top = self._root / self.name
+            top.mkdir(exist_ok=True)
+            self._enable(top, available)
+        except OSError as error:
+            raise NodeUnusable(
+                f"can not enable cgroup controllers under {self._root} ({error}): Portside must run in the machine's "
+                "own cgroup namespace, or in one whose root group holds no process"
+            ) from error
+
+    def oom_kills(self, task: str, container: str) -> int:
+        return _keyed(self._root / self.name / task / container / "memory.events", "oom_kill")
+
+    def counts_swap(self) -> bool:
+        return True
+
+    def _ensure(self, task: str, limits: TaskLimits) -> None:
+        top = self._root / self.name
+        group = top / task
+        group.mkdir(parents=True, exist_ok=True)
+        quota, memory = limits.cpu_quota_us, limits.memory_bytes
+        (group / "cpu.max").write_text(f"{'max' if quota is None else quota} {CPU_PERIOD_US}")
+        if limits.cpu_units:
+            (group / "cpu.weight").write_text(str(cpu_weight(limits.cpu_units)))
+        (group / "memory.max").write_text("max" if memory is None else str(memory))
+        if memory is not None and (group / "memory.swap.max").exists():
+            (group / "memory.swap.max").write_text("0")
+        self._enable(group, set((group / "cgroup.controllers").read_text().split()))
+
+    @staticmethod
+    def _enable(group: Path, available: set[str]) -> None:
+        control = group / "cgroup.subtree_control"
+        wanted = [each for each in _V2_CONTROLLERS if each in available]
+        missing = [each for each in wanted if each not in control.read_text().split()]
+        for each in missing:
+            try:
+                control.write_text(f"+{each}")
+            except OSError:
+                if each in _V2_NEEDED:
+                    raise
+
+    def _roots(self) -> list[Path]:
+        return [self._root]
+
+    def _kill_roots(self) -> list[Path]:
+        return [self._root]
+
+
+class CgroupTreeV1(CgroupTree):
+    """One hierarchy per controller, perhaps beside an empty unified one (systemd's "hybrid" layout)."""
+
+    def __init__(self, instance_id: str, hierarchies: dict[str, Path], unified: Path | None) -> None:
+        """`hierarchies`: controller (or `name=…`) -> mount point; several controllers may share one."""
+        super().__init__(instance_id)
+        self._hierarchies, self._unified = dict(hierarchies), unified
+
+    def prepare(self) -> None:
+        missing = {"cpu", "memory", "pids", "devices", "freezer"} - set(self._hierarchies)
+        if missing:
+            raise NodeUnusable(
+                f"cgroup v1 controllers are not mounted: {', '.join(sorted(missing))}; "
+                "mount them below /sys/fs/cgroup, or boot with systemd.unified_cgroup_hierarchy=1"
+            )
+        if self._unified is None:
+            return
+        # crun refuses a hybrid layout in which any controller is still on the unified side; it has no use for those
+        # there, so they are given hierarchies of their own. This only adds mounts and survives until the next boot.
+        for controller in (self._unified / "cgroup.controllers").read_text().split():
+            point = self._unified.parent / controller
+            try:
+                point.mkdir(exist_ok=True)
+                syscall.mount("cgroup", str(point), "cgroup", 0, controller)
+            except OSError as error:
+                if error.errno == errno.EBUSY:
+                    continue  # another instance was faster
+                raise NodeUnusable(
+                    f"the cgroup controller {controller} is on the unified hierarchy while others are on v1, which "
+                    f"crun does not support, and mounting it as v1 at {point} failed: {error}"
+                ) from error
+            self._hierarchies[controller] = point
+
+    def oom_kills(self, task: str, container: str) -> int:
+        return _keyed(self._hierarchies["memory"] / self.name / task / container / "memory.oom_control", "oom_kill")
+
+    def counts_swap(self) -> bool:
+        return (self._hierarchies["memory"] / "memory.memsw.limit_in_bytes").exists()
+
+    def _ensure(self, task: str, limits: TaskLimits) -> None:
+        cpu = self._hierarchies["cpu"] / self.name / task
+        cpu.mkdir(parents=True, exist_ok=True)
+        quota, memory_bytes = limits.cpu_quota_us, limits.memory_bytes
+        if limits.cpu_units:
+            (cpu / "cpu.shares").write_text(str(max(2, limits.cpu_units)))
+        (cpu / "cpu.cfs_quota_us").write_text(str(-1 if quota is None else quota))
+        memory = self._hierarchies["memory"] / self.name / task
+        memory.mkdir(parents=True, exist_ok=True)
+        if memory_bytes is not None:
+            # The sum of memory and swap may never be below memory: written second when both shrink from "no limit".
+            (memory / "memory.limit_in_bytes").write_text(str(memory_bytes))
+            with contextlib.suppress(FileNotFoundError, PermissionError):
+                (memory / "memory.memsw.limit_in_bytes").write_text(str(memory_bytes))
+
+    def _roots(self) -> list[Path]:
+        roots = list(dict.fromkeys(self._hierarchies.values()))
+        return roots if self._unified is None else [*roots, self._unified]
+
+    def _kill_roots(self) -> list[Path]:
+        return [] if self._unified is None else [self._unified]
+
+
+def detect(instance_id: str, mountinfo: Path = Path("/proc/self/mountinfo")) -> CgroupTree:
+    """The tree for how this machine mounts cgroups. Raises NodeUnusable if it does not."""
+    hierarchies: dict[str, Path] = {}
+    unified: Path | None = None
+    for line in mountinfo.read_text().splitlines():
+        # Source: proc(5), mountinfo: optional fields end with " - ", then type, source, super options.
+        head, _, tail = line.partition(" - ")
+        kind, _, super_options = tail.split(" ", 2)
+        # Field 4 is the root within the file system: a bind mount of one group is not the hierarchy.
+        root, point = head.split(" ")[3], Path(_unescape(head.split(" ")[4]))
+        if kind == "cgroup2" and root == "/" and unified is None:
+            unified = point
+        elif kind == "cgroup":
+            for option in super_options.split(","):
+                if option not in ("rw", "ro", "xattr", "clone_children", "favordynmods") and not option.startswith(
+                    "release_agent="
+                ):
+                    hierarchies.setdefault(option, point)
+    if "memory" in hierarchies or "cpu" in hierarchies:
+        return CgroupTreeV1(instance_id, hierarchies, unified)
+    if unified is None:
+        raise NodeUnusable("no cgroup file system is mounted at /sys/fs/cgroup: mount -t cgroup2 none /sys/fs/cgroup")
+    return CgroupTreeV2(instance_id, unified)
+
+
+def _unescape(text: str) -> str:
+    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), text)
+
+
+def _children(group: Path) -> list[str]:
+    try:
+        with os.scandir(group) as entries:
+            return [each.name for each in entries if each.is_dir(follow_symlinks=False)]
+    except FileNotFoundError:
+        return []
+
+
+def _pids(group: Path) -> set[int]:
+    try:
+        return {int(line) for line in (group / "cgroup.procs").read_text().split()}
+    except (FileNotFoundError, OSError):
+        return set()
+
+
+def _keyed(file: Path, key: str) -> int:
+    """One number of a flat keyed file."""
+    try:
+        for line in file.read_text().splitlines():
+            name, _, value = line.partition(" ")
+            if name == key:
+                return int(value)
+    except OSError:
+        pass
+    return 0
+
+
+def _remove_tree(group: Path) -> bool:
+    for attempt in range(2):
+        try:
+            os.rmdir(group)
+            return True
+        except FileNotFoundError:
+            return True
+        except OSError as error:
+            if error.errno not in (errno.EBUSY, errno.ENOTEMPTY) or attempt:
+                return False
+        if not all([_remove_tree(group / each) for each in _children(group)]):
+            return False
+    return False

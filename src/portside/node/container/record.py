@@ -1,0 +1,92 @@
+"""What the node remembers of one container, in its folder, so that a new daemon can take over.
+
+Everything is derived from the folder's content: `record.json` (written before anything is started, and again once it
+runs), the monitor's pid files, its exit file and its log. Nothing of it is needed once the container is removed.
+"""
+
+import contextlib
+import os
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from portside.domain.record import Record
+from portside.node.log.sink import LogDestination
+
+
+class ContainerRecord(Record, frozen=True, kw_only=True):
+    """`pid` and `monitor_pid` with their start times (clock ticks since boot) name processes for good; None before the
+    container was started."""
+
+    runtime_id: str
+    task_key: str
+    container: str
+    stop_signal: int
+    log: LogDestination | None = None
+    pid: int | None = None
+    pid_started: int | None = None
+    monitor_pid: int | None = None
+    monitor_started: int | None = None
+    boot_id: str = ""
+
+    @property
+    def task_id(self) -> str:
+        return self.task_key.rpartition("/")[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What the monitor wrote when the container ended. Signals are 128 + n."""
+
+    exit_code: int
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerFolder:
+    """Paths of one container below `<data dir>/node/containers/`."""
+
+    path: Path
+
+    @property
+    def runtime_id(self) -> str:
+        return self.path.name
+
+    @property
+    def record_file(self) -> Path:
+        return self.path / "record.json"
+
+    @property
+    def log_file(self) -> Path:
+        return self.path / "output.log"
+
+    @property
+    def exit_folder(self) -> Path:
+        return self.path / "exit"
+
+    def read(self) -> ContainerRecord | None:
+        """None if there is none, or a crash of the machine left it unreadable."""
+        try:
+            return msgspec.json.decode(self.record_file.read_bytes(), type=ContainerRecord)
+        except (FileNotFoundError, NotADirectoryError, msgspec.DecodeError):
+            return None
+
+    def write(self, record: ContainerRecord) -> None:
+        fresh = self.path / "record.fresh"
+        fresh.write_bytes(msgspec.json.encode(record))
+        os.replace(fresh, self.record_file)
+
+    def ended(self) -> Ended | None:
+        """None while the container runs, or if nobody saw it end."""
+        file = self.exit_folder / self.runtime_id
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError, ValueError):
+            text = file.read_text()
+            return Ended(int(text), datetime.fromtimestamp(file.stat().st_mtime, UTC))
+        return None
+
+
+def boot_id() -> str:
+    """Differs after every boot of the machine: process ids of another boot mean nothing."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()

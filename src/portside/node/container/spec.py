@@ -1,0 +1,259 @@
+"""The OCI specification of a container: what Docker would set, except where ECS says otherwise.
+
+Sources: https://github.com/opencontainers/runtime-spec, moby's `oci/defaults.go` for capabilities, masked and read-only
+paths, and the ECS developer guide for the environment and the limits on Fargate.
+"""
+
+import resource
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from portside.domain.task.record import EniAttachment, StartContainer
+from portside.domain.task_definition import ContainerDefinition
+from portside.node.image.store import Image
+from portside.node.rootfs.account import Account
+
+CAPABILITIES = (
+    "CAP_AUDIT_WRITE",
+    "CAP_CHOWN",
+    "CAP_DAC_OVERRIDE",
+    "CAP_FOWNER",
+    "CAP_FSETID",
+    "CAP_KILL",
+    "CAP_MKNOD",
+    "CAP_NET_BIND_SERVICE",
+    "CAP_NET_RAW",
+    "CAP_SETFCAP",
+    "CAP_SETGID",
+    "CAP_SETPCAP",
+    "CAP_SETUID",
+    "CAP_SYS_CHROOT",
+)
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+PIDS_MAX = 4096
+"""Per container; generous for thread pools, far below the machine's pid_max, so one container can not use it up."""
+_NOFILE_MAX = 65_535  # Fargate's default of both limits of open files
+_SHM_BYTES = 64 * 1024 * 1024  # Docker's default
+_CPU_SHARES_MIN = 2  # what ECS sets for a container that asks for no CPU
+_MIB = 1024 * 1024
+_MASKED = (
+    "/proc/asound",
+    "/proc/acpi",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/sys/firmware",
+    "/sys/devices/virtual/powercap",
+)
+_READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
+_MOUNTS: tuple[Mapping[str, Any], ...] = (
+    {"destination": "/proc", "type": "proc", "source": "proc", "options": ["nosuid", "noexec", "nodev"]},
+    {
+        "destination": "/dev",
+        "type": "tmpfs",
+        "source": "tmpfs",
+        "options": ["nosuid", "strictatime", "mode=755", "size=65536k"],
+    },
+    {
+        "destination": "/dev/pts",
+        "type": "devpts",
+        "source": "devpts",
+        "options": ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
+    },
+    {"destination": "/sys", "type": "sysfs", "source": "sysfs", "options": ["nosuid", "noexec", "nodev", "ro"]},
+    {
+        "destination": "/sys/fs/cgroup",
+        "type": "cgroup",
+        "source": "cgroup",
+        "options": ["nosuid", "noexec", "nodev", "relatime", "ro"],
+    },
+    {"destination": "/dev/mqueue", "type": "mqueue", "source": "mqueue", "options": ["nosuid", "noexec", "nodev"]},
+    {
+        "destination": "/dev/shm",
+        "type": "tmpfs",
+        "source": "shm",
+        "options": ["nosuid", "noexec", "nodev", "mode=1777", f"size={_SHM_BYTES}"],
+    },
+)
+
+
+class NoCommand(Exception):
+    """Neither the definition nor the image says what to run."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """What is the same for every container of this node. `swap_limit`: the kernel counts swap (v1: memsw files)."""
+
+    seccomp: Mapping[str, str]
+    cgroup_version: int
+    swap_limit: bool
+
+
+def hostname(effect: StartContainer) -> str:
+    """`ip-10-0-0-5` in awsvpc; else the container's id, as Docker does."""
+    return effect.eni.private_dns_name.partition(".")[0] if effect.eni else effect.runtime_id[:12]
+
+
+def hosts_text(name: str, eni: EniAttachment | None) -> str:
+    lines = ["127.0.0.1\tlocalhost", "::1\tlocalhost ip6-localhost ip6-loopback"]
+    if eni is not None:
+        lines.append(f"{eni.address}\t{' '.join(dict.fromkeys((eni.private_dns_name, name)))}")
+    else:
+        lines.append(f"127.0.1.1\t{name}")
+    return "\n".join(lines) + "\n"
+
+
+def resolv_text(eni: EniAttachment | None) -> str:
+    """The VPC's resolver, at the address that is the same in every VPC."""
+    if eni is None:
+        return ""
+    domain = eni.private_dns_name.partition(".")[2]
+    return (f"search {domain}\n" if domain else "") + "nameserver 169.254.169.253\n"
+
+
+def arguments(definition: ContainerDefinition, image: Image) -> tuple[str, ...]:
+    """What to run. An entry point of the definition drops the image's command. Raises NoCommand."""
+    if definition.entry_point:
+        argv = (*definition.entry_point, *(definition.command or ()))
+    else:
+        argv = (*image.entry_point, *(definition.command or image.command))
+    if not argv:
+        raise NoCommand("no command specified")
+    return argv
+
+
+def environment(effect: StartContainer, image: Image, name: str) -> tuple[str, ...]:
+    """`KEY=value`, each key once: the definition wins over the image, the image over the defaults."""
+    merged: dict[str, str] = {
+        "PATH": DEFAULT_PATH,
+        "HOSTNAME": name,
+        "AWS_EXECUTION_ENV": "AWS_ECS_FARGATE",
+        "AWS_REGION": effect.scope.region,
+        "AWS_DEFAULT_REGION": effect.scope.region,
+    }
+    for each in image.environment:
+        key, _, value = each.partition("=")
+        merged[key] = value
+    for variable in effect.definition.environment:
+        merged[variable.name] = variable.value
+    return tuple(f"{key}={value}" for key, value in merged.items())
+
+
+def rlimits(definition: ContainerDefinition) -> list[dict[str, Any]]:
+    """Clamped to this process's own hard limits, which it may not be allowed to raise."""
+    asked = {"nofile": (_NOFILE_MAX, _NOFILE_MAX)}
+    asked.update({each.name: (each.soft, each.hard) for each in definition.ulimits})
+    found = []
+    for name, (soft, hard) in asked.items():
+        number = getattr(resource, f"RLIMIT_{name.upper()}", None)
+        if number is None:
+            continue
+        ceiling = resource.getrlimit(number)[1]
+        hard, soft = _clamp(hard, ceiling), _clamp(soft, ceiling)
+        found.append({"type": f"RLIMIT_{name.upper()}", "hard": hard, "soft": min(soft, hard)})
+    return found
+
+
+def _clamp(value: int, ceiling: int) -> int:
+    infinite = 2**64 - 1
+    value = infinite if value < 0 else value
+    return value if ceiling == resource.RLIM_INFINITY else min(value, ceiling)
+
+
+def build(
+    effect: StartContainer,
+    image: Image,
+    *,
+    machine: Machine,
+    root: Path,
+    folder: Path,
+    account: Account,
+    cgroup_path: str,
+    netns: str | None,
+) -> dict[str, Any]:
+    """The `config.json`.
+
+    Args: root: the mounted root file system; folder: holds hosts, hostname and resolv.conf; netns: path of the task's
+        network namespace, or None for an empty one of the container's own (unless the mode is `host`)."""
+    definition = effect.definition
+    name = hostname(effect)
+    network: dict[str, str] = {"type": "network"}
+    if netns is not None:
+        network["path"] = netns
+    namespaces = [{"type": each} for each in ("pid", "ipc", "uts", "mount")]
+    if effect.network_mode != "host":
+        namespaces.append(network)
+    if machine.cgroup_version == 2:
+        namespaces.append({"type": "cgroup"})
+    capabilities = list(CAPABILITIES)
+    return {
+        "ociVersion": "1.0.2",
+        "process": {
+            "terminal": False,
+            "user": {
+                "uid": account.uid,
+                "gid": account.gid,
+                "additionalGids": list(account.additional_gids),
+            },
+            "args": list(arguments(definition, image)),
+            "env": list(environment(effect, image, name)),
+            "cwd": working_directory(definition, image),
+            "capabilities": {
+                "bounding": capabilities,
+                "effective": capabilities,
+                "permitted": capabilities,
+            },
+            "rlimits": rlimits(definition),
+            "noNewPrivileges": False,
+        },
+        "root": {"path": str(root), "readonly": definition.readonly_root_filesystem},
+        "hostname": name,
+        "mounts": [
+            *_MOUNTS,
+            *(
+                {"destination": f"/etc/{each}", "type": "bind", "source": str(folder / each), "options": ["bind", "rw"]}
+                for each in ("hosts", "hostname", "resolv.conf")
+            ),
+        ],
+        "linux": {
+            "cgroupsPath": cgroup_path,
+            "namespaces": namespaces,
+            "resources": _resources(effect, machine),
+            "maskedPaths": list(_MASKED),
+            "readonlyPaths": list(_READ_ONLY),
+        },
+        "annotations": dict(machine.seccomp),
+    }
+
+
+def working_directory(definition: ContainerDefinition, image: Image) -> str:
+    path = definition.working_directory or image.working_directory or "/"
+    return path if path.startswith("/") else f"/{path}"
+
+
+def _resources(effect: StartContainer, machine: Machine) -> dict[str, Any]:
+    definition = effect.definition
+    memory: dict[str, int] = {}
+    if definition.memory_mib:
+        memory["limit"] = definition.memory_mib * _MIB
+        if machine.swap_limit:
+            memory["swap"] = memory["limit"]  # memory and swap together: none of it is swap
+    if definition.memory_reservation_mib:
+        memory["reservation"] = definition.memory_reservation_mib * _MIB
+    found: dict[str, Any] = {
+        "devices": [{"allow": False, "access": "rwm"}],  # the runtime adds null, zero, random, tty and their like
+        # A container's CPU is a share of the task's, never a quota of its own.
+        "cpu": {"shares": max(_CPU_SHARES_MIN, definition.cpu_units)},
+        "pids": {"limit": PIDS_MAX},
+    }
+    if memory:
+        found["memory"] = memory
+    return found

@@ -1,0 +1,388 @@
+"""The steps by which a container comes to be, in order, each with the step that undoes it.
+
+`prepare` runs from the first to the last, `release` from the last to the first, always all of them: releasing what was
+never prepared is no error, so a half-made container (a failed start, a crash of the daemon) needs no path of its own.
+"""
+
+import asyncio
+import contextlib
+import errno
+import json
+import logging
+import os
+import signal
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from portside.domain.record import Scope
+from portside.domain.task.record import StartContainer
+from portside.node import process
+from portside.node.cgroup import CgroupTree, TaskLimits
+from portside.node.container import spec
+from portside.node.container.record import ContainerFolder, ContainerRecord, boot_id
+from portside.node.container.runtime import Created, CreateFailed, Runtime
+from portside.node.image.store import Image, ImageStore
+from portside.node.log.forwarder import LogForwarder
+from portside.node.log.sink import LogDestination, LogGroupMissing
+from portside.node.rootfs import account, overlay
+from portside.node.rootfs.account import Account
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+END_TIMEOUT_S = 10.0
+"""For killed processes to be gone, and for the rest of a log to be taken."""
+_POLL_S = 0.005
+
+DEFAULT_STOP_SIGNAL = signal.SIGTERM
+
+
+class Refused(Exception):
+    """This start fails for good. `whole_task`: the reason concerns the task, not this container."""
+
+    def __init__(self, reason: str, *, exit_code: int | None = None, whole_task: bool = False) -> None:
+        super().__init__(reason)
+        self.reason, self.exit_code, self.whole_task = reason, exit_code, whole_task
+
+
+class NotYet(Exception):
+    """It could not be finished now and may be tried again."""
+
+
+@dataclass(eq=False)
+class Container:
+    """One container in the daemon's memory. What must outlive the daemon is in `record`, which its folder holds too."""
+
+    folder: ContainerFolder
+    record: ContainerRecord | None = None
+    pidfd: int | None = None
+    monitor_pidfd: int | None = None
+    watched: bool = False
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def runtime_id(self) -> str:
+        return self.folder.runtime_id
+
+    def close(self) -> None:
+        """Close what is held open; the processes go on."""
+        for descriptor in (self.pidfd, self.monitor_pidfd):
+            if descriptor is not None:
+                with contextlib.suppress(OSError):
+                    os.close(descriptor)
+        self.pidfd = self.monitor_pidfd = None
+
+
+@dataclass(kw_only=True)
+class Launch:
+    """What the hooks hand on to each other while a container starts."""
+
+    effect: StartContainer
+    container: Container
+    image: Image | None = None
+    root: Path | None = None
+    account: Account = Account(0, 0)
+    created: Created | None = None
+
+    @property
+    def made_image(self) -> Image:
+        assert self.image is not None, "the image hook comes first"
+        return self.image
+
+
+class Hook(Protocol):
+    name: str
+
+    async def prepare(self, launch: Launch) -> None:
+        """Raises Refused (for good), NotYet or OSError."""
+        ...
+
+    async def release(self, container: Container) -> None:
+        """Undo; idempotent. Raises NotYet if something still holds it."""
+        ...
+
+
+class Pool:
+    """Blocking work of hooks: a few named threads, since most of it waits for locks of the kernel."""
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(4, thread_name_prefix="node")
+
+    async def run(self, work: Callable[..., T], *arguments: Any) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
+
+    def close(self) -> None:
+        self._threads.shutdown(wait=True)
+
+
+class ImageHook:
+    name = "image"
+
+    def __init__(self, images: ImageStore) -> None:
+        self._images = images
+
+    async def prepare(self, launch: Launch) -> None:
+        launch.image = await self._images.get(launch.effect.definition.image, launch.effect.image_digest)
+
+    async def release(self, container: Container) -> None:
+        pass  # images stay, to be used again; `podman image prune` removes them
+
+
+class RootfsHook:
+    """The container's folder, its record, and its root file system."""
+
+    name = "rootfs"
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def prepare(self, launch: Launch) -> None:
+        await self._pool.run(self._prepare, launch)
+
+    def _prepare(self, launch: Launch) -> None:
+        effect, folder = launch.effect, launch.container.folder
+        os.mkdir(folder.path, 0o711)
+        image = launch.made_image
+        record = ContainerRecord(
+            runtime_id=effect.runtime_id,
+            task_key=effect.task_key,
+            container=effect.container,
+            stop_signal=stop_signal(image.stop_signal),
+            log=destination(effect),
+            boot_id=boot_id(),
+        )
+        # Before the first mount and the first process: what a crash leaves can be found and undone from here.
+        folder.write(record)
+        launch.container.record = record
+        launch.root = overlay.mount(image.layers, folder.path)
+        try:
+            launch.account = account.resolve(launch.root, effect.definition.user or image.user)
+        except account.UnknownUser as error:
+            raise Refused(f"CannotStartContainerError: {error}") from error
+        directory = spec.working_directory(effect.definition, image)
+        if directory != "/":
+            account.ensure_directory(launch.root, directory)
+        name = spec.hostname(effect)
+        (folder.path / "hostname").write_text(f"{name}\n")
+        (folder.path / "hosts").write_text(spec.hosts_text(name, effect.eni))
+        (folder.path / "resolv.conf").write_text(spec.resolv_text(effect.eni))
+
+    async def release(self, container: Container) -> None:
+        try:
+            await self._pool.run(overlay.remove, container.folder.path)
+        except OSError as error:
+            raise NotYet(f"{container.folder.path} could not be removed: {error}") from error
+
+
+class CgroupHook:
+    name = "cgroup"
+
+    def __init__(self, tree: CgroupTree, pool: Pool) -> None:
+        self._tree, self._pool = tree, pool
+
+    async def prepare(self, launch: Launch) -> None:
+        effect = launch.effect
+        limits = TaskLimits(cpu_units=effect.task_cpu_units, memory_mib=effect.task_memory_mib)
+        record = launch.container.record
+        assert record is not None
+        await self._pool.run(self._tree.acquire, record.task_id, record.container, limits)
+
+    async def release(self, container: Container) -> None:
+        record = container.record
+        if record is None:
+            return
+        # A group is busy for a moment after its last process has been reaped.
+        async with _deadline(f"cgroup of {container.runtime_id} is still in use"):
+            while not await self._pool.run(self._tree.release, record.task_id, record.container):
+                await asyncio.sleep(_POLL_S)
+
+
+class LogHook:
+    name = "log"
+
+    def __init__(self, forwarder: LogForwarder) -> None:
+        self._forwarder = forwarder
+
+    async def prepare(self, launch: Launch) -> None:
+        record = launch.container.record
+        assert record is not None
+        if record.log is None:
+            return
+        try:
+            await self._forwarder.open(record.runtime_id, launch.container.folder.log_file, record.log)
+        except LogGroupMissing as error:
+            raise Refused(
+                "ResourceInitializationError: failed to validate logger args: create stream has been retried 1 times: "
+                "failed to create Cloudwatch log stream: ResourceNotFoundException: "
+                "The specified log group does not exist. : exit status 1",
+                whole_task=True,
+            ) from error
+
+    async def release(self, container: Container) -> None:
+        record = container.record
+        if record is None or record.log is None:
+            return
+        if container.folder.log_file.exists():
+            self._forwarder.adopt(record.runtime_id, container.folder.log_file, record.log)
+        if not await self._forwarder.finish(record.runtime_id, END_TIMEOUT_S):
+            raise NotYet(f"the log store did not take the output of {record.container} within {END_TIMEOUT_S:.0f} s")
+
+
+class ContainerHook:
+    """The bundle, the monitor and the process."""
+
+    name = "container"
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        tree: CgroupTree,
+        pool: Pool,
+        machine: spec.Machine,
+        netns: Callable[[StartContainer], str | None],
+    ) -> None:
+        self._runtime, self._tree, self._pool, self._machine, self._netns = runtime, tree, pool, machine, netns
+
+    async def prepare(self, launch: Launch) -> None:
+        container = launch.container
+        record, folder = container.record, container.folder
+        assert record is not None
+        assert launch.root is not None
+        try:
+            config = spec.build(
+                launch.effect,
+                launch.made_image,
+                machine=self._machine,
+                root=launch.root,
+                folder=folder.path,
+                account=launch.account,
+                cgroup_path=self._tree.path(record.task_id, record.container),
+                netns=self._netns(launch.effect),
+            )
+        except spec.NoCommand as error:
+            raise Refused(f"CannotCreateContainerError: {error}") from error
+        (folder.path / "config.json").write_bytes(json.dumps(config).encode())
+        try:
+            created = await self._runtime.create(folder, log_forwarded=record.log is not None)
+            launch.created = created
+            container.pidfd, container.monitor_pidfd = created.pidfd, created.monitor_pidfd
+            # Recorded before the program runs: from here on a new daemon adopts it instead of starting it again.
+            container.record = record = ContainerRecord(
+                **{name: getattr(record, name) for name in record.__struct_fields__ if name not in _PROCESS_FIELDS},
+                pid=created.pid,
+                pid_started=created.pid_started,
+                monitor_pid=created.monitor_pid,
+                monitor_started=created.monitor_started,
+            )
+            folder.write(record)
+            await self._runtime.start(record.runtime_id)
+        except CreateFailed as error:
+            raise Refused(f"CannotStartContainerError: {error}", exit_code=error.exit_code) from error
+        overlay.unmount(folder.path)
+
+    async def release(self, container: Container) -> None:
+        record = container.record
+        async with _deadline(f"processes of {container.runtime_id} are still there after SIGKILL"):
+            # A monitor that has not finished creating could still bring the container to life: it goes first.
+            if container.monitor_pidfd is None:
+                await self._end_strays(container)
+            if record is not None:
+                while await self._pool.run(self._kill, record):
+                    await asyncio.sleep(_POLL_S)
+            if container.monitor_pidfd is not None:
+                # It writes the exit file and the rest of the log, then ends.
+                await process.wait_readable(container.monitor_pidfd, END_TIMEOUT_S)
+        if record is not None and record.monitor_pid is not None:
+            process.reap(record.monitor_pid)
+        await self._pool.run(self._runtime.clear, container.runtime_id)
+
+    def _kill(self, record: ContainerRecord) -> bool:
+        """True while there are processes."""
+        if not self._tree.processes(record.task_id, record.container):
+            return False
+        self._tree.kill(record.task_id, record.container)
+        return bool(self._tree.processes(record.task_id, record.container))
+
+    async def _end_strays(self, container: Container) -> None:
+        """Kill monitors and runtimes of this container that nobody holds (of a daemon that was killed while starting
+        it, or of one whose container has ended)."""
+        if not container.folder.path.exists():
+            return
+        while found := await self._pool.run(process.processes_naming, str(container.folder.path)):
+            for pid in found:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+                process.reap(pid)
+            await asyncio.sleep(_POLL_S)
+
+
+_PROCESS_FIELDS = {"pid", "pid_started", "monitor_pid", "monitor_started"}
+
+
+async def prepare(hooks: tuple[Hook, ...], launch: Launch) -> None:
+    """All hooks in order. If one fails, everything is released again before its error is raised."""
+    try:
+        for hook in hooks:
+            await hook.prepare(launch)
+    except BaseException as error:
+        if isinstance(error, asyncio.CancelledError):
+            raise  # the daemon ends; the next one finds the folder and decides
+        try:
+            await release(hooks, launch.container)
+        except NotYet as left:
+            log.warning("after a failed start: %s; it is removed with the task", left)
+        raise
+
+
+async def release(hooks: tuple[Hook, ...], container: Container) -> None:
+    """All hooks in reverse. Raises NotYet at the first that can not be released: what comes after it needs it gone."""
+    for hook in reversed(hooks):
+        await hook.release(container)
+
+
+def stop_signal(name: str) -> int:
+    """The number of `SIGTERM`, `TERM` or `15`; SIGTERM if the image says nothing that is one."""
+    text = name.strip().upper()
+    if text.isdigit() and 0 < int(text) <= signal.SIGRTMAX:
+        return int(text)
+    if text.startswith(("SIGRTMIN+", "RTMIN+")):
+        offset = text.partition("+")[2]
+        return int(signal.SIGRTMIN) + int(offset) if offset.isdigit() else int(DEFAULT_STOP_SIGNAL)
+    found = getattr(signal, text if text.startswith("SIG") else f"SIG{text}", None)
+    return int(found) if isinstance(found, signal.Signals) else int(DEFAULT_STOP_SIGNAL)
+
+
+def destination(effect: StartContainer) -> LogDestination | None:
+    """Where the container's output goes: None without the awslogs driver.
+
+    Source: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/using_awslogs.html, `prefix/container/task-id`;
+    without a prefix the stream is named as the container's id."""
+    configuration = effect.definition.log
+    if configuration is None or configuration.driver != "awslogs" or "awslogs-group" not in configuration.options:
+        return None
+    options = configuration.options
+    prefix = options.get("awslogs-stream-prefix")
+    task_id = effect.task_key.rpartition("/")[2]
+    return LogDestination(
+        scope=Scope(account=effect.scope.account, region=options.get("awslogs-region", effect.scope.region)),
+        group=options["awslogs-group"],
+        stream=f"{prefix}/{effect.container}/{task_id}" if prefix else effect.runtime_id,
+        create_group=options.get("awslogs-create-group", "false").lower() == "true",
+    )
+
+
+@contextlib.asynccontextmanager
+async def _deadline(message: str) -> Any:
+    try:
+        async with asyncio.timeout(END_TIMEOUT_S):
+            yield
+    except TimeoutError:
+        raise NotYet(message) from None
+
+
+PASSING_ERRNOS = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EBUSY, errno.EINTR})
+"""Shortages that pass; any other refusal of the kernel will be the same next time."""

@@ -1,0 +1,57 @@
+"""Why an image could not be had, in the words that ECS uses, with the cause that podman gave.
+
+Source of the words: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task_cannot_pull_image.html
+"""
+
+import re
+
+
+class PullFailed(Exception):
+    """`str()` begins with CannotPullContainerError. `passing`: the network was at fault, not the name."""
+
+    def __init__(self, message: str, *, passing: bool) -> None:
+        super().__init__(message)
+        self.passing = passing
+
+
+# In this order: "unauthorized" answers of Docker Hub also say that the repository may not exist.
+_CAUSES: tuple[tuple[str, str, bool], ...] = (
+    (r"no space left on device|disk quota exceeded", "no space left on device", False),
+    (
+        r"unauthorized|denied|authentication required|insufficient_scope|403",
+        "pull access denied, repository does not exist or may require authorization",
+        False,
+    ),
+    (r"manifest unknown|not found|404|no such image|name unknown|does not exist", "not found", False),
+    (r"i/o timeout|timeout|deadline exceeded|Client\.Timeout", "i/o timeout", True),
+    (r"no route to host|network is unreachable", "network is unreachable", True),
+    (r"no such host|lookup .* on |server misbehaving|Temporary failure in name resolution", "no such host", True),
+    (r"connection refused", "connection refused", True),
+    (r"x509|certificate|HTTP response to HTTPS", "certificate not accepted", False),
+    (r"toomanyrequests|429", "429 Too Many Requests", True),
+)
+
+
+def pull_failed(reference: str, cause: str, *, not_found: bool = False) -> PullFailed:
+    """The error for what podman wrote on its standard error."""
+    detail = _last_words(cause)
+    words, passing = ("not found", False) if not_found else ("", False)
+    if not words:
+        for pattern, candidate, is_passing in _CAUSES:
+            if re.search(pattern, cause, re.IGNORECASE):
+                words, passing = candidate, is_passing
+                break
+    parts = [each for each in (words, detail) if each]
+    return PullFailed(
+        "CannotPullContainerError: pull image manifest has been retried 1 time(s): "
+        f"failed to resolve ref {reference}: {': '.join(parts)}",
+        passing=passing,
+    )
+
+
+def _last_words(text: str) -> str:
+    """podman's error line, without its own prefix, without progress, short enough for a stopped reason (1,024)."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    errors = [line for line in lines if line.startswith("Error:")] or lines[-1:]
+    joined = " ".join(errors).removeprefix("Error:").strip()
+    return joined[:700]

@@ -1,0 +1,182 @@
+"""Images of this machine, in containers/storage, as podman, buildah and skopeo make them.
+
+The hot path (an image that was asked for before) runs no program: one stat(2) says whether storage has changed.
+"""
+
+import asyncio
+import contextlib
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from portside.node import process
+from portside.node.image.failure import PullFailed, pull_failed
+from portside.node.image.reference import Reference, parse
+
+log = logging.getLogger(__name__)
+
+INSPECT_TIMEOUT_S = 60.0
+PULL_TIMEOUT_S = 1800.0  # a large image on a slow line; a registry that hangs is given up earlier by podman itself
+_RETRY_DELAY_S = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Image:
+    """What a container needs of an image. `layers`: directories, the top one first."""
+
+    id: str
+    digest: str
+    layers: tuple[Path, ...]
+    environment: tuple[str, ...] = ()
+    entry_point: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
+    working_directory: str = ""
+    user: str = ""
+    stop_signal: str = ""
+
+
+class ImageStore:
+    """Finds and pulls. One pull of an image runs at a time, however many tasks wait for it."""
+
+    def __init__(self, podman: str = "podman") -> None:
+        self._podman = podman
+        self._by_name: dict[str, Image] = {}
+        self._by_digest: dict[str, Image] = {}
+        self._index: Path | None = None
+        self._index_state: tuple[int, int, int] | None = None
+        self._pending: dict[str, asyncio.Task[Image]] = {}
+
+    async def ensure(self, name: str, *, pull_anew: bool = False) -> Image:
+        """The image, pulled if it is not here (or again, where asked for and possible). Raises PullFailed."""
+        if not pull_anew:
+            found = self._cached(name)
+            if found is not None:
+                return found
+        key = f"{'pull' if pull_anew else 'find'} {name}"
+        pending = self._pending.get(key)
+        if pending is None:
+            loop = asyncio.get_running_loop()
+            pending = loop.create_task(self._ensure(name, pull_anew), name=f"image {name}")
+            self._pending[key] = pending
+            pending.add_done_callback(lambda done: self._forget(key, done))
+        # Shielded: one task that is stopped does not end the pull that others wait for.
+        return await asyncio.shield(pending)
+
+    async def get(self, name: str, digest: str) -> Image:
+        """The very image that a pull has named by digest, also if the name has moved on since. Raises PullFailed."""
+        self._check()
+        found = self._by_digest.get(digest)
+        if found is not None:
+            return found
+        image = await self.ensure(name)
+        if not digest or image.digest == digest:
+            return image
+        reference = parse(name)
+        return await self.ensure(f"{reference.canonical.rsplit(reference.tag, 1)[0].rstrip(':')}@{digest}")
+
+    async def close(self) -> None:
+        pending = list(self._pending.values())
+        for each in pending:
+            each.cancel()
+        await asyncio.gather(*pending, return_exceptions=True)
+
+    def _forget(self, key: str, done: asyncio.Task[Image]) -> None:
+        self._pending.pop(key, None)
+        if not done.cancelled():
+            done.exception()  # seen, even if every waiter was cancelled
+
+    def _cached(self, name: str) -> Image | None:
+        self._check()
+        return self._by_name.get(name)
+
+    def _check(self) -> None:
+        """Forget everything if storage has changed: an image may have been built, tagged or removed."""
+        if self._index is not None and self._index_state != _state(self._index):
+            self._by_name.clear()
+            self._by_digest.clear()
+            self._index = self._index_state = None
+
+    async def _ensure(self, name: str, pull_anew: bool) -> Image:
+        reference = parse(name)
+        local = await self._find(reference)
+        if local is not None and not (pull_anew and reference.pullable):
+            return self._keep(name, local)
+        if reference.pullable:
+            try:
+                await self._pull(reference)
+            except PullFailed:
+                if local is None:
+                    raise
+                log.warning("%s could not be pulled again; the image that is here is used", reference.canonical)
+                return self._keep(name, local)
+            local = await self._find(reference)
+        if local is None:
+            raise pull_failed(reference.canonical, "no such image in local storage", not_found=True)
+        return self._keep(name, local)
+
+    def _keep(self, name: str, image: Image) -> Image:
+        # <root>/overlay/<layer>/diff, and <root>/overlay-images/images.json beside it.
+        index = image.layers[0].parents[2] / "overlay-images" / "images.json"
+        state = _state(index)
+        if self._index is None:
+            self._index, self._index_state = index, state
+        if state is not None and state == self._index_state:
+            self._by_name[name] = image
+            self._by_digest[image.digest] = image
+        return image
+
+    async def _find(self, reference: Reference) -> Image | None:
+        for candidate in reference.local_names:
+            output = await self._run("image", "inspect", candidate, timeout_s=INSPECT_TIMEOUT_S)
+            if output.code == 0:
+                return _image(json.loads(output.out)[0])
+            if "no such image" not in output.err and "image not known" not in output.err:
+                raise pull_failed(reference.canonical, output.err)
+        return None
+
+    async def _pull(self, reference: Reference) -> None:
+        for attempt in range(2):
+            output = await self._run("pull", "--quiet", reference.canonical, timeout_s=PULL_TIMEOUT_S)
+            if output.code == 0:
+                return
+            failure = pull_failed(reference.canonical, output.err)
+            # podman has tried again by itself where the network was at fault.
+            if attempt or failure.passing:
+                raise failure
+            await asyncio.sleep(_RETRY_DELAY_S)
+
+    async def _run(self, *arguments: str, timeout_s: float) -> process.Output:
+        try:
+            return await process.run((self._podman, *arguments), timeout_s=timeout_s)
+        except TimeoutError:
+            return process.Output(124, "", f"timeout: podman {arguments[0]} took longer than {timeout_s:.0f} s")
+        except FileNotFoundError:
+            return process.Output(127, "", f"{self._podman} is not installed: apt-get install podman")
+
+
+def _state(index: Path) -> tuple[int, int, int] | None:
+    with contextlib.suppress(OSError):
+        found = index.stat()
+        return found.st_mtime_ns, found.st_ino, found.st_size
+    return None
+
+
+def _image(inspected: Mapping[str, Any]) -> Image:
+    """From the answer of `podman image inspect`, whose fields may be null or missing."""
+    data = inspected["GraphDriver"]["Data"]
+    lower = [each for each in (data.get("LowerDir") or "").split(":") if each]
+    config = inspected.get("Config") or {}
+    return Image(
+        id=inspected["Id"],
+        digest=inspected.get("Digest") or f"sha256:{inspected['Id']}",
+        layers=tuple(Path(each) for each in (data["UpperDir"], *lower)),
+        environment=tuple(config.get("Env") or ()),
+        entry_point=tuple(config.get("Entrypoint") or ()),
+        command=tuple(config.get("Cmd") or ()),
+        working_directory=config.get("WorkingDir") or "",
+        user=config.get("User") or "",
+        stop_signal=config.get("StopSignal") or "",
+    )

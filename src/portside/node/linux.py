@@ -1,0 +1,436 @@
+"""The node on a Linux machine: containers by crun and conmon, root file systems, cgroups, logs, over a network."""
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import signal
+from collections.abc import Collection, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Protocol, assert_never
+
+import msgspec
+
+from portside.domain.task.record import (
+    AnyFact,
+    ContainerExited,
+    ContainerKilled,
+    ContainerRemoved,
+    ContainerSignalled,
+    ContainerStarted,
+    CreateNetwork,
+    EffectFailed,
+    EniAttachment,
+    ImagePulled,
+    KillContainer,
+    NetworkReady,
+    NetworkReleased,
+    NodeEffect,
+    PullImage,
+    ReleaseNetwork,
+    RemoveContainer,
+    SignalContainer,
+    StartContainer,
+    StartFailed,
+    Task,
+)
+from portside.node import cgroup, hook, process
+from portside.node.container import seccomp, spec
+from portside.node.container.record import ContainerFolder, boot_id
+from portside.node.container.runtime import Runtime
+from portside.node.hook import Container, Hook, Launch, NotYet, Pool, Refused
+from portside.node.image.failure import PullFailed
+from portside.node.image.store import ImageStore
+from portside.node.interface import EniConfig, FactListener, NodeUnusable, VpcConfig
+from portside.node.log.forwarder import LogForwarder
+from portside.node.log.sink import LogSink
+from portside.settings import Settings
+
+log = logging.getLogger(__name__)
+
+RETRY_S = 1.0
+"""When an effect that failed for a passing cause may be tried again; the task's machine doubles it."""
+
+
+class Network(Protocol):
+    """What the node needs of its network; `node/network/network.py` is the real one."""
+
+    async def start(self) -> None: ...
+    async def close(self) -> None: ...
+    async def apply_vpc(self, config: VpcConfig) -> None: ...
+    async def remove_vpc(self, vpc_id: str) -> None: ...
+    async def attach_task(self, task_key: str, eni: EniAttachment) -> Path: ...
+    async def release_task(self, task_key: str, eni: EniAttachment | None) -> None: ...
+    def netns_path(self, task_key: str) -> Path: ...
+    async def apply_balancer_network(self, name: str, vpc_id: str, enis: Sequence[EniConfig]) -> str: ...
+    async def remove_balancer_network(self, name: str) -> None: ...
+    async def recover(self, enis_by_task: Mapping[str, EniAttachment], balancer_names: Collection[str]) -> None: ...
+
+
+class LinuxNode:
+    """Fulfils `node.interface.Node`. One per instance and machine; all methods are called on one event loop."""
+
+    def __init__(self, settings: Settings, network: Network, logs: LogSink) -> None:
+        self._settings, self._network = settings, network
+        self._folder = settings.data_dir / "node"
+        self._containers_folder = self._folder / "containers"
+        self._pool = Pool()
+        self._images = ImageStore()
+        self._runtime = Runtime(settings.run_dir)
+        self._forwarder = LogForwarder(logs)
+        self._containers: dict[str, Container] = {}
+        self._listener: FactListener = lambda key, fact: None
+        self._tree: cgroup.CgroupTree
+        self._hooks: tuple[Hook, ...] = ()
+        # A start keeps a core busy: more at once would only make each of them slower.
+        self._starting = asyncio.Semaphore(2 * (os.cpu_count() or 1))
+        self._endings: set[asyncio.Task[None]] = set()
+        self._balancers: set[str] = set()
+
+    async def start(self, listener: FactListener) -> None:
+        self._listener = listener
+        if os.geteuid() != 0:
+            raise NodeUnusable("running containers takes root: start Portside with sudo")
+        try:
+            self._containers_folder.mkdir(parents=True, exist_ok=True)
+            self._settings.run_dir.mkdir(parents=True, exist_ok=True)
+            self._tree = cgroup.detect(self._settings.instance_id)
+            await self._pool.run(self._tree.prepare)
+            self._runtime.prepare()
+            bpf = await self._pool.run(seccomp.load, self._folder, spec.CAPABILITIES)
+            self._forwarder.start()
+            self._balancers = self._load_balancers()
+        except OSError as error:
+            raise NodeUnusable(f"the machine can not be prepared: {error}") from error
+        v2 = isinstance(self._tree, cgroup.CgroupTreeV2)
+        machine = spec.Machine(
+            seccomp={seccomp.ANNOTATION: bpf},
+            cgroup_version=2 if v2 else 1,
+            swap_limit=self._tree.counts_swap(),
+        )
+        self._hooks = (
+            hook.ImageHook(self._images),
+            hook.RootfsHook(self._pool),
+            hook.CgroupHook(self._tree, self._pool),
+            hook.LogHook(self._forwarder),
+            hook.ContainerHook(self._runtime, self._tree, self._pool, machine, self._netns),
+        )
+        await self._network.start()
+
+    async def close(self) -> None:
+        for ending in list(self._endings):
+            ending.cancel()
+        await asyncio.gather(*self._endings, return_exceptions=True)
+        await self._images.close()
+        await self._forwarder.close()
+        for container in self._containers.values():
+            self._unwatch(container)
+            container.close()
+        self._containers.clear()
+        self._pool.close()
+        await self._network.close()
+
+    # --- networks ------------------------------------------------------------------------------------------------------
+
+    async def apply_vpc(self, config: VpcConfig) -> None:
+        await self._network.apply_vpc(config)
+
+    async def remove_vpc(self, vpc_id: str) -> None:
+        await self._network.remove_vpc(vpc_id)
+
+    async def apply_balancer_network(self, name: str, vpc_id: str, enis: Sequence[EniConfig]) -> str:
+        if name not in self._balancers:
+            self._balancers.add(name)
+            self._save_balancers()
+        return await self._network.apply_balancer_network(name, vpc_id, enis)
+
+    async def remove_balancer_network(self, name: str) -> None:
+        await self._network.remove_balancer_network(name)
+        if name in self._balancers:
+            self._balancers.discard(name)
+            self._save_balancers()
+
+    @property
+    def _balancers_file(self) -> Path:
+        return self._folder / "balancers.json"
+
+    def _load_balancers(self) -> set[str]:
+        """Names of load balancers with a network: the balancer goes on while Portside is down, and recovery must not
+        take its network for a leftover."""
+        try:
+            return set(msgspec.json.decode(self._balancers_file.read_bytes(), type=list[str]))
+        except (FileNotFoundError, msgspec.DecodeError):
+            return set()
+
+    def _save_balancers(self) -> None:
+        fresh = self._balancers_file.with_suffix(".fresh")
+        fresh.write_bytes(json.dumps(sorted(self._balancers)).encode())
+        os.replace(fresh, self._balancers_file)
+
+    def _netns(self, effect: StartContainer) -> str | None:
+        match effect.network_mode:
+            case "awsvpc":
+                return str(self._network.netns_path(effect.task_key))
+            case "none" | "host":
+                return None
+            case _:
+                raise Refused(
+                    f"CannotStartContainerError: the network mode {effect.network_mode} is not implemented; "
+                    "use awsvpc, host or none"
+                )
+
+    # --- effects -------------------------------------------------------------------------------------------------------
+
+    async def execute(self, effect: NodeEffect) -> AnyFact:
+        try:
+            return await self._execute(effect)
+        except Refused as error:
+            name = None if error.whole_task else getattr(effect, "container", None)
+            return StartFailed(reason=error.reason, container=name, exit_code=error.exit_code)
+        except PullFailed as error:
+            return StartFailed(reason=str(error), container=getattr(effect, "container", None))
+        except (NotYet, TimeoutError) as error:
+            return self._failed(effect, str(error) or "timed out")
+        except OSError as error:
+            passing = error.errno in hook.PASSING_ERRNOS
+            match effect:
+                case StartContainer() if not passing:
+                    return StartFailed(reason=f"CannotCreateContainerError: {error}", container=effect.container)
+                case _:
+                    return self._failed(effect, str(error))
+        except Exception as error:
+            log.exception("%s of task %s failed", type(effect).__name__, effect.task_key)
+            return self._failed(effect, f"{type(error).__name__}: {error}")
+
+    async def _execute(self, effect: NodeEffect) -> AnyFact:
+        match effect:
+            case CreateNetwork():
+                await self._network.attach_task(effect.task_key, effect.eni)
+                return NetworkReady()
+            case ReleaseNetwork():
+                await self._network.release_task(effect.task_key, effect.eni)
+                return NetworkReleased()
+            case PullImage():
+                image = await self._images.ensure(effect.image, pull_anew=effect.pull_anew)
+                return ImagePulled(container=effect.container, digest=image.digest)
+            case StartContainer():
+                return await self._start(effect)
+            case SignalContainer():
+                return self._signal(effect)
+            case KillContainer():
+                return await self._kill(effect)
+            case RemoveContainer():
+                return await self._remove(effect)
+            case _:
+                assert_never(effect)
+
+    def _failed(self, effect: NodeEffect, reason: str) -> EffectFailed:
+        return EffectFailed(
+            effect_key=effect.key, reason=reason, retry_at=datetime.now(UTC) + timedelta(seconds=RETRY_S)
+        )
+
+    def _folder_of(self, runtime_id: str) -> ContainerFolder:
+        return ContainerFolder(self._containers_folder / runtime_id)
+
+    def _running(self, runtime_id: str) -> Container | None:
+        found = self._containers.get(runtime_id)
+        return found if found is not None and found.watched and not found.ended.is_set() else None
+
+    async def _start(self, effect: StartContainer) -> AnyFact:
+        running = self._running(effect.runtime_id)
+        if running is not None and running.record is not None and running.record.pid is not None:
+            return ContainerStarted(container=effect.container, pid=running.record.pid)
+        async with self._starting:
+            folder = self._folder_of(effect.runtime_id)
+            if folder.path.exists():
+                # An earlier attempt that was cut short: how far it came can not be told, so it is undone first.
+                await self._release(effect.runtime_id)
+            container = Container(folder)
+            self._containers[effect.runtime_id] = container
+            launch = Launch(effect=effect, container=container)
+            try:
+                await hook.prepare(self._hooks, launch)
+            except Exception:
+                container.close()
+                self._containers.pop(effect.runtime_id, None)
+                raise
+        assert launch.created is not None
+        self._watch(container)
+        return ContainerStarted(container=effect.container, pid=launch.created.pid)
+
+    def _signal(self, effect: SignalContainer) -> AnyFact:
+        container = self._running(effect.runtime_id)
+        if container is None or container.record is None or container.pidfd is None:
+            return self._exit_fact(effect.runtime_id, effect.container)
+        try:
+            signal.pidfd_send_signal(container.pidfd, container.record.stop_signal)
+        except ProcessLookupError:
+            pass  # it has just ended: its exit is on its way
+        return ContainerSignalled(container=effect.container)
+
+    async def _kill(self, effect: KillContainer) -> AnyFact:
+        container = self._running(effect.runtime_id)
+        if container is None or container.record is None:
+            return self._exit_fact(effect.runtime_id, effect.container)
+        await self._pool.run(self._tree.kill, container.record.task_id, container.record.container)
+        return ContainerKilled(container=effect.container)
+
+    async def _remove(self, effect: RemoveContainer) -> AnyFact:
+        await self._release(effect.runtime_id)
+        return ContainerRemoved(container=effect.container)
+
+    async def _release(self, runtime_id: str) -> None:
+        """No trace of the container is left. Raises NotYet."""
+        container = self._containers.get(runtime_id)
+        if container is None:
+            folder = self._folder_of(runtime_id)
+            if not folder.path.exists() and runtime_id not in self._runtime.known():
+                return
+            container = Container(folder, folder.read())
+            self._hold_monitor(container)
+        if container.watched and not container.ended.is_set() and container.record is not None:
+            # Still running: it is killed, and its end is reported before its traces go.
+            await self._pool.run(self._tree.kill, container.record.task_id, container.record.container)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(hook.END_TIMEOUT_S):
+                    await container.ended.wait()
+        await hook.release(self._hooks, container)
+        self._unwatch(container)
+        container.close()
+        self._containers.pop(runtime_id, None)
+
+    # --- ends ----------------------------------------------------------------------------------------------------------
+
+    def _watch(self, container: Container) -> None:
+        """Learn of the monitor's end: it ends after the container, having written the exit file."""
+        assert container.monitor_pidfd is not None
+        container.watched = True
+        asyncio.get_running_loop().add_reader(container.monitor_pidfd, self._monitor_ended, container)
+
+    def _unwatch(self, container: Container) -> None:
+        if container.monitor_pidfd is not None:
+            asyncio.get_running_loop().remove_reader(container.monitor_pidfd)
+
+    def _monitor_ended(self, container: Container) -> None:
+        self._unwatch(container)
+        record = container.record
+        assert record is not None
+        if record.monitor_pid is not None:
+            process.reap(record.monitor_pid)
+        if container.folder.ended() is not None:
+            self._report_end(container)
+            return
+        # The monitor was killed. Nobody holds the container's output or will see its exit code any more, so it can not
+        # be run on truthfully: it is killed, and reported as gone without a code.
+        log.warning("the monitor of container %s of task %s was killed", record.container, record.task_key)
+        loop = asyncio.get_running_loop()
+        ending = loop.create_task(self._end_unmonitored(container), name=f"unmonitored:{record.runtime_id}")
+        self._endings.add(ending)
+        ending.add_done_callback(self._endings.discard)
+
+    async def _end_unmonitored(self, container: Container) -> None:
+        record = container.record
+        assert record is not None
+        for _ in range(100):
+            await self._pool.run(self._tree.kill, record.task_id, record.container)
+            if container.pidfd is None or await process.wait_readable(container.pidfd, 1.0):
+                break
+        else:
+            log.error("container %s could not be killed after its monitor was", record.runtime_id)
+        self._report_end(container)
+
+    def _report_end(self, container: Container) -> None:
+        record = container.record
+        if record is None or container.ended.is_set():
+            return
+        container.ended.set()
+        self._listener(record.task_key, self._exit_fact(record.runtime_id, record.container))
+
+    def _exit_fact(self, runtime_id: str, name: str) -> ContainerExited:
+        """What is known of a container that does not run."""
+        folder = self._folder_of(runtime_id)
+        ended, record = folder.ended(), folder.read()
+        if ended is None:
+            return ContainerExited(container=name, exit_code=None)
+        killed = record is not None and ended.exit_code != 0 and self._tree.oom_kills(record.task_id, name) > 0
+        return ContainerExited(container=name, exit_code=ended.exit_code, oom_killed=killed, exited_at=ended.at)
+
+    # --- recovery ------------------------------------------------------------------------------------------------------
+
+    async def recover(self, tasks: Sequence[Task]) -> list[tuple[str, AnyFact]]:
+        facts: list[tuple[str, AnyFact]] = []
+        live: set[str] = set()
+        for task in tasks:
+            for history in task.history:
+                if history.removed_at is not None:
+                    continue
+                live.add(history.runtime_id)
+                found = await self._recover_container(history.runtime_id, history.name)
+                if not found and history.started_at is not None and history.exit is None:
+                    found = [ContainerExited(container=history.name, exit_code=None)]
+                facts.extend((task.key, fact) for fact in found)
+        await self._remove_leftovers(live, {task.id for task in tasks})
+        await self._network.recover(
+            {
+                task.key: task.eni
+                for task in tasks
+                if task.eni is not None and task.network_issued_at is not None and task.network_released_at is None
+            },
+            sorted(self._balancers),
+        )
+        return facts
+
+    async def _recover_container(self, runtime_id: str, name: str) -> list[AnyFact]:
+        """Take over one container of a live task. Empty if it was never started."""
+        folder = self._folder_of(runtime_id)
+        record = folder.read()
+        if record is None:
+            return []
+        container = Container(folder, record)
+        if record.pid is None:
+            return []  # its start was cut short: StartContainer or RemoveContainer, whichever comes, undoes it first
+        if record.boot_id == boot_id() and folder.ended() is None:
+            self._hold_monitor(container)
+            if container.monitor_pidfd is not None and not self._runtime.was_started(runtime_id):
+                container.close()
+                return []
+        self._tree.adopt(record.task_id, record.container)
+        self._containers[runtime_id] = container
+        if record.log is not None and folder.log_file.exists():
+            self._forwarder.adopt(runtime_id, folder.log_file, record.log)
+        started = ContainerStarted(container=name, pid=record.pid)
+        if container.monitor_pidfd is not None:
+            self._watch(container)
+            return [started]
+        # Ended while nobody looked, or its monitor was killed meanwhile: then what still runs of it is ended.
+        await self._pool.run(self._tree.kill, record.task_id, record.container)
+        container.watched = True
+        container.ended.set()
+        return [started, self._exit_fact(runtime_id, name)]
+
+    @staticmethod
+    def _hold_monitor(container: Container) -> None:
+        """Open pidfds of the processes that the record names, if they are those very processes and still run."""
+        record = container.record
+        if record is None or record.boot_id != boot_id():
+            return
+        if record.monitor_pid is not None and record.monitor_started is not None:
+            container.monitor_pidfd = process.open_pidfd(record.monitor_pid, record.monitor_started)
+        if record.pid is not None and record.pid_started is not None:
+            container.pidfd = process.open_pidfd(record.pid, record.pid_started)
+
+    async def _remove_leftovers(self, live: set[str], task_ids: set[str]) -> None:
+        """What is of this instance and of no live task: folders, runtime state, processes, cgroups."""
+        folders = {each.name for each in self._containers_folder.iterdir()}
+        for runtime_id in sorted((folders | self._runtime.known()) - live):
+            log.info("container %s belongs to no live task: it is removed", runtime_id)
+            try:
+                await self._release(runtime_id)
+            except (NotYet, OSError) as error:
+                log.warning("leftover container %s: %s", runtime_id, error)
+        for task_id in self._tree.tasks() - task_ids:
+            await self._pool.run(self._tree.kill, task_id)
+            if not await self._pool.run(self._tree.drop, task_id):
+                log.warning("the cgroup of task %s, which is no more, is still in use", task_id)

@@ -1,0 +1,73 @@
+"""conmon's log file: one line per read, `TIMESTAMP STREAM TAG CONTENT`, where tag P is a part of a longer line and F its
+end. Source: https://github.com/kubernetes/design-proposals-archive/blob/main/node/kubelet-cri-logging.md
+"""
+
+from datetime import datetime
+
+from portside.domain.log import LogEvent
+
+EVENT_MAX_BYTES = 256 * 1024 - 26
+"""Longer lines become several events, as the awslogs driver splits them: CloudWatch counts 26 bytes of its own."""
+
+
+class Assembler:
+    """Joins partial lines, per stream. What is still open can be taken out and put back, across a restart."""
+
+    def __init__(self, partial: dict[str, bytes] | None = None) -> None:
+        self._open: dict[bytes, bytearray] = {
+            stream.encode(): bytearray(content) for stream, content in (partial or {}).items() if content
+        }
+        self._second: bytes = b""
+        self._second_ms: int = 0
+
+    @property
+    def partial(self) -> dict[str, bytes]:
+        return {stream.decode(): bytes(content) for stream, content in self._open.items() if content}
+
+    def feed(self, lines: bytes) -> list[LogEvent]:
+        """Args: lines: whole lines of the file. Returns: the events that are complete, in order."""
+        events: list[LogEvent] = []
+        for line in lines.split(b"\n"):
+            if not line:
+                continue
+            parts = line.split(b" ", 3)
+            if len(parts) != 4 or parts[2] not in (b"F", b"P"):
+                continue  # not conmon's: a line torn by a crash of the machine
+            at_ms = self._at_ms(parts[0])
+            stream, content = parts[1], parts[3]
+            held = self._open.get(stream)
+            if held:
+                held += content
+                if parts[2] == b"P" and len(held) < EVENT_MAX_BYTES:
+                    continue
+                content = bytes(held)
+                held.clear()
+            elif parts[2] == b"P":
+                self._open[stream] = bytearray(content)
+                continue
+            events.extend(_events(at_ms, content))
+        return events
+
+    def flush(self, at_ms: int) -> list[LogEvent]:
+        """The container has ended: what is still open is a last line without its end."""
+        events = [event for content in self._open.values() if content for event in _events(at_ms, bytes(content))]
+        self._open.clear()
+        return events
+
+    def _at_ms(self, stamp: bytes) -> int:
+        # `2026-01-02T03:04:05.678901234+00:00`: parsing a date is slow, and most lines share their second.
+        second = stamp[:19] + stamp[29:]
+        if second != self._second:
+            parsed = datetime.fromisoformat(second.decode())
+            self._second, self._second_ms = second, int(parsed.timestamp()) * 1000
+        return self._second_ms + int(stamp[20:23])
+
+
+def _events(at_ms: int, content: bytes) -> list[LogEvent]:
+    content = content.removesuffix(b"\r")
+    if not content:
+        return []  # CloudWatch refuses empty events; the awslogs driver leaves them out
+    return [
+        LogEvent(at_ms=at_ms, message=content[at : at + EVENT_MAX_BYTES].decode(errors="replace"))
+        for at in range(0, len(content), EVENT_MAX_BYTES)
+    ]

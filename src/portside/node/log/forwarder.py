@@ -1,0 +1,232 @@
+"""Carries containers' output from conmon's files to the log store, in order and to the last line.
+
+One inotify instance serves all containers; a container that writes nothing costs nothing. The position in the file is
+saved after the store has taken the lines, so a crash in between repeats the last batch and never loses a line.
+"""
+
+import asyncio
+import base64
+import contextlib
+import logging
+import os
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from portside.domain.log import LogEvent
+from portside.domain.record import Record
+from portside.node import syscall
+from portside.node.log.cri import Assembler
+from portside.node.log.sink import LogDestination, LogGroupMissing, LogSink
+
+log = logging.getLogger(__name__)
+
+BATCH_DELAY_S = 0.05
+"""How long the first line of a batch waits for more."""
+_CHUNK_BYTES = 128 * 1024  # at 40 bytes of overhead a line, well within CloudWatch's 10,000 events and 1 MiB
+_PUNCH_BYTES = 1024 * 1024
+_BLOCK_BYTES = 4096
+_RETRY_MAX_S = 5.0
+
+
+class _Position(Record, frozen=True, kw_only=True):
+    """`partial`: base64 of what came before `offset` and whose end of line has not come yet, per stream."""
+
+    offset: int = 0
+    partial: dict[str, str] = {}
+
+
+@dataclass(eq=False)
+class _Tail:
+    container: str
+    file: Path
+    destination: LogDestination
+    offset: int
+    assembler: Assembler
+    watch: int = -1
+    dirty: bool = False
+    punched: int = 0
+    pending: tuple[list[LogEvent], int] | None = None
+    worker: asyncio.Task[None] | None = None
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    @property
+    def position_file(self) -> Path:
+        return self.file.with_suffix(".position")
+
+
+class LogForwarder:
+    def __init__(self, sink: LogSink) -> None:
+        self._sink = sink
+        self._tails: dict[str, _Tail] = {}
+        self._watches: dict[int, _Tail] = {}
+        self._inotify = -1
+
+    def start(self) -> None:
+        """Raises OSError."""
+        self._inotify = syscall.inotify_open()
+        asyncio.get_running_loop().add_reader(self._inotify, self._readable)
+
+    async def open(self, container: str, file: Path, destination: LogDestination) -> None:
+        """Make the stream and forward what the file will hold. Raises LogGroupMissing, or what the sink raises."""
+        await self._sink.open_stream(
+            destination.scope, destination.group, destination.stream, create_group=destination.create_group
+        )
+        file.touch()
+        self.adopt(container, file, destination)
+
+    def adopt(self, container: str, file: Path, destination: LogDestination) -> None:
+        """Go on where an earlier daemon stopped. Idempotent."""
+        if container in self._tails:
+            return
+        position = _load(file.with_suffix(".position"))
+        partial = {stream: base64.b64decode(content) for stream, content in position.partial.items()}
+        tail = _Tail(container, file, destination, position.offset, Assembler(partial))
+        self._tails[container] = tail
+        self._kick(tail, delay_s=0.0)
+
+    async def finish(self, container: str, timeout_s: float) -> bool:
+        """Forward to the end of the file, the container having ended. False if the store did not take all in time."""
+        tail = self._tails.get(container)
+        if tail is None:
+            return True
+        try:
+            async with asyncio.timeout(timeout_s), tail.lock:
+                await self._forward(tail)
+                last = tail.assembler.flush(time.time_ns() // 1_000_000)
+                if last:
+                    tail.pending = (last, tail.offset)
+                    await self._put_pending(tail)
+        except TimeoutError:
+            return False
+        await self.forget(container)
+        return True
+
+    async def forget(self, container: str) -> None:
+        """Stop looking at the file."""
+        tail = self._tails.pop(container, None)
+        if tail is None:
+            return
+        self._disarm(tail)
+        worker = tail.worker
+        if worker is not None:
+            worker.cancel()
+            await asyncio.gather(worker, return_exceptions=True)
+
+    async def close(self) -> None:
+        """Stop; what was not forwarded yet is forwarded by the next daemon."""
+        for container in list(self._tails):
+            await self.forget(container)
+        if self._inotify >= 0:
+            asyncio.get_running_loop().remove_reader(self._inotify)
+            os.close(self._inotify)
+            self._inotify = -1
+
+    # --- one wake-up ---------------------------------------------------------------------------------------------------
+
+    def _readable(self) -> None:
+        for event in syscall.inotify_read(self._inotify):
+            if event.mask & syscall.IN_Q_OVERFLOW:
+                for tail in self._tails.values():
+                    self._kick(tail)
+            elif event.mask & syscall.IN_MODIFY and (found := self._watches.get(event.watch)) is not None:
+                self._kick(found)
+
+    def _arm(self, tail: _Tail) -> None:
+        # One shot: a container that writes without end wakes the loop once per batch, not once per write.
+        self._disarm(tail)
+        tail.watch = syscall.inotify_add(self._inotify, str(tail.file), syscall.IN_MODIFY | syscall.IN_ONESHOT)
+        self._watches[tail.watch] = tail
+
+    def _disarm(self, tail: _Tail) -> None:
+        if tail.watch >= 0:
+            self._watches.pop(tail.watch, None)
+            syscall.inotify_remove(self._inotify, tail.watch)
+            tail.watch = -1
+
+    def _kick(self, tail: _Tail, delay_s: float = BATCH_DELAY_S) -> None:
+        tail.dirty = True
+        if tail.worker is None:
+            loop = asyncio.get_running_loop()
+            tail.worker = loop.create_task(self._work(tail, delay_s), name=f"log:{tail.container}")
+
+    async def _work(self, tail: _Tail, delay_s: float) -> None:
+        failures = 0
+        try:
+            while tail.dirty:
+                await asyncio.sleep(delay_s)
+                async with tail.lock:
+                    if self._tails.get(tail.container) is not tail:
+                        return
+                    tail.dirty = False
+                    try:
+                        self._arm(tail)
+                        await self._forward(tail)
+                        failures, delay_s = 0, BATCH_DELAY_S
+                    except FileNotFoundError:
+                        return
+                    except Exception:
+                        failures += 1
+                        tail.dirty, delay_s = True, min(_RETRY_MAX_S, 0.1 * 2**failures)
+                        log.exception("output of container %s waits: the log store refused it", tail.container)
+        finally:
+            tail.worker = None
+
+    async def _forward(self, tail: _Tail) -> None:
+        """All whole lines that are in the file now. Called with the lock held."""
+        if tail.pending is not None:
+            await self._put_pending(tail)
+        descriptor = os.open(tail.file, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            while True:
+                chunk = os.pread(descriptor, _CHUNK_BYTES, tail.offset)
+                whole = chunk[: chunk.rfind(b"\n") + 1]
+                if not whole:
+                    return
+                tail.pending = (tail.assembler.feed(whole), tail.offset + len(whole))
+                await self._put_pending(tail)
+                self._punch(tail, descriptor)
+        finally:
+            os.close(descriptor)
+
+    async def _put_pending(self, tail: _Tail) -> None:
+        assert tail.pending is not None
+        events, offset = tail.pending
+        if events:
+            to = tail.destination
+            try:
+                await self._sink.put(to.scope, to.group, to.stream, events)
+            except LogGroupMissing:
+                # Deleted under a running container: CloudWatch, too, drops what is sent to it from then on.
+                log.warning("log group %s is gone: %d lines of %s are dropped", to.group, len(events), to.stream)
+        tail.offset, tail.pending = offset, None
+        _save(tail)
+
+    def _punch(self, tail: _Tail, descriptor: int) -> None:
+        """Give forwarded blocks back, so that a talkative container does not fill the disk."""
+        end = tail.offset - tail.offset % _BLOCK_BYTES
+        if end - tail.punched < _PUNCH_BYTES:
+            return
+        with contextlib.suppress(OSError):  # a file system without holes: it keeps the blocks until the container goes
+            syscall.punch_hole(descriptor, tail.punched, end - tail.punched)
+        tail.punched = end
+
+
+def _load(file: Path) -> _Position:
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=_Position)
+    except FileNotFoundError:
+        return _Position()
+    except msgspec.DecodeError:
+        log.warning("%s is not readable (the machine crashed?): the output is forwarded from its beginning", file)
+        return _Position()
+
+
+def _save(tail: _Tail) -> None:
+    partial = {stream: base64.b64encode(content).decode() for stream, content in tail.assembler.partial.items()}
+    data = msgspec.json.encode(_Position(offset=tail.offset, partial=partial))
+    fresh = tail.position_file.with_suffix(".fresh")
+    fresh.write_bytes(data)
+    os.replace(fresh, tail.position_file)

@@ -1,0 +1,71 @@
+"""A container's root file system: an overlay of its image's layers with a writable layer of its own.
+
+The writable layer is as large as the file system it is on: the task's `ephemeralStorage` is not enforced yet.
+"""
+
+import contextlib
+import errno
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from portside.node import syscall
+
+_OPTIONS_MAX = 4_000  # mount(2) takes one page of options, the final NUL included
+
+
+def mount(layers: Sequence[Path], folder: Path) -> Path:
+    """Mount an overlay below `folder`; returns the mount point. Raises OSError.
+
+    Cleanup: `unmount` once the container has a mount of its own, `remove` for everything."""
+    for name in ("upper", "work", "merged"):
+        os.mkdir(folder / name, 0o755)
+    target = folder / "merged"
+    descriptors: list[int] = []
+    lower = ":".join(_escaped(each) for each in layers)
+    try:
+        if len(lower) + 2 * len(str(folder)) > _OPTIONS_MAX - 100:
+            # Many layers: descriptors have short names. The kernel resolves them while mount(2) runs and keeps none.
+            descriptors = [os.open(each, os.O_PATH | os.O_DIRECTORY) for each in layers]
+            lower = ":".join(f"/proc/self/fd/{each}" for each in descriptors)
+        options = f"lowerdir={lower},upperdir={_escaped(folder / 'upper')},workdir={_escaped(folder / 'work')}"
+        try:
+            # volatile: nothing of it must survive a crash of the machine, so nothing is synced at unmount.
+            syscall.mount("overlay", str(target), "overlay", 0, f"{options},volatile")
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            syscall.mount("overlay", str(target), "overlay", 0, options)
+    finally:
+        for each in descriptors:
+            os.close(each)
+    return target
+
+
+def unmount(folder: Path) -> None:
+    """Drop the host's copy of the mount. The container keeps its own; every mount left here would make every later
+    start slower, since each clones the mount table (measured: 2.0 -> 4.1 ms at 1,000 mounts)."""
+    syscall.umount(str(folder / "merged"))
+
+
+def remove(folder: Path) -> None:
+    """Unmount and delete everything below the folder, and itself. No harm if it is gone. Raises OSError."""
+    with contextlib.suppress(OSError):
+        unmount(folder)
+    if os.path.ismount(folder / "merged"):
+        raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), str(folder / "merged"))
+    for attempt in range(3):
+        try:
+            shutil.rmtree(folder)
+            return
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            # A process that is just dying may still create a file.
+            if error.errno != errno.ENOTEMPTY or attempt == 2:
+                raise
+
+
+def _escaped(path: Path) -> str:
+    return str(path).replace("\\", "\\\\").replace(":", "\\:").replace(",", "\\,")
