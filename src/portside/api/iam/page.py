@@ -25,7 +25,7 @@ def page(params: Params, name: str, items: Sequence[T], key: Callable[[T], str],
     start = 0
     if "Marker" in params:
         try:
-            after = base64.urlsafe_b64decode(params["Marker"].encode()).decode()
+            after = base64.b64decode(params["Marker"], altchars=b"-_", validate=True).decode()
         except (binascii.Error, ValueError):
             raise invalid(f"Invalid Marker: {params['Marker']}") from None
         start = next((at for at, item in enumerate(items) if key(item) > after), len(items))
