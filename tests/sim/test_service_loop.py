@@ -1,0 +1,144 @@
+"""The service loop on the event loop: real wake-ups, a store in memory, tasks that start as fast as they can."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+
+from portside.control.clock import RandomIds, SystemClock
+from portside.control.services import ServiceLoop
+from portside.domain import arn
+from portside.domain.record import Scope, replace
+from portside.domain.service.record import Deployment, Service
+from portside.domain.table import SERVICE, TASK, TASK_DEFINITION
+from portside.domain.task import machine
+from portside.domain.task.record import StopCode, Task, TaskStatus
+from portside.domain.task_definition import ContainerDefinition, TaskDefinition
+from portside.store.interface import Change, Put
+from portside.store.memory import MemoryStore
+
+SCOPE = Scope(account="000000000000", region="us-east-1")
+KEY = "000000000000/us-east-1/default/web"
+
+
+class Tasks:
+    """Moves every task on at once: to RUNNING, or to STOPPED when its end is asked for."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self.store = store
+        self.unsubscribe = store.subscribe(self._changed)
+
+    def _changed(self, change: Change) -> None:
+        if isinstance(change.value, Task):
+            asyncio.get_running_loop().call_soon(self._move, change.key)
+
+    def _move(self, key: str) -> None:
+        task = self.store.get(TASK, key)
+        now = datetime.now(UTC)
+        if task is None:
+            return
+        if task.stop is not None and task.last_status < TaskStatus.STOPPED:
+            self.store.transact(Put(TASK, replace(task, last_status=TaskStatus.STOPPED)))
+        elif task.stop is None and task.last_status < TaskStatus.RUNNING:
+            self.store.transact(Put(TASK, replace(task, last_status=TaskStatus.RUNNING, started_at=now)))
+
+
+@asynccontextmanager
+async def running(desired: int) -> AsyncIterator[MemoryStore]:
+    store, now = MemoryStore(), datetime.now(UTC)
+    definition = TaskDefinition(
+        scope=SCOPE,
+        family="web",
+        revision=1,
+        containers=(ContainerDefinition(name="web", image="web"),),
+        registered_at=now,
+        registered_by="test",
+    )
+    deployment = Deployment(
+        id="ecs-svc/1",
+        status="PRIMARY",
+        task_definition_arn=arn.task_definition(SCOPE, "web", 1),
+        desired_count=desired,
+        network=None,
+        launch_type="FARGATE",
+        platform_version="1.4.0",
+        created_at=now,
+        updated_at=now,
+    )
+    service = Service(
+        scope=SCOPE,
+        cluster="default",
+        name="web",
+        desired_count=desired,
+        created_at=now,
+        created_by="test",
+        deployments=(deployment,),
+    )
+    Tasks(store)
+    loop = ServiceLoop(store, SystemClock(), RandomIds())
+    await loop.start()
+    store.transact(Put(TASK_DEFINITION, definition), Put(SERVICE, service))
+    try:
+        yield store
+    finally:
+        await loop.close()
+
+
+async def until(store: MemoryStore, fact: Callable[[], bool]) -> None:
+    """Wait until a commit makes it true, ten seconds at most."""
+    changed = asyncio.Event()
+    unsubscribe = store.subscribe(lambda _: changed.set())
+    try:
+        async with asyncio.timeout(10):
+            while not fact():
+                changed.clear()
+                await changed.wait()
+    finally:
+        unsubscribe()
+
+
+def alive(store: MemoryStore) -> list[Task]:
+    return [task for task in store.find(TASK, "service_live", KEY) if task.stop is None]
+
+
+def is_steady(store: MemoryStore) -> bool:
+    service = store.get(SERVICE, KEY)
+    return service is not None and service.steady
+
+
+def test_from_nothing_to_two_hundred_and_back() -> None:
+    """Two hundred tasks come up, the deployment completes, and a desired count of 0 takes them down again."""
+
+    async def run() -> None:
+        async with running(200) as store:
+            await until(store, lambda: is_steady(store))
+            assert len(alive(store)) == 200
+            service = store.get(SERVICE, KEY)
+            assert service is not None
+            assert service.deployments[0].rollout_state == "COMPLETED"
+            store.transact(Put(SERVICE, replace(service, desired_count=0)))
+            await until(store, lambda: is_steady(store) and not alive(store))
+
+    asyncio.run(run())
+
+
+def test_a_task_that_ends_is_replaced_without_waiting() -> None:
+    """A replacement is in the store within a few turns of the event loop: no timer stands between."""
+
+    async def run() -> None:
+        async with running(2) as store:
+            await until(store, lambda: is_steady(store))
+            first, _ = alive(store)
+            store.transact(
+                Put(
+                    TASK,
+                    machine.stop(
+                        first, code=StopCode.ESSENTIAL_CONTAINER_EXITED, reason="exited", at=datetime.now(UTC)
+                    ),
+                )
+            )
+            for _ in range(10):
+                await asyncio.sleep(0)
+            assert len({task.id for task in store.find(TASK, "service", KEY)}) == 3
+
+    asyncio.run(run())
