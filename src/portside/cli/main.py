@@ -194,6 +194,22 @@ def application() -> "typer.Typer":
         lifecycle.logs(settings(data_dir=data_dir), follow=follow, lines=lines)
 
     @app.command()
+    def unit(
+        port: port = None,
+        data_dir: data_dir = None,
+        egress: egress = None,
+        host: host = None,
+        auth: auth = None,
+        hosts_file: hosts_file = None,
+        envoy_path: envoy_path = None,
+    ) -> None:
+        """Print a systemd unit: portside unit > /etc/systemd/system/portside.service"""
+        from portside.cli import systemd
+
+        given = {"port": port, "data_dir": data_dir, "egress": egress, "host": host, "auth": auth}
+        print(systemd.unit(settings(**given, hosts_file=hosts_file, envoy_path=envoy_path)), end="")
+
+    @app.command()
     def coverage() -> None:
         """Which operations of which AWS services are answered, as markdown."""
         from portside.coverage import page

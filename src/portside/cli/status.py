@@ -41,7 +41,8 @@ def show(settings: Settings, *, as_json: bool) -> None:
     console = Console(highlight=False)
     console.print(f"Portside {running.version} at {running.url} (pid {running.pid}, data in {settings.data_dir})")
     for line in render(answer, datetime.now(UTC)):
-        console.print(line)
+        # Only tables are folded; a URL or a reason stays whole, to be copied.
+        console.print(line, soft_wrap=isinstance(line, Text))
 
 
 def render(answer: dict[str, Any], now: datetime) -> list[Table | Text]:
@@ -144,6 +145,5 @@ def _load_balancers(balancers: list[dict[str, Any]]) -> list[Table | Text]:
         targets = ", ".join(f"{count} {state}" for state, count in sorted(balancer["targets"].items()))
         line = Text.assemble(balancer["name"], "  ", _coloured(balancer["state"]), f"  {balancer['scheme']}")
         sections.append(line + Text(f"  targets: {targets or 'none'}", style="dim"))
-        # On lines of their own, so that they are never folded by a column.
-        sections += [Text(f"  {url}", no_wrap=True, overflow="ignore") for url in balancer["urls"]]
+        sections += [Text(f"  {url}") for url in balancer["urls"]]
     return sections

@@ -21,8 +21,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from portside.cli import demo_image as image
 from portside.cli import instance as daemon
-from portside.cli.demo import image
 from portside.cli.demo.aws import Aws, Done, typed
 from portside.cli.environment import variables
 from portside.cli.failure import Failure

@@ -40,7 +40,7 @@ class Recipe:
     Args:
         name: the image's name and tag.
         packages: Debian packages, which bring along what they depend on.
-        files: place in the image -> name of a file that lies beside this module.
+        files: place in the image -> name of a file of `portside.cli.demo`.
         changes: the image's configuration in Dockerfile words.
         warm_up: a command run once inside the finished folder (to compile Python's modules), or empty.
     """
@@ -75,8 +75,8 @@ RECIPES = (WEB, API)
 
 
 def content(name: str) -> str:
-    """The text of a file that ships beside this module."""
-    return resources.files(__package__).joinpath(name).read_text()
+    """The text of a file that ships with the demonstration."""
+    return resources.files("portside.cli.demo").joinpath(name).read_text()
 
 
 def is_current(recipe: Recipe) -> bool:
@@ -92,6 +92,24 @@ def is_current(recipe: Recipe) -> bool:
         return False
     labels = json.loads(found.stdout or "null") or {}
     return bool(labels.get(LABEL) == recipe.digest())
+
+
+def ensure_image(recipe: Recipe) -> str:
+    """The image's name; it is made if it is not there or not up to date. Raises: Failure."""
+    if not is_current(recipe):
+        with tempfile.TemporaryDirectory(prefix="portside-packages-") as cache:
+            make(recipe, Path(cache))
+    return recipe.name
+
+
+def ensure_web_image() -> str:
+    """nginx on port 80, with `/health`."""
+    return ensure_image(WEB)
+
+
+def ensure_api_image() -> str:
+    """A small HTTP/1.1 server on port 8000, with `/health` and `/api/info`."""
+    return ensure_image(API)
 
 
 def make(recipe: Recipe, cache: Path) -> None:

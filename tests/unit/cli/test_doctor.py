@@ -1,0 +1,75 @@
+"""The doctor's judgements, on what other machines look like."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from portside.cli import doctor
+from portside.cli.doctor import Finding, Grade, judge_cgroups, judge_envoy, judge_proxies
+from portside.settings import Settings
+
+V2 = "cgroup2 /sys/fs/cgroup cgroup2 rw,nosuid 0 0\n"
+V1 = "".join(
+    f"cgroup /sys/fs/cgroup/{name} cgroup rw,{name} 0 0\n" for name in ("cpu", "memory", "pids", "freezer", "devices")
+)
+
+
+@pytest.mark.parametrize(
+    ("mounts", "controllers", "left", "grade", "words"),
+    [
+        (V2, "cpuset cpu io memory pids", [], Grade.OK, "version 2"),
+        (V2, "cpuset cpu io pids", [], Grade.MISSING, "without memory"),
+        (V2, "", [], Grade.MISSING, "without cpu, memory, pids"),
+        (V1, "", [], Grade.OK, "version 1"),
+        (V1, "", ["hugetlb"], Grade.WARNING, "hugetlb on version 2"),
+        (V1.replace("memory", "blkio"), "", [], Grade.MISSING, "without memory"),
+        ("proc /proc proc rw 0 0\n", "", [], Grade.MISSING, "without"),
+    ],
+)
+def test_cgroups(mounts: str, controllers: str, left: list[str], grade: Grade, words: str) -> None:
+    """Both versions are judged by the controllers that limits need, and whatever is wrong has its mending."""
+    finding = judge_cgroups(mounts, controllers, left)
+    assert finding.grade is grade
+    assert words in finding.detail
+    assert bool(finding.mend) == (grade is not Grade.OK)
+
+
+def test_old_envoy() -> None:
+    """An Envoy that has lain there for long is worth a warning that says how to get another."""
+    now = datetime(2026, 6, 1, tzinfo=UTC)
+    assert judge_envoy("1.40.0", now - timedelta(days=5), now).grade is Grade.OK
+    old = judge_envoy("1.40.0", now - timedelta(days=400), now)
+    assert old.grade is Grade.WARNING
+    assert "--envoy-path" in old.mend
+
+
+@pytest.mark.parametrize(
+    ("environment", "grade"),
+    [
+        ({}, Grade.OK),
+        ({"HTTP_PROXY": "http://proxy:3128"}, Grade.WARNING),
+        ({"HTTP_PROXY": "http://proxy:3128", "NO_PROXY": "localhost,127.0.0.1"}, Grade.OK),
+        ({"http_proxy": "http://proxy:3128", "no_proxy": "*"}, Grade.OK),
+    ],
+)
+def test_proxies(environment: dict[str, str], grade: Grade) -> None:
+    """A proxy without an exception for loopback is named before it makes calls fail."""
+    assert judge_proxies(environment).grade is grade
+
+
+@pytest.mark.parametrize(("grade", "code"), [(Grade.OK, 0), (Grade.WARNING, 0), (Grade.MISSING, 1)])
+def test_exit_code(
+    grade: Grade, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Only something essential that is missing makes the command fail, and the mending is printed."""
+    monkeypatch.setattr(doctor, "CHECKS", (lambda settings: Finding("thing", grade, "as it is", "mend it thus"),))
+    assert doctor.show(Settings(data_dir=tmp_path), as_json=False) == code
+    assert "mend it thus" in capsys.readouterr().out
+
+
+def test_program_that_is_not_there(tmp_path: Path) -> None:
+    """A missing program is essential, and its package is named."""
+    finding = doctor.program_check("portside-no-such-program", "--version")(Settings(data_dir=tmp_path))
+    assert finding.grade is Grade.MISSING
+    assert "apt-get install" in finding.mend

@@ -1,0 +1,129 @@
+"""Finding a daemon by its data folder, and the settings that the command line passes on."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from portside.cli import instance
+from portside.cli.failure import Failure
+from portside.settings import Settings
+
+
+def leave_note(monkeypatch: pytest.MonkeyPatch, folder: Path, pid: int) -> Settings:
+    settings = Settings(data_dir=folder / "data")
+    monkeypatch.setattr(Settings, "run_dir", property(lambda self: folder / "run"))
+    (folder / "run").mkdir()
+    note = {"pid": pid, "port": 4599, "host": "127.0.0.1", "version": "0.1.0"}
+    instance.note_path(settings).write_text(json.dumps(note))
+    return settings
+
+
+def test_no_note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a note nothing runs, and asking for it says how to start."""
+    monkeypatch.setattr(Settings, "run_dir", property(lambda self: tmp_path))
+    settings = Settings(data_dir=tmp_path)
+    assert instance.find(settings) is None
+    with pytest.raises(Failure, match=str(tmp_path)) as failure:
+        instance.require(settings)
+    assert "portside up --detach" in failure.value.advice[0]
+
+
+def test_note_of_another_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A note whose pid now belongs to some other program is stale."""
+    assert instance.find(leave_note(monkeypatch, tmp_path, os.getpid())) is None
+
+
+def test_broken_note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A note cut short by a crash counts as none."""
+    settings = leave_note(monkeypatch, tmp_path, os.getpid())
+    instance.note_path(settings).write_text('{"pid": 1')
+    assert instance.find(settings) is None
+
+
+def test_daemon_is_known_by_its_command_and_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that runs portside.main counts if it began before the note, not if it came later with the same pid."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", "print(flush=True); input()", "portside.main"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"\n"  # it runs
+        now = time.time()
+        assert instance.is_daemon(process.pid, now)
+        assert not instance.is_daemon(process.pid, now - 3600)
+        found = instance.find(leave_note(monkeypatch, tmp_path, process.pid))
+        assert found is not None
+        assert found.url == "http://127.0.0.1:4599"
+        instance.stop(found)
+        assert process.wait(timeout=10) != 0
+        assert not instance.is_daemon(process.pid, now)
+    finally:
+        process.kill()
+        process.wait(timeout=10)
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:1"),
+        ("0.0.0.0", "http://127.0.0.1:1"),
+        ("::", "http://[::1]:1"),
+        ("::1", "http://[::1]:1"),
+    ],
+)
+def test_endpoint(host: str, url: str) -> None:
+    """A wildcard address is reached by loopback, and IPv6 stands in brackets."""
+    assert instance.endpoint(host, 1) == url
+
+
+def test_settings_precedence(tmp_path: Path) -> None:
+    """The command line goes before the environment, which goes before the defaults."""
+    environment = {"PORTSIDE_PORT": "5000", "PORTSIDE_EGRESS": "none", "PORTSIDE_HOSTS_FILE": ""}
+    settings = instance.settings_of({"port": 6000, "data_dir": tmp_path, "egress": None}, environment)
+    assert (settings.port, settings.egress, settings.data_dir) == (6000, "none", tmp_path)
+    assert settings.host == Settings().host
+
+
+@pytest.mark.parametrize("port", ["http", "0", "65536"])
+def test_bad_environment(port: str) -> None:
+    """A variable that can not be read is named."""
+    with pytest.raises(Failure, match=port) as failure:
+        instance.settings_of({}, {"PORTSIDE_PORT": port})
+    assert "PORTSIDE_PORT" in failure.value.advice[0]
+
+
+def test_daemon_understands_every_argument(tmp_path: Path) -> None:
+    """What the command line hands to the daemon are options that the daemon has, and they bring the settings across."""
+    import argparse
+
+    from portside.main import SETTINGS_FROM_OUTSIDE, settings_from
+
+    settings = Settings(
+        data_dir=tmp_path, port=4999, egress="none", hosts_file=None, envoy_path=tmp_path / "envoy", auth=True
+    )
+    words = instance.arguments(settings)[3:]
+    given = argparse.Namespace(**dict.fromkeys(SETTINGS_FROM_OUTSIDE))
+    while words:
+        name = words.pop(0).removeprefix("--").replace("-", "_")
+        assert name in SETTINGS_FROM_OUTSIDE
+        setattr(given, name, True if name == "auth" else words.pop(0))
+    assert settings_from({}, given) == settings
+
+
+def test_last_lines(tmp_path: Path) -> None:
+    """Only what this start wrote is shown, not what an earlier one left in the log."""
+    log = tmp_path / "log"
+    log.write_text("old\n")
+    began = log.stat().st_size
+    with log.open("a") as file:
+        file.write("".join(f"line {number}\n" for number in range(20)))
+    assert instance.last_lines(log, began, count=2) == ["line 18", "line 19"]
+    assert "old" not in instance.last_lines(log, began, count=100)
+    assert instance.last_lines(tmp_path / "none") == []
