@@ -49,6 +49,18 @@ class Balancer(Protocol):
         """Requests under way per (target id, port), of the targets still known to the data plane."""
         ...
 
+    def claim_host_address(self, balancer: str, zone: str, preferred: str = "") -> str:
+        """A loopback address of this machine (127.66.x.y) that no other leg and no other instance has. Idempotent.
+
+        Args:
+            balancer: the load balancer's unique suffix.
+            preferred: taken if it is free (the address it had before a reboot)."""
+        ...
+
+    def release_host_addresses(self, balancer: str) -> None:
+        """Give back a load balancer's addresses. Idempotent."""
+        ...
+
     async def close(self) -> None:
         """Stop supervising; the data plane runs on."""
         ...

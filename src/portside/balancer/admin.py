@@ -1,0 +1,118 @@
+"""Envoy's admin interface, spoken over its Unix socket. Nothing else in Portside talks to it."""
+
+import asyncio
+import json
+import re
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+
+TIMEOUT_S: Final = 5.0
+
+_STAT = re.compile(
+    r"^(?:(listener_manager\.lds|cluster_manager\.cds)|cluster\.([^.]+)|http\.[^.]+\.(rds\.[^.]+))"
+    r"\.(version_text|update_rejected|update_failure): (.*)$"
+)
+_STAT_FILTER: Final = (
+    r"^(listener_manager\.lds|cluster_manager\.cds|cluster\.[^.]+|http\.[^.]+\.rds\.[^.]+)"
+    r"\.(version_text|update_rejected|update_failure)$"
+)
+
+
+class AdminUnavailable(Exception):
+    """Envoy does not answer on its admin socket."""
+
+
+class Subscription:
+    """How far one xDS file has come: the version Envoy took last, and how often it refused one."""
+
+    __slots__ = ("refused", "version")
+
+    def __init__(self) -> None:
+        self.version, self.refused = "", 0
+
+
+class Admin:
+    def __init__(self, socket: Path) -> None:
+        self._socket = socket
+
+    async def get(self, path: str, *, method: str = "GET") -> str:
+        """The body of an answer.
+
+        Raises: AdminUnavailable, also for an answer other than 200."""
+        try:
+            async with asyncio.timeout(TIMEOUT_S):
+                status, body = await self._exchange(path, method)
+        except (OSError, TimeoutError, asyncio.IncompleteReadError, ValueError) as error:
+            raise AdminUnavailable(f"Envoy's admin socket {self._socket}: {error!r}") from error
+        if status != 200:
+            raise AdminUnavailable(f"Envoy's admin interface answered {path} with {status}: {body[:200]}")
+        return body
+
+    async def _exchange(self, path: str, method: str) -> tuple[int, str]:
+        reader, writer = await asyncio.open_unix_connection(str(self._socket))
+        try:
+            request = f"{method} {path} HTTP/1.1\r\nhost: admin\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+            writer.write(request.encode())
+            head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
+            status = int(head.split(" ", 2)[1])
+            if "transfer-encoding: chunked" not in head:
+                return status, (await reader.read()).decode()
+            body = bytearray()
+            while size := int(await reader.readline(), 16):
+                body += await reader.readexactly(size)
+                await reader.readexactly(2)
+            return status, body.decode()
+        finally:
+            writer.close()
+
+    async def ready(self) -> bool:
+        try:
+            return (await self.get("/ready")).strip() == "LIVE"
+        except AdminUnavailable:
+            return False
+
+    async def subscriptions(self) -> dict[str, Subscription]:
+        """By `lds`, `cds`, `eds.CLUSTER` and `rds.ROUTES`."""
+        found: dict[str, Subscription] = {}
+        text = await self.get("/stats?filter=" + _quote(_STAT_FILTER))
+        for line in text.splitlines():
+            matched = _STAT.match(line)
+            if not matched:
+                continue
+            manager, cluster, routes, what, value = matched.groups()
+            name = manager.rpartition(".")[2] if manager else routes or f"eds.{cluster}"
+            entry = found.setdefault(name, Subscription())
+            if what == "version_text":
+                entry.version = value.strip('"')
+            else:
+                entry.refused += int(value)
+        return found
+
+    async def host_bindings(self) -> set[tuple[str, int]]:
+        """The (address, port) pairs of 127.0.0.0/8 that Envoy's listeners have."""
+        answer = json.loads(await self.get("/listeners?format=json"))
+        bound: set[tuple[str, int]] = set()
+        for status in answer.get("listener_statuses", []):
+            for place in [status.get("local_address"), *status.get("additional_local_addresses", [])]:
+                socket = (place or {}).get("socket_address", {})
+                if str(socket.get("address", "")).startswith("127."):
+                    bound.add((socket["address"], int(socket["port_value"])))
+        return bound
+
+    async def hosts(self) -> dict[str, list[dict[str, Any]]]:
+        """The hosts of each cluster as `/clusters` shows them."""
+        answer = json.loads(await self.get("/clusters?format=json"))
+        return {entry["name"]: entry.get("host_statuses", []) for entry in answer.get("cluster_statuses", [])}
+
+    async def active_requests(self, cluster: str) -> int:
+        """All requests under way to a cluster, those to targets that are no longer in it included."""
+        text = await self.get("/stats?filter=" + _quote(rf"^cluster\.{re.escape(cluster)}\.upstream_rq_active$"))
+        return sum(int(line.rpartition(":")[2]) for line in text.splitlines() if ":" in line)
+
+    async def reopen_logs(self) -> None:
+        await self.get("/reopen_logs", method="POST")
+
+
+def _quote(text: str) -> str:
+    return quote(text, safe="")

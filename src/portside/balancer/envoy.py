@@ -1,0 +1,533 @@
+"""The load balancers' data plane: one Envoy per instance, driven by xDS files.
+
+Order of a change: endpoints, clusters, (warm), routes, listeners; removal in reverse; each step confirmed through
+the admin socket before the next. What Envoy refuses is put back on disk, so that it can always restart from the last
+good files.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import logging
+import os
+import shutil
+from collections.abc import Coroutine, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from portside.balancer import process
+from portside.balancer.address import is_free
+from portside.balancer.admin import Admin, AdminUnavailable, Subscription
+from portside.balancer.health import CheckedGroup, HealthTracker, HostKey, LogTail, parse
+from portside.balancer.interface import BalancerConfig, BalancerRefused, HealthListener, HealthReport
+from portside.balancer.namespace import reserve_ports
+from portside.balancer.process import DRAIN_S, EnvoyProcess, descriptor_limit, find_binary
+from portside.balancer.xds import (
+    Options,
+    Resource,
+    Resources,
+    bootstrap,
+    cluster_name,
+    endpoint_file,
+    render,
+    route_file,
+)
+from portside.domain.load_balancer_rule import used_groups
+from portside.settings import Settings
+
+log = logging.getLogger(__name__)
+
+READY_TIMEOUT_S: Final = 15.0
+CONFIRM_TIMEOUT_S: Final = 10.0
+TAIL_INTERVAL_S: Final = 0.1
+LOG_LIMIT_BYTES: Final = 8 << 20
+WATCHES_SPARE: Final = 64
+INOTIFY_WANTED: Final = 8192
+INOTIFY_LIMIT: Final = Path("/proc/sys/fs/inotify/max_user_instances")
+
+
+class EnvoyBalancer:
+    """Fulfils `balancer.interface.Balancer`.
+
+    Effects: files in `data_dir/envoy` and `run_dir`, a process, a block of the hosts file, claims of host addresses.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._directory = settings.data_dir / "envoy"
+        self._run_dir = settings.run_dir
+        self._log_file = self._directory / "envoy.log"
+        self._options = Options(directory=self._directory, health_log=self._directory / "health.log")
+        self._socket = process.admin_socket(settings)
+        self._admin = Admin(self._socket)
+        self._process: EnvoyProcess | None = None
+        self._addresses = process.host_addresses(settings)
+        self._tracker = HealthTracker()
+        self._tail = LogTail(self._options.health_log, self._read_health)
+        self._listener: HealthListener = lambda report: None
+        self._catching_up = True
+        self._configured: tuple[BalancerConfig, ...] | None = None
+        self._hidden: dict[str, list[tuple[str, int]]] = {}
+        self._written: dict[str, str] = {}
+        self._reserved: dict[str, tuple[int, ...]] = {}
+        self._skipped: set[tuple[str, int]] = set()
+        self._applying = asyncio.Lock()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # --- life -------------------------------------------------------------------------------------------------------
+
+    async def start(self, listener: HealthListener) -> None:
+        """Raises: EnvoyMissing; BalancerRefused if Envoy does not come up, with its words."""
+        self._listener = listener
+        self._directory.mkdir(parents=True, exist_ok=True)
+        self._run_dir.mkdir(parents=True, exist_ok=True)
+        self._process = EnvoyProcess(
+            find_binary(self._settings.envoy_path), self._run_dir / "envoy.json", self._log_file
+        )
+        if self._process.adopt() and await self._admin.ready():
+            log.info("adopted the running Envoy, process %d", self._process.pid)
+        else:
+            await self._process.kill()
+            await self._launch()
+        self._own("envoy supervision", self._supervise())
+        self._own("envoy health events", self._follow_health())
+
+    async def close(self) -> None:
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._process is not None:
+            self._process.release()
+            self._process = None
+
+    async def stop(self) -> None:
+        await self.close()
+        await asyncio.to_thread(process.stop, self._settings)
+
+    def claim_host_address(self, balancer: str, zone: str, preferred: str = "") -> str:
+        return self._addresses.claim(balancer, zone, preferred)
+
+    def release_host_addresses(self, balancer: str) -> None:
+        self._addresses.release(balancer)
+
+    def _own(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _launch(self) -> None:
+        """Start Envoy from the files on disk and wait until it answers."""
+        assert self._process is not None
+        self._ensure_watches(len(list(self._directory.glob("?ds-*.json"))))
+        for name in ("cds", "lds"):
+            if not (self._directory / f"{name}.json").exists():
+                self._write(f"{name}.json", _document([]))
+        limit = max(1024, descriptor_limit() // 2 - 512)
+        self._write("bootstrap.json", json.dumps(bootstrap(self._options, self._socket, max_connections=limit)))
+        self._cap_log()
+        said = self._log_size()
+        self._tracker.forget()
+        self._process.start(
+            [
+                "--config-path",
+                str(self._directory / "bootstrap.json"),
+                # no shared memory and no base id that two instances could contend for
+                "--disable-hot-restart",
+                "--concurrency",
+                "2",
+                "--log-level",
+                "warning",
+                "--drain-time-s",
+                str(DRAIN_S),
+                "--drain-strategy",
+                "immediate",
+                # health events reach their file within this time (the default is 10 s)
+                "--file-flush-interval-msec",
+                "100",
+            ]
+        )
+        ended = asyncio.get_running_loop().create_task(self._process.ended(), name="envoy start")
+        try:
+            async with asyncio.timeout(READY_TIMEOUT_S):
+                while not await self._admin.ready():
+                    if ended.done():
+                        raise BalancerRefused(f"Envoy did not start: {self._words_since(said)}")
+                    await asyncio.sleep(0.01)
+        except TimeoutError:
+            raise BalancerRefused(
+                f"Envoy did not answer within {READY_TIMEOUT_S:.0f} s: {self._words_since(said)}"
+            ) from None
+        finally:
+            ended.cancel()
+            await asyncio.gather(ended, return_exceptions=True)
+        log.info("Envoy runs, process %d", self._process.pid)
+
+    async def _supervise(self) -> None:
+        """Start Envoy again whenever it ends. The files hold the last good configuration."""
+        pause_s = 0.0
+        while True:
+            assert self._process is not None
+            began = asyncio.get_running_loop().time()
+            await self._process.ended()
+            lived_s = asyncio.get_running_loop().time() - began
+            pause_s = 0.0 if lived_s > 10 else min(5.0, pause_s * 2 or 0.1)
+            log.warning("Envoy (process %d) ended; starting it again", self._process.pid)
+            await asyncio.sleep(pause_s)
+            try:
+                await self._launch()
+                if self._configured is not None:
+                    # A listener may have been refused at the start for a passing cause (a namespace made anew).
+                    await self.apply(self._configured)
+            except (BalancerRefused, OSError) as error:
+                log.error("Envoy was started again, but: %s", error)
+
+    # --- configuration ----------------------------------------------------------------------------------------------
+
+    async def apply(self, configs: Sequence[BalancerConfig]) -> None:
+        async with self._applying:
+            resources = render(configs, self._options)
+            self._ensure_watches(len(resources.clusters) + len(resources.routes))
+            await self._reserve_ports(configs)
+            for attempt in (1, 2, 3):
+                try:
+                    await self._deliver(resources)
+                    break
+                except AdminUnavailable as error:
+                    # Envoy died under our hands: its supervisor brings it back.
+                    if attempt == 3:
+                        raise BalancerRefused(f"Envoy does not answer: {error}") from error
+                    await self._until_ready()
+            self._configured = tuple(configs)
+            self._write_hosts_file(configs)
+            self._follow(configs, resources)
+
+    async def _deliver(self, resources: Resources) -> None:
+        before = await self._admin.subscriptions()
+        listeners = await self._possible_listeners(resources)
+        old_clusters = self._resources_on_disk("cds.json")
+        old_listeners = self._resources_on_disk("lds.json")
+        clusters = {name: _warming(resource, old_clusters.get(name)) for name, resource in resources.clusters.items()}
+        for name, resource in clusters.items():
+            if name in old_clusters and old_clusters[name] != resource:
+                self._tracker.forget(name)
+
+        endpoints = {
+            f"eds.{name}": (endpoint_file(name), _document([resource]))
+            for name, resource in resources.endpoints.items()
+        }
+        await self._take(endpoints, before, wait_for={f"eds.{name}" for name in old_clusters})
+        grown = {**{name: old for name, old in old_clusters.items() if name not in clusters}, **clusters}
+        await self._take({"cds": ("cds.json", _document(list(grown.values())))}, before)
+        await self._confirm({name: _version(text) for name, (_, text) in endpoints.items()}, before)
+
+        known = {name.rpartition("_")[0] for name in old_listeners if name.endswith(("_legs", "_host"))}
+        known |= {name for name in old_listeners if name.startswith("shared_")}
+        served = {_routes_of(listener) for listener in listeners.values()}
+        routes = {
+            f"rds.{name}": (route_file(name), _document([resource]))
+            for name, resource in resources.routes.items()
+            if name in served
+        }
+        await self._take(routes, before, wait_for={f"rds.{name}" for name in known})
+        await self._take({"lds": ("lds.json", _document(list(listeners.values())))}, before)
+        await self._confirm({name: _version(text) for name, (_, text) in routes.items()}, before)
+
+        await self._take({"cds": ("cds.json", _document(list(clusters.values())))}, before)
+        self._sweep({file for file, _ in (*endpoints.values(), *routes.values())})
+
+    async def _possible_listeners(self, resources: Resources) -> dict[str, Resource]:
+        """The listeners without those of the host whose ports something else has."""
+        listeners = dict(resources.listeners)
+        held = await self._admin.host_bindings() if resources.host_bindings else set()
+        taken: set[tuple[str, int]] = set()
+        for name, bindings in resources.host_bindings.items():
+            for binding in bindings:
+                if binding not in held and not is_free(*binding):
+                    taken.add(binding)
+                    listeners.pop(name, None)
+        for address, port in sorted(taken - self._skipped):
+            log.warning("%s:%d is taken by another program: load balancers are not reachable there", address, port)
+        self._skipped = taken
+        return listeners
+
+    async def _take(
+        self,
+        files: Mapping[str, tuple[str, str]],
+        before: Mapping[str, Subscription],
+        *,
+        wait_for: set[str] | None = None,
+    ) -> None:
+        """Write the files that Envoy does not have yet, and wait for it to take them (those in `wait_for`, if given:
+        others are not subscribed to yet).
+
+        Raises: BalancerRefused, with the files as they were."""
+        previous: dict[str, str | None] = {}
+        expected: dict[str, str] = {}
+        said = self._log_size()
+        for name, (file, text) in files.items():
+            had = before.get(name)
+            on_disk = self._on_disk(file)
+            if on_disk == text and (had is None or had.version == _version(text)):
+                continue
+            previous[file] = on_disk
+            self._write(file, text)
+            if wait_for is None or name in wait_for:
+                expected[name] = _version(text)
+        try:
+            await self._confirm(expected, before, said)
+        except BalancerRefused:
+            for file, text_before in previous.items():
+                if text_before is not None:
+                    self._write(file, text_before)
+            raise
+
+    async def _confirm(
+        self, expected: Mapping[str, str], before: Mapping[str, Subscription], said: int | None = None
+    ) -> None:
+        """Wait until Envoy has taken these versions.
+
+        Raises: BalancerRefused with Envoy's own words."""
+        if not expected:
+            return
+        said = self._log_size() if said is None else said
+        pause_s = 0.001
+        try:
+            async with asyncio.timeout(CONFIRM_TIMEOUT_S):
+                while True:
+                    now = await self._admin.subscriptions()
+                    missing = [name for name, version in expected.items() if _taken(now.get(name)) != version]
+                    if not missing:
+                        return
+                    for name in missing:
+                        if (entry := now.get(name)) and entry.refused > (before[name].refused if name in before else 0):
+                            raise BalancerRefused(f"Envoy refused {name}: {self._words_since(said)}")
+                    await asyncio.sleep(pause_s)
+                    pause_s = min(0.05, pause_s * 2)
+        except TimeoutError:
+            raise BalancerRefused(
+                f"Envoy did not take {', '.join(sorted(missing))} within {CONFIRM_TIMEOUT_S:.0f} s: "
+                f"{self._words_since(said)}"
+            ) from None
+
+    async def _until_ready(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(READY_TIMEOUT_S):
+                while not await self._admin.ready():  # noqa: ASYNC110
+                    await asyncio.sleep(0.02)
+
+    async def _reserve_ports(self, configs: Sequence[BalancerConfig]) -> None:
+        """Connections to targets must not take a listener's port as their own in the balancer's namespace."""
+        for config in configs:
+            ports = tuple(sorted({listener.port for listener in config.listeners}))
+            if not config.netns_path or self._reserved.get(config.netns_path) == ports:
+                continue
+            try:
+                await asyncio.to_thread(reserve_ports, Path(config.netns_path), ports)
+            except OSError as error:
+                log.warning("%s: can not reserve the listeners' ports: %s", config.netns_path, error)
+                continue
+            self._reserved[config.netns_path] = ports
+
+    def _ensure_watches(self, files: int) -> None:
+        """Envoy takes an inotify instance per file and ends if it gets none; the usual limit is 128 for all of root."""
+        limit = 128
+        try:
+            limit = int(INOTIFY_LIMIT.read_text())
+            if limit < INOTIFY_WANTED:
+                INOTIFY_LIMIT.write_text(str(INOTIFY_WANTED))
+                limit = INOTIFY_WANTED
+                log.info("raised %s to %d", INOTIFY_LIMIT, limit)
+        except (OSError, ValueError) as error:
+            log.warning("%s can not be raised: %s", INOTIFY_LIMIT, error)
+        if files + WATCHES_SPARE > limit:
+            raise BalancerRefused(f"{files} files to watch, but fs.inotify.max_user_instances is {limit}: raise it")
+
+    def _write(self, file: str, text: str) -> None:
+        temporary = self._directory / f".{file}.new"
+        temporary.write_text(text)
+        temporary.replace(self._directory / file)
+        self._written[file] = text
+
+    def _on_disk(self, file: str) -> str | None:
+        if file not in self._written:
+            try:
+                self._written[file] = (self._directory / file).read_text()
+            except FileNotFoundError:
+                return None
+        return self._written[file]
+
+    def _resources_on_disk(self, file: str) -> dict[str, Resource]:
+        try:
+            return {resource["name"]: resource for resource in json.loads(self._on_disk(file) or "{}")["resources"]}
+        except (ValueError, KeyError):
+            return {}
+
+    def _sweep(self, needed: set[str]) -> None:
+        for path in self._directory.glob("?ds-*.json"):
+            if path.name not in needed:
+                path.unlink(missing_ok=True)
+                self._written.pop(path.name, None)
+
+    def _write_hosts_file(self, configs: Sequence[BalancerConfig]) -> None:
+        lines = sorted(
+            f"{zone.host_address}\t{config.load_balancer.dns_name}"
+            for config in configs
+            for zone in config.load_balancer.zones
+            if zone.host_address
+        )
+        try:
+            process.write_hosts(self._settings, lines)
+        except OSError as error:
+            log.warning("%s: can not write the load balancers' names: %s", self._settings.hosts_file, error)
+
+    # --- Envoy's log ------------------------------------------------------------------------------------------------
+
+    def _log_size(self) -> int:
+        try:
+            return self._log_file.stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    def _words_since(self, offset: int) -> str:
+        """What Envoy said since its log had that size, without prefixes."""
+        try:
+            with self._log_file.open("rb") as file:
+                file.seek(offset)
+                text = file.read(64 << 10).decode(errors="replace")
+        except OSError:
+            return "its log can not be read"
+        lines = [line.rpartition("] ")[2] if line.startswith("[") else line for line in text.splitlines()]
+        return " / ".join(line.strip() for line in lines if line.strip())[:2000] or f"see {self._log_file}"
+
+    def _cap_log(self) -> None:
+        if self._log_size() > LOG_LIMIT_BYTES:
+            shutil.copyfile(self._log_file, self._log_file.with_suffix(".log.1"))
+            os.truncate(self._log_file, 0)
+
+    # --- health -----------------------------------------------------------------------------------------------------
+
+    def _follow(self, configs: Sequence[BalancerConfig], resources: Resources) -> None:
+        """Tell the tracker what is checked now, and report again what a re-registered target's record lost."""
+        groups: dict[str, CheckedGroup] = {}
+        checked: set[HostKey] = set()
+        for name, endpoint in resources.endpoints.items():
+            for locality in endpoint["endpoints"]:
+                for entry in locality["lb_endpoints"]:
+                    place = entry["endpoint"]["address"]["socket_address"]
+                    checked.add((name, place["address"], place["port_value"]))
+        self._hidden = {}
+        again: list[HealthReport] = []
+        for config in configs:
+            used = used_groups(config.listeners, config.rules)
+            for group in config.target_groups:
+                if group.arn not in used:
+                    continue
+                name = cluster_name(config.load_balancer.arn, group.arn)
+                groups[name] = CheckedGroup(
+                    target_group_arn=group.arn, unhealthy_threshold=group.health_check.unhealthy_threshold
+                )
+                for target in config.targets:
+                    if target.target_group_arn != group.arn:
+                        continue
+                    key = (name, target.id, target.port)
+                    if key not in checked:
+                        self._hidden.setdefault(name, []).append((target.id, target.port))
+                    known = self._tracker.known(key)
+                    if known is not None and target.checked == "unknown" and target.deregistered_at is None:
+                        again.append(known)
+        self._tracker.configure(groups, checked)
+        for report in again:
+            if not self._catching_up:
+                self._listener(report)
+
+    def _read_health(self, line: str) -> None:
+        event = parse(line)
+        report = self._tracker.fold(event) if event is not None else None
+        if report is not None and not self._catching_up:
+            self._listener(report)
+
+    async def _follow_health(self) -> None:
+        while True:
+            await asyncio.sleep(TAIL_INTERVAL_S)
+            if self._configured is None:
+                continue
+            try:
+                if self._catching_up:
+                    await self._catch_up()
+                self._tail.read()
+                self._tail.shorten()
+                self._cap_log()
+            except AdminUnavailable:
+                continue
+            except OSError as error:
+                log.warning("can not read the targets' health: %s", error)
+
+    async def _catch_up(self) -> None:
+        """Read the events of the time when nobody did, check them against Envoy's own list, and report the outcome."""
+        self._tail.read()
+        for cluster, entries in (await self._admin.hosts()).items():
+            for entry in entries:
+                place = entry["address"]["socket_address"]
+                status = entry.get("health_status", {})
+                self._tracker.found(
+                    (cluster, place["address"], int(place["port_value"])),
+                    healthy=not status.get("failed_active_health_check", False),
+                    pending=bool(status.get("pending_active_hc", False)),
+                )
+        self._catching_up = False
+        for report in self._tracker.reports():
+            self._listener(report)
+
+    # --- requests ---------------------------------------------------------------------------------------------------
+
+    async def open_requests(self, target_group_arn: str) -> dict[tuple[str, int], int]:
+        """Targets that Envoy was already told to forget have, together, what the cluster still counts beyond its
+        hosts."""
+        clusters = [
+            cluster_name(config.load_balancer.arn, group.arn)
+            for config in self._configured or ()
+            for group in config.target_groups
+            if group.arn == target_group_arn
+        ]
+        counts: dict[tuple[str, int], int] = {}
+        for cluster in clusters:
+            total = await self._admin.active_requests(cluster)
+            known = 0
+            for entry in (await self._admin.hosts()).get(cluster, []):
+                place = entry["address"]["socket_address"]
+                stats = {stat["name"]: int(stat.get("value", 0)) for stat in entry.get("stats", [])}
+                active = stats.get("rq_active", 0)
+                known += active
+                counts[(place["address"], int(place["port_value"]))] = active
+            for key in self._hidden.get(cluster, []):
+                counts.setdefault(key, max(0, total - known))
+        return counts
+
+
+def _document(resources: list[Resource]) -> str:
+    body = json.dumps(sorted(resources, key=lambda r: str(r.get("name"))), sort_keys=True, separators=(",", ":"))
+    version = hashlib.sha256(body.encode()).hexdigest()[:16]
+    return f'{{"version_info":"{version}","resources":{body}}}'
+
+
+def _version(document: str) -> str:
+    return str(document.split('"', 4)[3])
+
+
+def _taken(entry: Subscription | None) -> str:
+    return entry.version if entry is not None else ""
+
+
+def _warming(resource: Resource, old: Resource | None) -> Resource:
+    """A changed cluster takes over only once its targets were checked; a new one serves at once."""
+    if old is None:
+        return resource
+    if {**old, "wait_for_warm_on_init": False} == resource:
+        return old
+    return {**resource, "wait_for_warm_on_init": True}
+
+
+def _routes_of(listener: Resource) -> str:
+    manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
+    return str(manager["rds"]["route_config_name"])

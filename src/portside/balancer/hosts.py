@@ -1,0 +1,70 @@
+"""The hosts file: one marked block per instance, everything else kept as it is."""
+
+import contextlib
+import errno
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+
+def with_block(text: str, instance_id: str, lines: Sequence[str]) -> str:
+    """The file's text with this instance's block replaced, added, or (without lines) removed. Pure."""
+    begin, end = f"# BEGIN portside {instance_id}", f"# END portside {instance_id}"
+    kept: list[str] = []
+    inside = False
+    for line in text.splitlines():
+        if line.strip() == begin:
+            inside = True
+        elif inside and line.strip() == end:
+            inside = False
+        elif not inside:
+            kept.append(line)
+    if inside:
+        # the end marker was lost: take out only what is ours by its names
+        return with_block(_without_marker(text, begin), instance_id, lines)
+    if lines:
+        kept += [begin, *lines, end]
+    return "".join(f"{line}\n" for line in kept)
+
+
+def _without_marker(text: str, begin: str) -> str:
+    return "".join(f"{line}\n" for line in text.splitlines() if line.strip() != begin and ".elb.localhost" not in line)
+
+
+def write_block(path: Path, lock: Path, instance_id: str, lines: Sequence[str]) -> bool:
+    """Bring the file's block up to date; returns whether it changed. Several instances take turns by `lock`.
+
+    Effects: the file is replaced in one step, or, where it is a mount of its own (in a container), written in place.
+    Raises: OSError."""
+    with _locked(lock):
+        try:
+            text = path.read_text()
+        except FileNotFoundError:
+            text = ""
+        changed = with_block(text, instance_id, lines)
+        if changed == text or (not text and not lines):
+            return False
+        temporary = path.with_name(f".{path.name}.portside-{instance_id}")
+        try:
+            temporary.write_text(changed)
+            if path.exists():
+                shutil.copymode(path, temporary)
+                owner = path.stat()
+                os.chown(temporary, owner.st_uid, owner.st_gid)
+            temporary.replace(path)
+        except OSError as error:
+            temporary.unlink(missing_ok=True)
+            if error.errno not in (errno.EBUSY, errno.EXDEV, errno.EROFS, errno.EACCES):
+                raise
+            path.write_text(changed)
+        return True
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

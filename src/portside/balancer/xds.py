@@ -1,0 +1,605 @@
+"""Envoy's configuration for a set of load balancers: pure, from records to xDS resources.
+
+What the field names mean is in Envoy's v3 API reference. Every deviation from Envoy's defaults below is there
+because an Application Load Balancer behaves so; the reasons are in docs/architecture/load-balancer.md.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from portside.balancer.interface import BalancerConfig
+from portside.domain.load_balancer import (
+    Action,
+    Condition,
+    FixedResponse,
+    Forward,
+    Listener,
+    Rule,
+    Target,
+    TargetGroup,
+)
+from portside.domain.load_balancer_rule import (
+    check_port,
+    idle_timeout_s,
+    in_order,
+    matcher_ranges,
+    other_ranges,
+    suffix,
+    used_groups,
+)
+
+Resource = dict[str, Any]
+
+SHARED_ADDRESS: Final = "127.0.0.1"
+"""Where curl and browsers look for every name under localhost, without asking any resolver."""
+UPSTREAM_IDLE_S: Final = 4
+"""Below the shortest keep-alive time-out of the usual servers (Node.js: 5 s), so that no request is sent on a
+connection which the target is about to close."""
+CONNECT_TIMEOUT_S: Final = 10
+"""As the Application Load Balancer's (troubleshooting guide, HTTP 504)."""
+BREAKER: Final = 1_000_000
+"""Envoy's limits of 1,024 connections and requests per cluster would answer 503 under load."""
+PANIC_PERCENT: Final = 1
+"""Envoy sends to all targets below 50 % healthy by default; AWS does only when none is healthy."""
+
+_TYPE = "type.googleapis.com/envoy."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """
+    Args:
+        directory: where the xDS files are.
+        health_log: where Envoy writes its health checks' events.
+    """
+
+    directory: Path
+    health_log: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resources:
+    """Everything Envoy is to have, by name. `host_bindings`: the (address, port) pairs that a listener takes on the
+    host, where something else may sit already."""
+
+    listeners: Mapping[str, Resource] = field(default_factory=dict)
+    routes: Mapping[str, Resource] = field(default_factory=dict)
+    clusters: Mapping[str, Resource] = field(default_factory=dict)
+    endpoints: Mapping[str, Resource] = field(default_factory=dict)
+    host_bindings: Mapping[str, tuple[tuple[str, int], ...]] = field(default_factory=dict)
+
+
+def cluster_name(load_balancer_arn: str, target_group_arn: str) -> str:
+    """A cluster is per load balancer and target group, since its connections leave from the balancer's namespace."""
+    return f"{suffix(load_balancer_arn)}_{suffix(target_group_arn)}"
+
+
+def route_name(listener_arn: str) -> str:
+    return f"listener_{suffix(listener_arn)}"
+
+
+def shared_name(port: int) -> str:
+    return f"shared_{port}"
+
+
+def endpoint_file(name: str) -> str:
+    return f"eds-{name}.json"
+
+
+def route_file(name: str) -> str:
+    return f"rds-{name}.json"
+
+
+def render(configs: Sequence[BalancerConfig], options: Options) -> Resources:
+    """The whole configuration. The order of `configs` does not matter."""
+    listeners: dict[str, Resource] = {}
+    routes: dict[str, Resource] = {}
+    clusters: dict[str, Resource] = {}
+    endpoints: dict[str, Resource] = {}
+    host_bindings: dict[str, tuple[tuple[str, int], ...]] = {}
+    shared: dict[int, list[tuple[BalancerConfig, Listener]]] = {}
+    for config in sorted(configs, key=lambda c: c.load_balancer.arn):
+        balancer = config.load_balancer
+        used = used_groups(config.listeners, config.rules)
+        for group in config.target_groups:
+            if group.arn not in used:
+                continue
+            name = cluster_name(balancer.arn, group.arn)
+            clusters[name] = cluster(config, group, options)
+            endpoints[name] = assignment(name, group, [t for t in config.targets if t.target_group_arn == group.arn])
+        legs = [zone.address for zone in balancer.zones if zone.address]
+        hosts = [zone.host_address for zone in balancer.zones if zone.host_address]
+        for listener in config.listeners:
+            name = route_name(listener.arn)
+            routes[name] = route_configuration(name, [virtual_host(config, listener, ("*",))])
+            idle_s = idle_timeout_s(balancer)
+            if legs:
+                addresses = [socket_address(leg, listener.port, config.netns_path) for leg in legs]
+                listeners[f"{name}_legs"] = listener_resource(f"{name}_legs", addresses, name, idle_s, options)
+            if balancer.scheme != "internet-facing":
+                continue
+            if hosts:
+                addresses = [socket_address(host, listener.port) for host in hosts]
+                on_host = f"{name}_host"
+                listeners[on_host] = listener_resource(on_host, addresses, name, idle_s, options, exclusive=True)
+                host_bindings[on_host] = tuple((host, listener.port) for host in hosts)
+            shared.setdefault(listener.port, []).append((config, listener))
+    for port, members in shared.items():
+        name = shared_name(port)
+        routes[name] = route_configuration(name, shared_hosts(members))
+        idle_s = max(idle_timeout_s(config.load_balancer) for config, _ in members)
+        addresses = [socket_address(SHARED_ADDRESS, port)]
+        listeners[name] = listener_resource(name, addresses, name, idle_s, options, exclusive=True)
+        host_bindings[name] = ((SHARED_ADDRESS, port),)
+    return Resources(
+        listeners=listeners, routes=routes, clusters=clusters, endpoints=endpoints, host_bindings=host_bindings
+    )
+
+
+# --- listeners ------------------------------------------------------------------------------------------------------
+
+
+def socket_address(address: str, port: int, netns_path: str = "") -> Resource:
+    place: Resource = {"address": address, "port_value": port}
+    if netns_path:
+        place["network_namespace_filepath"] = netns_path
+    return {"socket_address": place}
+
+
+def listener_resource(
+    name: str, addresses: Sequence[Resource], routes: str, idle_s: int, options: Options, *, exclusive: bool = False
+) -> Resource:
+    """`exclusive`: no SO_REUSEPORT, so that taking a port which another instance has fails instead of sharing it."""
+    resource: Resource = {
+        "@type": f"{_TYPE}config.listener.v3.Listener",
+        "name": name,
+        "address": addresses[0],
+        "per_connection_buffer_limit_bytes": 1 << 20,
+        "filter_chains": [{"filters": [http_manager(routes, idle_s, options)]}],
+    }
+    if len(addresses) > 1:
+        resource["additional_addresses"] = [{"address": address} for address in addresses[1:]]
+    if exclusive:
+        resource["enable_reuse_port"] = False
+    return resource
+
+
+_KEEP_CASE: Final[Resource] = {
+    "stateful_formatter": {
+        "name": "preserve_case",
+        "typed_config": {
+            "@type": f"{_TYPE}extensions.http.header_formatters.preserve_case.v3.PreserveCaseFormatterConfig",
+            "formatter_type_on_envoy_headers": "PROPER_CASE",
+        },
+    }
+}
+
+
+def http_manager(routes: str, idle_s: int, options: Options) -> Resource:
+    manager: Resource = {
+        "@type": f"{_TYPE}extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "stat_prefix": routes,
+        "codec_type": "AUTO",
+        "rds": {
+            "route_config_name": routes,
+            "config_source": file_source(options.directory / route_file(routes)),
+        },
+        "http_filters": [
+            {
+                "name": "envoy.filters.http.router",
+                "typed_config": {
+                    "@type": f"{_TYPE}extensions.filters.http.router.v3.Router",
+                    "suppress_envoy_headers": True,
+                },
+            }
+        ],
+        "use_remote_address": True,
+        # Envoy would name this machine's own address for clients on loopback; the routes add the client's as it is
+        "skip_xff_append": True,
+        "generate_request_id": False,
+        "server_header_transformation": "PASS_THROUGH",
+        "common_http_protocol_options": {"idle_timeout": f"{idle_s}s"},
+        "stream_idle_timeout": f"{idle_s}s",
+        "http_protocol_options": {"accept_http_10": True, "header_key_format": _KEEP_CASE},
+        "max_request_headers_kb": 64,
+        "upgrade_configs": [{"upgrade_type": "websocket"}],
+        "internal_address_config": {"unix_sockets": False},
+        "local_reply_config": local_replies(),
+    }
+    return {"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}
+
+
+def local_replies() -> Resource:
+    """The answers that the load balancer gives itself, as AWS gives them: 502 for a target that could not be reached or
+    broke off, 504 for one that took too long, 503 for an empty group, each with AWS's page.
+
+    The filters go by response flags, which fixed responses do not have: these stay as they are."""
+    flags_502 = ["UF", "UC", "UR", "LR", "UPE"]
+    timed_out = {
+        "and_filter": {
+            "filters": [
+                _flags(["UF"]),
+                {
+                    "extension_filter": {
+                        "name": "envoy.access_loggers.extension_filters.cel",
+                        "typed_config": {
+                            "@type": f"{_TYPE}extensions.access_loggers.filters.cel.v3.ExpressionFilter",
+                            "expression": "response.code_details.contains('connection_timeout')",
+                        },
+                    }
+                },
+            ]
+        }
+    }
+    mappers = [
+        _page(timed_out, 504, "Gateway Time-out"),
+        _page(_flags(flags_502), 502, "Bad Gateway"),
+        _page(_flags(["UT"]), 504, "Gateway Time-out"),
+        _page({"and_filter": {"filters": [_flags(["SI"]), _status(504)]}}, 504, "Gateway Time-out"),
+        _page({"and_filter": {"filters": [_flags(["SI"]), _status(408)]}}, 408, "Request Timeout"),
+        _page(_flags(["UH", "UO", "NC", "NR"]), 503, "Service Temporarily Unavailable"),
+    ]
+    return {"mappers": mappers}
+
+
+def _flags(flags: list[str]) -> Resource:
+    return {"response_flag_filter": {"flags": flags}}
+
+
+def _status(code: int) -> Resource:
+    return {
+        "status_code_filter": {
+            "comparison": {"op": "EQ", "value": {"default_value": code, "runtime_key": f"portside.status.{code}"}}
+        }
+    }
+
+
+def page(status: int, text: str) -> str:
+    title = f"{status} {text}"
+    return (
+        f"<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n"
+        f"<center><h1>{title}</h1></center>\r\n</body>\r\n</html>\r\n"
+    )
+
+
+def _page(when: Resource, status: int, text: str) -> Resource:
+    return {
+        "filter": when,
+        "status_code": status,
+        "body_format_override": {
+            "text_format_source": {"inline_string": page(status, text)},
+            "content_type": "text/html",
+        },
+        "headers_to_add": [_SERVER],
+    }
+
+
+_SERVER: Final[Resource] = {
+    "header": {"key": "server", "value": "awselb/2.0"},
+    "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
+}
+
+
+# --- routes ---------------------------------------------------------------------------------------------------------
+
+
+def route_configuration(name: str, virtual_hosts: list[Resource]) -> Resource:
+    return {
+        "@type": f"{_TYPE}config.route.v3.RouteConfiguration",
+        "name": name,
+        "virtual_hosts": virtual_hosts,
+        "ignore_port_in_host_matching": True,
+        "request_headers_to_add": [
+            {
+                "header": {"key": "x-forwarded-for", "value": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%"},
+                "append_action": "APPEND_IF_EXISTS_OR_ADD",
+            },
+            {
+                "header": {"key": "x-forwarded-port", "value": "%DOWNSTREAM_LOCAL_PORT%"},
+                "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
+            },
+        ],
+        "request_headers_to_remove": ["x-envoy-external-address", "x-envoy-internal"],
+    }
+
+
+def shared_hosts(members: Sequence[tuple[BalancerConfig, Listener]]) -> list[Resource]:
+    """The virtual hosts of a host port that several load balancers share: each has its DNS name and those host names of
+    its rules that no other one claims. With one load balancer on the port, every other host name is its too."""
+    claims: dict[str, set[str]] = {}
+    for config, listener in members:
+        for name in _host_names(config, listener):
+            claims.setdefault(name, set()).add(config.load_balancer.arn)
+    hosts: list[Resource] = []
+    for config, listener in members:
+        balancer = config.load_balancer
+        domains = [balancer.dns_name.lower()]
+        domains += [
+            name
+            for name in sorted(_host_names(config, listener))
+            if name != domains[0] and claims[name] == {balancer.arn}
+        ]
+        if len(members) == 1:
+            domains = ["*"]
+        hosts.append(virtual_host(config, listener, domains))
+    if len(members) > 1:
+        names = "\n".join(sorted(config.load_balancer.dns_name for config, _ in members))
+        text = f"No load balancer of this name listens on this port. Those that do:\n{names}\n"
+        hosts.append({"name": "none", "domains": ["*"], "routes": [_everything(_answer(404, text, "text/plain"))]})
+    return hosts
+
+
+def _host_names(config: BalancerConfig, listener: Listener) -> set[str]:
+    """The host names, or `*.name`, of a listener's rules, as far as Envoy's virtual hosts can express them."""
+    names = {config.load_balancer.dns_name.lower()}
+    for rule in config.rules:
+        if rule.listener_arn != listener.arn:
+            continue
+        for condition in rule.conditions:
+            if condition.field == "host-header":
+                names.update(v.lower() for v in condition.values if re.fullmatch(r"(\*\.)?[^*?]+", v))
+    return names
+
+
+def virtual_host(config: BalancerConfig, listener: Listener, domains: Iterable[str]) -> Resource:
+    rules = in_order(rule for rule in config.rules if rule.listener_arn == listener.arn)
+    known = {group.arn for group in config.target_groups}
+    balancer = config.load_balancer
+    idle_s = idle_timeout_s(balancer)
+    routes = [route(rule, action(balancer.arn, rule.action, known, idle_s)) for rule in rules]
+    routes.append(_everything(action(balancer.arn, listener.default_action, known, idle_s)))
+    return {"name": f"{balancer.name}_{suffix(balancer.arn)}", "domains": list(domains), "routes": routes}
+
+
+def _everything(outcome: Resource) -> Resource:
+    return {"match": {"prefix": "/"}, **outcome}
+
+
+def route(rule: Rule, outcome: Resource) -> Resource:
+    """All conditions must hold; of a condition's values any one."""
+    match: Resource = {"prefix": "/"}
+    headers: list[Resource] = []
+    for condition in rule.conditions:
+        if condition.field == "path-pattern":
+            match = {"safe_regex": {"regex": condition_regex(condition)}}
+        else:
+            headers.append(
+                {"name": ":authority", "string_match": {"safe_regex": {"regex": condition_regex(condition)}}}
+            )
+    if headers:
+        match["headers"] = headers
+    return {"name": suffix(rule.arn), "match": match, **outcome}
+
+
+def condition_regex(condition: Condition) -> str:
+    """RE2 for a condition's values: `*` is any number of characters, `?` exactly one. Paths are compared
+    case-sensitively and without their query, hosts in any case and without their port."""
+    alternatives = "|".join(pattern_regex(value) for value in condition.values)
+    if condition.field == "path-pattern":
+        return f"(?:{alternatives})"
+    return f"(?i)(?:{alternatives})(?::[0-9]+)?"
+
+
+def pattern_regex(pattern: str) -> str:
+    return "".join({"*": ".*", "?": "."}.get(char) or re.escape(char) for char in pattern)
+
+
+def action(balancer_arn: str, chosen: Action, known: set[str], idle_s: int) -> Resource:
+    match chosen:
+        case FixedResponse(status_code=status, content_type=content_type, message_body=body):
+            return _answer(int(status), body or "", content_type or "text/plain; charset=utf-8")
+        case Forward(target_groups=groups):
+            there = [group for group in groups if group.target_group_arn in known]
+            weighted = [group for group in there if group.weight > 0]
+            if not there or (len(groups) > 1 and not weighted):
+                return _answer(503, page(503, "Service Temporarily Unavailable"), "text/html")
+            onward: Resource = {
+                # no limit on a whole answer, only on silence: that is the load balancer's idle time-out
+                "timeout": "0s",
+                "idle_timeout": f"{idle_s}s",
+                "retry_policy": RETRY,
+            }
+            if len(groups) == 1:
+                onward["cluster"] = cluster_name(balancer_arn, there[0].target_group_arn)
+            else:
+                onward["weighted_clusters"] = {
+                    "clusters": [
+                        {"name": cluster_name(balancer_arn, group.target_group_arn), "weight": group.weight}
+                        for group in weighted
+                    ]
+                }
+            return {"route": onward}
+
+
+RETRY: Final[Resource] = {
+    # Only where the target can not have seen the request.
+    "retry_on": "connect-failure,refused-stream,reset-before-request",
+    "num_retries": 2,
+    "retry_back_off": {"base_interval": "0.005s", "max_interval": "0.05s"},
+    "retry_host_predicate": [
+        {
+            "name": "envoy.retry_host_predicates.previous_hosts",
+            "typed_config": {"@type": f"{_TYPE}extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"},
+        }
+    ],
+    "host_selection_retry_max_attempts": 5,
+}
+
+
+def _answer(status: int, body: str, content_type: str) -> Resource:
+    response: Resource = {"status": status}
+    if body:
+        response["body"] = {"inline_string": body}
+    return {
+        "direct_response": response,
+        "response_headers_to_add": [
+            {
+                "header": {"key": "content-type", "value": content_type},
+                "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
+            },
+            _SERVER,
+        ],
+    }
+
+
+# --- clusters and endpoints -----------------------------------------------------------------------------------------
+
+
+def file_source(path: Path) -> Resource:
+    return {"path_config_source": {"path": str(path)}, "resource_api_version": "V3"}
+
+
+def cluster(config: BalancerConfig, group: TargetGroup, options: Options) -> Resource:
+    name = cluster_name(config.load_balancer.arn, group.arn)
+    source = next(zone.address for zone in config.load_balancer.zones if zone.address)
+    least = group.attributes.get("load_balancing.algorithm.type") == "least_outstanding_requests"
+    limits = {
+        "max_connections": BREAKER,
+        "max_pending_requests": BREAKER,
+        "max_requests": BREAKER,
+        "max_retries": BREAKER,
+    }
+    protocol: Resource = (
+        {"http2_protocol_options": {}}
+        if group.protocol_version == "HTTP2"
+        else {"http_protocol_options": {"header_key_format": _KEEP_CASE}}
+    )
+    return {
+        "@type": f"{_TYPE}config.cluster.v3.Cluster",
+        "name": name,
+        "type": "EDS",
+        "eds_cluster_config": {"eds_config": file_source(options.directory / endpoint_file(name))},
+        "connect_timeout": f"{CONNECT_TIMEOUT_S}s",
+        "lb_policy": "LEAST_REQUEST" if least else "ROUND_ROBIN",
+        "common_lb_config": {"healthy_panic_threshold": {"value": PANIC_PERCENT}},
+        # a removed target is gone at once, although its checks still pass
+        "ignore_health_on_host_removal": True,
+        # do not hold back a route until every target of a new group has been checked
+        "wait_for_warm_on_init": False,
+        "circuit_breakers": {"thresholds": [{"priority": "DEFAULT", **limits}, {"priority": "HIGH", **limits}]},
+        "upstream_bind_config": {
+            "source_address": socket_address(source, 0, config.netns_path)["socket_address"],
+        },
+        "typed_extension_protocol_options": {
+            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+                "@type": f"{_TYPE}extensions.upstreams.http.v3.HttpProtocolOptions",
+                "common_http_protocol_options": {"idle_timeout": f"{UPSTREAM_IDLE_S}s"},
+                "explicit_http_config": protocol,
+            }
+        },
+        "health_checks": [health_check(group, options)],
+    }
+
+
+def health_check(group: TargetGroup, options: Options) -> Resource:
+    check = group.health_check
+    expected = matcher_ranges(check.matcher)
+    http: Resource = {
+        "path": check.path,
+        "expected_statuses": [{"start": start, "end": end} for start, end in expected],
+        # Without this one wrong answer makes a target unhealthy at once, whatever the threshold.
+        "retriable_statuses": [{"start": start, "end": end} for start, end in other_ranges(expected)],
+        "request_headers_to_add": [
+            {
+                "header": {"key": "user-agent", "value": "ELB-HealthChecker/2.0"},
+                "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
+            }
+        ],
+    }
+    if group.protocol_version == "HTTP2":
+        http["codec_client_type"] = "HTTP2"
+    return {
+        "timeout": f"{check.timeout_s}s",
+        "interval": f"{check.interval_s}s",
+        # a target without traffic is checked as often as any (Envoy's default: once a minute)
+        "no_traffic_interval": f"{check.interval_s}s",
+        "healthy_threshold": check.healthy_threshold,
+        "unhealthy_threshold": check.unhealthy_threshold,
+        "reuse_connection": False,
+        "always_log_health_check_failures": True,
+        "event_logger": [
+            {
+                "name": "envoy.health_check.event_sink.file",
+                "typed_config": {
+                    "@type": f"{_TYPE}extensions.health_check.event_sinks.file.v3.HealthCheckEventFileSink",
+                    "event_log_path": str(options.health_log),
+                },
+            }
+        ],
+        "http_health_check": http,
+    }
+
+
+def shown_targets(targets: Sequence[Target]) -> list[Target]:
+    """The targets that Envoy is told of. Draining ones stay known (as draining, so that their open requests can be
+    counted) while a healthy one takes the traffic; else Envoy would fall back to them once it finds no healthy
+    target."""
+    active = [t for t in targets if t.deregistered_at is None]
+    if not any(t.checked == "healthy" for t in active):
+        return active
+    return active + [t for t in targets if t.deregistered_at is not None and t.drained_at is None]
+
+
+def assignment(name: str, group: TargetGroup, targets: Sequence[Target]) -> Resource:
+    endpoints: list[Resource] = []
+    for target in sorted(shown_targets(targets), key=lambda t: (t.id, t.port)):
+        port = check_port(target, group.health_check)
+        check: Resource = {"hostname": f"{target.id}:{port}"}
+        if port != target.port:
+            check["port_value"] = port
+        entry: Resource = {
+            "endpoint": {
+                "address": {"socket_address": {"address": target.id, "port_value": target.port}},
+                "health_check_config": check,
+            }
+        }
+        if target.deregistered_at is not None:
+            entry["health_status"] = "DRAINING"
+        endpoints.append(entry)
+    return {
+        "@type": f"{_TYPE}config.endpoint.v3.ClusterLoadAssignment",
+        "cluster_name": name,
+        "endpoints": [{"lb_endpoints": endpoints}] if endpoints else [],
+    }
+
+
+# --- bootstrap ------------------------------------------------------------------------------------------------------
+
+
+def bootstrap(options: Options, admin_socket: Path, *, max_connections: int) -> Resource:
+    """The static part: where the files are, the admin interface on a Unix socket only, and limits."""
+    return {
+        "node": {"id": "portside", "cluster": "portside"},
+        "admin": {"address": {"pipe": {"path": str(admin_socket), "mode": 0o600}}},
+        "dynamic_resources": {
+            "lds_config": file_source(options.directory / "lds.json"),
+            "cds_config": file_source(options.directory / "cds.json"),
+        },
+        "layered_runtime": {
+            "layers": [
+                {
+                    "name": "static",
+                    # five patterns of 128 characters make larger programs than Envoy's default of 100 instructions
+                    "static_layer": {
+                        "re2.max_program_size.error_level": 100_000,
+                        "re2.max_program_size.warn_level": 100_000,
+                    },
+                }
+            ]
+        },
+        "overload_manager": {
+            "resource_monitors": [
+                {
+                    "name": "envoy.resource_monitors.global_downstream_max_connections",
+                    "typed_config": {
+                        "@type": f"{_TYPE}extensions.resource_monitors.downstream_connections.v3"
+                        ".DownstreamConnectionsConfig",
+                        "max_active_downstream_connections": max_connections,
+                    },
+                }
+            ]
+        },
+    }

@@ -1,0 +1,431 @@
+"""Keeps the load balancers' data plane as the store has it, and the targets' health as the data plane sees it.
+
+Four kinds of workers, each serial: one per load balancer for its interfaces and namespace; one for the configuration
+of all of them (so that changes that come together are applied together); one for health reports; one for draining
+targets.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Final, Literal, Protocol
+
+from portside.balancer.interface import Balancer, BalancerConfig, BalancerRefused, HealthReport
+from portside.control.loop import Loop
+from portside.domain import arn
+from portside.domain.clock import Clock, Ids
+from portside.domain.load_balancer import Listener, LoadBalancer, Rule, Target, TargetGroup, ZoneMapping
+from portside.domain.load_balancer_rule import deregistration_delay_s, suffix, used_groups
+from portside.domain.record import Scope, replace
+from portside.domain.refusal import Refused
+from portside.domain.table import ENI, LISTENER, LOAD_BALANCER, RULE, TARGET, TARGET_GROUP
+from portside.domain.task.record import EniAttachment, NetworkRequest
+from portside.domain.vpc import Eni
+from portside.node.interface import EniConfig, Node
+from portside.store.interface import ANY, Change, Conflict, Delete, Put, Store, Write
+
+log = logging.getLogger(__name__)
+
+CONFIG: Final = "config"
+HEALTH: Final = "health"
+DRAIN: Final = "drain"
+OWNER: Final = "loadbalancer:"
+
+POLL: Final = timedelta(milliseconds=200)
+"""How often open requests are counted while something drains."""
+SETTLE: Final = timedelta(milliseconds=100)
+"""Between a target's removal and the first count: Envoy's workers take a change a moment after its main thread did."""
+RETRY: Final = timedelta(seconds=2)
+
+
+class EniAllocator(Protocol):
+    def allocate(
+        self,
+        *,
+        scope: Scope,
+        request: NetworkRequest,
+        owner: str,
+        description: str,
+        zone_load: Mapping[str, int],
+        now: datetime,
+        attachment_id: str,
+        interface_type: Literal["interface", "load_balancer"],
+    ) -> EniAttachment:
+        """Raises: Refused."""
+        ...
+
+    def attachment(self, eni: Eni) -> EniAttachment: ...
+
+    def release(self, scope: Scope, eni_id: str) -> None: ...
+
+
+class VpcEnsurer(Protocol):
+    async def ensure(self, scope: Scope, vpc_id: str) -> None: ...
+
+
+class BalancerLoop:
+    """
+    Args:
+        node: makes the balancers' namespaces.
+        balancer: the data plane; started and fed here, closed by its owner.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        ids: Ids,
+        node: Node,
+        balancer: Balancer,
+        enis: EniAllocator,
+        vpcs: VpcEnsurer,
+    ) -> None:
+        self._store, self._clock, self._ids = store, clock, ids
+        self._node, self._balancer, self._enis, self._vpcs = node, balancer, enis, vpcs
+        self._loop = Loop("balancer", clock, self._step)
+        self._netns: dict[str, str] = {}  # by load balancer ARN
+        self._served: set[str] = set()  # ARNs in the configuration that the data plane has
+        self._serving: set[str] = set()  # ARNs in the one that it is being given
+        self._applied = False  # once since our start: before that, it may have any of an earlier process
+        self._draining: dict[str, datetime] = {}  # target key -> since when the data plane knows
+        self._reports: dict[str, HealthReport] = {}  # target key -> report not yet recorded
+        self._started = False
+        self._end: Callable[[], None] | None = None
+
+    async def start(self) -> None:
+        """Take everything up again, level-triggered. An unusable data plane is logged and tried again."""
+        self._end = self._store.subscribe(self._changed)
+        for balancer in self._store.scan(LOAD_BALANCER):
+            self._loop.wake(balancer.arn)
+        for eni in self._store.scan(ENI):
+            if eni.owner.startswith(OWNER):
+                self._loop.wake(eni.owner.removeprefix(OWNER))
+        self._loop.wake(CONFIG)
+
+    async def close(self) -> None:
+        """Stop following the store. The data plane runs on; `balancer` is closed by its owner."""
+        if self._end is not None:
+            self._end()
+            self._end = None
+        await self._loop.close()
+
+    # --- what wakes whom --------------------------------------------------------------------------------------------
+
+    def _changed(self, change: Change) -> None:
+        record = change.value or change.old
+        if isinstance(record, LoadBalancer):
+            self._loop.wake(record.arn)
+            self._loop.wake(CONFIG)
+        elif isinstance(record, Listener | Rule | TargetGroup | Target):
+            self._loop.wake(CONFIG)
+
+    def _report(self, report: HealthReport) -> None:
+        self._reports[_target_key(report.target_group_arn, report.target_id, report.port)] = report
+        self._loop.wake(HEALTH)
+
+    async def _step(self, key: str) -> datetime | None:
+        match key:
+            case "config":
+                return await self._configure()
+            case "health":
+                self._record_health()
+                self._loop.finish(key)
+                return None
+            case "drain":
+                wake_at = await self._watch_draining()
+                if wake_at is None:
+                    self._loop.finish(key)
+                return wake_at
+            case balancer_arn:
+                return await self._network(balancer_arn)
+
+    # --- interfaces and namespace -----------------------------------------------------------------------------------
+
+    async def _network(self, balancer_arn: str) -> datetime | None:
+        scope = _scope(balancer_arn)
+        balancer = self._store.get(LOAD_BALANCER, f"{scope.prefix}{balancer_arn}")
+        if balancer is None:
+            return await self._remove(scope, balancer_arn)
+        try:
+            attachments = self._legs(balancer)
+            await self._vpcs.ensure(scope, balancer.vpc_id)
+        except Refused as refusal:
+            self._set_state(balancer_arn, "failed", refusal.message)
+            return self._clock.now() + RETRY
+        netns = await self._node.apply_balancer_network(
+            suffix(balancer_arn), balancer.vpc_id, [_eni_config(attachment) for attachment in attachments]
+        )
+        if self._netns.get(balancer_arn) != netns:
+            self._netns[balancer_arn] = netns
+            self._loop.wake(CONFIG)
+        surplus = self._surplus(balancer)
+        if surplus:
+            for eni in surplus:
+                self._enis.release(scope, eni.id)
+        return None
+
+    def _legs(self, balancer: LoadBalancer) -> list[EniAttachment]:
+        """One interface per zone, recorded; with the balancer's groups. Raises Refused."""
+        enis = {eni.subnet_id: eni for eni in self._owned(balancer.arn)}
+        attachments: list[EniAttachment] = []
+        zones: list[ZoneMapping] = []
+        for zone in balancer.zones:
+            eni = enis.get(zone.subnet_id)
+            if eni is None:
+                attachment = self._enis.allocate(
+                    scope=balancer.scope,
+                    request=NetworkRequest(
+                        subnet_ids=(zone.subnet_id,), security_group_ids=balancer.security_group_ids
+                    ),
+                    owner=OWNER + balancer.arn,
+                    description=f"ELB app/{balancer.name}/{suffix(balancer.arn)}",
+                    zone_load={},
+                    now=self._clock.now(),
+                    attachment_id="",
+                    interface_type="load_balancer",
+                )
+            else:
+                if eni.security_group_ids != balancer.security_group_ids:
+                    eni = replace(eni, security_group_ids=balancer.security_group_ids)
+                    self._store.transact(Put(ENI, eni))
+                attachment = self._enis.attachment(eni)
+            attachments.append(attachment)
+            host = ""
+            if balancer.scheme == "internet-facing":
+                host = self._balancer.claim_host_address(suffix(balancer.arn), zone.zone, zone.host_address)
+            zones.append(replace(zone, eni_id=attachment.eni_id, address=attachment.address, host_address=host))
+        if tuple(zones) != balancer.zones:
+            key = LOAD_BALANCER.key(balancer)
+            stored = self._store.read(LOAD_BALANCER, key)
+            if stored is None:
+                raise Conflict(LOAD_BALANCER.name, key, ANY, 0)
+            if [z.subnet_id for z in stored.value.zones] == [z.subnet_id for z in zones]:
+                self._store.transact(Put(LOAD_BALANCER, replace(stored.value, zones=tuple(zones)), stored.version))
+        return attachments
+
+    def _surplus(self, balancer: LoadBalancer) -> list[Eni]:
+        """Interfaces in subnets that the balancer has left, once its namespace is without them."""
+        current = self._store.get(LOAD_BALANCER, LOAD_BALANCER.key(balancer))
+        subnets = {zone.subnet_id for zone in (current or balancer).zones}
+        return [eni for eni in self._owned(balancer.arn) if eni.subnet_id not in subnets]
+
+    async def _remove(self, scope: Scope, balancer_arn: str) -> datetime | None:
+        """Listeners first, then the namespace, then the interfaces: no address is free while something answers on
+        it."""
+        if balancer_arn in self._served | self._serving or not self._applied:
+            self._loop.wake(CONFIG)
+            return self._clock.now() + RETRY
+        self._netns.pop(balancer_arn, None)
+        await self._node.remove_balancer_network(suffix(balancer_arn))
+        self._balancer.release_host_addresses(suffix(balancer_arn))
+        for eni in self._owned(balancer_arn):
+            self._enis.release(scope, eni.id)
+        self._loop.finish(balancer_arn)
+        return None
+
+    def _owned(self, balancer_arn: str) -> list[Eni]:
+        return self._store.find(ENI, "owner", OWNER + balancer_arn)
+
+    def _set_state(self, balancer_arn: str, state: Literal["active", "failed"], reason: str = "") -> None:
+        stored = self._store.read(LOAD_BALANCER, f"{_scope(balancer_arn).prefix}{balancer_arn}")
+        if stored is None or (stored.value.state, stored.value.state_reason) == (state, reason):
+            return
+        changed = replace(stored.value, state=state, state_reason=reason)
+        self._store.transact(Put(LOAD_BALANCER, changed, stored.version))
+
+    # --- configuration ----------------------------------------------------------------------------------------------
+
+    async def _configure(self) -> datetime | None:
+        if not self._started:
+            try:
+                await self._balancer.start(self._report)
+            except Exception as error:
+                log.error("the load balancers' data plane does not start: %s", error)
+                for balancer in list(self._store.scan(LOAD_BALANCER)):
+                    self._set_state(balancer.arn, "failed", str(error))
+                return self._clock.now() + RETRY
+            self._started = True
+        configs = self._configs()
+        draining = self._due()
+        self._serving = {config.load_balancer.arn for config in configs}
+        try:
+            await self._balancer.apply(configs)
+        except BalancerRefused as refusal:
+            log.error("the load balancers' data plane refused a change: %s", refusal)
+            for config in configs:
+                if config.load_balancer.arn not in self._served:
+                    self._set_state(config.load_balancer.arn, "failed", str(refusal))
+            return self._clock.now() + RETRY
+        self._applied = True
+        self._serve(self._serving)
+        return self._follow_draining(draining)
+
+    def _configs(self) -> list[BalancerConfig]:
+        """Every load balancer that has its addresses and namespace."""
+        configs: list[BalancerConfig] = []
+        for balancer in self._store.scan(LOAD_BALANCER):
+            netns = self._netns.get(balancer.arn)
+            if netns is None or not all(zone.address for zone in balancer.zones):
+                continue
+            listeners = tuple(self._store.find(LISTENER, "load_balancer", balancer.arn))
+            rules = tuple(rule for listener in listeners for rule in self._store.find(RULE, "listener", listener.arn))
+            groups: list[TargetGroup] = []
+            targets: list[Target] = []
+            for group_arn in sorted(used_groups(listeners, rules)):
+                group = self._store.get(TARGET_GROUP, f"{balancer.scope.prefix}{group_arn}")
+                if group is not None:
+                    groups.append(group)
+                    targets += self._store.find(TARGET, "target_group", group_arn)
+            configs.append(
+                BalancerConfig(
+                    load_balancer=balancer,
+                    netns_path=netns,
+                    listeners=listeners,
+                    rules=rules,
+                    target_groups=tuple(groups),
+                    targets=tuple(targets),
+                )
+            )
+        return configs
+
+    def _serve(self, now_served: set[str]) -> None:
+        gone, self._served = self._served - now_served, now_served
+        for balancer_arn in gone:
+            self._loop.wake(balancer_arn)
+        for balancer_arn in now_served:
+            self._set_state(balancer_arn, "active")
+        live = {balancer.arn for balancer in self._store.scan(LOAD_BALANCER)}
+        for eni in self._store.scan(ENI):
+            owner = eni.owner.removeprefix(OWNER)
+            if eni.owner.startswith(OWNER) and owner not in live:
+                self._loop.wake(owner)
+
+    # --- draining ---------------------------------------------------------------------------------------------------
+
+    def _due(self) -> set[str]:
+        """End what has drained long enough; returns the keys of targets that still drain.
+
+        A target of a group that no load balancer uses has nothing to wait for."""
+        now = self._clock.now()
+        writes: list[Write] = []
+        draining: set[str] = set()
+        used = self._used()
+        for target in self._store.scan(TARGET):
+            key = TARGET.key(target)
+            if target.deregistered_at is not None:
+                deadline = self._deadline(target)
+                if target.target_group_arn not in used or deadline is None or now >= deadline:
+                    writes.append(Delete(TARGET, key))
+                elif target.drained_at is None:
+                    draining.add(key)
+            elif target.checked != "unknown" and target.target_group_arn not in used:
+                # nothing checks it any more: when the group is used again, it is checked from the start
+                unknown = replace(target, checked="unknown", checked_at=None, failure_code="", failure_detail="")
+                writes.append(Put(TARGET, unknown))
+        if writes:
+            self._store.transact(*writes)
+        return draining
+
+    def _used(self) -> set[str]:
+        return used_groups(self._store.scan(LISTENER), self._store.scan(RULE))
+
+    def _deadline(self, target: Target) -> datetime | None:
+        group = self._store.get(TARGET_GROUP, f"{target.scope.prefix}{target.target_group_arn}")
+        if group is None or target.deregistered_at is None:
+            return None
+        return target.deregistered_at + timedelta(seconds=deregistration_delay_s(group))
+
+    def _follow_draining(self, draining: set[str]) -> datetime | None:
+        """The data plane has taken these as draining: count their requests from now on. Returns when the next one
+        ends."""
+        now = self._clock.now()
+        self._draining = {key: self._draining.get(key, now) for key in draining}
+        if self._draining:
+            self._loop.wake(DRAIN)
+        deadlines = [
+            deadline
+            for target in self._store.scan(TARGET)
+            if target.deregistered_at is not None and (deadline := self._deadline(target)) is not None
+        ]
+        return min(deadlines, default=None)
+
+    async def _watch_draining(self) -> datetime | None:
+        now = self._clock.now()
+        ready: dict[str, list[Target]] = {}
+        for key, since in list(self._draining.items()):
+            target = self._store.get(TARGET, key)
+            if target is None or target.deregistered_at is None or target.drained_at is not None:
+                self._draining.pop(key, None)
+            elif now - since >= SETTLE:
+                ready.setdefault(target.target_group_arn, []).append(target)
+        for group_arn, targets in ready.items():
+            try:
+                open_requests = await self._balancer.open_requests(group_arn)
+            except Exception as error:
+                log.warning("can not count the open requests of %s: %s", group_arn, error)
+                continue
+            for target in targets:
+                if open_requests.get((target.id, target.port), 0) == 0:
+                    self._drained(target)
+        return self._clock.now() + POLL if self._draining else None
+
+    def _drained(self, target: Target) -> None:
+        key = TARGET.key(target)
+        stored = self._store.read(TARGET, key)
+        if stored is not None and stored.value.deregistered_at == target.deregistered_at:
+            self._store.transact(Put(TARGET, replace(stored.value, drained_at=self._clock.now()), stored.version))
+        self._draining.pop(key, None)
+
+    # --- health -----------------------------------------------------------------------------------------------------
+
+    def _record_health(self) -> None:
+        """Write all reports that came in, in one commit. What can not be written stays for the next try."""
+        now = self._clock.now()
+        writes: list[Write] = []
+        taken = dict(self._reports)
+        for key, report in taken.items():
+            stored = self._store.read(TARGET, key)
+            if stored is None or stored.value.deregistered_at is not None:
+                continue
+            known = stored.value
+            if (known.checked, known.failure_code, known.failure_detail) == (
+                report.state,
+                report.reason_code,
+                report.detail,
+            ):
+                continue
+            changed = replace(
+                known,
+                checked=report.state,
+                checked_at=now,
+                failure_code=report.reason_code,
+                failure_detail=report.detail,
+            )
+            writes.append(Put(TARGET, changed, stored.version))
+        if writes:
+            self._store.transact(*writes)
+        for key, report in taken.items():
+            if self._reports.get(key) is report:
+                del self._reports[key]
+
+
+def _scope(balancer_arn: str) -> Scope:
+    parsed = arn.parse(balancer_arn)
+    assert parsed is not None, balancer_arn
+    return Scope(account=parsed.account, region=parsed.region)
+
+
+def _target_key(target_group_arn: str, target_id: str, port: int) -> str:
+    return f"{_scope(target_group_arn).prefix}{target_group_arn}/{target_id}:{port}"
+
+
+def _eni_config(attachment: EniAttachment) -> EniConfig:
+    return EniConfig(
+        eni_id=attachment.eni_id,
+        vpc_id=attachment.vpc_id,
+        address=attachment.address,
+        prefix_length=attachment.prefix_length,
+        gateway=attachment.gateway,
+        mac_address=attachment.mac_address,
+        security_group_ids=attachment.security_group_ids,
+    )

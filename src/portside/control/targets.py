@@ -1,0 +1,97 @@
+"""Targets as the task loop registers and drains them: records in, records awaited. What acts on them is `balancers`."""
+
+import asyncio
+from datetime import datetime, timedelta
+
+from portside.control.loop import spawn
+from portside.domain.clock import Clock
+from portside.domain.load_balancer import Target, TargetGroup
+from portside.domain.load_balancer_rule import deregistration_delay_s
+from portside.domain.record import Scope, replace
+from portside.domain.table import TARGET, TARGET_GROUP
+from portside.domain.task.record import TargetRef
+from portside.store.interface import Change, Put, Store
+
+
+class Targets:
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store, self._clock = store, clock
+
+    def register(self, scope: Scope, refs: tuple[TargetRef, ...], address: str, zone: str, now: datetime) -> None:
+        """The address is a target of each group, at the ref's container port. Idempotent; a draining target is
+        registered anew. Groups that are gone are left out: the service has an event about that.
+
+        Raises: StoreUnavailable."""
+        writes: list[Put] = []
+        for ref in refs:
+            if self._group(scope, ref) is None:
+                continue
+            known = self._store.get(TARGET, _key(scope, ref, address))
+            if known is not None and known.deregistered_at is None:
+                continue
+            fresh = Target(
+                scope=scope,
+                target_group_arn=ref.target_group_arn,
+                id=address,
+                port=ref.container_port,
+                zone=zone,
+                registered_at=now,
+            )
+            writes.append(Put(TARGET, fresh))
+        if writes:
+            self._store.transact(*writes)
+
+    async def drain(self, scope: Scope, refs: tuple[TargetRef, ...], address: str) -> None:
+        """Deregister, and return once no request is open any more, at the latest after the deregistration delay.
+
+        Raises: StoreUnavailable."""
+        waiting = {_key(scope, ref, address) for ref in refs}
+        changed = asyncio.Event()
+
+        def listen(change: Change) -> None:
+            if change.kind == TARGET and change.key in waiting:
+                changed.set()
+
+        end = self._store.subscribe(listen)
+        timer: asyncio.Task[None] | None = None
+        try:
+            deadline = self._deregister(scope, refs, address)
+            while self._draining(waiting) and self._clock.now() < deadline:
+                if timer is None:
+                    timer = spawn(f"drain:{address}", self._clock.sleep_until(deadline))
+                    timer.add_done_callback(lambda _: changed.set())
+                await changed.wait()
+                changed.clear()
+        finally:
+            end()
+            if timer is not None:
+                timer.cancel()
+
+    def _deregister(self, scope: Scope, refs: tuple[TargetRef, ...], address: str) -> datetime:
+        """Mark the targets; returns when the last of them is over at the latest."""
+        now = self._clock.now()
+        deadline = now
+        writes: list[Put] = []
+        for ref in refs:
+            target = self._store.get(TARGET, _key(scope, ref, address))
+            group = self._group(scope, ref)
+            if target is None or group is None:
+                continue
+            since = target.deregistered_at or now
+            deadline = max(deadline, since + timedelta(seconds=deregistration_delay_s(group)))
+            if target.deregistered_at is None:
+                writes.append(Put(TARGET, replace(target, deregistered_at=now)))
+        if writes:
+            self._store.transact(*writes)
+        return deadline
+
+    def _draining(self, keys: set[str]) -> bool:
+        targets = [target for key in keys if (target := self._store.get(TARGET, key)) is not None]
+        return any(target.deregistered_at is not None and target.drained_at is None for target in targets)
+
+    def _group(self, scope: Scope, ref: TargetRef) -> TargetGroup | None:
+        return self._store.get(TARGET_GROUP, f"{scope.prefix}{ref.target_group_arn}")
+
+
+def _key(scope: Scope, ref: TargetRef, address: str) -> str:
+    return f"{scope.prefix}{ref.target_group_arn}/{address}:{ref.container_port}"

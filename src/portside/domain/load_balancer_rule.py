@@ -1,0 +1,372 @@
+"""The rules of Elastic Load Balancing: what a name, condition, action, health check or attribute may be, and what a
+target's health is. Pure; `api/elbv2` maps refusals to AWS's codes, `balancer/` turns what passed here into
+configuration.
+"""
+
+import ipaddress
+import re
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+from portside.domain.load_balancer import (
+    Action,
+    Condition,
+    FixedResponse,
+    Forward,
+    HealthCheck,
+    Listener,
+    LoadBalancer,
+    Rule,
+    Target,
+    TargetGroup,
+    TargetState,
+)
+from portside.domain.refusal import RefusalKind, Refused
+
+RULES_PER_LOAD_BALANCER: Final = 100
+LISTENERS_PER_LOAD_BALANCER: Final = 50
+LOAD_BALANCERS_PER_REGION: Final = 50
+TARGET_GROUPS_PER_REGION: Final = 3000
+TARGET_GROUPS_PER_ACTION: Final = 5
+TARGETS_PER_TARGET_GROUP: Final = 1000
+CONDITION_VALUES_PER_RULE: Final = 5
+TAGS_PER_RESOURCE: Final = 50
+WEIGHT_MAX: Final = 999
+PRIORITY_MAX: Final = 50_000
+"""https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-limits.html, the default quotas."""
+
+CONTENT_TYPES: Final = ("text/plain", "text/css", "text/html", "application/javascript", "application/json")
+
+LOAD_BALANCER_ATTRIBUTES: Final[dict[str, str]] = {
+    "access_logs.s3.enabled": "false",
+    "access_logs.s3.bucket": "",
+    "access_logs.s3.prefix": "",
+    "idle_timeout.timeout_seconds": "60",
+    "deletion_protection.enabled": "false",
+    "routing.http2.enabled": "true",
+    "routing.http.drop_invalid_header_fields.enabled": "false",
+    "routing.http.xff_client_port.enabled": "false",
+    "routing.http.preserve_host_header.enabled": "false",
+    "routing.http.xff_header_processing.mode": "append",
+    "load_balancing.cross_zone.enabled": "true",
+    "routing.http.desync_mitigation_mode": "defensive",
+    "client_keep_alive.seconds": "3600",
+    "waf.fail_open.enabled": "false",
+    "routing.http.x_amzn_tls_version_and_cipher_suite.enabled": "false",
+    "zonal_shift.config.enabled": "false",
+    "connection_logs.s3.enabled": "false",
+    "connection_logs.s3.bucket": "",
+    "connection_logs.s3.prefix": "",
+    "health_check_logs.s3.enabled": "false",
+    "health_check_logs.s3.bucket": "",
+    "health_check_logs.s3.prefix": "",
+}
+"""An Application Load Balancer's attributes and their defaults."""
+
+TARGET_GROUP_ATTRIBUTES: Final[dict[str, str]] = {
+    "stickiness.enabled": "false",
+    "deregistration_delay.timeout_seconds": "300",
+    "stickiness.app_cookie.cookie_name": "",
+    "stickiness.type": "lb_cookie",
+    "stickiness.lb_cookie.duration_seconds": "86400",
+    "slow_start.duration_seconds": "0",
+    "stickiness.app_cookie.duration_seconds": "86400",
+    "load_balancing.algorithm.type": "round_robin",
+    "load_balancing.algorithm.anomaly_mitigation": "off",
+    "load_balancing.cross_zone.enabled": "use_load_balancer_configuration",
+    "target_group_health.dns_failover.minimum_healthy_targets.count": "1",
+    "target_group_health.dns_failover.minimum_healthy_targets.percentage": "off",
+    "target_group_health.unhealthy_state_routing.minimum_healthy_targets.count": "1",
+    "target_group_health.unhealthy_state_routing.minimum_healthy_targets.percentage": "off",
+}
+"""The attributes of a target group of addresses and their defaults."""
+
+_NAME = re.compile(r"[a-zA-Z0-9-]+")
+_PATH_PATTERN = re.compile(r"[A-Za-z0-9_\-.$/~\"'@:+&*?]*")
+_HOST_PATTERN = re.compile(r"[A-Za-z0-9\-.*?]*")
+
+
+class TargetHealth(NamedTuple):
+    """`reason` and `description` are empty for healthy targets."""
+
+    state: TargetState
+    reason: str = ""
+    description: str = ""
+
+
+def invalid(message: str, what: str = "") -> Refused:
+    return Refused(RefusalKind.INVALID, message, what)
+
+
+def unsupported(message: str, what: str = "") -> Refused:
+    return Refused(RefusalKind.UNSUPPORTED, message, what)
+
+
+# --- names ----------------------------------------------------------------------------------------------------------
+
+
+def check_name(name: str, what: str) -> None:
+    """Raises Refused unless `name` may name a load balancer or target group. `what`: "load balancer" or "target group".
+
+    Source: CreateLoadBalancer and CreateTargetGroup, member Name."""
+    if not 1 <= len(name) <= 32:
+        raise invalid(
+            f"The {what} name '{name}' cannot be longer than '32' characters"
+            if name
+            else f"A {what} name must be specified"
+        )
+    if not _NAME.fullmatch(name):
+        raise invalid(
+            f"The {what} name '{name}' can only contain characters that are alphanumeric characters and hyphens(-)"
+        )
+    if name.startswith("-") or name.endswith("-"):
+        raise invalid(f"The {what} name '{name}' cannot begin or end with a hyphen")
+    if what == "load balancer" and name.startswith("internal-"):
+        raise invalid(f"The {what} name '{name}' cannot begin with 'internal-'")
+
+
+def dns_name(name: str, number: str, region: str, scheme: str) -> str:
+    """`NAME-1234567890.REGION.elb.localhost`; names under localhost are loopback for resolvers (RFC 6761, 6.3)."""
+    prefix = "internal-" if scheme == "internal" else ""
+    return f"{prefix}{name}-{number}.{region}.elb.localhost".lower()
+
+
+def suffix(arn: str) -> str:
+    """The last part of an ARN: what makes it unique."""
+    return arn.rpartition("/")[2]
+
+
+# --- rules ----------------------------------------------------------------------------------------------------------
+
+
+def check_conditions(conditions: tuple[Condition, ...]) -> None:
+    """Source: https://docs.aws.amazon.com/elasticloadbalancing/latest/application/rule-condition-types.html"""
+    if not conditions:
+        raise invalid("A condition must be specified")
+    fields = [condition.field for condition in conditions]
+    for field in fields:
+        if fields.count(field) > 1:
+            raise invalid(f"Rules can only have one '{field}' condition")
+    total = sum(len(condition.values) for condition in conditions)
+    if total > CONDITION_VALUES_PER_RULE:
+        raise invalid(f"A rule can only have '{CONDITION_VALUES_PER_RULE}' condition values")
+    for condition in conditions:
+        if not condition.values:
+            raise invalid(f"A condition value must be specified for field '{condition.field}'")
+        for value in condition.values:
+            _check_condition_value(condition.field, value)
+
+
+def _check_condition_value(field: str, value: str) -> None:
+    if not value:
+        raise invalid("Condition value cannot be empty")
+    if len(value) > 128:
+        raise invalid(f"Condition value '{value}' cannot be longer than '128' characters")
+    allowed = _PATH_PATTERN if field == "path-pattern" else _HOST_PATTERN
+    if not allowed.fullmatch(value):
+        raise invalid(f"Condition value '{value}' contains a character that is not valid")
+    if field == "host-header" and "." not in value and value != "*":
+        raise invalid(f"Condition value '{value}' must include at least one '.' character")
+
+
+def check_action(action: Action) -> None:
+    match action:
+        case Forward(target_groups=groups):
+            if not groups:
+                raise invalid("A target group ARN must be specified")
+            if len(groups) > TARGET_GROUPS_PER_ACTION:
+                raise Refused(
+                    RefusalKind.LIMIT,
+                    f"You can specify at most '{TARGET_GROUPS_PER_ACTION}' target groups in an action",
+                )
+            arns = [group.target_group_arn for group in groups]
+            if len(set(arns)) != len(arns):
+                raise invalid("A target group may be specified only once in an action")
+            for group in groups:
+                if not 0 <= group.weight <= WEIGHT_MAX:
+                    raise invalid(f"The weight '{group.weight}' must be between '0' and '{WEIGHT_MAX}' inclusive")
+        case FixedResponse(status_code=status, content_type=content_type, message_body=body):
+            if not re.fullmatch(r"[245]\d\d", status):
+                raise invalid(f"The status code '{status}' of a fixed response must be 2XX, 4XX, or 5XX")
+            if content_type is not None and content_type not in CONTENT_TYPES:
+                raise invalid(f"The content type '{content_type}' must be one of '{', '.join(CONTENT_TYPES)}'")
+            if body is not None and len(body) > 1024:
+                raise invalid("The message body of a fixed response cannot be longer than '1024' characters")
+
+
+def forwarded_groups(action: Action) -> tuple[str, ...]:
+    """The ARNs of the target groups that an action sends requests to."""
+    return tuple(group.target_group_arn for group in action.target_groups) if isinstance(action, Forward) else ()
+
+
+def used_groups(listeners: Iterable[Listener], rules: Iterable[Rule]) -> set[str]:
+    """The ARNs of the target groups that these listeners and rules send requests to."""
+    used: set[str] = set()
+    for listener in listeners:
+        used.update(forwarded_groups(listener.default_action))
+    for rule in rules:
+        used.update(forwarded_groups(rule.action))
+    return used
+
+
+def in_order(rules: Iterable[Rule]) -> list[Rule]:
+    """Lowest priority number first; default rules are left out."""
+    return sorted((r for r in rules if r.priority is not None), key=lambda r: r.priority or 0)
+
+
+# --- health checks --------------------------------------------------------------------------------------------------
+
+
+def matcher_ranges(matcher: str) -> list[tuple[int, int]]:
+    """The status codes of a matcher ("200", "200-299", "200,202") as half-open ranges, joined and in order.
+
+    Raises: Refused. Source: API_Matcher: codes between 200 and 499 for Application Load Balancers."""
+    refusal = invalid(f"Health check matcher HTTP code '{matcher}' must be a code or range between '200' and '499'")
+    ranges: list[tuple[int, int]] = []
+    for part in matcher.split(","):
+        found = re.fullmatch(r"\s*(\d{3})(?:-(\d{3}))?\s*", part)
+        if not found:
+            raise refusal
+        first, last = int(found[1]), int(found[2] or found[1])
+        if not 200 <= first <= last <= 499:
+            raise refusal
+        ranges.append((first, last + 1))
+    joined: list[tuple[int, int]] = []
+    for start, end in sorted(ranges):
+        if joined and start <= joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
+        else:
+            joined.append((start, end))
+    return joined
+
+
+def other_ranges(ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The half-open ranges of status codes in [100, 600) that are not in `ranges` (joined and in order)."""
+    others: list[tuple[int, int]] = []
+    at = 100
+    for start, end in ranges:
+        if start > at:
+            others.append((at, start))
+        at = end
+    if at < 600:
+        others.append((at, 600))
+    return others
+
+
+def check_health_check(check: HealthCheck) -> None:
+    """Source: https://docs.aws.amazon.com/elasticloadbalancing/latest/application/target-group-health-checks.html"""
+    if not check.enabled:
+        raise invalid("Health check enabled must be true for target groups with target type 'ip'")
+    if check.protocol != "HTTP":
+        raise unsupported(f"Health check protocol '{check.protocol}' is not supported yet")
+    for name, value, low, high in (
+        ("interval", check.interval_s, 5, 300),
+        ("timeout", check.timeout_s, 2, 120),
+        ("healthy threshold count", check.healthy_threshold, 2, 10),
+        ("unhealthy threshold count", check.unhealthy_threshold, 2, 10),
+    ):
+        if not low <= value <= high:
+            raise invalid(f"Health check {name} '{value}' must be between '{low}' and '{high}' inclusive")
+    if check.timeout_s >= check.interval_s:
+        raise invalid(
+            f"Health check timeout '{check.timeout_s}' must be smaller than the interval '{check.interval_s}'"
+        )
+    if not check.path.startswith("/") or len(check.path) > 1024 or not check.path.isprintable() or " " in check.path:
+        raise invalid(
+            f"Health check path '{check.path}' must begin with a '/' character and have at most 1024 characters"
+        )
+    if check.port != "traffic-port" and not (check.port.isdigit() and 1 <= int(check.port) <= 65535):
+        raise invalid(f"Health check port '{check.port}' must be 'traffic-port' or a port between '1' and '65535'")
+    matcher_ranges(check.matcher)
+
+
+def check_port(target: Target, check: HealthCheck) -> int:
+    return target.port if check.port == "traffic-port" else int(check.port)
+
+
+def target_health(target: Target, *, in_use: bool, load_balancer_active: bool) -> TargetHealth:
+    """A target's health in AWS's words.
+
+    Source: https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_TargetHealth.html"""
+    if target.deregistered_at is not None:
+        return TargetHealth(
+            TargetState.DRAINING, "Target.DeregistrationInProgress", "Target deregistration is in progress"
+        )
+    if not in_use:
+        return NOT_IN_USE
+    if target.checked == "healthy":
+        return TargetHealth(TargetState.HEALTHY)
+    if target.checked == "unhealthy":
+        return TargetHealth(TargetState.UNHEALTHY, target.failure_code, target.failure_detail)
+    if not load_balancer_active:
+        return TargetHealth(TargetState.INITIAL, "Elb.RegistrationInProgress", "Target registration is in progress")
+    return TargetHealth(TargetState.INITIAL, "Elb.InitialHealthChecking", "Initial health checks in progress")
+
+
+NOT_IN_USE: Final = TargetHealth(
+    TargetState.UNUSED,
+    "Target.NotInUse",
+    "Target group is not configured to receive traffic from the load balancer",
+)
+NOT_REGISTERED: Final = TargetHealth(
+    TargetState.UNUSED, "Target.NotRegistered", "Target is not registered to the target group"
+)
+
+# --- attributes -----------------------------------------------------------------------------------------------------
+
+
+def check_load_balancer_attribute(key: str, value: str) -> None:
+    if key not in LOAD_BALANCER_ATTRIBUTES:
+        raise invalid(f"Load balancer attribute key '{key}' is not recognized")
+    if key == "idle_timeout.timeout_seconds":
+        _check_number(key, value, 1, 4000)
+    elif key == "deletion_protection.enabled":
+        _check_flag(key, value)
+    elif value != LOAD_BALANCER_ATTRIBUTES[key]:
+        raise unsupported(f"Load balancer attribute '{key}' with value '{value}' is not supported yet")
+
+
+def check_target_group_attribute(key: str, value: str) -> None:
+    if key not in TARGET_GROUP_ATTRIBUTES:
+        raise invalid(f"Target group attribute key '{key}' is not recognized")
+    if key == "deregistration_delay.timeout_seconds":
+        _check_number(key, value, 0, 3600)
+    elif key == "load_balancing.algorithm.type" and value == "least_outstanding_requests":
+        return
+    elif value != TARGET_GROUP_ATTRIBUTES[key]:
+        raise unsupported(f"Target group attribute '{key}' with value '{value}' is not supported yet")
+
+
+def _check_number(key: str, value: str, low: int, high: int) -> None:
+    if not value.isdecimal() or not low <= int(value) <= high:
+        raise invalid(f"'{value}' is not a valid value for attribute '{key}': must be between '{low}' and '{high}'")
+
+
+def _check_flag(key: str, value: str) -> None:
+    if value not in ("true", "false"):
+        raise invalid(f"'{value}' is not a valid value for attribute '{key}': must be 'true' or 'false'")
+
+
+def deregistration_delay_s(group: TargetGroup) -> int:
+    return int(group.attributes.get("deregistration_delay.timeout_seconds", "300"))
+
+
+def idle_timeout_s(balancer: LoadBalancer) -> int:
+    return int(balancer.attributes.get("idle_timeout.timeout_seconds", "60"))
+
+
+def attributes_with_defaults(own: dict[str, str], defaults: dict[str, str]) -> dict[str, str]:
+    return {**defaults, **own}
+
+
+# --- targets --------------------------------------------------------------------------------------------------------
+
+
+def check_target_address(address: str) -> None:
+    """Only what a load balancer may send to: no loopback, link-local, multicast or unspecified address."""
+    try:
+        parsed = ipaddress.IPv4Address(address)
+    except ValueError:
+        raise invalid(f"The IP address '{address}' is not a valid IPv4 address") from None
+    if parsed.is_loopback or parsed.is_link_local or parsed.is_multicast or parsed.is_unspecified:
+        raise invalid(f"The IP address '{address}' must be in a private address range")

@@ -1,0 +1,188 @@
+"""Network namespaces for tests of the data plane: addresses on `lo`, servers and clients inside, no way out.
+
+Everything lives in namespaces that the test made; nothing is routed anywhere.
+"""
+
+import asyncio
+import ctypes
+import os
+import secrets
+import socket
+import subprocess
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
+
+CLONE_NEWNET = 0x40000000
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def inside(netns: str, work: Callable[[], T]) -> T:
+    """Run `work` in a thread that has entered a namespace. Sockets made there stay there."""
+    outcome: list[T] = []
+    failure: list[BaseException] = []
+
+    def body() -> None:
+        try:
+            descriptor = os.open(netns, os.O_RDONLY)
+            try:
+                if _libc.setns(descriptor, CLONE_NEWNET) != 0:
+                    raise OSError(ctypes.get_errno(), f"setns {netns}")
+            finally:
+                os.close(descriptor)
+            outcome.append(work())
+        except BaseException as error:
+            failure.append(error)
+
+    thread = threading.Thread(target=body)
+    thread.start()
+    thread.join()
+    if failure:
+        raise failure[0]
+    return outcome[0]
+
+
+class Netns:
+    """A namespace with its loopback up. Cleanup: `close`."""
+
+    def __init__(self) -> None:
+        self.name = f"pstest-{secrets.token_hex(4)}"
+        subprocess.run(["ip", "netns", "add", self.name], check=True)
+        self.path = f"/run/netns/{self.name}"
+        self.ip("link", "set", "lo", "up")
+
+    def ip(self, *arguments: str) -> None:
+        subprocess.run(["ip", "-n", self.name, *arguments], check=True)
+
+    def add_address(self, *addresses: str) -> None:
+        for address in addresses:
+            self.ip("addr", "add", f"{address}/32", "dev", "lo")
+
+    def close(self) -> None:
+        subprocess.run(["ip", "netns", "del", self.name], check=False, stderr=subprocess.DEVNULL)
+
+
+@dataclass
+class Answer:
+    status: int
+    headers: dict[str, str]
+    body: str
+    raw_headers: list[str] = field(default_factory=list)
+
+
+async def request(
+    address: str,
+    port: int,
+    path: str = "/",
+    *,
+    host: str = "test.example",
+    netns: str = "",
+    headers: dict[str, str] | None = None,
+    timeout_s: float = 10,
+) -> Answer:
+    """One GET on a connection of its own."""
+
+    def make() -> socket.socket:
+        made = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        made.setblocking(False)
+        return made
+
+    connection = await asyncio.to_thread(inside, netns, make) if netns else make()
+    try:
+        async with asyncio.timeout(timeout_s):
+            await asyncio.get_running_loop().sock_connect(connection, (address, port))
+            reader, writer = await asyncio.open_connection(sock=connection)
+            lines = [f"GET {path} HTTP/1.1", f"Host: {host}", "Connection: close"]
+            lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
+            writer.write(("\r\n".join(lines) + "\r\n\r\n").encode())
+            data = await reader.read()
+            writer.close()
+    except BaseException:
+        connection.close()
+        raise
+    head, _, body = data.partition(b"\r\n\r\n")
+    first, *rest = head.decode("latin-1").split("\r\n")
+    named = {line.partition(":")[0].lower(): line.partition(":")[2].strip() for line in rest}
+    if named.get("transfer-encoding") == "chunked":
+        plain = bytearray()
+        while body:
+            size, _, body = body.partition(b"\r\n")
+            plain += body[: int(size, 16)]
+            body = body[int(size, 16) + 2 :]
+        body = bytes(plain)
+    return Answer(int(first.split(" ")[1]), named, body.decode(), rest)
+
+
+class WebServer:
+    """An HTTP/1.1 server with keep-alive inside a namespace. It answers with its name and the request's head.
+
+    `health` is the status it answers to `/health`; `hold` (an event) delays answers to `/slow` until set."""
+
+    def __init__(self, netns: str, address: str, port: int, name: str) -> None:
+        self.netns, self.address, self.port, self.name = netns, address, port, name
+        self.health = 200
+        self.hold = asyncio.Event()
+        self.holding = asyncio.Event()
+        self.requests = 0
+        self.checks = 0
+        self._server: asyncio.Server | None = None
+        self._writers: set[asyncio.StreamWriter] = set()
+
+    async def start(self) -> "WebServer":
+        def listen() -> socket.socket:
+            made = socket.create_server((self.address, self.port), backlog=512)
+            made.setblocking(False)
+            return made
+
+        listening = await asyncio.to_thread(inside, self.netns, listen)
+        self._server = await asyncio.start_server(self._serve, sock=listening)
+        return self
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.add(writer)
+        try:
+            while True:
+                head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+                path = head.split(" ", 2)[1]
+                status = 200
+                if path.startswith("/health"):
+                    self.checks += 1
+                    status = self.health
+                else:
+                    self.requests += 1
+                if path.startswith("/slow"):
+                    self.holding.set()
+                    await self.hold.wait()
+                body = f"{self.name}\n{head}".encode()
+                own = f"Content-Length: {len(body)}\r\nServer: own\r\nX-Own-Case: 1\r\n\r\n"
+                writer.write(f"HTTP/1.1 {status} X\r\n{own}".encode() + body)
+                await writer.drain()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            self._writers.discard(writer)
+            writer.close()
+
+    async def close(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            for writer in list(self._writers):
+                writer.close()
+
+
+def envoys(data_dir: Path) -> list[int]:
+    """The process ids of Envoys that run from a data directory."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                line = (entry / "cmdline").read_bytes()
+            except OSError:
+                continue
+            if str(data_dir).encode() in line and b"--config-path" in line:
+                found.append(int(entry.name))
+    return found
