@@ -100,8 +100,8 @@ class TaskDefinition(Record, frozen=True, kw_only=True):
 class TaskDefinitionFamily(Record, frozen=True, kw_only=True):
     """The revisions of one family at a glance, so that neither a new revision nor the latest one needs a scan.
 
-    `last_revision` never goes back: AWS does not give a revision number twice. `latest_active` is what the family's bare
-    name stands for (None: no ACTIVE revision). Written in one commit with the revision it speaks of."""
+    `last_revision` never goes back: AWS does not give a revision number twice. `latest_active` is what the family's
+    bare name stands for (None: no ACTIVE revision). Written in one commit with the revision it speaks of."""
 
     scope: Scope
     family: str

@@ -65,11 +65,11 @@ def checked(definition: TaskDefinition) -> TaskDefinition:
         raise _invalid_for_task("cpu")
     for container in definition.containers:
         _check_container(definition, container)
-    _check_sums(definition)
-    _check_roles(definition)
+    check_sums(definition.containers, definition.cpu_units, definition.memory_mib)
+    check_roles(definition.task_role_arn, definition.execution_role_arn)
     _check_dependencies(definition.containers, by_name)
     if definition.ephemeral_storage_gib is not None:
-        _check_ephemeral_storage(definition.ephemeral_storage_gib, requires_fargate=requires_fargate)
+        check_ephemeral_storage(definition.ephemeral_storage_gib, on_fargate=requires_fargate)
     tag_rule.check(definition.tags)
     containers = tuple(_with_host_ports(each, definition.network_mode) for each in definition.containers)
     _check_ports(containers, definition.network_mode)
@@ -214,38 +214,36 @@ def _check_container(definition: TaskDefinition, container: ContainerDefinition)
         _check_log(container.log)
 
 
-def _check_sums(definition: TaskDefinition) -> None:
-    if definition.memory_mib is not None:
+def check_sums(containers: Sequence[ContainerDefinition], cpu_units: int | None, memory_mib: int | None) -> None:
+    """That a task of this size holds these containers; each reserves its soft limit if it has one, else its limit."""
+    if memory_mib is not None:
         total_mib = 0
-        for container in definition.containers:
+        for container in containers:
             for field, mib in (
                 ("memory", container.memory_mib),
                 ("memoryReservation", container.memory_reservation_mib),
             ):
-                if mib is not None and mib > definition.memory_mib:
+                if mib is not None and mib > memory_mib:
                     raise _invalid(
                         f"The '{field}' setting for container '{container.name}' is greater than for the task.", field
                     )
             total_mib += container.memory_reservation_mib or container.memory_mib or 0
-        if total_mib > definition.memory_mib:
+        if total_mib > memory_mib:
             raise _invalid(
                 "The sum of all container 'memory' values cannot be greater than the value of the task 'memory'.",
                 "memory",
             )
-    if (
-        definition.cpu_units is not None
-        and sum(each.cpu_units for each in definition.containers) > definition.cpu_units
-    ):
+    if cpu_units is not None and sum(container.cpu_units for container in containers) > cpu_units:
         raise _invalid(
             "The sum of all container 'cpu' values cannot be greater than the value of the task 'cpu'.", "cpu"
         )
 
 
-def _check_roles(definition: TaskDefinition) -> None:
-    task_role = definition.task_role_arn
+def check_roles(task_role: str | None, execution_role: str | None) -> None:
+    """A task role is an ARN or a role's name, an execution role an ARN."""
     if task_role is not None and not _ROLE_ARN.fullmatch(task_role) and not _ROLE_NAME.fullmatch(task_role):
         raise _invalid("Role is not valid", "taskRoleArn")
-    if definition.execution_role_arn is not None and not _ROLE_ARN.fullmatch(definition.execution_role_arn):
+    if execution_role is not None and not _ROLE_ARN.fullmatch(execution_role):
         raise _invalid("Role is not valid", "executionRoleArn")
 
 
@@ -297,8 +295,8 @@ def _cycle(by_name: Mapping[str, ContainerDefinition]) -> tuple[str, ...]:
     return ()
 
 
-def _check_ephemeral_storage(size_gib: int, *, requires_fargate: bool) -> None:
-    if not requires_fargate:
+def check_ephemeral_storage(size_gib: int, *, on_fargate: bool) -> None:
+    if not on_fargate:
         raise _invalid("Ephemeral storage is only supported for tasks that require FARGATE.", "ephemeralStorage")
     if size_gib not in fargate.EPHEMERAL_STORAGE_GIB:
         raise _invalid("Ephemeral storage size must be between 21 and 200 GiB.", "ephemeralStorage")
@@ -347,7 +345,7 @@ def _check_fargate_log(log: LogConfiguration) -> None:
 def _with_host_ports(container: ContainerDefinition, mode: str) -> ContainerDefinition:
     """The container with every mapping's host port checked and filled in.
 
-    It is the container's own where it shares the network of the host or the task, else 0 (chosen when the task starts)."""
+    It is the container's own where it shares the network of the host or the task, else 0 (chosen at the start)."""
     if not container.port_mappings:
         return container
     if mode == "none":

@@ -97,8 +97,8 @@ class Clusters:
 
     def list(self, context: RequestContext, params: Params) -> Result:
         names = [each.name for each in self._store.scan(CLUSTER, context.prefix) if each.status == "ACTIVE"]
-        names, more = page.cut(names, params)
-        result: Result = {"clusterArns": [arn.cluster(lookup.scope(context), name) for name in names]}
+        shown, more = page.cut(names, params)
+        result: Result = {"clusterArns": [arn.cluster(lookup.scope(context), name) for name in shown]}
         if more is not None:
             result["nextToken"] = more
         return result

@@ -1,7 +1,7 @@
 """Which members of a task definition Portside does what with: the visible list that the coverage page is made of.
 
-Every member of RegisterTaskDefinition's input is in SUPPORTED (kept and acted upon) or in REFUSED (or below a member that
-is): nothing is accepted and ignored. What AWS takes for "not asked for" (null, false, an empty list) is always accepted.
+Every member of RegisterTaskDefinition's input is in SUPPORTED (kept and acted upon) or in REFUSED (or below a member
+that is): nothing is accepted and ignored. What AWS takes for "not asked for" (null, false, empty) always passes.
 """
 
 from collections.abc import Iterator, Mapping
@@ -12,7 +12,7 @@ from portside.domain.refusal import RefusalKind, Refused
 
 
 class Reason(NamedTuple):
-    """Why a member is refused. The messages are AWS's, where AWS refuses it too: on Fargate, or with networkMode awsvpc."""
+    """Why a member is refused. The messages are AWS's, where AWS refuses it too: on Fargate, or in awsvpc mode."""
 
     fargate: str = ""
     awsvpc: str = ""
@@ -62,7 +62,7 @@ SUPPORTED: Final[Mapping[str, str]] = {
     "containerDefinitions.ulimits.hardLimit": "",
     "containerDefinitions.logConfiguration": "",
     "containerDefinitions.logConfiguration.logDriver": "awslogs",
-    "containerDefinitions.logConfiguration.options": "group, region, stream prefix, create-group, mode, max-buffer-size",
+    "containerDefinitions.logConfiguration.options": "those of awslogs but datetime-format and multiline-pattern",
     "requiresCompatibilities": "EC2, FARGATE and EXTERNAL; only Fargate tasks run so far",
     "cpu": "",
     "memory": "",

@@ -76,14 +76,15 @@ class TaskDefinitions:
         most = page.size(params)
         found: list[str] = []
         more: str | None = None
+        last = ""
         for definition in self._walk(context, params):
             if definition.status != status:
                 continue
             if len(found) == most:
-                more = page.token(f"{last.family}:{last.revision}")
+                more = page.token(last)
                 break
             found.append(arn.task_definition(definition.scope, definition.family, definition.revision))
-            last = definition
+            last = definition.name
         result: Result = {"taskDefinitionArns": found}
         if more is not None:
             result["nextToken"] = more

@@ -29,7 +29,7 @@ Wire = dict[str, Any]
 """One AWS structure, by its member names."""
 FromWire = Mapping[str, Any]
 
-# --- small things ------------------------------------------------------------------------------------------------------
+# --- small things -----------------------------------------------------------------------------------------------------
 
 
 def tags_from(items: Iterable[FromWire] | None) -> Tags:
@@ -87,7 +87,7 @@ def _present(wire: Wire, **members: Any) -> Wire:
     return wire
 
 
-# --- clusters ----------------------------------------------------------------------------------------------------------
+# --- clusters ---------------------------------------------------------------------------------------------------------
 
 
 def settings_from(items: Iterable[FromWire] | None) -> tuple[Setting, ...]:
@@ -124,7 +124,7 @@ def cluster_to(
     return wire
 
 
-# --- task definitions --------------------------------------------------------------------------------------------------
+# --- task definitions -------------------------------------------------------------------------------------------------
 
 
 def definition_from(params: FromWire, *, scope: Scope, registered_at: datetime, registered_by: str) -> TaskDefinition:
@@ -316,7 +316,7 @@ def _attributes(definition: TaskDefinition) -> Iterable[str]:
     return found
 
 
-# --- tasks -------------------------------------------------------------------------------------------------------------
+# --- tasks ------------------------------------------------------------------------------------------------------------
 
 
 def override_from(overrides: FromWire | None) -> TaskOverride | None:
@@ -499,7 +499,7 @@ def _overrides_to(task: Task) -> Wire:
     }
 
 
-# --- services ----------------------------------------------------------------------------------------------------------
+# --- services ---------------------------------------------------------------------------------------------------------
 
 
 def target_from(item: FromWire) -> TargetRef:

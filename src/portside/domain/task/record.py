@@ -146,8 +146,8 @@ class Task(Record, frozen=True, kw_only=True):
     created_at: datetime
     cause_id: str  # request id or fact that led to this task
     capacity_provider: str | None = None  # when a capacity provider strategy chose the launch type
-    client_token: str | None = None  # RunTask is idempotent by it; `request_digest` tells a repetition from another request
-    request_digest: str = ""
+    client_token: str | None = None  # RunTask is idempotent by it
+    request_digest: str = ""  # tells a repetition from another request with the same token
 
     # desired: written by the API and the schedulers
     stop: Stop | None = None

@@ -1,0 +1,351 @@
+"""ECS services: create, update, describe, list, delete. Handlers write what is desired; the scheduler makes it so."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from portside.api.ecs import lookup, network, page, placement, wire
+from portside.api.ecs.error import invalid, service_not_found
+from portside.api.ecs.field import is_asked_for
+from portside.aws.service import Handler, Params, RequestContext, Result
+from portside.domain import arn, fargate, tag_rule
+from portside.domain.clock import Clock, Ids
+from portside.domain.fargate import unsupported
+from portside.domain.load_balancer import Forward
+from portside.domain.record import replace
+from portside.domain.refusal import RefusalKind, Refused
+from portside.domain.service import change
+from portside.domain.service.record import Deployment, Service
+from portside.domain.table import LISTENER, RULE, SERVICE, TARGET_GROUP, TASK
+from portside.domain.task.record import TargetRef
+from portside.domain.task_definition import TaskDefinition
+from portside.store.interface import Put, Store
+
+DESCRIBED_MOST: Final = 10
+PAGE: Final = 10
+"""Services on a page of ListServices, unless asked otherwise."""
+
+_REFUSED: Final = (
+    "enableExecuteCommand",
+    "gatewayConnectors",
+    "monitoring",
+    "serviceRegistries",
+    "volumeConfigurations",
+    "vpcLatticeConfigurations",
+)
+"""Members of CreateService and UpdateService that Portside does not implement yet."""
+_STRATEGY_MEMBERS: Final = ("canaryConfiguration", "earlySuccessCriteria", "lifecycleHooks", "linearConfiguration")
+
+
+class Services:
+    def __init__(self, store: Store, clock: Clock, ids: Ids) -> None:
+        self._store, self._clock, self._ids = store, clock, ids
+
+    def handlers(self) -> Mapping[str, Handler]:
+        return {
+            "CreateService": self.create,
+            "UpdateService": self.update,
+            "DescribeServices": self.describe,
+            "ListServices": self.list,
+            "DeleteService": self.delete,
+        }
+
+    def create(self, context: RequestContext, params: Params) -> Result:
+        cluster = lookup.active_cluster(self._store, self._clock, context, params.get("cluster"))
+        name = params["serviceName"]
+        change.check_name(name)
+        digest = _digest(params)
+        existing = self._store.get(SERVICE, f"{context.prefix}{cluster.name}/{name}")
+        if existing is not None and existing.status == "DRAINING":
+            raise invalid("Unable to Start a service that is still Draining.")
+        if existing is not None and existing.status == "ACTIVE":
+            if existing.creation_digest != digest:
+                raise invalid("Creation of service was not idempotent.")
+            return {"service": self._to_wire(existing, with_tags=True)}
+        _refuse(params)
+        if not params.get("taskDefinition"):
+            raise invalid("TaskDefinition can not be blank.")
+        definition = lookup.runnable_definition(self._store, context, params["taskDefinition"])
+        if params.get("schedulingStrategy") == "DAEMON":
+            raise unsupported("schedulingStrategy DAEMON")
+        desired_count = params.get("desiredCount")
+        if desired_count is None:
+            raise invalid("desiredCount is required for services with the REPLICA scheduling strategy.")
+        change.check_count(desired_count)
+        launch = placement.asked_launch(params, cluster)
+        platform_version = placement.check_launch(launch, definition, params)
+        if launch.type == "EC2":
+            raise unsupported("services with launchType EC2")
+        request = network.checked_network(self._store, context, params, definition.network_mode)
+        if params.get("role") and definition.network_mode == "awsvpc":
+            raise invalid("You cannot specify an IAM role for services that require a service linked role.")
+        targets = self._targets(context, params.get("loadBalancers") or (), definition)
+        tags = wire.tags_from(params.get("tags"))
+        tag_rule.check(tags)
+        now = self._clock.now()
+        service = _configured(
+            Service(
+                scope=cluster.scope,
+                cluster=cluster.name,
+                name=name,
+                desired_count=desired_count,
+                tags=tags,
+                platform_version=params.get("platformVersion") or "LATEST",
+                capacity_provider_strategy=launch.strategy,
+                creation_digest=digest,
+                created_at=now,
+                created_by=context.principal_arn,
+            ),
+            params,
+            has_targets=bool(targets),
+        )
+        service = change.deployed(
+            service,
+            Deployment(
+                id=self._deployment_id(),
+                status="PRIMARY",
+                task_definition_arn=arn.task_definition(definition.scope, definition.family, definition.revision),
+                desired_count=desired_count,
+                network=request,
+                launch_type=launch.type,
+                platform_version=platform_version,
+                targets=targets,
+                created_at=now,
+                updated_at=now,
+            ),
+        )
+        self._store.transact(Put(SERVICE, service))
+        return {"service": self._to_wire(service, with_tags=True)}
+
+    def update(self, context: RequestContext, params: Params) -> Result:
+        cluster = lookup.active_cluster(self._store, self._clock, context, params.get("cluster"))
+        service = self._found(context, cluster.name, params["service"])
+        current = change.primary(service)
+        if service.status != "ACTIVE" or current is None:
+            raise Refused(RefusalKind.CONFLICT, "Service was not ACTIVE.", "service")
+        _refuse(params)
+        for member in ("placementConstraints", "placementStrategy"):
+            if is_asked_for(params.get(member)):
+                raise unsupported(member)
+        now = self._clock.now()
+        if params.get("desiredCount") is not None:
+            change.check_count(params["desiredCount"])
+            service = change.scaled(service, params["desiredCount"], now=now)
+        wanted = self._wanted(context, params, service, current)
+        if params.get("capacityProviderStrategy"):
+            launch = placement.asked_launch({"capacityProviderStrategy": params["capacityProviderStrategy"]}, cluster)
+            service = replace(service, capacity_provider_strategy=launch.strategy)
+        if params.get("platformVersion"):
+            service = replace(service, platform_version=params["platformVersion"])
+        service = _configured(service, params, has_targets=bool(wanted.targets))
+        # A changed strategy needs its deployment too, for its tasks are started by it.
+        changed = wanted != current or bool(params.get("capacityProviderStrategy"))
+        if changed or params.get("forceNewDeployment"):
+            deployment = replace(wanted, id=self._deployment_id(), created_at=now, updated_at=now)
+            service = change.deployed(service, deployment)
+        service = replace(service, creation_digest="")
+        self._store.transact(Put(SERVICE, service))
+        return {"service": self._to_wire(service, with_tags=True)}
+
+    def describe(self, context: RequestContext, params: Params) -> Result:
+        cluster = lookup.any_cluster(self._store, self._clock, context, params.get("cluster")).name
+        asked = params["services"]
+        if not asked:
+            raise invalid("Services cannot be empty.")
+        if len(asked) > DESCRIBED_MOST:
+            raise invalid(f"Services cannot have more than {DESCRIBED_MOST} elements.")
+        with_tags = "TAGS" in (params.get("include") or ())
+        services, failures = [], []
+        for named in asked:
+            name = lookup.in_cluster(context, cluster, named, "service")
+            service = self._store.get(SERVICE, f"{context.prefix}{cluster}/{name}")
+            if service is None:
+                failures.append(wire.failure(arn.service(lookup.scope(context), cluster, name)))
+            else:
+                services.append(self._to_wire(service, with_tags=with_tags))
+        return {"services": services, "failures": failures}
+
+    def list(self, context: RequestContext, params: Params) -> Result:
+        cluster = lookup.any_cluster(self._store, self._clock, context, params.get("cluster")).name
+        launch_type, strategy = params.get("launchType"), params.get("schedulingStrategy")
+        managed_by_ecs = params.get("resourceManagementType") == "ECS"
+        names = [
+            service.name
+            for service in self._store.scan(SERVICE, f"{context.prefix}{cluster}/")
+            if service.status != "INACTIVE"
+            and (not launch_type or any(each.launch_type == launch_type for each in service.deployments))
+            and (not strategy or service.scheduling_strategy == strategy)
+            and not managed_by_ecs
+        ]
+        shown, more = page.cut(names, params, PAGE)
+        scope = lookup.scope(context)
+        result: Result = {"serviceArns": [arn.service(scope, cluster, name) for name in shown]}
+        if more is not None:
+            result["nextToken"] = more
+        return result
+
+    def delete(self, context: RequestContext, params: Params) -> Result:
+        cluster = lookup.any_cluster(self._store, self._clock, context, params.get("cluster"))
+        service = self._found(context, cluster.name, params["service"])
+        if service.status == "INACTIVE":
+            raise service_not_found()
+        gone = change.deleted(service, force=bool(params.get("force")), now=self._clock.now())
+        if gone is not service:
+            self._store.transact(Put(SERVICE, gone))
+        return {"service": self._to_wire(gone, with_tags=True)}
+
+    def _found(self, context: RequestContext, cluster: str, named: str) -> Service:
+        name = lookup.in_cluster(context, cluster, named, "service")
+        service = self._store.get(SERVICE, f"{context.prefix}{cluster}/{name}")
+        if service is None:
+            raise service_not_found()
+        return service
+
+    def _to_wire(self, service: Service, *, with_tags: bool) -> wire.Wire:
+        return wire.service_to(service, self._store.find(TASK, "service", service.key), with_tags=with_tags)
+
+    def _deployment_id(self) -> str:
+        return f"ecs-svc/{self._ids.number(19)}"
+
+    def _wanted(self, context: RequestContext, params: Params, service: Service, current: Deployment) -> Deployment:
+        """The PRIMARY deployment with what the request changes; equal to `current` if it changes nothing of it."""
+        named = params.get("taskDefinition") or current.task_definition_arn
+        if named == current.task_definition_arn and not params.get("forceNewDeployment"):
+            # A service goes on with a revision that has been deregistered since.
+            definition = lookup.definition(self._store, context, named)
+            if definition is None:
+                raise invalid("TaskDefinition not found.")
+        else:
+            definition = lookup.runnable_definition(self._store, context, named)
+        if current.launch_type not in definition.compatibilities:
+            raise invalid(f"Task definition does not support launch_type {current.launch_type}.")
+        request = current.network
+        if params.get("networkConfiguration"):
+            request = network.checked_network(self._store, context, params, definition.network_mode)
+        targets = current.targets
+        if params.get("loadBalancers") is not None:
+            targets = self._targets(context, params["loadBalancers"], definition)
+        else:
+            _check_containers(targets, definition)
+        platform_version = current.platform_version
+        if params.get("platformVersion"):
+            platform_version = fargate.platform_version(params["platformVersion"])
+        return replace(
+            current,
+            task_definition_arn=arn.task_definition(definition.scope, definition.family, definition.revision),
+            desired_count=current.desired_count,
+            network=request,
+            targets=targets,
+            platform_version=platform_version,
+        )
+
+    def _targets(
+        self, context: RequestContext, items: Sequence[Mapping[str, Any]], definition: TaskDefinition
+    ) -> tuple[TargetRef, ...]:
+        """The target groups asked for: they exist, fit the definition, and a load balancer leads to them."""
+        if len(items) > change.TARGET_GROUPS_MOST:
+            raise invalid(f"load balancers can have at most {change.TARGET_GROUPS_MOST} items.")
+        for item in items:
+            if item.get("loadBalancerName"):
+                raise unsupported("loadBalancers.loadBalancerName")
+            if is_asked_for(item.get("advancedConfiguration")):
+                raise unsupported("loadBalancers.advancedConfiguration")
+            if not item.get("targetGroupArn"):
+                raise invalid("targetGroupArn can not be blank.")
+            if not item.get("containerName"):
+                raise invalid("Container Name can not be blank.")
+            if item.get("containerPort") is None:
+                raise invalid("Container Port can not be blank.")
+        targets = tuple(wire.target_from(item) for item in items)
+        _check_containers(targets, definition)
+        for target in targets:
+            self._check_target_group(context, target.target_group_arn, definition)
+        return targets
+
+    def _check_target_group(self, context: RequestContext, group_arn: str, definition: TaskDefinition) -> None:
+        group = self._store.get(TARGET_GROUP, context.prefix + group_arn)
+        if group is None:
+            raise invalid(f"The specified target group does not exist: {group_arn}")
+        if definition.network_mode == "awsvpc" and group.target_type != "ip":
+            raise invalid(
+                f"The provided target group {group_arn} has target type {group.target_type}, "
+                "which is incompatible with the awsvpc network mode specified in the task definition."
+            )
+        for action in (
+            *(listener.default_action for listener in self._store.scan(LISTENER, context.prefix)),
+            *(rule.action for rule in self._store.scan(RULE, context.prefix)),
+        ):
+            if isinstance(action, Forward) and any(each.target_group_arn == group_arn for each in action.target_groups):
+                return
+        raise invalid(f"The target group with targetGroupArn {group_arn} does not have an associated load balancer.")
+
+
+def _check_containers(targets: Sequence[TargetRef], definition: TaskDefinition) -> None:
+    for target in targets:
+        container = next((each for each in definition.containers if each.name == target.container_name), None)
+        if container is None:
+            raise invalid(f"The container {target.container_name} does not exist in the task definition.")
+        if all(mapping.container_port != target.container_port for mapping in container.port_mappings):
+            raise invalid(
+                f"The container {target.container_name} did not have a container port {target.container_port} defined."
+            )
+
+
+def _refuse(params: Params) -> None:
+    """
+    Raises:
+        Refused: a member is asked for that Portside does not implement.
+    """
+    for member in _REFUSED:
+        if is_asked_for(params.get(member)):
+            raise unsupported(member)
+    if (params.get("serviceConnectConfiguration") or {}).get("enabled"):
+        raise unsupported("serviceConnectConfiguration")
+    if params.get("availabilityZoneRebalancing") == "ENABLED":
+        raise unsupported("availabilityZoneRebalancing ENABLED")
+    controller = (params.get("deploymentController") or {}).get("type", "ECS")
+    if controller != "ECS":
+        raise unsupported(f"deploymentController {controller}")
+    configuration: Mapping[str, Any] = params.get("deploymentConfiguration") or {}
+    breaker = configuration.get("deploymentCircuitBreaker") or {}
+    if breaker.get("enable") or breaker.get("rollback"):
+        raise unsupported("deploymentConfiguration.deploymentCircuitBreaker")
+    if (configuration.get("alarms") or {}).get("enable"):
+        raise unsupported("deploymentConfiguration.alarms")
+    if (configuration.get("strategy") or "ROLLING") != "ROLLING":
+        raise unsupported(f"deploymentConfiguration.strategy {configuration['strategy']}")
+    if configuration.get("bakeTimeInMinutes"):
+        raise unsupported("deploymentConfiguration.bakeTimeInMinutes")
+    for member in _STRATEGY_MEMBERS:
+        if is_asked_for(configuration.get(member)):
+            raise unsupported(f"deploymentConfiguration.{member}")
+
+
+def _configured(service: Service, params: Params, *, has_targets: bool) -> Service:
+    """The service with the settings that need no new deployment; what the request leaves out stays."""
+    configuration: Mapping[str, Any] = params.get("deploymentConfiguration") or {}
+    minimum = configuration.get("minimumHealthyPercent")
+    maximum = configuration.get("maximumPercent")
+    service = replace(
+        service,
+        minimum_healthy_percent=service.minimum_healthy_percent if minimum is None else minimum,
+        maximum_percent=service.maximum_percent if maximum is None else maximum,
+    )
+    if minimum is not None or maximum is not None:
+        change.check_percentages(service.minimum_healthy_percent, service.maximum_percent)
+    grace_s = params.get("healthCheckGracePeriodSeconds")
+    change.check_grace_period(grace_s, has_targets=has_targets)
+    managed = params.get("enableECSManagedTags")
+    return replace(
+        service,
+        health_check_grace_period_s=service.health_check_grace_period_s if grace_s is None else grace_s,
+        enable_ecs_managed_tags=service.enable_ecs_managed_tags if managed is None else managed,
+        propagate_tags=params.get("propagateTags") or service.propagate_tags,
+    )
+
+
+def _digest(params: Params) -> str:
+    """Tells a repeated CreateService from another one of that name. Token and tags do not count."""
+    rest = {name: value for name, value in params.items() if name not in ("clientToken", "tags")}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()[:16]

@@ -1,0 +1,45 @@
+"""Amazon ECS as the gateway serves it: every implemented operation in one visible list."""
+
+from typing import Final
+
+from portside.api.ecs.cluster import Clusters
+from portside.api.ecs.error import mapped
+from portside.api.ecs.scheduled_service import Services
+from portside.api.ecs.tag import TagsOfResources
+from portside.api.ecs.task import Tasks
+from portside.api.ecs.task_definition import TaskDefinitions
+from portside.aws.service import Service
+from portside.domain.clock import Clock, Ids
+from portside.store.interface import Store
+
+PARTIAL: Final = {
+    "CreateCluster": "containerInsights and ECS Exec settings are kept and shown, nothing is collected yet; "
+    "no Service Connect defaults, no managed storage keys, no Auto Scaling group capacity providers",
+    "UpdateCluster": "as CreateCluster",
+    "UpdateClusterSettings": "containerInsights is kept and shown, nothing is collected yet",
+    "PutClusterCapacityProviders": "FARGATE and FARGATE_SPOT; tasks run on FARGATE only",
+    "RegisterTaskDefinition": "see the table of its members",
+    "RunTask": "on Fargate; no volumes, no ECS Exec, no capacity provider but FARGATE",
+    "ListTasks": "there are no container instances and no daemons to filter by",
+    "CreateService": "on Fargate, REPLICA, rolling updates; no circuit breaker, alarms, service registries, "
+    "Service Connect, volumes, ECS Exec, Availability Zone rebalancing",
+    "UpdateService": "as CreateService",
+    "TagResource": "clusters, services, tasks, task definitions",
+}
+"""What is not there yet, for the coverage page."""
+
+
+def ecs_service(store: Store, clock: Clock, ids: Ids) -> Service:
+    """The service for the gateway. Operations that are not in its list are not implemented."""
+    handlers = {
+        **Clusters(store, clock).handlers(),
+        **TaskDefinitions(store, clock).handlers(),
+        **Tasks(store, clock, ids).handlers(),
+        **Services(store, clock, ids).handlers(),
+        **TagsOfResources(store, clock).handlers(),
+    }
+    return Service(
+        name="ecs",
+        handlers={operation: mapped(operation, handler) for operation, handler in handlers.items()},
+        partial=PARTIAL,
+    )

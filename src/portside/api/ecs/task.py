@@ -1,0 +1,261 @@
+"""Tasks: run, stop, describe, list. Handlers write what is desired only; the task loop does the rest."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+from portside.api.ecs import lookup, network, page, placement, wire
+from portside.api.ecs.error import invalid, service_not_found
+from portside.api.ecs.field import is_asked_for
+from portside.aws.service import Handler, Params, RequestContext, Result, ServiceError
+from portside.domain import arn, fargate, tag_rule, task_definition_rule
+from portside.domain.clock import Clock, Ids
+from portside.domain.cluster import Cluster
+from portside.domain.fargate import unsupported
+from portside.domain.record import Tag, Tags, replace
+from portside.domain.table import SERVICE, TASK
+from portside.domain.task.creation import TaskOverride, new_task
+from portside.domain.task.record import Stop, StopCode, Task, TaskStatus
+from portside.domain.task_definition import TaskDefinition
+from portside.store.interface import Put, Store
+
+DESCRIBED_MOST: Final = 100
+STARTED_MOST: Final = 10
+"""Tasks of one RunTask."""
+GROUP_MAX: Final = 255
+STARTED_BY_MAX: Final = 128
+REASON_MAX: Final = 1024
+STOPPED_BY_USER: Final = "Task stopped by user"
+TASK_ID_LENGTHS: Final = (32, 36)
+REMEMBERED: Final = 4096
+"""Tasks whose wire shape is kept ready; beyond that the cache starts afresh."""
+
+_REFUSED: Final = ("referenceId", "volumeConfigurations", "enableExecuteCommand")
+
+
+class Tasks:
+    def __init__(self, store: Store, clock: Clock, ids: Ids) -> None:
+        self._store, self._clock, self._ids = store, clock, ids
+        self._shown: dict[str, tuple[Task, wire.Wire]] = {}
+
+    def handlers(self) -> Mapping[str, Handler]:
+        return {"RunTask": self.run, "StopTask": self.stop, "DescribeTasks": self.describe, "ListTasks": self.list}
+
+    def run(self, context: RequestContext, params: Params) -> Result:
+        cluster = lookup.active_cluster(self._store, self._clock, context, params.get("cluster"))
+        client_token = params.get("clientToken") or None
+        digest = _digest(params) if client_token is not None else ""
+        if client_token is not None:
+            repeated = self._store.find(TASK, "client_token", f"{context.prefix}{cluster.name}/{client_token}")
+            if repeated:
+                return self._repeated(repeated, digest)
+        definition = lookup.runnable_definition(self._store, context, params["taskDefinition"])
+        for member in _REFUSED:
+            if is_asked_for(params.get(member)):
+                raise unsupported(member)
+        count = _count(params)
+        launch = placement.asked_launch(params, cluster)
+        platform_version = placement.check_launch(launch, definition, params)
+        request = network.checked_network(self._store, context, params, definition.network_mode)
+        if launch.type == "EC2":
+            raise invalid("No Container Instances were found in your cluster.")
+        override = _checked_override(params, definition)
+        group = params.get("group") or f"family:{definition.family}"
+        if len(group) > GROUP_MAX:
+            raise invalid(f"group exceeds the maximum length of {GROUP_MAX} characters.")
+        started_by = params.get("startedBy") or None
+        if started_by is not None and len(started_by) > STARTED_BY_MAX:
+            raise invalid(f"startedBy exceeds the maximum length of {STARTED_BY_MAX} characters.")
+        tags = _tags(params, definition, cluster)
+        now = self._clock.now()
+        overrides_json = json.dumps(params["overrides"]) if override is not None else "{}"
+        tasks: list[Task] = []
+        for _ in range(count):
+            task_id = self._ids.hex(32)
+            task = new_task(
+                scope=cluster.scope,
+                cluster=cluster.name,
+                task_id=task_id,
+                attachment_id=self._ids.uuid(),
+                runtime_ids=[f"{task_id}-{self._ids.number(10)}" for _ in definition.containers],
+                definition=definition,
+                launch_type=launch.type,
+                group=group,
+                network=request,
+                created_at=now,
+                cause_id=context.request_id,
+                platform_version=platform_version,
+                override=override,
+                overrides_json=overrides_json,
+                started_by=started_by,
+                tags=tags,
+            )
+            tasks.append(
+                replace(
+                    task,
+                    capacity_provider="FARGATE" if launch.strategy else None,
+                    client_token=client_token,
+                    request_digest=digest,
+                )
+            )
+        # With an override of memory or cpu the containers must still fit.
+        task_definition_rule.check_sums(tasks[0].containers, tasks[0].cpu_units, tasks[0].memory_mib)
+        self._store.transact(*(Put(TASK, task) for task in tasks))
+        return {"tasks": [_with_tags(wire.task_to(task), task) for task in tasks], "failures": []}
+
+    def _repeated(self, tasks: Sequence[Task], digest: str) -> Result:
+        """The answer to a request that was made before: the tasks it started, as they are now."""
+        if any(task.request_digest != digest for task in tasks):
+            raise ServiceError(
+                "ConflictException",
+                "The client token was used before in a RunTask request with other parameters.",
+                resourceIds=[arn.task(task.scope, task.cluster, task.id) for task in tasks],
+            )
+        return {"tasks": [_with_tags(wire.task_to(task), task) for task in tasks], "failures": []}
+
+    def stop(self, context: RequestContext, params: Params) -> Result:
+        cluster = lookup.any_cluster(self._store, self._clock, context, params.get("cluster"))
+        task_id = _task_id(context, cluster.name, params["task"])
+        stored = self._store.read(TASK, f"{context.prefix}{cluster.name}/{task_id}")
+        if stored is None:
+            raise invalid("The referenced task was not found.")
+        task = stored.value
+        if task.stop is None and task.last_status is not TaskStatus.STOPPED:
+            reason = (params.get("reason") or STOPPED_BY_USER)[:REASON_MAX]
+            task = replace(task, stop=Stop(code=StopCode.USER_INITIATED, reason=reason, at=self._clock.now()))
+            self._store.transact(Put(TASK, task, expect=stored.version))
+        return {"task": _with_tags(wire.task_to(task), task)}
+
+    # --- DescribeTasks, ListTasks
+
+    def describe(self, context: RequestContext, params: Params) -> Result:
+        cluster = lookup.any_cluster(self._store, self._clock, context, params.get("cluster")).name
+        asked = params["tasks"]
+        if not asked:
+            raise invalid("Tasks cannot be empty.")
+        if len(asked) > DESCRIBED_MOST:
+            raise invalid(f"Tasks cannot have more than {DESCRIBED_MOST} elements.")
+        with_tags = "TAGS" in (params.get("include") or ())
+        get, prefix = self._store.get, f"{context.prefix}{cluster}/"
+        tasks: list[wire.Wire] = []
+        failures: list[wire.Wire] = []
+        for named in asked:
+            task_id = _task_id(context, cluster, named)
+            task = get(TASK, prefix + task_id)
+            if task is None:
+                failures.append(wire.failure(arn.task(lookup.scope(context), cluster, task_id)))
+                continue
+            shown = self._show(prefix + task_id, task)
+            tasks.append(_with_tags(shown, task) if with_tags else shown)
+        return {"tasks": tasks, "failures": failures}
+
+    def _show(self, key: str, task: Task) -> wire.Wire:
+        """The task's wire shape, made once for each version of its record; nobody may change it."""
+        known = self._shown.get(key)
+        if known is not None and known[0] is task:
+            return known[1]
+        if len(self._shown) >= REMEMBERED:
+            self._shown.clear()
+        shown = wire.task_to(task)
+        self._shown[key] = (task, shown)
+        return shown
+
+    def list(self, context: RequestContext, params: Params) -> Result:
+        cluster = lookup.any_cluster(self._store, self._clock, context, params.get("cluster")).name
+        desired = params.get("desiredStatus") or "RUNNING"
+        # ECS never desires PENDING: such a request is valid and finds nothing.
+        tasks = [] if desired == "PENDING" else self._candidates(context, cluster, desired, params)
+        wanted = TaskStatus.STOPPED if desired == "STOPPED" else TaskStatus.RUNNING
+        family, launch_type, started_by = params.get("family"), params.get("launchType"), params.get("startedBy")
+        if params.get("containerInstance") or params.get("daemonName"):
+            tasks = []  # there are no container instances and no daemons
+        ids = [
+            task.id
+            for task in tasks
+            if task.desired_status is wanted
+            and (not family or task.family == family)
+            and (not launch_type or task.launch_type == launch_type)
+            and (not started_by or task.started_by == started_by)
+        ]
+        shown, more = page.cut(ids, params)
+        scope = lookup.scope(context)
+        result: Result = {"taskArns": [arn.task(scope, cluster, task_id) for task_id in shown]}
+        if more is not None:
+            result["nextToken"] = more
+        return result
+
+    def _candidates(self, context: RequestContext, cluster: str, desired: str, params: Params) -> Iterable[Task]:
+        """Tasks that may be meant, in the order of their ids, from the narrowest index."""
+        named = params.get("serviceName")
+        if named:
+            name = lookup.in_cluster(context, cluster, named, "service")
+            if self._store.get(SERVICE, f"{context.prefix}{cluster}/{name}") is None:
+                raise service_not_found()
+            return self._store.find(TASK, "service", f"{context.prefix}{cluster}/{name}")
+        if desired == "RUNNING":
+            return self._store.find(TASK, "live", f"{context.prefix}{cluster}")
+        return self._store.scan(TASK, f"{context.prefix}{cluster}/")
+
+
+def _task_id(context: RequestContext, cluster: str, named: str) -> str:
+    task_id = lookup.in_cluster(context, cluster, named, "task")
+    if len(task_id) not in TASK_ID_LENGTHS:
+        raise invalid("taskId length should be one of [32,36]")
+    return task_id
+
+
+def _with_tags(shown: wire.Wire, task: Task) -> wire.Wire:
+    return {**shown, "tags": wire.tags_to(task.tags)}
+
+
+def _digest(params: Params) -> str:
+    """Tells two requests with the same client token apart."""
+    rest = {name: value for name, value in params.items() if name != "clientToken"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _count(params: Params) -> int:
+    count = params.get("count")
+    if count is None:
+        return 1
+    if not 1 <= count <= STARTED_MOST:
+        raise invalid(f"count must be between 1 and {STARTED_MOST}.")
+    return int(count)
+
+
+def _checked_override(params: Params, definition: TaskDefinition) -> TaskOverride | None:
+    overrides: Mapping[str, object] = params.get("overrides") or {}
+    if not is_asked_for(overrides):
+        return None
+    if is_asked_for(overrides.get("inferenceAcceleratorOverrides")):
+        raise unsupported("overrides.inferenceAcceleratorOverrides")
+    override = wire.override_from(overrides)
+    assert override is not None
+    names = {container.name for container in definition.containers}
+    for given, container in zip(params["overrides"].get("containerOverrides") or (), override.containers, strict=True):
+        if not container.name:
+            raise invalid("Container override name can not be blank.")
+        if container.name not in names:
+            raise invalid(f"Override for container named {container.name} is not a container in the TaskDefinition.")
+        for member in ("environmentFiles", "resourceRequirements"):
+            if is_asked_for(given.get(member)):
+                raise unsupported(f"overrides.containerOverrides.{member}")
+    task_definition_rule.check_roles(override.task_role_arn, override.execution_role_arn)
+    if override.cpu_units is not None or override.memory_mib is not None:
+        fargate.check_size(override.cpu_units or definition.cpu_units, override.memory_mib or definition.memory_mib)
+    if override.ephemeral_storage_gib is not None:
+        task_definition_rule.check_ephemeral_storage(override.ephemeral_storage_gib, on_fargate=True)
+    return override
+
+
+def _tags(params: Params, definition: TaskDefinition, cluster: Cluster) -> Tags:
+    own = wire.tags_from(params.get("tags"))
+    tag_rule.check(own)
+    propagate = params.get("propagateTags")
+    if propagate == "SERVICE":
+        raise invalid("propagateTags SERVICE is only supported for tasks of a service.")
+    tags = tag_rule.merged(definition.tags, own) if propagate == "TASK_DEFINITION" else own
+    if params.get("enableECSManagedTags"):
+        tags = (*tags, Tag(key="aws:ecs:clusterName", value=cluster.name))
+    return tags
