@@ -168,6 +168,8 @@ _JAVA_CLASSES = {
 def _regex(pattern: str) -> re.Pattern[str] | None:
     for java, python in _JAVA_CLASSES.items():
         pattern = pattern.replace(java, python)
+    # Java reads a dash after a class as itself, Python as a range without end.
+    pattern = re.sub(r"(\\[wds])-(?=[^\]])", r"\1\\-", pattern)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)
