@@ -1,0 +1,65 @@
+"""EC2, as far as tasks and load balancers need it: the visible list of its operations."""
+
+from portside.api.ec2 import error
+from portside.api.ec2.default_network import ensure_default_network
+from portside.api.ec2.network_interface import NetworkInterfaceHandlers
+from portside.api.ec2.security_group import SecurityGroupHandlers
+from portside.api.ec2.tag import TagHandlers
+from portside.api.ec2.vpc import VpcHandlers
+from portside.api.ec2.zone import ZoneHandlers
+from portside.aws.service import Handler, Params, RequestContext, Result, Service
+from portside.domain.clock import Clock, Ids
+from portside.domain.record import Scope
+from portside.store.interface import Store
+
+
+def ec2_service(store: Store, clock: Clock, ids: Ids) -> Service:
+    """The operations of EC2 that are there; every other one is answered as not implemented by the gateway."""
+    vpcs, interfaces, zones = VpcHandlers(store), NetworkInterfaceHandlers(store), ZoneHandlers(store)
+    groups, tags = SecurityGroupHandlers(store, clock, ids), TagHandlers(store)
+
+    def with_network(handler: Handler) -> Handler:
+        """The default network is there before any operation looks; a dry run ends before it changes anything."""
+
+        def handle(context: RequestContext, params: Params) -> Result | None:
+            ensure_default_network(store, clock, ids, Scope(account=context.account, region=context.region))
+            if params.get("DryRun"):
+                raise error.dry_run()
+            answered = handler(context, params)
+            assert isinstance(answered, dict)
+            return answered
+
+        return handle
+
+    handlers: dict[str, Handler] = {
+        "DescribeVpcs": vpcs.describe_vpcs,
+        "DescribeSubnets": vpcs.describe_subnets,
+        "DescribeSecurityGroups": groups.describe_security_groups,
+        "DescribeSecurityGroupRules": groups.describe_security_group_rules,
+        "CreateSecurityGroup": groups.create_security_group,
+        "DeleteSecurityGroup": groups.delete_security_group,
+        "AuthorizeSecurityGroupIngress": groups.authorize_ingress,
+        "AuthorizeSecurityGroupEgress": groups.authorize_egress,
+        "RevokeSecurityGroupIngress": groups.revoke_ingress,
+        "RevokeSecurityGroupEgress": groups.revoke_egress,
+        "UpdateSecurityGroupRuleDescriptionsIngress": groups.describe_ingress,
+        "UpdateSecurityGroupRuleDescriptionsEgress": groups.describe_egress,
+        "DescribeNetworkInterfaces": interfaces.describe_network_interfaces,
+        "DescribeAvailabilityZones": zones.describe_availability_zones,
+        "DescribeRegions": zones.describe_regions,
+        "DescribeAccountAttributes": zones.describe_account_attributes,
+        "CreateTags": tags.create_tags,
+        "DeleteTags": tags.delete_tags,
+        "DescribeTags": tags.describe_tags,
+    }
+    return Service(
+        name="ec2",
+        handlers={name: with_network(handler) for name, handler in handlers.items()},
+        partial={
+            "AuthorizeSecurityGroupIngress": "no prefix lists; IPv6 ranges are kept and match nothing",
+            "AuthorizeSecurityGroupEgress": "no prefix lists; IPv6 ranges are kept and match nothing",
+            "DescribeNetworkInterfaces": "interfaces of tasks and load balancers only",
+            "CreateTags": "VPCs, subnets, security groups, their rules and network interfaces",
+            "DeleteTags": "VPCs, subnets, security groups, their rules and network interfaces",
+        },
+    )
