@@ -85,8 +85,8 @@ class Instance:
     def destroy(self) -> None:
         """Daemon, containers, networks, proxy: all gone."""
         self.stop()
+        stop_envoy(self.settings)  # first: what remembers its pid lies in the folder that goes next
         teardown(self.settings)
-        stop_envoy(self.settings)
 
     def health(self) -> dict[str, Any]:
         return dict(json.loads(http_get(f"{self.url}/_portside/health")))
