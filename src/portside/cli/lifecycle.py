@@ -1,13 +1,9 @@
 """`portside up`, `down` and `logs`."""
 
-import asyncio
-import inspect
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 from portside.cli import instance as daemon
 from portside.cli.failure import Failure
@@ -60,50 +56,31 @@ def down(settings: Settings, *, purge: bool) -> None:
     running = daemon.find(settings)
     if running is not None:
         daemon.stop(running)
-    try:
-        _tear_down(settings)
-    except OSError as error:
-        raise Failure(f"not everything could be stopped: {error}", "Run it again; see also: portside doctor") from error
+    left = _tear_down(settings, purge=purge)
+    if left:
+        raise Failure("not everything could be removed", *left, "Run it again; see also: portside doctor")
     daemon.note_path(settings).unlink(missing_ok=True)
     print("Portside is down." if running else "Portside did not run; nothing of it is left.")
     if purge:
-        _remove(settings.data_dir)
-        shutil.rmtree(settings.run_dir, ignore_errors=True)
         print(f"Its state in {settings.data_dir} is removed.")
 
 
-def _tear_down(settings: Settings) -> None:
+def _tear_down(settings: Settings, *, purge: bool) -> list[str]:
+    """Returns what is left, in words. The proxy goes first: what remembers it lies among what goes next."""
     from portside.balancer.process import stop
     from portside.node.teardown import teardown
 
-    for end in (teardown, stop):
-        _settle(end(settings))
-
-
-def _settle(result: Any) -> None:
-    if inspect.isawaitable(result):
-
-        async def wait() -> None:
-            await result
-
-        asyncio.run(wait())
+    try:
+        stop(settings)
+        return teardown(settings, purge=purge)
+    except OSError as error:
+        return [str(error)]
 
 
 def _check_ours(folder: Path) -> None:
     """Raises: Failure for a folder that some other program may own."""
     if folder.is_dir() and any(folder.iterdir()) and not any((folder / name).exists() for name in OURS):
         raise Failure(f"{folder} does not look like Portside's data folder; it is not removed", "Remove it by hand.")
-
-
-def _remove(folder: Path) -> None:
-    try:
-        shutil.rmtree(folder)
-    except FileNotFoundError:
-        pass
-    except OSError as error:
-        raise Failure(
-            f"{folder} could not be removed whole: {error}", "Is something mounted there? See: mount"
-        ) from error
 
 
 def logs(settings: Settings, *, follow: bool, lines: int) -> None:
