@@ -77,7 +77,7 @@ def page(rows: Sequence[T], params: Params, key: Callable[[T], str], least: int 
     token = params.get("NextToken")
     if token:
         try:
-            after = base64.urlsafe_b64decode(token.encode()).decode()
+            after = base64.b64decode(token.encode(), altchars=b"-_", validate=True).decode()
         except (binascii.Error, UnicodeDecodeError, ValueError):
             raise error.invalid_value(f"Invalid value '{token}' for nextToken.") from None
         ordered = [row for row in ordered if key(row) > after]
