@@ -25,7 +25,7 @@ from typing import Any
 
 import uvicorn
 
-from portside import __version__
+from portside import __version__, credential
 from portside.api.ec2.default_network import ensure_default_network
 from portside.api.ec2.service import ec2_service
 from portside.api.ecs.service import ecs_service
@@ -36,6 +36,7 @@ from portside.api.portside.status import status
 from portside.api.sts.service import sts_service
 from portside.aws.gateway import Gateway
 from portside.aws.service import Handler, Params, RequestContext, Result, Service, ServiceError
+from portside.aws.signature import Secret, SignatureVerifier
 from portside.balancer.envoy import EnvoyBalancer
 from portside.control.balancers import BalancerLoop
 from portside.control.clock import RandomIds, SystemClock
@@ -184,7 +185,7 @@ class Daemon:
         gateway = Gateway(
             api_services(store, logs, clock, ids),
             max_body_bytes=settings.max_body_bytes,
-            auth=None,
+            auth=self._verifier(),
             default_account=settings.account,
             default_region=settings.region,
             extensions={"/_portside/health": self._health, "/_portside/status": lambda *_: self._status(store)},
@@ -201,7 +202,8 @@ class Daemon:
 
         running: list[Any] = []
         try:
-            for part in (vpcs, tasks, balancers, services, retention):
+            # tasks first: it makes the machine ready and looks at what runs
+            for part in (tasks, vpcs, balancers, services, retention):
                 await part.start()
                 running.append(part)
             self._ready = True
@@ -220,6 +222,13 @@ class Daemon:
             store.close()
             (settings.run_dir / "daemon.json").unlink(missing_ok=True)
             log.info("stopped; containers, networks and the proxy run on")
+
+    def _verifier(self) -> SignatureVerifier | None:
+        if not self.settings.auth:
+            return None
+        key = credential.ensure(self.settings.data_dir)
+        secrets = {key.access_key_id: Secret(key.secret_access_key)}
+        return SignatureVerifier(secrets.get, self._clock.now)
 
     def _announce(self) -> None:
         """Leave a note for the command line: who serves this data folder, and where."""

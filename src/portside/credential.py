@@ -1,0 +1,40 @@
+"""The access key of an instance that checks signatures: made once, readable by root only, printed by `portside env`."""
+
+import json
+import os
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+FILE = "credentials.json"
+
+
+@dataclass(frozen=True, slots=True)
+class AccessKey:
+    access_key_id: str
+    secret_access_key: str
+
+
+def read(data_dir: Path) -> AccessKey | None:
+    """The instance's key, or None if it never checked signatures."""
+    try:
+        text = (data_dir / FILE).read_text()
+    except FileNotFoundError:
+        return None
+    return AccessKey(**json.loads(text))
+
+
+def ensure(data_dir: Path) -> AccessKey:
+    """The instance's key, made if there is none. Effects: a file of mode 0600 in the data folder."""
+    key = read(data_dir)
+    if key is not None:
+        return key
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
+    key = AccessKey("AKIA" + "".join(secrets.choice(alphabet) for _ in range(16)), secrets.token_urlsafe(30))
+    temporary = data_dir / f"{FILE}.tmp"
+    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        json.dump({"access_key_id": key.access_key_id, "secret_access_key": key.secret_access_key}, file)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.rename(data_dir / FILE)
+    return key
