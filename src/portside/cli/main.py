@@ -134,11 +134,12 @@ def application() -> "typer.Typer":
     def down(
         purge: Annotated[bool, typer.Option("--purge", help="Remove its state, too: everything is forgotten.")] = False,
         data_dir: data_dir = None,
+        hosts_file: hosts_file = None,
     ) -> None:
         """Stop Portside, its containers, networks and load balancers."""
         from portside.cli import lifecycle
 
-        lifecycle.down(settings(data_dir=data_dir), purge=purge)
+        lifecycle.down(settings(data_dir=data_dir, hosts_file=hosts_file), purge=purge)
 
     @app.command()
     def status(as_json: as_json = False, data_dir: data_dir = None) -> None:
