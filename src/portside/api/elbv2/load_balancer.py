@@ -1,0 +1,198 @@
+"""Load balancers: create, describe, delete, attributes, security groups, subnets."""
+
+from collections.abc import Sequence
+
+from portside.api.elbv2 import error, lookup, wire
+from portside.api.elbv2.page import page
+from portside.aws.service import Handler, Params, RequestContext, Result, ServiceError
+from portside.domain import arn as arns
+from portside.domain import load_balancer_rule as rule
+from portside.domain.clock import Clock, Ids
+from portside.domain.load_balancer import LoadBalancer, ZoneMapping
+from portside.domain.record import replace
+from portside.domain.table import LISTENER, LOAD_BALANCER, RULE, SECURITY_GROUP, SUBNET
+from portside.domain.vpc import Subnet
+from portside.store.interface import ABSENT, Delete, Put, Store, Write
+
+
+class LoadBalancerHandlers:
+    def __init__(self, store: Store, clock: Clock, ids: Ids) -> None:
+        self._store, self._clock, self._ids = store, clock, ids
+
+    @property
+    def handlers(self) -> dict[str, Handler]:
+        return {
+            "CreateLoadBalancer": self.create,
+            "DescribeLoadBalancers": self.describe,
+            "DeleteLoadBalancer": self.delete,
+            "DescribeLoadBalancerAttributes": self.describe_attributes,
+            "ModifyLoadBalancerAttributes": self.modify_attributes,
+            "SetSecurityGroups": self.set_security_groups,
+            "SetSubnets": self.set_subnets,
+        }
+
+    def create(self, context: RequestContext, params: Params) -> Result:
+        name, scheme = params["Name"], params.get("Scheme", "internet-facing")
+        kind = params.get("Type", "application")
+        if kind != "application":
+            raise ServiceError(
+                "OperationNotPermittedException", f"Load balancers of type '{kind}' are not implemented yet by Portside"
+            )
+        if params.get("IpAddressType", "ipv4") != "ipv4":
+            raise error.unsupported(f"The IP address type '{params['IpAddressType']}'")
+        for member in ("CustomerOwnedIpv4Pool", "IpamPools"):
+            if params.get(member):
+                raise error.unsupported(f"The parameter {member}")
+        rule.check_name(name, "load balancer")
+        tags = wire.tags_from(params.get("Tags"))
+        subnets = self._subnets(context, params)
+        vpc_id = subnets[0].vpc_id
+        groups = self._security_groups(context, vpc_id, params.get("SecurityGroups"))
+        known = next((b for b in self._store.scan(LOAD_BALANCER, context.prefix) if b.name == name), None)
+        if known is not None:
+            same = (
+                known.scheme == scheme
+                and {zone.subnet_id for zone in known.zones} == {subnet.id for subnet in subnets}
+                and set(known.security_group_ids) == set(groups)
+                and ("Tags" not in params or known.tags == tags)
+            )
+            if not same:
+                raise ServiceError(
+                    "DuplicateLoadBalancerNameException",
+                    f"A load balancer with the same name '{name}' exists, but with different settings",
+                )
+            return {"LoadBalancers": [wire.load_balancer_to(known)]}
+        if len(list(self._store.scan(LOAD_BALANCER, context.prefix))) >= rule.LOAD_BALANCERS_PER_REGION:
+            raise ServiceError(
+                "TooManyLoadBalancersException",
+                "The maximum number of load balancers has been reached for this account",
+            )
+        scope = lookup.scope(context)
+        balancer = LoadBalancer(
+            scope=scope,
+            arn=arns.load_balancer(scope, name, self._ids.hex(16)),
+            name=name,
+            scheme=scheme,
+            dns_name=rule.dns_name(name, self._ids.number(10), context.region, scheme),
+            vpc_id=vpc_id,
+            zones=tuple(ZoneMapping(zone=subnet.zone, subnet_id=subnet.id) for subnet in subnets),
+            security_group_ids=groups,
+            tags=tags,
+            created_at=self._clock.now(),
+        )
+        self._store.transact(Put(LOAD_BALANCER, balancer, ABSENT))
+        return {"LoadBalancers": [wire.load_balancer_to(balancer)]}
+
+    def _subnets(self, context: RequestContext, params: Params) -> list[Subnet]:
+        mappings = params.get("SubnetMappings", ())
+        if params.get("Subnets") and mappings:
+            raise error.invalid("Only one of subnets or subnet mappings can be specified")
+        for mapping in mappings:
+            if set(mapping) - {"SubnetId"}:
+                raise error.unsupported("A subnet mapping with addresses")
+        ids = list(params.get("Subnets", ())) or [mapping["SubnetId"] for mapping in mappings]
+        if not ids:
+            raise error.invalid("You must specify subnets")
+        if len(set(ids)) != len(ids):
+            raise error.invalid("A subnet cannot be specified more than once")
+        subnets: list[Subnet] = []
+        for subnet_id in ids:
+            subnet = self._store.get(SUBNET, context.prefix + subnet_id)
+            if subnet is None:
+                raise ServiceError("SubnetNotFoundException", f"The subnet ID '{subnet_id}' does not exist")
+            subnets.append(subnet)
+        if len({subnet.vpc_id for subnet in subnets}) > 1:
+            raise ServiceError("InvalidSubnetException", "All subnets must belong to the same VPC")
+        zones = [subnet.zone for subnet in subnets]
+        if len(set(zones)) != len(zones):
+            raise ServiceError(
+                "InvalidConfigurationRequestException",
+                "A load balancer cannot be attached to multiple subnets in the same Availability Zone",
+            )
+        if len(zones) < 2:
+            raise error.invalid("At least two subnets in two different Availability Zones must be specified")
+        return subnets
+
+    def _security_groups(self, context: RequestContext, vpc_id: str, given: Sequence[str] | None) -> tuple[str, ...]:
+        """The groups of the request, else the VPC's default group."""
+        if not given:
+            default = [group.id for group in self._store.find(SECURITY_GROUP, "vpc", vpc_id) if group.name == "default"]
+            return tuple(default[:1])
+        for group_id in given:
+            group = self._store.get(SECURITY_GROUP, context.prefix + group_id)
+            if group is None:
+                raise ServiceError("InvalidSecurityGroupException", f"The security group '{group_id}' does not exist")
+            if group.vpc_id != vpc_id:
+                raise ServiceError(
+                    "InvalidConfigurationRequestException",
+                    f"One or more security groups are invalid: '{group_id}' is not in the VPC '{vpc_id}'",
+                )
+        return tuple(dict.fromkeys(given))
+
+    def describe(self, context: RequestContext, params: Params) -> Result:
+        balancers = sorted(self._store.scan(LOAD_BALANCER, context.prefix), key=lambda b: (b.created_at, b.arn))
+        if wanted := params.get("LoadBalancerArns"):
+            balancers = [balancer for balancer in balancers if balancer.arn in wanted]
+            if len(balancers) < len(set(wanted)):
+                raise ServiceError("LoadBalancerNotFoundException", "One or more load balancers not found")
+        if names := params.get("Names"):
+            balancers = [balancer for balancer in balancers if balancer.name in names]
+            if missing := [name for name in names if name not in {balancer.name for balancer in balancers}]:
+                raise ServiceError(
+                    "LoadBalancerNotFoundException", f"Load balancers '[{', '.join(missing)}]' not found"
+                )
+        shown, more = page(balancers, params)
+        return {"LoadBalancers": [wire.load_balancer_to(balancer) for balancer in shown], **more}
+
+    def delete(self, context: RequestContext, params: Params) -> Result:
+        """Listeners and rules go with it. What is not there is deleted already, as on AWS."""
+        balancer = self._store.get(LOAD_BALANCER, context.prefix + params["LoadBalancerArn"])
+        if balancer is None:
+            return {}
+        if balancer.attributes.get("deletion_protection.enabled") == "true":
+            raise ServiceError(
+                "OperationNotPermittedException",
+                f"Load balancer '{balancer.arn}' cannot be deleted because deletion protection is enabled",
+            )
+        listeners = lookup.listeners_of(self._store, balancer.arn)
+        writes: list[Write] = [Delete(RULE, RULE.key(each)) for each in lookup.rules_of(self._store, listeners)]
+        writes += [Delete(LISTENER, LISTENER.key(each)) for each in listeners]
+        self._store.transact(*writes, Delete(LOAD_BALANCER, LOAD_BALANCER.key(balancer)))
+        return {}
+
+    def describe_attributes(self, context: RequestContext, params: Params) -> Result:
+        balancer = lookup.load_balancer(self._store, context, params["LoadBalancerArn"])
+        shown = rule.attributes_with_defaults(balancer.attributes, rule.LOAD_BALANCER_ATTRIBUTES)
+        return {"Attributes": wire.attributes_to(shown)}
+
+    def modify_attributes(self, context: RequestContext, params: Params) -> Result:
+        balancer = lookup.load_balancer(self._store, context, params["LoadBalancerArn"])
+        changes = {item.get("Key", ""): item.get("Value", "") for item in params["Attributes"]}
+        for key, value in changes.items():
+            rule.check_load_balancer_attribute(key, value)
+        attributes = {**balancer.attributes, **changes}
+        self._store.transact(Put(LOAD_BALANCER, replace(balancer, attributes=attributes)))
+        return {"Attributes": wire.attributes_to(changes)}
+
+    def set_security_groups(self, context: RequestContext, params: Params) -> Result:
+        balancer = lookup.load_balancer(self._store, context, params["LoadBalancerArn"])
+        if not params["SecurityGroups"]:
+            raise error.invalid("At least one security group must be specified")
+        groups = self._security_groups(context, balancer.vpc_id, params["SecurityGroups"])
+        self._store.transact(Put(LOAD_BALANCER, replace(balancer, security_group_ids=groups)))
+        return {"SecurityGroupIds": list(groups)}
+
+    def set_subnets(self, context: RequestContext, params: Params) -> Result:
+        balancer = lookup.load_balancer(self._store, context, params["LoadBalancerArn"])
+        if params.get("IpAddressType", "ipv4") != "ipv4":
+            raise error.unsupported(f"The IP address type '{params['IpAddressType']}'")
+        subnets = self._subnets(context, params)
+        if subnets[0].vpc_id != balancer.vpc_id:
+            raise ServiceError(
+                "InvalidSubnetException", f"The subnets must be in the VPC '{balancer.vpc_id}' of the load balancer"
+            )
+        kept = {zone.subnet_id: zone for zone in balancer.zones}
+        zones = tuple(kept.get(subnet.id) or ZoneMapping(zone=subnet.zone, subnet_id=subnet.id) for subnet in subnets)
+        changed = replace(balancer, zones=zones)
+        self._store.transact(Put(LOAD_BALANCER, changed))
+        return {"AvailabilityZones": wire.zones_to(changed), "IpAddressType": "ipv4"}

@@ -1,0 +1,97 @@
+"""What the handlers of Elastic Load Balancing read of the store: records by ARN and what hangs together."""
+
+from collections.abc import Iterable
+
+from portside.api.elbv2 import error
+from portside.aws.service import RequestContext, ServiceError
+from portside.domain.load_balancer import Action, Listener, LoadBalancer, Rule, TargetGroup
+from portside.domain.load_balancer_rule import forwarded_groups, used_groups
+from portside.domain.record import Scope
+from portside.domain.table import LISTENER, LOAD_BALANCER, RULE, TARGET_GROUP
+from portside.store.interface import Store
+
+
+def scope(context: RequestContext) -> Scope:
+    return Scope(account=context.account, region=context.region)
+
+
+def load_balancer(store: Store, context: RequestContext, arn: str) -> LoadBalancer:
+    found = store.get(LOAD_BALANCER, context.prefix + arn)
+    if found is None:
+        _check_arn(arn, "loadbalancer/", "load balancer")
+        raise error.load_balancer_not_found(arn)
+    return found
+
+
+def target_group(store: Store, context: RequestContext, arn: str) -> TargetGroup:
+    found = store.get(TARGET_GROUP, context.prefix + arn)
+    if found is None:
+        _check_arn(arn, "targetgroup/", "target group")
+        raise error.target_group_not_found(arn)
+    return found
+
+
+def listener(store: Store, context: RequestContext, arn: str) -> Listener:
+    found = store.get(LISTENER, context.prefix + arn)
+    if found is None:
+        _check_arn(arn, "listener/", "listener")
+        raise error.listener_not_found(arn)
+    return found
+
+
+def rule(store: Store, context: RequestContext, arn: str) -> Rule:
+    found = store.get(RULE, context.prefix + arn)
+    if found is None:
+        _check_arn(arn, "listener-rule/", "listener rule")
+        raise error.rule_not_found(arn)
+    return found
+
+
+def _check_arn(arn: str, resource: str, what: str) -> None:
+    parts = arn.split(":", 5)
+    if len(parts) != 6 or parts[2] != "elasticloadbalancing" or not parts[5].startswith(resource):
+        raise error.invalid(f"'{arn}' is not a valid {what} ARN")
+
+
+def listeners_of(store: Store, balancer_arn: str) -> list[Listener]:
+    return store.find(LISTENER, "load_balancer", balancer_arn)
+
+
+def rules_of(store: Store, listeners: Iterable[Listener]) -> list[Rule]:
+    return [each for listener in listeners for each in store.find(RULE, "listener", listener.arn)]
+
+
+def balancers_by_group(store: Store, context: RequestContext) -> dict[str, list[str]]:
+    """Target group ARN -> ARNs of the load balancers that send requests to it."""
+    found: dict[str, list[str]] = {}
+    for balancer in store.scan(LOAD_BALANCER, context.prefix):
+        listeners = listeners_of(store, balancer.arn)
+        for group_arn in used_groups(listeners, rules_of(store, listeners)):
+            found.setdefault(group_arn, []).append(balancer.arn)
+    return found
+
+
+def check_forward(store: Store, context: RequestContext, balancer: LoadBalancer, action: Action) -> None:
+    """The target groups of an action are there, fit the load balancer, and are no other one's."""
+    arns = forwarded_groups(action)
+    if not arns:
+        return
+    groups = [target_group(store, context, arn) for arn in arns]
+    for group in groups:
+        if group.vpc_id != balancer.vpc_id:
+            raise ServiceError(
+                "InvalidConfigurationRequestException",
+                f"Target group '{group.arn}' is not in the VPC '{balancer.vpc_id}' of the load balancer",
+            )
+        if group.protocol not in ("HTTP", "HTTPS"):
+            raise ServiceError(
+                "IncompatibleProtocolsException",
+                f"Listener protocol 'HTTP' is not supported with a target group with the protocol '{group.protocol}'",
+            )
+    users = balancers_by_group(store, context)
+    for arn in arns:
+        if any(user != balancer.arn for user in users.get(arn, ())):
+            raise ServiceError(
+                "TargetGroupAssociationLimitException",
+                "The following target groups cannot be associated with more than one load balancer: " + arn,
+            )

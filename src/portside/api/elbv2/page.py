@@ -1,0 +1,27 @@
+"""Pages of a listing: Marker and PageSize in, NextMarker out."""
+
+import base64
+import binascii
+from collections.abc import Sequence
+from typing import Final, TypeVar
+
+from portside.api.elbv2.error import invalid
+from portside.aws.service import Params
+
+T = TypeVar("T")
+
+MOST: Final = 400
+"""The model's largest PageSize, and the default."""
+
+
+def page(items: Sequence[T], params: Params) -> tuple[Sequence[T], dict[str, str]]:
+    """The page asked for, and the member NextMarker if there is another one."""
+    start = 0
+    if marker := params.get("Marker"):
+        try:
+            start = int(base64.urlsafe_b64decode(marker.encode()).decode())
+        except (binascii.Error, ValueError):
+            raise invalid("The marker is not valid") from None
+    end = start + int(params.get("PageSize", MOST))
+    more = {"NextMarker": base64.urlsafe_b64encode(str(end).encode()).decode()} if end < len(items) else {}
+    return items[start:end], more

@@ -1,0 +1,55 @@
+"""Elastic Load Balancing (v2): its operations in one visible list."""
+
+from portside.api.elbv2.error import mapped
+from portside.api.elbv2.listener import ListenerHandlers
+from portside.api.elbv2.listener_rule import RuleHandlers
+from portside.api.elbv2.load_balancer import LoadBalancerHandlers
+from portside.api.elbv2.tag import TagHandlers
+from portside.api.elbv2.target import TargetHandlers
+from portside.api.elbv2.target_group import TargetGroupHandlers
+from portside.aws.service import Params, RequestContext, Result, Service
+from portside.domain import load_balancer_rule as rule
+from portside.domain.clock import Clock, Ids
+from portside.store.interface import Store
+
+
+def elbv2_service(store: Store, clock: Clock, ids: Ids) -> Service:
+    handlers = {
+        **LoadBalancerHandlers(store, clock, ids).handlers,
+        **TargetGroupHandlers(store, clock, ids).handlers,
+        **TargetHandlers(store, clock).handlers,
+        **ListenerHandlers(store, clock, ids).handlers,
+        **RuleHandlers(store, ids).handlers,
+        **TagHandlers(store).handlers,
+        "DescribeAccountLimits": describe_account_limits,
+    }
+    return Service(
+        name="elbv2",
+        handlers={name: mapped(handler) for name, handler in handlers.items()},
+        partial={
+            "CreateLoadBalancer": "application load balancers, IPv4",
+            "ModifyLoadBalancerAttributes": "idle time-out and deletion protection; others only with their defaults",
+            "SetSubnets": "IPv4, without addresses of one's own",
+            "CreateTargetGroup": "target type ip, protocol HTTP, versions HTTP1 and HTTP2",
+            "ModifyTargetGroupAttributes": "deregistration delay and algorithm; others only with their defaults",
+            "CreateListener": "protocol HTTP; actions forward and fixed-response",
+            "ModifyListener": "protocol HTTP; actions forward and fixed-response",
+            "CreateRule": "conditions path-pattern and host-header; actions forward and fixed-response",
+            "ModifyRule": "conditions path-pattern and host-header; actions forward and fixed-response",
+            "DescribeTargetHealth": "without anomaly detection and administrative override",
+            "DescribeListenerAttributes": "the one attribute that has an effect",
+            "DescribeAccountLimits": "the limits that are enforced",
+        },
+    )
+
+
+def describe_account_limits(context: RequestContext, params: Params) -> Result:
+    limits = {
+        "application-load-balancers": rule.LOAD_BALANCERS_PER_REGION,
+        "target-groups": rule.TARGET_GROUPS_PER_REGION,
+        "listeners-per-application-load-balancer": rule.LISTENERS_PER_LOAD_BALANCER,
+        "rules-per-application-load-balancer": rule.RULES_PER_LOAD_BALANCER,
+        "target-groups-per-action-on-application-load-balancer": rule.TARGET_GROUPS_PER_ACTION,
+        "condition-values-per-alb-rule": rule.CONDITION_VALUES_PER_RULE,
+    }
+    return {"Limits": [{"Name": name, "Max": str(most)} for name, most in limits.items()]}
