@@ -290,7 +290,7 @@ def detect(instance_id: str, mountinfo: Path = Path("/proc/self/mountinfo")) -> 
         head, _, tail = line.partition(" - ")
         kind, _, super_options = tail.split(" ", 2)
         # Field 4 is the root within the file system: a bind mount of one group is not the hierarchy.
-        root, point = head.split(" ")[3], Path(_unescape(head.split(" ")[4]))
+        root, point = head.split(" ")[3], Path(unescape(head.split(" ")[4]))
         if kind == "cgroup2" and root == "/" and unified is None:
             unified = point
         elif kind == "cgroup":
@@ -306,7 +306,8 @@ def detect(instance_id: str, mountinfo: Path = Path("/proc/self/mountinfo")) -> 
     return CgroupTreeV2(instance_id, unified)
 
 
-def _unescape(text: str) -> str:
+def unescape(text: str) -> str:
+    """A path of mountinfo, where blanks and their like are octal."""
     return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), text)
 
 

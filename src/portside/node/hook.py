@@ -312,7 +312,7 @@ class ContainerHook:
         it, or of one whose container has ended)."""
         if not container.folder.path.exists():
             return
-        while found := await self._pool.run(process.processes_naming, str(container.folder.path)):
+        while found := await self._pool.run(process.runtimes_of, container.folder.path):
             for pid in found:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)

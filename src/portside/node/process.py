@@ -113,18 +113,22 @@ async def run(argv: Sequence[str], *, timeout_s: float) -> Output:
     return Output(process.returncode or 0, out.decode(errors="replace"), err.decode(errors="replace"))
 
 
-def processes_naming(*words: str) -> dict[int, list[str]]:
-    """Processes whose argument list contains one of the words, by pid: used to find what a crashed daemon left."""
+def runtimes_of(folder: Path) -> dict[int, list[str]]:
+    """conmon and crun processes that work on a bundle at or below the folder, with their arguments, by pid: what a
+    daemon that was killed has left. A container that is still being created shows crun's arguments, too."""
     found = {}
-    own = os.getpid()
+    exact, below = str(folder), f"{folder}/"
     for entry in os.listdir("/proc"):
-        if not entry.isdigit() or int(entry) == own:
+        if not entry.isdigit():
             continue
         try:
             raw = Path(f"/proc/{entry}/cmdline").read_bytes()
         except OSError:
             continue
-        argv = raw.decode(errors="replace").split("\0")
-        if any(word in argument for word in words for argument in argv):
+        argv = raw.decode(errors="replace").rstrip("\0").split("\0")
+        if not os.path.basename(argv[0]).startswith(("conmon", "crun")):
+            continue
+        paths = [argument.partition("=")[2] or argument for argument in argv]
+        if any(path == exact or path.startswith(below) for path in paths):
             found[int(entry)] = argv
     return found

@@ -16,6 +16,9 @@ class UnknownUser(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Account:
+    """`additional_gids` holds the primary group too: without it a process that drops its groups could pass a file that
+    denies that group (CVE-2022-36109)."""
+
     uid: int
     gid: int
     additional_gids: tuple[int, ...] = ()
@@ -24,7 +27,7 @@ class Account:
 def resolve(root: Path, user: str) -> Account:
     """Args: root: the mounted root file system. Raises UnknownUser, OSError."""
     if user in ("", "0", "root", "0:0", "root:root"):
-        return Account(0, 0)
+        return Account(0, 0, (0,))
     name, _, group = user.partition(":")
     passwd = [line.split(":") for line in read_text(root, "/etc/passwd").splitlines()]
     groups = [line.split(":") for line in read_text(root, "/etc/group").splitlines()]
@@ -41,11 +44,12 @@ def resolve(root: Path, user: str) -> Account:
         found = next((each for each in groups if len(each) > 2 and each[0] == group), None)
         if found is None and not group.isdigit():
             raise UnknownUser(f"unable to find group {group}: no matching entries in group file")
-        return Account(uid, int(found[2]) if found else int(group))
-    further = tuple(
+        gid = int(found[2]) if found else int(group)
+        return Account(uid, gid, (gid,))
+    further = [
         int(each[2]) for each in groups if len(each) > 3 and login and login in each[3].split(",") and each[2].isdigit()
-    )
-    return Account(uid, gid, further)
+    ]
+    return Account(uid, gid, tuple(dict.fromkeys((gid, *further))))
 
 
 def read_text(root: Path, path: str) -> str:

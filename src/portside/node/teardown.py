@@ -1,0 +1,84 @@
+"""Removing an instance from the machine, with no daemon running: `portside down`."""
+
+import contextlib
+import logging
+import os
+import shutil
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from portside.node import cgroup, process, syscall
+from portside.node.network.network import teardown as teardown_network
+from portside.settings import Settings
+
+log = logging.getLogger(__name__)
+
+RUN_FOLDERS = ("crun", "conmon")
+"""Below run_dir, the node's own; pins of namespaces are the network's."""
+_GONE_TIMEOUT_S = 15.0
+_POLL_S = 0.01
+
+
+class StillThere(OSError):
+    """Something of the instance could not be removed; the message names it."""
+
+
+def teardown(settings: Settings) -> None:
+    """Remove all that runs or is mounted for the instance: processes, mounts, cgroups, namespaces, firewall tables.
+
+    Containers' folders stay, so that the next start reports how they ended and delivers the rest of their output; they
+    hold nothing but files. Safe to repeat. Raises StillThere, after having tried everything; NodeUnusable.
+    """
+    left: list[str] = []
+    containers = settings.data_dir / "node" / "containers"
+    tree = cgroup.detect(settings.instance_id)
+    tree.kill()
+    if not _until(lambda: not tree.processes()):
+        left.append(f"processes {sorted(tree.processes())} are still there after SIGKILL")
+    # Each monitor ends by itself once its container has, having written the exit file; only a stuck one is killed.
+    if not _until(lambda: not process.runtimes_of(containers), timeout_s=3.0):
+        for pid in process.runtimes_of(containers):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        if not _until(lambda: not process.runtimes_of(containers)):
+            left.append(f"monitors of containers: {sorted(process.runtimes_of(containers))}")
+    # A monitor that was killed while it created may have left a process in a new cgroup.
+    tree.kill()
+    for point in reversed(mounts_below(settings.data_dir / "node")):
+        _unmount(point, left)
+    if not _until(tree.remove_all):
+        left.append(f"the cgroup {tree.path()} is still in use")
+    teardown_network(settings)
+    for name in RUN_FOLDERS:
+        shutil.rmtree(settings.run_dir / name, ignore_errors=True)
+    if left:
+        raise StillThere("; ".join(left))
+
+
+def mounts_below(folder: Path) -> list[str]:
+    """Mount points at or below a folder, in the order they were made. Source: proc(5), mountinfo."""
+    prefix = str(folder.resolve())
+    found = []
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        point = cgroup.unescape(line.split(" ")[4])
+        if point == prefix or point.startswith(f"{prefix}/"):
+            found.append(point)
+    return found
+
+
+def _unmount(point: str, left: list[str]) -> None:
+    try:
+        syscall.umount(point)
+    except OSError as error:
+        left.append(f"{point} could not be unmounted: {error}")
+
+
+def _until(condition: Callable[[], bool], timeout_s: float = _GONE_TIMEOUT_S) -> bool:
+    until = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > until:
+            return False
+        time.sleep(_POLL_S)
+    return True

@@ -1,0 +1,42 @@
+"""What integration tests share: a data folder of their own, images, and a check that nothing is left behind."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from portside.node.teardown import teardown
+from portside.settings import Settings
+from portside.testing import leak
+from portside.testing.image import ensure_busybox_image
+
+
+@pytest.fixture(scope="session")
+def busybox() -> str:
+    return ensure_busybox_image()
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """Settings of an instance of the test's own, which may not reach anything."""
+    return Settings(data_dir=tmp_path / "data", egress="none", hosts_file=None)
+
+
+@pytest.fixture
+def no_leaks(settings: Settings) -> Iterator[Settings]:
+    """Settings of an instance; the test fails if anything of it is left after the test has removed what it made.
+
+    What a failed test leaves is removed all the same."""
+    words = (settings.instance_id, str(settings.data_dir))
+    before = leak.snapshot(*words)
+    # The instance's own top cgroup and its folder of pins are there from its start to its teardown.
+    own = leak.Leaks(
+        cgroups=frozenset(str(root / f"portside-{settings.instance_id}") for root in leak.cgroup_roots()),
+        mounts=frozenset({str(settings.run_dir / "netns")}),
+    )
+    yield settings
+    left = leak.wait_for_none(own, *words, timeout_s=5)
+    teardown(settings)
+    after = leak.wait_for_none(before, *words, timeout_s=5)
+    assert not left, f"left behind: {left}"
+    assert not after, f"left behind by teardown: {after}"
