@@ -227,6 +227,9 @@ def test_ec2_validation(served: Any, fake: Fake) -> None:
     """EC2 names the parameter that is missing, of a wrong value, or unknown; a dry run does nothing."""
     ec2 = served.client("ec2")
     assert error_of(ec2.create_security_group, Description="d")[:2] == ("MissingParameter", 400)
+    assert error_of(ec2.create_security_group, GroupName="g")[2] == (
+        "The request must contain the parameter groupDescription"
+    )
     code, _, message = error_of(ec2.describe_subnets, MaxResults=1)
     assert (code, message) == (
         "InvalidParameterValue",

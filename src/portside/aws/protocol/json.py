@@ -4,7 +4,7 @@ import base64
 import binascii
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 import msgspec
 
@@ -16,10 +16,8 @@ from portside.aws.service import Params, Result, ServiceError
 
 Convert = Callable[[Any], Any]
 Read = Callable[[Any, Path, list[Violation]], Any]
-Write = Callable[[Any], Any]
 
 _decode = msgspec.json.Decoder().decode
-_encode = msgspec.json.Encoder().encode
 
 AUTH_CODES = {
     "missing": ("MissingAuthenticationTokenException", 403),
@@ -55,7 +53,7 @@ class JsonProtocol:
         self._model = model
         self._target_prefix = (model.metadata.targetPrefix if model is not None else None) or ""
         self._readers: dict[str, Read] = {}
-        self._writers: dict[str, Write | None] = {}
+        self._types: dict[str, Any] = {}
 
     def read(self, request: Request) -> Message:
         prefix, dot, name = request.headers.get("x-amz-target", "").partition(".")
@@ -69,12 +67,11 @@ class JsonProtocol:
         code = self._validation_code(operation)
 
         def parse(payload: bytes) -> Params:
+            violations: list[Violation] = []
             try:
-                value = _decode(payload) if payload else {}
+                params: Params = read(_decode(payload) if payload else {}, None, violations)
             except (msgspec.DecodeError, RecursionError, ValueError) as error:
                 raise ServiceError("SerializationException", f"The request body is not valid JSON: {error}") from None
-            violations: list[Violation] = []
-            params: Params = read(value, None, violations)
             if violations:
                 raise ServiceError(code, validation_message(violations))
             return params
@@ -85,11 +82,14 @@ class JsonProtocol:
         output = operation.output
         if output is None:
             return lambda result, request_id: b""
-        write = self._writer(output)
+        wanted, name = self._type(output), output.shape
 
         def serialize(result: Result | None, request_id: str) -> bytes:
-            value = result if result is not None else {}
-            return _encode(write(value) if write is not None else value)
+            try:
+                checked = msgspec.convert(result if result is not None else {}, wanted, dec_hook=_on_convert)
+            except msgspec.ValidationError as error:
+                raise TypeError(f"{name}: {error}") from None
+            return _encode(checked)
 
         return serialize
 
@@ -234,52 +234,91 @@ class JsonProtocol:
 
     # Serialising
 
-    def _writer(self, ref: Ref) -> Write | None:
-        if ref.shape in self._writers:
-            return self._writers[ref.shape]
-        self._writers[ref.shape] = lambda value: self._write_late(ref.shape, value)
-        made = self._writers[ref.shape] = self._compile_writer(self._shape(ref), ref.shape)
-        return made
-
-    def _write_late(self, name: str, value: Any) -> Any:
-        write = self._writers[name]
-        return write(value) if write is not None else value
-
-    def _compile_writer(self, shape: Shape, name: str) -> Write | None:
+    def _type(self, ref: Ref) -> Any:
+        """The msgspec type that checks values of a shape and encodes them, both in C."""
+        known = self._types.get(ref.shape)
+        if known is not None:
+            return known
+        shape = self._shape(ref)
         match shape.type:
             case "structure" if shape.document:
-                return None
+                made: Any = Any
             case "structure":
-                return self._structure_writer(shape, name)
+                made = self._structure_type(shape, ref.shape)
             case "list":
                 assert shape.member is not None
-                return _list_writer(self._writer(shape.member), name)
+                made = list[self._type(shape.member)]  # type: ignore[misc]
             case "map":
                 assert shape.value is not None
-                return _map_writer(self._writer(shape.value), name)
-        return _LEAF_WRITERS[shape.type]
+                made = dict[str, self._type(shape.value)]  # type: ignore[misc]
+            case _:
+                made = _TYPES[shape.type]
+        self._types[ref.shape] = made
+        return made
 
-    def _structure_writer(self, shape: Shape, name: str) -> Write:
+    def _structure_type(self, shape: Shape, name: str) -> Any:
         if shape.eventstream:
             raise NotImplementedError(f"{name}: event streams are not implemented")
-        members = {member: self._writer(ref) for member, ref in shape.members.items()}
+        # Shapes may contain themselves: until its type is made, a shape stands in by a class that is converted later.
+        late = self._types[name] = type(name, (_Late,), {"find": lambda: self._types[name]})
+        fields = [
+            (f"m{number}", self._type(ref) | None, msgspec.field(name=member, default=None))
+            for number, (member, ref) in enumerate(shape.members.items())
+        ]
+        made = msgspec.defstruct(name, fields, forbid_unknown_fields=True, omit_defaults=True)
+        assert self._types[name] is late
+        return made
 
-        def structure(value: Any) -> Any:
-            written = {}
-            for member, item in value.items():
-                if item is None:
-                    continue
-                try:
-                    write = members[member]
-                except KeyError:
-                    raise TypeError(f"{name} has no member {member!r}") from None
-                try:
-                    written[member] = write(item) if write is not None else item
-                except (TypeError, AttributeError) as error:
-                    raise TypeError(f"{name}.{member}: {error}") from None
-            return written
 
-        return structure
+class _Epoch:
+    """A time in an answer: seconds since 1970, with milliseconds."""
+
+    __slots__ = ("seconds",)
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+
+class _Late:
+    """A value of a shape that contains itself, already converted."""
+
+    find: ClassVar[Callable[[], Any]]
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
+def _on_convert(wanted: Any, value: Any) -> Any:
+    if wanted is _Epoch:
+        if not isinstance(value, datetime) or value.tzinfo is None:
+            raise TypeError(f"Expected an aware datetime, got {value!r}")
+        # Twice as quick as round(..., 3); an answer may hold hundreds of times.
+        return _Epoch(int(value.timestamp() * 1000 + 0.5) / 1000)
+    if issubclass(wanted, _Late):
+        return wanted(msgspec.convert(value, wanted.find(), dec_hook=_on_convert))
+    raise NotImplementedError(wanted)
+
+
+def _on_encode(value: Any) -> Any:
+    if type(value) is _Epoch:
+        return value.seconds
+    if isinstance(value, _Late):
+        return value.value
+    raise NotImplementedError(type(value))
+
+
+_encode = msgspec.json.Encoder(enc_hook=_on_encode).encode
+
+_TYPES = {
+    "string": str,
+    "integer": int,
+    "long": int,
+    "boolean": bool,
+    "float": float,
+    "double": float,
+    "timestamp": _Epoch,
+    "blob": bytes,
+}
 
 
 def _refuse(value: Any, wanted: str) -> NoReturn:
@@ -365,65 +404,3 @@ def _converter(shape: Shape) -> Convert:
             return timestamp
         case _:
             return blob
-
-
-def _list_writer(write: Write | None, name: str) -> Write:
-    def items(value: Any) -> Any:
-        if type(value) is not list and type(value) is not tuple:
-            raise TypeError(f"{name} must be a list, not {value!r}")
-        return [write(item) for item in value] if write is not None else list(value)
-
-    return items
-
-
-def _map_writer(write: Write | None, name: str) -> Write:
-    def entries(value: Any) -> Any:
-        return {key: write(item) if write is not None else item for key, item in value.items()}
-
-    return entries
-
-
-def _write_string(value: Any) -> Any:
-    if not isinstance(value, str):
-        raise TypeError(f"must be a string, not {value!r}")
-    return value
-
-
-def _write_integer(value: Any) -> Any:
-    if not isinstance(value, int) or value is True or value is False:
-        raise TypeError(f"must be an integer, not {value!r}")
-    return value
-
-
-def _write_boolean(value: Any) -> Any:
-    if value is not True and value is not False:
-        raise TypeError(f"must be a boolean, not {value!r}")
-    return value
-
-
-def _write_number(value: Any) -> Any:
-    if type(value) is not float and type(value) is not int:
-        raise TypeError(f"must be a number, not {value!r}")
-    return value
-
-
-def _write_timestamp(value: Any) -> Any:
-    if not isinstance(value, datetime) or value.tzinfo is None:
-        raise TypeError(f"must be an aware datetime, not {value!r}")
-    return round(value.timestamp(), 3)
-
-
-def _write_blob(value: Any) -> Any:
-    return base64.b64encode(value).decode()
-
-
-_LEAF_WRITERS: dict[str, Write] = {
-    "string": _write_string,
-    "integer": _write_integer,
-    "long": _write_integer,
-    "boolean": _write_boolean,
-    "float": _write_number,
-    "double": _write_number,
-    "timestamp": _write_timestamp,
-    "blob": _write_blob,
-}

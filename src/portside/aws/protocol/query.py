@@ -26,6 +26,9 @@ AUTH_CODES = {
     "token": ("InvalidClientTokenId", 403),
 }
 
+MAX_FIELDS = 100_000
+"""Far more than any operation takes; without a bound a body of separators would hold up everybody else for seconds."""
+
 # Parameters of the protocol and of presigned requests, not of any operation.
 _ENVELOPE = frozenset({"Action", "Version"})
 
@@ -46,11 +49,11 @@ class QueryProtocol:
 
     def read(self, request: Request) -> Message:
         try:
-            form = dict(parse_qsl(request.query, keep_blank_values=True)) if request.query else {}
+            form = _fields(request.query) if request.query else {}
             if request.content:
-                form.update(parse_qsl(request.content.decode("utf-8"), keep_blank_values=True))
+                form.update(_fields(request.content.decode("utf-8")))
         except ValueError as error:
-            raise ServiceError("MalformedQueryString", f"The request is not a form in UTF-8: {error}") from None
+            raise ServiceError("MalformedQueryString", f"The request is not a form that can be read: {error}") from None
         parameters = {key: value for key, value in form.items() if key not in _ENVELOPE and key[:6] != "X-Amz-"}
         return Message(operation=form.get("Action"), version=form.get("Version"), payload=parameters)
 
@@ -173,7 +176,8 @@ class QueryProtocol:
                 # A flattened list goes by its elements' name.
                 wire = target.member.locationName
             members[wire] = (member, self._reader(ref, flat))
-        required = shape.required
+        wire_names = {member: wire for wire, (member, _) in members.items()}
+        required = [(member, wire_names[member]) for member in shape.required]
 
         def structure(value: Any, path: Path, violations: list[Violation]) -> Any:
             if type(value) is not dict:
@@ -183,12 +187,12 @@ class QueryProtocol:
                 known = members.get(wire)
                 if known is not None:
                     member, read = known
-                    found[member] = read(item, (path, member), violations)
+                    found[member] = read(item, (path, wire), violations)
                 elif path is None:
                     self.unknown_parameter(wire)
-            for member in required:
+            for member, wire in required:
                 if member not in found:
-                    violations.append(Violation((path, member), None, REQUIRED))
+                    violations.append(Violation((path, wire), None, REQUIRED))
             return found
 
         return structure
@@ -266,6 +270,10 @@ class QueryProtocol:
                 raise self.malformed(value, path, wanted) from None
 
         return leaf
+
+
+def _fields(text: str) -> dict[str, str]:
+    return dict(parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_FIELDS))
 
 
 def grow(pairs: Iterable[tuple[str, str]]) -> Tree:

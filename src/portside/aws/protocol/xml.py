@@ -5,7 +5,6 @@ import re
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
-from xml.sax.saxutils import escape as _escape
 
 from portside.aws.model import Ref, ServiceModel, Shape
 
@@ -23,7 +22,8 @@ def escape(text: str) -> str:
     """Text for an element's content; characters that XML cannot carry become U+FFFD."""
     if _SPECIAL.search(text) is None:
         return text
-    return _escape(_FORBIDDEN.sub("\ufffd", text), {"\r": "&#13;"})
+    text = _FORBIDDEN.sub("\ufffd", text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return text.replace("\r", "&#13;")
 
 
 class XmlWriter:
