@@ -277,7 +277,8 @@ def check_images(_: Settings) -> Finding:
         return Finding("image storage", Grade.MISSING, "podman does not answer", "Is another podman stuck? See: ps ax")
     driver, place = (*done.stdout.split(maxsplit=1), "", "")[:2]
     if done.returncode != 0 or not place:
-        return Finding("image storage", Grade.MISSING, (done.stderr.strip() or "podman fails").splitlines()[-1])
+        words = (done.stderr.strip() or "podman fails").splitlines()[-1]
+        return Finding("image storage", Grade.MISSING, words, "See what this says: podman info")
     if driver != "overlay":
         mend = 'Set driver = "overlay" in /etc/containers/storage.conf (images must be made again).'
         return Finding("image storage", Grade.MISSING, f"{place.strip()} uses the driver {driver}", mend)
