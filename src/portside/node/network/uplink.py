@@ -23,7 +23,6 @@ PUBLIC_CIDR = "198.18.0.0/15"
 _NEXT_HOP = "169.254.1.1"
 """Names the outside end; both sides hold permanent neighbour entries, so nobody needs to answer for it."""
 _INSIDE_MAC, _OUTSIDE_MAC = "02:00:00:00:00:02", "02:00:00:00:00:03"
-_UPLINK_INDEX = 3
 
 
 def outside_prefix(instance_id: str) -> str:
@@ -59,7 +58,7 @@ class Uplink:
                             0,
                             _OUTSIDE_MAC,
                             peer_name=firewall.UPLINK,
-                            peer_index=_UPLINK_INDEX,
+                            peer_index=0,
                             peer_mac=_INSIDE_MAC,
                             peer_netns_fd=fd,
                         )
@@ -67,11 +66,12 @@ class Uplink:
                 )
             finally:
                 os.close(fd)
+        index = next(link.index for link in rtnetlink.links(inside) if link.name == firewall.UPLINK)
         inside.request(
             [
-                rtnetlink.link_up(_UPLINK_INDEX),
-                rtnetlink.permanent_neighbour(_UPLINK_INDEX, _NEXT_HOP, _OUTSIDE_MAC),
-                rtnetlink.default_route(_NEXT_HOP, _UPLINK_INDEX),
+                rtnetlink.link_up(index),
+                rtnetlink.permanent_neighbour(index, _NEXT_HOP, _OUTSIDE_MAC),
+                rtnetlink.default_route(_NEXT_HOP, index),
             ]
         )
         self._index = next(link.index for link in rtnetlink.links(self._rt) if link.name == self._name)
