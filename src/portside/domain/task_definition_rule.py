@@ -58,6 +58,7 @@ def checked(definition: TaskDefinition) -> TaskDefinition:
     """
     _check_family(definition.family)
     by_name = _check_containers(definition.containers)
+    _check_platform(definition)
     requires_fargate = "FARGATE" in definition.requires
     if requires_fargate:
         check_fargate(definition)
@@ -154,6 +155,17 @@ def _check_family(family: str) -> None:
         raise _invalid("Family should not be null or empty.", "family")
     if not NAME.fullmatch(family):
         raise _invalid("Family contains invalid characters.", "family")
+
+
+def _check_platform(definition: TaskDefinition) -> None:
+    system = definition.operating_system_family
+    if system not in (None, "LINUX"):
+        raise fargate.unsupported(f"operatingSystemFamily {system}")
+    for name in definition.requires:
+        if name not in ("EC2", "FARGATE", "EXTERNAL"):
+            raise fargate.unsupported(f"requiresCompatibilities {name}")
+    if "EXTERNAL" in definition.requires and definition.network_mode == "awsvpc":
+        raise _invalid("External instances do not support network mode 'awsvpc'.", "networkMode")
 
 
 def _check_containers(containers: Sequence[ContainerDefinition]) -> dict[str, ContainerDefinition]:

@@ -40,7 +40,7 @@ def checked_network(
         for group in store.find(SECURITY_GROUP, "vpc", vpc_id)
         if group.name == "default" and group.scope.prefix == context.prefix
     )
-    return replace(network, security_group_ids=default)
+    return replace(network, security_group_ids=default, default_security_group=True)
 
 
 def _vpc_of_subnets(store: Store, context: RequestContext, subnet_ids: tuple[str, ...]) -> str:

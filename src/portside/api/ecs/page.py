@@ -1,6 +1,6 @@
 """Pages of a listing: an opaque token stands for the last key that was given."""
 
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from base64 import b64decode, urlsafe_b64encode
 from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Final
@@ -32,7 +32,7 @@ def after(params: Params) -> str:
     if not given:
         return ""
     try:
-        return urlsafe_b64decode(given.encode()).decode()
+        return b64decode(given.encode(), altchars=b"-_", validate=True).decode()
     except ValueError:
         raise invalid("Invalid token.") from None
 

@@ -71,7 +71,7 @@ def network_to(network: NetworkRequest) -> Wire:
     return {
         "awsvpcConfiguration": {
             "subnets": list(network.subnet_ids),
-            "securityGroups": list(network.security_group_ids),
+            "securityGroups": [] if network.default_security_group else list(network.security_group_ids),
             "assignPublicIp": "ENABLED" if network.assign_public_ip else "DISABLED",
         }
     }

@@ -63,6 +63,7 @@ class NetworkRequest(Record, frozen=True, kw_only=True):
 
     subnet_ids: tuple[str, ...]
     security_group_ids: tuple[str, ...] = ()
+    default_security_group: bool = False  # none was named: the ids are the VPC's default group, not shown as asked for
     assign_public_ip: bool = False
 
 

@@ -1,0 +1,51 @@
+"""Every answer of ECS fits AWS's model."""
+
+from typing import Any
+
+from ecs_sample import MODEL, TASK_DEFINITION, check_answer
+
+
+def test_answers_fit_the_model(ready: Any) -> None:
+    """Every operation's answer has the members of AWS's model and no others, with values of their types."""
+    calls: list[tuple[str, dict[str, Any]]] = [
+        ("CreateCluster", {"clusterName": "c", "tags": [{"key": "a", "value": "b"}]}),
+        ("DescribeClusters", {"clusters": ["c", "d"], "include": MODEL.shape_for("ClusterField").enum}),
+        ("ListClusters", {}),
+        ("UpdateCluster", {"cluster": "c", "configuration": {"executeCommandConfiguration": {"logging": "NONE"}}}),
+        ("UpdateClusterSettings", {"cluster": "c", "settings": [{"name": "containerInsights", "value": "enabled"}]}),
+        (
+            "PutClusterCapacityProviders",
+            {
+                "cluster": "c",
+                "capacityProviders": ["FARGATE"],
+                "defaultCapacityProviderStrategy": [{"capacityProvider": "FARGATE", "weight": 1}],
+            },
+        ),
+        ("DeleteCluster", {"cluster": "c"}),
+        ("DescribeTaskDefinition", {"taskDefinition": "web", "include": ["TAGS"]}),
+        ("ListTaskDefinitions", {}),
+        ("ListTaskDefinitionFamilies", {}),
+        ("DeregisterTaskDefinition", {"taskDefinition": "web:2"}),
+        ("ListTasks", {}),
+        ("ListServices", {}),
+        ("ListTagsForResource", {"resourceArn": f"{TASK_DEFINITION}/web:1"}),
+        ("TagResource", {"resourceArn": f"{TASK_DEFINITION}/web:1", "tags": [{"key": "k", "value": "v"}]}),
+        ("UntagResource", {"resourceArn": f"{TASK_DEFINITION}/web:1", "tagKeys": ["k"]}),
+    ]
+    ready.register(tags=[{"key": "a", "value": "b"}], ephemeralStorage={"sizeInGiB": 30})
+    started = ready.run(taskDefinition="web:1", count=2)
+    check_answer("RunTask", started)
+    task_arns = [task["taskArn"] for task in started["tasks"]]
+    check_answer("DescribeTasks", ready("DescribeTasks", tasks=[*task_arns, "0" * 32], include=["TAGS"]))
+    check_answer("StopTask", ready("StopTask", task=task_arns[0]))
+    check_answer("CreateService", ready.create_service(propagateTags="SERVICE", tags=[{"key": "a", "value": "b"}]))
+    check_answer("DescribeServices", ready("DescribeServices", services=["web", "other"], include=["TAGS"]))
+    check_answer("UpdateService", ready("UpdateService", service="web", forceNewDeployment=True))
+    check_answer("DeleteService", ready("DeleteService", service="web", force=True))
+    for operation, params in calls:
+        check_answer(operation, ready(operation, **params))
+    tested = {operation for operation, _ in calls} | {
+        *("RunTask", "DescribeTasks", "StopTask", "RegisterTaskDefinition", "CreateCluster"),
+        *("CreateService", "DescribeServices", "UpdateService", "DeleteService"),
+    }
+    assert set(ready.service.handlers) == tested

@@ -1,0 +1,100 @@
+"""Nothing that RegisterTaskDefinition takes is accepted and ignored."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import botocore.session
+import pytest
+from botocore.model import ServiceModel, Shape
+
+from portside.api.ecs import field
+from portside.domain.refusal import RefusalKind, Refused
+
+
+@pytest.fixture(scope="module")
+def model() -> ServiceModel:
+    return botocore.session.Session().get_service_model("ecs")
+
+
+def paths(shape: Shape, prefix: str = "") -> Iterator[str]:
+    """Every member below a structure, by its dotted path; lists and maps are transparent."""
+    while shape.type_name == "list":
+        shape = shape.member
+    if shape.type_name != "structure":
+        return
+    for name, member in shape.members.items():
+        yield prefix + name
+        yield from paths(member, f"{prefix}{name}.")
+
+
+def refused_from(path: str) -> str | None:
+    """The refused path that a path is or lies below."""
+    while path:
+        if path in field.REFUSED:
+            return path
+        path = path.rpartition(".")[0]
+    return None
+
+
+def test_every_member_is_supported_or_refused(model: ServiceModel) -> None:
+    """Each member of the input is in exactly one of the two tables, a refused one's own members with it."""
+    shape = model.operation_model("RegisterTaskDefinition").input_shape
+    unknown = [path for path in paths(shape) if (path in field.SUPPORTED) == (refused_from(path) is not None)]
+    assert unknown == []
+
+
+def test_tables_name_members_that_exist(model: ServiceModel) -> None:
+    """The tables hold no member that the input does not have."""
+    known = set(paths(model.operation_model("RegisterTaskDefinition").input_shape))
+    assert set(field.SUPPORTED) | set(field.REFUSED) <= known
+
+
+def test_every_refused_member_is_refused(model: ServiceModel) -> None:
+    """Whatever is in the table of refused members is refused when it is asked for, on Fargate and elsewhere."""
+    for path in field.REFUSED:
+        for changes in (
+            {"networkMode": "awsvpc", "requiresCompatibilities": ["FARGATE"]},
+            {"networkMode": "bridge", "requiresCompatibilities": ["EC2"]},
+        ):
+            params = {"family": "f", "containerDefinitions": [{"name": "a", "image": "i"}], **changes}
+            nest(params, path.split("."))
+            with pytest.raises(Refused) as caught:
+                field.check_task_definition(params)
+            assert caught.value.kind in (RefusalKind.INVALID, RefusalKind.UNSUPPORTED)
+
+
+@pytest.mark.parametrize("nothing", [None, False, "", [], {}])
+def test_nothing_asked_for_is_accepted(nothing: Any) -> None:
+    """Null, false and empty are what tools send for members they do not use: they pass."""
+    for path in field.REFUSED:
+        params: dict[str, Any] = {"family": "f", "containerDefinitions": [{"name": "a", "image": "i"}]}
+        nest(params, path.split("."), nothing)
+        if path.count(".") < 2:
+            field.check_task_definition(params)
+
+
+def nest(target: dict[str, Any], path: list[str], value: Any = "something") -> None:
+    """Set a member by its path; lists get one item."""
+    name, *rest = path
+    if not rest:
+        target[name] = value
+        return
+    if name in ("containerDefinitions", "portMappings", "volumes"):
+        inner = target.setdefault(name, [{}])[0]
+    else:
+        inner = target.setdefault(name, {})
+    nest(inner, rest, value)
+
+
+def test_aws_words_come_first() -> None:
+    """What AWS refuses in such a definition too is refused in its words, even beside what only Portside refuses."""
+    params = {
+        "networkMode": "awsvpc",
+        "requiresCompatibilities": ["FARGATE"],
+        "containerDefinitions": [{}],
+        "volumes": [{"name": "data", "host": {"sourcePath": "/data"}}],
+    }
+    with pytest.raises(Refused) as caught:
+        field.check_task_definition(params)
+    assert caught.value.kind is RefusalKind.INVALID
+    assert caught.value.message == "Fargate compatible task definitions do not support sourcePath"
