@@ -59,8 +59,15 @@ class SeededIds:
         return str(self._random.randrange(10 ** (digits - 1), 10**digits))
 
 
+PASSES_AT_ONE_TIME = 20_000
+
+
 class NothingWillHappen(Exception):
     """A virtual-time loop has no ready callback and no timer: what is awaited will never come."""
+
+
+class TimeStandsStill(Exception):
+    """A virtual-time loop is busy for ever without any time passing."""
 
 
 class _NoSelector(selectors.BaseSelector):
@@ -68,18 +75,23 @@ class _NoSelector(selectors.BaseSelector):
 
     def __init__(self) -> None:
         self.passed_s = 0.0
+        self._passes = 0
         self._files: dict[Any, selectors.SelectorKey] = {}
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if timeout is None:
             raise NothingWillHappen
+        self._passes += 1
         if timeout > 0:
             self.passed_s += timeout
+            self._passes = 0
+        elif self._passes > PASSES_AT_ONE_TIME:
+            raise TimeStandsStill
         return []
 
     def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
         # Only the loop's own wake-up socket comes here; nothing ever writes to it without threads or signals.
-        self._files[fileobj] = selectors.SelectorKey(fileobj, fileobj.fileno(), events, data)
+        self._files[fileobj] = selectors.SelectorKey(fileobj, 0, events, data)
         return self._files[fileobj]
 
     def unregister(self, fileobj: Any) -> selectors.SelectorKey:
@@ -96,6 +108,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
 
     Raises:
         NothingWillHappen: from `run_until_complete`, when everything waits and no timer is set.
+        TimeStandsStill: after so many passes without a timer that the program must be spinning.
     """
 
     def __init__(self) -> None:

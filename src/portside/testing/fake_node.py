@@ -1,0 +1,299 @@
+"""A machine in memory, with delays, failures, lost answers and crashes: `node/interface.py`'s Protocol for tests.
+
+`Machine` is what survives the end of Portside (containers, networks); a `FakeNode` is one run of Portside's code on it.
+Physical truths are checked as they are broken and noted in `Machine.wrong`.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from portside.domain.task import record as r
+from portside.domain.task.record import AnyFact, NodeEffect, Task
+from portside.node.interface import EniConfig, FactListener, VpcConfig
+
+Now = Callable[[], datetime]
+
+
+@dataclass(kw_only=True)
+class Behaviour:
+    """How the machine treats Portside. Chances are per effect, 0 to 1; times in seconds.
+
+    Args:
+        delay_s: the longest time that an effect takes, before and after its deed.
+        lost: the deed is done, the answer never comes.
+        hangs: nothing is done, no answer comes.
+        passing: it fails for a passing cause; half of the time the deed was done nevertheless.
+        pull_fails, start_fails: it fails for good.
+        late_exit: the notice of an exit comes twice, or before the answer to the start.
+        exits: a container ends by itself; exits_at_once: within a blink of its start.
+        deaf: a container ignores its stop signal.
+        unkillable: a kill does nothing (a process stuck in the kernel), until it is tried again.
+        run_s: the longest time until a container ends by itself.
+    """
+
+    delay_s: float = 0.0
+    lost: float = 0.0
+    hangs: float = 0.0
+    passing: float = 0.0
+    pull_fails: float = 0.0
+    start_fails: float = 0.0
+    late_exit: float = 0.0
+    exits: float = 0.0
+    exits_at_once: float = 0.0
+    deaf: float = 0.0
+    unkillable: float = 0.0
+    run_s: float = 30.0
+
+    def calm(self) -> None:
+        """From here on every effect does what it says."""
+        self.lost = self.hangs = self.passing = self.pull_fails = self.start_fails = self.unkillable = 0.0
+
+
+@dataclass
+class FakeContainer:
+    pid: int
+    deaf: bool
+    exit_code: int | None = None
+    oom_killed: bool = False
+    exited_at: datetime | None = None
+    timers: list[asyncio.TimerHandle] = field(default_factory=list)
+
+    @property
+    def runs(self) -> bool:
+        return self.exit_code is None
+
+
+class Machine:
+    """The containers and networks of one machine; both by task key, containers then by name."""
+
+    def __init__(self, now: Now, rng: random.Random, behaviour: Behaviour) -> None:
+        self.now, self.rng, self.behaviour = now, rng, behaviour
+        self.networks: set[str] = set()
+        self.containers: dict[str, dict[str, FakeContainer]] = {}
+        self.started: list[tuple[str, str]] = []
+        self.killed: set[tuple[str, str]] = set()
+        self.wrong: list[str] = []
+        self.listener: FactListener | None = None
+        self._pids = 1000
+
+    def chance(self, probability: float) -> bool:
+        return probability > 0 and self.rng.random() < probability
+
+    def start(self, key: str, name: str) -> FakeContainer:
+        self._pids += 1
+        container = FakeContainer(pid=self._pids, deaf=self.chance(self.behaviour.deaf))
+        self.containers.setdefault(key, {})[name] = container
+        self.started.append((key, name))
+        if self.chance(self.behaviour.exits_at_once):
+            self._exit_in(key, name, container, 0.0)
+        elif self.chance(self.behaviour.exits):
+            self._exit_in(key, name, container, self.rng.uniform(0, self.behaviour.run_s))
+        return container
+
+    def exit(self, key: str, name: str, code: int, *, oom_killed: bool = False) -> None:
+        """A container's process ends."""
+        container = self.containers.get(key, {}).get(name)
+        if container is None or not container.runs:
+            return
+        container.exit_code, container.oom_killed, container.exited_at = code, oom_killed, self.now()
+        for timer in container.timers:
+            timer.cancel()
+        self._tell_exit(key, name, container)
+        if self.chance(self.behaviour.late_exit):
+            self._tell_exit(key, name, container)
+
+    def _tell_exit(self, key: str, name: str, container: FakeContainer) -> None:
+        if self.listener is not None:
+            self.listener(key, exit_fact(name, container))
+
+    def _exit_in(self, key: str, name: str, container: FakeContainer, delay_s: float) -> None:
+        code = self.rng.choice((0, 0, 1, 137))
+        oom_killed = code == 137 and self.rng.random() < 0.5
+        self.after(container, delay_s, lambda: self.exit(key, name, code, oom_killed=oom_killed))
+
+    def after(self, container: FakeContainer, delay_s: float, what: Callable[[], None]) -> None:
+        container.timers.append(asyncio.get_running_loop().call_later(delay_s, what))
+
+    def remove(self, key: str, name: str) -> None:
+        containers = self.containers.get(key, {})
+        container = containers.pop(name, None)
+        if container is not None:
+            for timer in container.timers:
+                timer.cancel()
+        if not containers:
+            self.containers.pop(key, None)
+
+    def power_cut(self) -> None:
+        """The machine restarts: nothing runs, no network is there; what containers left on disk still is."""
+        for containers in self.containers.values():
+            for container in containers.values():
+                for timer in container.timers:
+                    timer.cancel()
+                if container.runs:
+                    container.exit_code, container.exited_at = 137, self.now()
+        self.networks.clear()
+
+
+def exit_fact(name: str, container: FakeContainer) -> r.ContainerExited:
+    return r.ContainerExited(
+        container=name,
+        exit_code=container.exit_code,
+        oom_killed=container.oom_killed,
+        exited_at=container.exited_at,
+    )
+
+
+class FakeNode:
+    """One run of the node's code.
+
+    Args:
+        check: called with each effect as it begins; returns what is wrong about it, in words.
+    """
+
+    def __init__(self, machine: Machine, check: Callable[[NodeEffect], list[str]] = lambda effect: []) -> None:
+        self.machine, self._check = machine, check
+        self.under_way: set[tuple[str, str]] = set()
+        self.most_starts = 0
+        self._starts = 0
+        self.vpcs: dict[str, VpcConfig] = {}
+
+    async def start(self, listener: FactListener) -> None:
+        self.machine.listener = listener
+
+    async def recover(self, tasks: Sequence[Task]) -> list[tuple[str, AnyFact]]:
+        await self._delay()
+        live = {task.key: task for task in tasks}
+        machine = self.machine
+        for key in [each for each in machine.containers if each not in live]:
+            for name in list(machine.containers[key]):
+                machine.remove(key, name)
+        machine.networks &= set(live)
+        facts: list[tuple[str, AnyFact]] = []
+        for key, task in live.items():
+            there = machine.containers.get(key, {})
+            for h in task.history:
+                container = there.get(h.name)
+                if container is not None and container.runs:
+                    facts.append((key, r.ContainerStarted(container=h.name, pid=container.pid)))
+                elif container is not None:
+                    facts.append((key, exit_fact(h.name, container)))
+                elif h.started_at is not None and h.exit is None:
+                    facts.append((key, r.ContainerExited(container=h.name, exit_code=None)))
+            if task.network_ready_at is not None and key not in machine.networks:
+                facts.append((key, r.StartFailed(reason="ResourceInitializationError: the task's network is gone")))
+        return facts
+
+    async def execute(self, effect: NodeEffect) -> AnyFact:
+        machine, behaviour = self.machine, self.machine.behaviour
+        resource = (effect.task_key, effect.key)
+        machine.wrong += self._check(effect)
+        if resource in self.under_way:
+            machine.wrong.append(f"two effects at once on {effect.key} of {effect.task_key}")
+        self.under_way.add(resource)
+        self._starts += isinstance(effect, r.StartContainer)
+        self.most_starts = max(self.most_starts, self._starts)
+        try:
+            await self._delay()
+            if machine.chance(behaviour.hangs):
+                await asyncio.sleep(10_000)
+            if machine.chance(behaviour.passing):
+                if machine.rng.random() < 0.5:
+                    self._do(effect)
+                retry_at = machine.now() + timedelta(seconds=machine.rng.random())
+                return r.EffectFailed(effect_key=effect.key, reason="a passing cause", retry_at=retry_at)
+            fact = self._do(effect)
+            if machine.chance(behaviour.lost):
+                await asyncio.sleep(10_000)
+            await self._delay()
+            return fact
+        finally:
+            self._starts -= isinstance(effect, r.StartContainer)
+            self.under_way.discard(resource)
+
+    async def apply_vpc(self, config: VpcConfig) -> None:
+        await self._delay()
+        self.vpcs[config.vpc.id] = config
+
+    async def remove_vpc(self, vpc_id: str) -> None:
+        self.vpcs.pop(vpc_id, None)
+
+    async def apply_balancer_network(self, name: str, vpc_id: str, enis: Sequence[EniConfig]) -> str:
+        return f"/run/netns/{name}"
+
+    async def remove_balancer_network(self, name: str) -> None:
+        pass
+
+    async def close(self) -> None:
+        self.machine.listener = None
+
+    async def _delay(self) -> None:
+        longest_s = self.machine.behaviour.delay_s
+        await asyncio.sleep(self.machine.rng.uniform(0, longest_s) if longest_s else 0)
+
+    def _do(self, effect: NodeEffect) -> AnyFact:
+        machine, key = self.machine, effect.task_key
+        match effect:
+            case r.CreateNetwork():
+                machine.networks.add(key)
+                return r.NetworkReady()
+            case r.ReleaseNetwork():
+                if machine.containers.get(key):
+                    machine.wrong.append(f"the network of {key} was released under {sorted(machine.containers[key])}")
+                machine.networks.discard(key)
+                return r.NetworkReleased()
+            case r.PullImage(container=name, image=image):
+                if machine.chance(machine.behaviour.pull_fails):
+                    return r.StartFailed(container=name, reason=f"CannotPullContainerError: {image}: not found")
+                return r.ImagePulled(container=name, digest=f"sha256:{hash_of(image)}")
+            case r.StartContainer():
+                return self._start(effect)
+            case r.SignalContainer(container=name):
+                return self._signal(key, name)
+            case r.KillContainer(container=name):
+                return self._kill(key, name)
+            case r.RemoveContainer(container=name):
+                machine.remove(key, name)
+                return r.ContainerRemoved(container=name)
+
+    def _start(self, effect: r.StartContainer) -> AnyFact:
+        machine, key, name = self.machine, effect.task_key, effect.container
+        if effect.eni is not None and key not in machine.networks:
+            machine.wrong.append(f"{name} of {key} was started without a network")
+        if name in machine.containers.get(key, {}):
+            machine.remove(key, name)  # an earlier start whose answer was lost
+        if machine.chance(machine.behaviour.start_fails):
+            return r.StartFailed(container=name, reason="CannotStartContainerError: exec: not found", exit_code=127)
+        container = machine.start(key, name)
+        return r.ContainerStarted(container=name, pid=container.pid)
+
+    def _signal(self, key: str, name: str) -> AnyFact:
+        machine = self.machine
+        container = machine.containers.get(key, {}).get(name)
+        if container is None:
+            return r.ContainerExited(container=name, exit_code=None)
+        if not container.runs:
+            return exit_fact(name, container)
+        if not container.deaf:
+            delay_s = machine.rng.uniform(0, 2 * machine.behaviour.delay_s)
+            machine.after(container, delay_s, lambda: machine.exit(key, name, 143))
+        return r.ContainerSignalled(container=name)
+
+    def _kill(self, key: str, name: str) -> AnyFact:
+        machine = self.machine
+        machine.killed.add((key, name))
+        container = machine.containers.get(key, {}).get(name)
+        if container is None:
+            return r.ContainerExited(container=name, exit_code=None)
+        if not container.runs:
+            return exit_fact(name, container)
+        if not machine.chance(machine.behaviour.unkillable):
+            machine.after(container, 0.0, lambda: machine.exit(key, name, 137))
+        return r.ContainerKilled(container=name)
+
+
+def hash_of(image: str) -> str:
+    """64 hex digits that stand for an image."""
+    return f"{random.Random(image).getrandbits(256):064x}"
