@@ -1,0 +1,388 @@
+"""Elastic Load Balancing through boto3 and the aws command: shapes, errors, idempotency."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from portside.api.ec2.default_network import ensure_default_network
+from portside.api.ec2.service import ec2_service
+from portside.api.elbv2.service import elbv2_service
+from portside.control.clock import RandomIds, SystemClock
+from portside.domain.record import Scope
+from portside.store.memory import MemoryStore
+
+SCOPE = Scope(account="000000000000", region="us-east-1")
+
+
+@pytest.fixture
+def served(serve: Callable[..., Any]) -> Any:
+    store, clock, ids = MemoryStore(), SystemClock(), RandomIds()
+    ensure_default_network(store, clock, ids, SCOPE)
+    return serve([ec2_service(store, clock, ids), elbv2_service(store, clock, ids)])
+
+
+@pytest.fixture
+def elb(served: Any) -> Any:
+    return served.client("elbv2")
+
+
+@pytest.fixture
+def subnets(served: Any) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = served.client("ec2").describe_subnets()["Subnets"]
+    return sorted(found, key=lambda subnet: subnet["AvailabilityZone"])
+
+
+@pytest.fixture
+def balancer(elb: Any, subnets: list[dict[str, Any]]) -> dict[str, Any]:
+    return make_balancer(elb, subnets)
+
+
+@pytest.fixture
+def group(elb: Any, subnets: list[dict[str, Any]]) -> dict[str, Any]:
+    return make_group(elb, subnets)
+
+
+def make_balancer(elb: Any, subnets: list[dict[str, Any]], name: str = "web", **more: Any) -> dict[str, Any]:
+    ids = [subnet["SubnetId"] for subnet in subnets[:2]]
+    made: dict[str, Any] = elb.create_load_balancer(Name=name, Subnets=ids, **more)["LoadBalancers"][0]
+    return made
+
+
+def make_group(elb: Any, subnets: list[dict[str, Any]], name: str = "web", **more: Any) -> dict[str, Any]:
+    settings = {"Protocol": "HTTP", "Port": 80, "VpcId": subnets[0]["VpcId"], "TargetType": "ip", **more}
+    made: dict[str, Any] = elb.create_target_group(Name=name, **settings)["TargetGroups"][0]
+    return made
+
+
+def forward(group: dict[str, Any]) -> list[dict[str, Any]]:
+    return [{"Type": "forward", "TargetGroupArn": group["TargetGroupArn"]}]
+
+
+def path(*values: str) -> list[dict[str, Any]]:
+    return [{"Field": "path-pattern", "Values": list(values)}]
+
+
+FIXED = [
+    {
+        "Type": "fixed-response",
+        "FixedResponseConfig": {"StatusCode": "404", "ContentType": "text/plain", "MessageBody": "no"},
+    }
+]
+
+
+def make_listener(elb: Any, balancer: dict[str, Any], actions: list[dict[str, Any]], port: int = 80) -> dict[str, Any]:
+    made: dict[str, Any] = elb.create_listener(
+        LoadBalancerArn=balancer["LoadBalancerArn"], Protocol="HTTP", Port=port, DefaultActions=actions
+    )["Listeners"][0]
+    return made
+
+
+def error_of(call: Callable[..., Any], **params: Any) -> tuple[str, int, str]:
+    with pytest.raises(ClientError) as caught:
+        call(**params)
+    answer = caught.value.response
+    return answer["Error"]["Code"], answer["ResponseMetadata"]["HTTPStatusCode"], answer["Error"]["Message"]
+
+
+def test_load_balancer_has_aws_shape(elb: Any, balancer: dict[str, Any], subnets: list[dict[str, Any]]) -> None:
+    """A new load balancer is described with its ARN, DNS name, zones, default security group, and as provisioning."""
+    (shown,) = elb.describe_load_balancers(Names=["web"])["LoadBalancers"]
+    assert shown == balancer
+    assert shown["LoadBalancerArn"].startswith(
+        "arn:aws:elasticloadbalancing:us-east-1:000000000000:loadbalancer/app/web/"
+    )
+    name, _, rest = shown["DNSName"].partition(".")
+    assert name.startswith("web-")
+    assert len(name.rpartition("-")[2]) == 10
+    assert rest == "us-east-1.elb.localhost"
+    assert shown["State"] == {"Code": "provisioning"}
+    assert [zone["ZoneName"] for zone in shown["AvailabilityZones"]] == ["us-east-1a", "us-east-1b"]
+    assert len(shown["SecurityGroups"]) == 1
+    assert (shown["Scheme"], shown["Type"], shown["IpAddressType"]) == ("internet-facing", "application", "ipv4")
+
+
+def test_creation_is_idempotent_by_name(elb: Any, balancer: dict[str, Any], subnets: list[dict[str, Any]]) -> None:
+    """The same name with the same settings is the same load balancer; with others it is a conflict."""
+    assert make_balancer(elb, subnets)["LoadBalancerArn"] == balancer["LoadBalancerArn"]
+    code, status, message = error_of(
+        elb.create_load_balancer, Name="web", Subnets=[s["SubnetId"] for s in subnets[1:3]]
+    )
+    assert (code, status) == ("DuplicateLoadBalancerName", 400)
+    assert message == "A load balancer with the same name 'web' exists, but with different settings"
+
+
+def test_load_balancer_needs_two_zones(elb: Any, subnets: list[dict[str, Any]]) -> None:
+    """One subnet is too few, an unknown one is not found, and unknown security groups are refused."""
+    one = [subnets[0]["SubnetId"]]
+    assert error_of(elb.create_load_balancer, Name="x", Subnets=one) == (
+        "ValidationError",
+        400,
+        "At least two subnets in two different Availability Zones must be specified",
+    )
+    both = [subnet["SubnetId"] for subnet in subnets[:2]]
+    assert error_of(elb.create_load_balancer, Name="x", Subnets=[*one, "subnet-0"])[0] == "SubnetNotFound"
+    assert error_of(elb.create_load_balancer, Name="x", Subnets=both, SecurityGroups=["sg-0"])[:2] == (
+        "InvalidSecurityGroup",
+        400,
+    )
+    assert error_of(elb.create_load_balancer, Name="-x", Subnets=both)[0] == "ValidationError"
+    assert error_of(elb.create_load_balancer, Name="x" * 33, Subnets=both)[0] == "ValidationError"
+    assert error_of(elb.create_load_balancer, Name="x", Subnets=both, Type="network")[0] == "OperationNotPermitted"
+    assert elb.describe_load_balancers()["LoadBalancers"] == []
+
+
+def test_what_is_not_there_is_not_found(elb: Any, balancer: dict[str, Any]) -> None:
+    """Unknown ARNs and names get each resource's own error; deleting what is gone succeeds."""
+    gone = balancer["LoadBalancerArn"][:-4] + "0000"
+    assert error_of(elb.describe_load_balancers, LoadBalancerArns=[gone]) == (
+        "LoadBalancerNotFound",
+        400,
+        "One or more load balancers not found",
+    )
+    assert error_of(elb.describe_load_balancers, Names=["no"])[2] == "Load balancers '[no]' not found"
+    assert error_of(elb.describe_target_groups, Names=["no"])[:2] == ("TargetGroupNotFound", 400)
+    assert error_of(elb.describe_listeners, LoadBalancerArn=gone)[0] == "LoadBalancerNotFound"
+    assert error_of(elb.delete_listener, ListenerArn=gone)[0] == "ValidationError"
+    listener = gone.replace("loadbalancer/", "listener/") + "/0123456789abcdef"
+    assert error_of(elb.delete_listener, ListenerArn=listener)[0] == "ListenerNotFound"
+    elb.delete_load_balancer(LoadBalancerArn=gone)
+    elb.delete_load_balancer(LoadBalancerArn=balancer["LoadBalancerArn"])
+    assert elb.describe_load_balancers()["LoadBalancers"] == []
+
+
+def test_attributes_are_kept_or_refused(elb: Any, balancer: dict[str, Any], group: dict[str, Any]) -> None:
+    """What has an effect can be set, what has none yet is accepted with its default only, and nonsense is refused."""
+    arn = balancer["LoadBalancerArn"]
+    elb.modify_load_balancer_attributes(
+        LoadBalancerArn=arn,
+        Attributes=[
+            {"Key": "idle_timeout.timeout_seconds", "Value": "120"},
+            {"Key": "deletion_protection.enabled", "Value": "true"},
+            {"Key": "routing.http2.enabled", "Value": "true"},
+        ],
+    )
+    answer = elb.describe_load_balancer_attributes(LoadBalancerArn=arn)["Attributes"]
+    shown = {item["Key"]: item["Value"] for item in answer}
+    assert shown["idle_timeout.timeout_seconds"] == "120"
+    assert shown["access_logs.s3.enabled"] == "false"
+    assert error_of(elb.delete_load_balancer, LoadBalancerArn=arn)[0] == "OperationNotPermitted"
+    for key, value in (("access_logs.s3.enabled", "true"), ("idle_timeout.timeout_seconds", "0"), ("no.such", "1")):
+        call = elb.modify_load_balancer_attributes
+        assert error_of(call, LoadBalancerArn=arn, Attributes=[{"Key": key, "Value": value}])[0] == "ValidationError"
+    group_arn = group["TargetGroupArn"]
+    elb.modify_target_group_attributes(
+        TargetGroupArn=group_arn, Attributes=[{"Key": "deregistration_delay.timeout_seconds", "Value": "5"}]
+    )
+    answer = elb.describe_target_group_attributes(TargetGroupArn=group_arn)["Attributes"]
+    assert {"Key": "deregistration_delay.timeout_seconds", "Value": "5"} in answer
+    for key, value in (("stickiness.enabled", "true"), ("deregistration_delay.timeout_seconds", "3601")):
+        call = elb.modify_target_group_attributes
+        assert error_of(call, TargetGroupArn=group_arn, Attributes=[{"Key": key, "Value": value}])[1] == 400
+
+
+def test_target_group_shape_defaults_and_rules(elb: Any, group: dict[str, Any], subnets: list[dict[str, Any]]) -> None:
+    """A target group has AWS's health check defaults; other settings under its name conflict; bad ones are refused."""
+    assert group["HealthCheckIntervalSeconds"] == 30
+    assert group["HealthCheckTimeoutSeconds"] == 5
+    assert (group["HealthyThresholdCount"], group["UnhealthyThresholdCount"]) == (5, 2)
+    assert (group["Matcher"], group["HealthCheckPort"], group["HealthCheckPath"]) == (
+        {"HttpCode": "200"},
+        "traffic-port",
+        "/",
+    )
+    assert make_group(elb, subnets)["TargetGroupArn"] == group["TargetGroupArn"]
+    vpc = subnets[0]["VpcId"]
+    base = {"Name": "other", "Protocol": "HTTP", "Port": 80, "VpcId": vpc, "TargetType": "ip"}
+    assert error_of(elb.create_target_group, **{**base, "Name": "web", "Port": 81})[0] == "DuplicateTargetGroupName"
+    for wrong in (
+        {"TargetType": "instance"},
+        {"Protocol": "TCP"},
+        {"HealthCheckIntervalSeconds": 4},
+        {"HealthCheckIntervalSeconds": 5, "HealthCheckTimeoutSeconds": 5},
+        {"Matcher": {"HttpCode": "199"}},
+        {"Matcher": {"HttpCode": "200-"}},
+        {"HealthCheckPath": "health"},
+        {"HealthCheckPort": "http"},
+        {"VpcId": "vpc-0"},
+    ):
+        assert error_of(elb.create_target_group, **{**base, **wrong})[:2] == ("ValidationError", 400), wrong
+    modified = elb.modify_target_group(TargetGroupArn=group["TargetGroupArn"], Matcher={"HttpCode": "200-299,302"})
+    assert modified["TargetGroups"][0]["Matcher"] == {"HttpCode": "200-299,302"}
+
+
+def test_listener_life(elb: Any, balancer: dict[str, Any], group: dict[str, Any]) -> None:
+    """A listener is created, described with its action in both forms, not doubled, modified and deleted."""
+    listener = make_listener(elb, balancer, forward(group))
+    assert listener["ListenerArn"].startswith(balancer["LoadBalancerArn"].replace("loadbalancer/", "listener/") + "/")
+    (action,) = listener["DefaultActions"]
+    assert action["TargetGroupArn"] == group["TargetGroupArn"]
+    assert action["ForwardConfig"]["TargetGroups"] == [{"TargetGroupArn": group["TargetGroupArn"], "Weight": 1}]
+    assert make_listener(elb, balancer, forward(group)) == listener
+    assert error_of(make_listener, elb=elb, balancer=balancer, actions=FIXED)[:2] == ("DuplicateListener", 400)
+    assert elb.describe_target_groups()["TargetGroups"][0]["LoadBalancerArns"] == [balancer["LoadBalancerArn"]]
+    assert error_of(elb.delete_target_group, TargetGroupArn=group["TargetGroupArn"])[0] == "ResourceInUse"
+    changed = elb.modify_listener(ListenerArn=listener["ListenerArn"], Port=81, DefaultActions=FIXED)["Listeners"][0]
+    assert (changed["Port"], changed["DefaultActions"]) == (81, FIXED)
+    elb.delete_target_group(TargetGroupArn=group["TargetGroupArn"])
+    elb.delete_listener(ListenerArn=listener["ListenerArn"])
+    assert elb.describe_listeners(LoadBalancerArn=balancer["LoadBalancerArn"])["Listeners"] == []
+
+
+def test_listener_refusals(
+    elb: Any, balancer: dict[str, Any], group: dict[str, Any], subnets: list[dict[str, Any]]
+) -> None:
+    """Wrong protocols, actions that are not built, missing groups, and groups of another load balancer are refused."""
+    arn = balancer["LoadBalancerArn"]
+    base = {"LoadBalancerArn": arn, "Protocol": "HTTP", "Port": 80, "DefaultActions": forward(group)}
+    redirect = [{"Type": "redirect", "RedirectConfig": {"StatusCode": "HTTP_301", "Protocol": "HTTPS"}}]
+    for wrong in ({"Protocol": "TCP"}, {"Protocol": "HTTPS"}, {"DefaultActions": redirect}):
+        assert error_of(elb.create_listener, **{**base, **wrong})[:2] == ("ValidationError", 400)
+    gone = {"TargetGroupArn": group["TargetGroupArn"][:-4] + "0000"}
+    assert error_of(elb.create_listener, **{**base, "DefaultActions": forward(gone)})[0] == "TargetGroupNotFound"
+    make_listener(elb, balancer, forward(group))
+    other = make_balancer(elb, subnets, "other")
+    assert error_of(make_listener, elb=elb, balancer=other, actions=forward(group))[0] == "TargetGroupAssociationLimit"
+
+
+def test_rules_with_priorities(elb: Any, balancer: dict[str, Any], group: dict[str, Any]) -> None:
+    """Rules come in the order of their priorities, the default last; priorities are unique and can be swapped."""
+    listener = make_listener(elb, balancer, FIXED)["ListenerArn"]
+
+    def create(priority: int, conditions: list[dict[str, Any]]) -> Any:
+        return elb.create_rule(ListenerArn=listener, Priority=priority, Conditions=conditions, Actions=forward(group))[
+            "Rules"
+        ][0]
+
+    second = create(20, path("/api/*"))
+    hosts = [{"Field": "host-header", "HostHeaderConfig": {"Values": ["*.example.com"]}}]
+    first = create(10, hosts)
+    assert second["Conditions"] == [
+        {"Field": "path-pattern", "Values": ["/api/*"], "PathPatternConfig": {"Values": ["/api/*"]}}
+    ]
+    assert error_of(create, priority=10, conditions=path("/x")) == (
+        "PriorityInUse",
+        400,
+        "Priority '10' is currently in use",
+    )
+    rules = elb.describe_rules(ListenerArn=listener)["Rules"]
+    assert [rule["Priority"] for rule in rules] == ["10", "20", "default"]
+    default = rules[-1]
+    assert (default["IsDefault"], default["Actions"]) == (True, FIXED)
+    assert elb.describe_rules(RuleArns=[default["RuleArn"]])["Rules"] == [default]
+    assert error_of(elb.delete_rule, RuleArn=default["RuleArn"])[0] == "OperationNotPermitted"
+    swap = [{"RuleArn": first["RuleArn"], "Priority": 20}, {"RuleArn": second["RuleArn"], "Priority": 10}]
+    elb.set_rule_priorities(RulePriorities=swap)
+    rules = elb.describe_rules(ListenerArn=listener)["Rules"]
+    assert [rule["RuleArn"] for rule in rules[:2]] == [second["RuleArn"], first["RuleArn"]]
+    clash = [{"RuleArn": first["RuleArn"], "Priority": 10}]
+    assert error_of(elb.set_rule_priorities, RulePriorities=clash)[0] == "PriorityInUse"
+    elb.modify_rule(RuleArn=first["RuleArn"], Actions=FIXED)
+    elb.delete_rule(RuleArn=second["RuleArn"])
+    (left, _) = elb.describe_rules(ListenerArn=listener)["Rules"]
+    assert (left["RuleArn"], left["Actions"]) == (first["RuleArn"], FIXED)
+
+
+def test_rule_conditions_are_checked(elb: Any, balancer: dict[str, Any]) -> None:
+    """Conditions that AWS does not allow, or that are not built, are refused by name."""
+    listener = make_listener(elb, balancer, FIXED)["ListenerArn"]
+    for wrong in (
+        path(*[f"/{n}" for n in range(6)]),
+        path("/" + "a" * 128),
+        path("/ä"),
+        [*path("/a"), *path("/b")],
+        [{"Field": "query-string", "QueryStringConfig": {"Values": [{"Value": "x"}]}}],
+        [{"Field": "nonsense", "Values": ["x"]}],
+    ):
+        code, status, _ = error_of(elb.create_rule, ListenerArn=listener, Priority=1, Conditions=wrong, Actions=FIXED)
+        assert (code, status) == ("ValidationError", 400), wrong
+
+
+def test_targets_of_a_group_without_listener_are_unused(
+    elb: Any, group: dict[str, Any], balancer: dict[str, Any], subnets: list[dict[str, Any]]
+) -> None:
+    """Health is unused without a listener, initial with one, and NotRegistered for a stranger."""
+    address = subnets[0]["CidrBlock"].split("/")[0].rsplit(".", 1)[0] + ".77"
+    arn = group["TargetGroupArn"]
+    elb.register_targets(TargetGroupArn=arn, Targets=[{"Id": address}])
+    (shown,) = elb.describe_target_health(TargetGroupArn=arn)["TargetHealthDescriptions"]
+    assert shown["Target"] == {"Id": address, "Port": 80, "AvailabilityZone": "us-east-1a"}
+    assert shown["HealthCheckPort"] == "80"
+    assert shown["TargetHealth"] == {
+        "State": "unused",
+        "Reason": "Target.NotInUse",
+        "Description": "Target group is not configured to receive traffic from the load balancer",
+    }
+    make_listener(elb, balancer, forward(group))
+    (shown,) = elb.describe_target_health(TargetGroupArn=arn)["TargetHealthDescriptions"]
+    assert shown["TargetHealth"]["State"] == "initial"
+    assert shown["TargetHealth"]["Reason"] == "Elb.RegistrationInProgress"
+    (shown,) = elb.describe_target_health(TargetGroupArn=arn, Targets=[{"Id": address, "Port": 81}])[
+        "TargetHealthDescriptions"
+    ]
+    assert shown["TargetHealth"]["Reason"] == "Target.NotRegistered"
+    elb.deregister_targets(TargetGroupArn=arn, Targets=[{"Id": address}])
+    (shown,) = elb.describe_target_health(TargetGroupArn=arn)["TargetHealthDescriptions"]
+    assert shown["TargetHealth"] == {
+        "State": "draining",
+        "Reason": "Target.DeregistrationInProgress",
+        "Description": "Target deregistration is in progress",
+    }
+
+
+def test_target_addresses_are_checked(elb: Any, group: dict[str, Any]) -> None:
+    """Loopback, link-local and malformed addresses are refused; outside of the VPC the zone must be `all`."""
+    arn = group["TargetGroupArn"]
+    for address in ("127.0.0.1", "169.254.169.254", "no", "10.1.1.1", "8.8.8.8"):
+        code, status, _ = error_of(elb.register_targets, TargetGroupArn=arn, Targets=[{"Id": address}])
+        assert (code, status) == ("ValidationError", 400), address
+    elb.register_targets(TargetGroupArn=arn, Targets=[{"Id": "10.1.1.1", "AvailabilityZone": "all"}])
+    assert len(elb.describe_target_health(TargetGroupArn=arn)["TargetHealthDescriptions"]) == 1
+
+
+def test_tags_of_every_resource(elb: Any, balancer: dict[str, Any], group: dict[str, Any]) -> None:
+    """Tags are added, replaced, removed and described on load balancers, groups, listeners and rules."""
+    listener = make_listener(elb, balancer, forward(group))["ListenerArn"]
+    rule = elb.create_rule(ListenerArn=listener, Priority=1, Conditions=path("/a"), Actions=FIXED)["Rules"][0]
+    arns = [balancer["LoadBalancerArn"], group["TargetGroupArn"], listener, rule["RuleArn"]]
+    elb.add_tags(ResourceArns=arns, Tags=[{"Key": "a", "Value": "1"}, {"Key": "b", "Value": "2"}])
+    elb.add_tags(ResourceArns=arns, Tags=[{"Key": "a", "Value": "3"}])
+    elb.remove_tags(ResourceArns=arns, TagKeys=["b"])
+    for shown in elb.describe_tags(ResourceArns=arns)["TagDescriptions"]:
+        assert shown["Tags"] == [{"Key": "a", "Value": "3"}]
+    twice = [{"Key": "x", "Value": "1"}, {"Key": "x", "Value": "2"}]
+    assert error_of(elb.add_tags, ResourceArns=arns, Tags=twice)[0] == "DuplicateTagKeys"
+    many = [{"Key": f"k{n}", "Value": ""} for n in range(51)]
+    assert error_of(elb.add_tags, ResourceArns=arns, Tags=many)[0] == "TooManyTags"
+
+
+def test_pages(elb: Any, subnets: list[dict[str, Any]]) -> None:
+    """A listing in pages of two gives every load balancer once."""
+    for number in range(5):
+        make_balancer(elb, subnets, f"web-{number}")
+    pages = elb.get_paginator("describe_load_balancers").paginate(PaginationConfig={"PageSize": 2})
+    names = [[balancer["LoadBalancerName"] for balancer in page["LoadBalancers"]] for page in pages]
+    assert [len(page) for page in names] == [2, 2, 1]
+    assert len({name for page in names for name in page}) == 5
+
+
+def test_the_aws_command(served: Any, subnets: list[dict[str, Any]]) -> None:
+    """The real command creates a load balancer with a listener and a rule, and reads them back."""
+    ids = [subnet["SubnetId"] for subnet in subnets[:2]]
+    balancer = served.aws("elbv2", "create-load-balancer", "--name", "cli", "--subnets", *ids)["LoadBalancers"][0]
+    group = served.aws(
+        *("elbv2", "create-target-group", "--name", "cli", "--protocol", "HTTP", "--port", "80"),
+        *("--vpc-id", subnets[0]["VpcId"], "--target-type", "ip"),
+    )["TargetGroups"][0]
+    listener = served.aws(
+        *("elbv2", "create-listener", "--load-balancer-arn", balancer["LoadBalancerArn"], "--protocol", "HTTP"),
+        *("--port", "80", "--default-actions", "Type=forward,TargetGroupArn=" + group["TargetGroupArn"]),
+    )["Listeners"][0]
+    served.aws(
+        *("elbv2", "create-rule", "--listener-arn", listener["ListenerArn"], "--priority", "5"),
+        *("--conditions", "Field=path-pattern,Values=/api/*"),
+        *("--actions", "Type=forward,TargetGroupArn=" + group["TargetGroupArn"]),
+    )
+    rules = served.aws("elbv2", "describe-rules", "--listener-arn", listener["ListenerArn"])["Rules"]
+    assert [rule["Priority"] for rule in rules] == ["5", "default"]
