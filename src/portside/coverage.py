@@ -7,11 +7,12 @@ from portside.aws.coverage import coverage_page
 from portside.control.clock import RandomIds, SystemClock
 from portside.main import api_services
 from portside.store.memory import MemoryStore
+from portside.telemetry.sqlite import SqliteLogStore
 
 
 def page() -> str:
-    """The API coverage page as markdown."""
-    return coverage_page(api_services(MemoryStore(), NoLogs(), SystemClock(), RandomIds()))
+    """The API coverage page as markdown. Nothing is opened: the log store makes its file at its first use."""
+    return coverage_page(api_services(MemoryStore(), SqliteLogStore(Path("unused")), SystemClock(), RandomIds()))
 
 
 if __name__ == "__main__":

@@ -57,7 +57,8 @@ from portside.node.network.network import Network
 from portside.settings import Settings
 from portside.store.interface import Store, StoreUnavailable
 from portside.store.sqlite import SqliteStore
-from portside.telemetry.interface import LogStore
+from portside.telemetry.interface import LogStore, LogsUnavailable
+from portside.telemetry.sqlite import SqliteLogStore
 
 log = logging.getLogger("portside")
 
@@ -101,7 +102,7 @@ def _with_default_network(service: Service, store: Store, clock: Clock, ids: Ids
 
 
 def _service_error(error: Exception) -> ServiceError | None:
-    if isinstance(error, StoreUnavailable):
+    if isinstance(error, StoreUnavailable | LogsUnavailable):
         return ServiceError("ServerException", f"{error}. Nothing was changed; free space and try again.", 500)
     return None
 
@@ -171,7 +172,7 @@ class Daemon:
             store = SqliteStore(settings.data_dir / "state.db", KINDS, durability=settings.durability)
         except StoreUnavailable as error:
             raise StartRefused(str(error)) from error
-        logs = open_log_store(settings.data_dir)
+        logs = SqliteLogStore(settings.data_dir / "logs.db")
         node = LinuxNode(settings, Network(settings), ControlLogSink(store, logs, clock))
         balancer = EnvoyBalancer(settings)
         enis = Enis(store, ids)
