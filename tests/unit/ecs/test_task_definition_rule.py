@@ -318,6 +318,13 @@ def test_what_is_registered_can_run(
         assert definition.network_mode == "awsvpc"
         fargate.check_size(definition.cpu_units, definition.memory_mib)
     assert set(definition.requires) <= set(definition.compatibilities)
+    again = wire.definition_from(
+        wire.definition_to(definition),
+        scope=definition.scope,
+        registered_at=definition.registered_at,
+        registered_by=definition.registered_by,
+    )
+    assert task_definition_rule.checked(again) == definition, "what is shown is not what was registered"
 
 
 def started_in_order(definition: TaskDefinition) -> bool:

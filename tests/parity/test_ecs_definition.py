@@ -1,0 +1,136 @@
+"""Clusters and task definitions of ECS through boto3 and the aws command."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+from urllib.request import Request, urlopen
+
+import pytest
+from botocore.exceptions import ClientError
+
+from portside.api.ecs.service import ecs_service
+from portside.control.clock import RandomIds, SystemClock
+from portside.store.memory import MemoryStore
+
+
+@pytest.fixture
+def served(serve: Callable[..., Any]) -> Any:
+    return serve([ecs_service(MemoryStore(), SystemClock(), RandomIds())])
+
+
+@pytest.fixture
+def ecs(served: Any) -> Any:
+    return served.client("ecs")
+
+
+def definition(**changes: Any) -> dict[str, Any]:
+    return {
+        "family": "web",
+        "networkMode": "awsvpc",
+        "requiresCompatibilities": ["FARGATE"],
+        "cpu": "256",
+        "memory": "512",
+        "containerDefinitions": [{"name": "app", "image": "localhost/app:1", "portMappings": [{"containerPort": 80}]}],
+        **changes,
+    }
+
+
+def error_of(call: Any, **params: Any) -> tuple[str, int, str]:
+    with pytest.raises(ClientError) as caught:
+        call(**params)
+    answer = caught.value.response
+    return answer["Error"]["Code"], answer["ResponseMetadata"]["HTTPStatusCode"], answer["Error"]["Message"]
+
+
+def test_clusters_by_command(served: Any) -> None:
+    """A cluster's life with the aws command: created, listed, described with its tags, deleted."""
+    created = served.aws("ecs", "create-cluster", "--cluster-name", "demo", "--tags", "key=a,value=b")["cluster"]
+    assert served.aws("ecs", "list-clusters") == {"clusterArns": [created["clusterArn"]]}
+    words = ("ecs", "describe-clusters", "--clusters", "demo", "other", "--include", "TAGS", "SETTINGS", "STATISTICS")
+    described = served.aws(*words)
+    assert described["clusters"][0]["tags"] == [{"key": "a", "value": "b"}]
+    assert described["failures"] == [{"arn": created["clusterArn"].replace("demo", "other"), "reason": "MISSING"}]
+    assert served.aws("ecs", "delete-cluster", "--cluster", "demo")["cluster"]["status"] == "INACTIVE"
+    assert served.aws("ecs", "list-clusters") == {"clusterArns": []}
+    missing = served.run_aws("ecs", "list-tasks", "--cluster", "none")
+    assert missing.returncode != 0
+    assert "(ClusterNotFoundException)" in missing.stderr
+    assert "Cluster not found." in missing.stderr
+
+
+def test_definitions_by_command(served: Any) -> None:
+    """Revisions with the aws command: registered, described, listed both ways, deregistered."""
+    for _ in range(2):
+        words = ("ecs", "register-task-definition", "--cli-input-json", json.dumps(definition()))
+        registered = served.aws(*words)["taskDefinition"]
+    assert (registered["revision"], registered["status"]) == (2, "ACTIVE")
+    described = served.aws("ecs", "describe-task-definition", "--task-definition", "web", "--include", "TAGS")
+    assert described == {"taskDefinition": registered, "tags": []}
+    listed = served.aws("ecs", "list-task-definitions", "--family-prefix", "web", "--sort", "DESC")
+    assert [arn.rpartition("/")[2] for arn in listed["taskDefinitionArns"]] == ["web:2", "web:1"]
+    gone = served.aws("ecs", "deregister-task-definition", "--task-definition", "web:2")["taskDefinition"]
+    assert gone["status"] == "INACTIVE"
+    assert served.aws("ecs", "list-task-definition-families", "--status", "ACTIVE") == {"families": ["web"]}
+
+
+def test_definition_comes_back(ecs: Any) -> None:
+    """What boto3 registers it reads again, times as times."""
+    registered = ecs.register_task_definition(**definition(tags=[{"key": "a", "value": "b"}]))
+    assert registered["tags"] == [{"key": "a", "value": "b"}]
+    shown = ecs.describe_task_definition(taskDefinition=registered["taskDefinition"]["taskDefinitionArn"])
+    assert shown["taskDefinition"] == registered["taskDefinition"]
+    assert shown["taskDefinition"]["registeredAt"].tzinfo is not None
+    container = shown["taskDefinition"]["containerDefinitions"][0]
+    assert container["portMappings"] == [{"containerPort": 80, "hostPort": 80, "protocol": "tcp"}]
+
+
+def test_null_members_are_left_out(served: Any) -> None:
+    """Tools that write null for what they do not use register what they meant."""
+    container = {"name": "app", "image": "i", "healthCheck": None, "linuxParameters": None, "secrets": None}
+    params = definition(containerDefinitions=[container], volumes=None, pidMode=None, tags=None)
+    scope = "000000000000/20260101/us-east-1/ecs/aws4_request"
+    headers = {
+        "Content-Type": "application/x-amz-json-1.1",
+        "X-Amz-Target": "AmazonEC2ContainerServiceV20141113.RegisterTaskDefinition",
+        "Authorization": f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=0",
+    }
+    request = Request(served.url, json.dumps(params).encode(), headers)
+    with urlopen(request, timeout=30) as response:
+        assert json.load(response)["taskDefinition"]["volumes"] == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "words"),
+    [
+        (
+            {"memory": "100"},
+            "ClientException",
+            "No Fargate configuration exists for given values: 256 CPU, 100",
+        ),
+        ({"networkMode": "bridge"}, "ClientException", "Fargate only supports network mode ‘awsvpc’."),
+        ({"tags": []}, "ClientException", "Tags can not be empty."),
+        ({"volumes": [{"name": "v"}]}, "ClientException", "Portside does not support volumes yet"),
+    ],
+)
+def test_refused_definitions(ecs: Any, changes: dict[str, Any], code: str, words: str) -> None:
+    """Broken rules arrive at the client with AWS's code, status 400 and AWS's words."""
+    found_code, status, message = error_of(ecs.register_task_definition, **definition(**changes))
+    assert (found_code, status) == (code, 400)
+    assert message.startswith(words)
+
+
+def test_pages(ecs: Any) -> None:
+    """boto3's paginators read listings of more than a page to their end."""
+    for _ in range(105):
+        ecs.register_task_definition(**definition())
+    pages = list(ecs.get_paginator("list_task_definitions").paginate())
+    assert [len(page["taskDefinitionArns"]) for page in pages] == [100, 5]
+    pages = list(ecs.get_paginator("list_clusters").paginate())
+    assert [page["clusterArns"] for page in pages] == [[]]
+
+
+def test_what_is_not_implemented_says_so(ecs: Any) -> None:
+    """An operation of ECS that is not there is refused as such, by name."""
+    _, status, message = error_of(ecs.create_capacity_provider, name="x")
+    assert status == 501
+    assert "CreateCapacityProvider" in message
