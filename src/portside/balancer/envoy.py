@@ -176,9 +176,10 @@ class EnvoyBalancer:
             await asyncio.sleep(pause_s)
             try:
                 await self._launch()
-                if self._configured is not None:
-                    # A listener may have been refused at the start for a passing cause (a namespace made anew).
-                    await self.apply(self._configured)
+                async with self._applying:
+                    if self._configured is not None:
+                        # A listener may have been refused at the start for a passing cause (a namespace made anew).
+                        await self._apply(self._configured)
             except (BalancerRefused, OSError) as error:
                 log.error("Envoy was started again, but: %s", error)
 
@@ -186,21 +187,24 @@ class EnvoyBalancer:
 
     async def apply(self, configs: Sequence[BalancerConfig]) -> None:
         async with self._applying:
-            resources = render(configs, self._options)
-            self._ensure_watches(len(resources.clusters) + len(resources.routes))
-            await self._reserve_ports(configs)
-            for attempt in (1, 2, 3):
-                try:
-                    await self._deliver(resources)
-                    break
-                except AdminUnavailable as error:
-                    # Envoy died under our hands: its supervisor brings it back.
-                    if attempt == 3:
-                        raise BalancerRefused(f"Envoy does not answer: {error}") from error
-                    await self._until_ready()
-            self._configured = tuple(configs)
-            self._write_hosts_file(configs)
-            self._follow(configs, resources)
+            await self._apply(configs)
+
+    async def _apply(self, configs: Sequence[BalancerConfig]) -> None:
+        resources = render(configs, self._options)
+        self._ensure_watches(len(resources.clusters) + len(resources.routes))
+        await self._reserve_ports(configs)
+        for attempt in (1, 2, 3):
+            try:
+                await self._deliver(resources)
+                break
+            except AdminUnavailable as error:
+                # Envoy died under our hands: its supervisor brings it back.
+                if attempt == 3:
+                    raise BalancerRefused(f"Envoy does not answer: {error}") from error
+                await self._until_ready()
+        self._configured = tuple(configs)
+        self._write_hosts_file(configs)
+        self._follow(configs, resources)
 
     async def _deliver(self, resources: Resources) -> None:
         before = await self._admin.subscriptions()

@@ -99,21 +99,20 @@ async def request(
             lines = [f"GET {path} HTTP/1.1", f"Host: {host}", "Connection: close"]
             lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
             writer.write(("\r\n".join(lines) + "\r\n\r\n").encode())
-            data = await reader.read()
+            head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").removesuffix("\r\n\r\n")
+            first, *rest = head.split("\r\n")
+            named = {line.partition(":")[0].lower(): line.partition(":")[2].strip() for line in rest}
+            body = bytearray()
+            if named.get("transfer-encoding") == "chunked":
+                while size := int(await reader.readline(), 16):
+                    body += await reader.readexactly(size)
+                    await reader.readexactly(2)
+            else:
+                body += await reader.readexactly(int(named.get("content-length", 0)))
             writer.close()
     except BaseException:
         connection.close()
         raise
-    head, _, body = data.partition(b"\r\n\r\n")
-    first, *rest = head.decode("latin-1").split("\r\n")
-    named = {line.partition(":")[0].lower(): line.partition(":")[2].strip() for line in rest}
-    if named.get("transfer-encoding") == "chunked":
-        plain = bytearray()
-        while body:
-            size, _, body = body.partition(b"\r\n")
-            plain += body[: int(size, 16)]
-            body = body[int(size, 16) + 2 :]
-        body = bytes(plain)
     return Answer(int(first.split(" ")[1]), named, body.decode(), rest)
 
 

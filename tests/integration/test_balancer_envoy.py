@@ -1,0 +1,572 @@
+"""The real Envoy in namespaces of the test's own: rules, headers, errors, health, changes under load, and its life."""
+
+import asyncio
+import contextlib
+import os
+import re
+import signal
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from portside.balancer.envoy import EnvoyBalancer
+from portside.balancer.interface import BalancerRefused
+from portside.domain.load_balancer import HealthCheck
+from portside.domain.record import replace
+from portside.settings import Settings
+from portside.testing.balancer_lab import (
+    AT,
+    LEG,
+    Balancer,
+    Reports,
+    eventually,
+    fixed,
+    forward,
+    group,
+    hosts,
+    paths,
+    target,
+)
+from portside.testing.netns_lab import Netns, WebServer, envoys, request
+
+pytestmark = pytest.mark.integration
+
+ONE, TWO, THREE = "10.0.1.10", "10.0.1.11", "10.0.1.12"
+
+
+class Lab:
+    """One namespace with the balancer's leg and three servers, and one data plane."""
+
+    def __init__(self, data_dir: Path) -> None:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        self.settings = Settings(data_dir=data_dir, hosts_file=data_dir.parent / "hosts", egress="none")
+        self.netns = Netns()
+        self.netns.add_address(LEG, ONE, TWO, THREE)
+        self.reports = Reports()
+        self.envoy = EnvoyBalancer(self.settings)
+        self.servers: dict[str, WebServer] = {}
+        self.web = Balancer("web", self.netns.path)
+
+    async def serve(self, *addresses: str) -> None:
+        for number, address in enumerate(addresses):
+            self.servers[address] = await WebServer(self.netns.path, address, 8080, f"server-{number + 1}").start()
+
+    async def apply(self, *balancers: Balancer) -> None:
+        await self.envoy.apply([balancer.config() for balancer in balancers or (self.web,)])
+
+    async def get(self, path: str = "/", host: str = "any.example", port: int = 80, **more: object) -> str:
+        """Status and the first line of the answer."""
+        answer = await request(LEG, port, path, host=host, netns=self.netns.path, **more)  # type: ignore[arg-type]
+        return f"{answer.status} {answer.body.splitlines()[0] if answer.body else ''}".strip()
+
+    async def close(self) -> None:
+        await self.envoy.stop()
+        for server in self.servers.values():
+            await server.close()
+        self.netns.close()
+        assert envoys(self.settings.data_dir) == []
+        assert not self.settings.run_dir.joinpath("envoy.sock").exists()
+
+
+@contextlib.asynccontextmanager
+async def lab_at(path: Path) -> AsyncIterator[Lab]:
+    lab = Lab(path)
+    try:
+        await lab.envoy.start(lab.reports)
+        yield lab
+    finally:
+        await lab.close()
+
+
+def in_lab(tmp_path: Path, body: Callable[[Lab], Awaitable[None]]) -> None:
+    async def run() -> None:
+        async with lab_at(tmp_path / "data") as lab:
+            await body(lab)
+
+    asyncio.run(run())
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_rules(tmp_path: Path) -> None:
+    """Patterns, ANDed conditions, ORed values, priorities, fixed answers and the default choose as on AWS."""
+
+    async def body(lab: Lab) -> None:
+        web = lab.web
+        listener = web.listen(80, fixed(404, "default"))
+        web.rule(listener, 1, fixed(200, "first"), paths("/img/*.png"))
+        web.rule(listener, 2, fixed(200, "or"), paths("/a", "/b?"))
+        web.rule(listener, 3, fixed(200, "and"), hosts("*.example.com", "shop.?rg"), paths("/both/*"))
+        web.rule(listener, 4, fixed(200, "host"), hosts("Only.Example.COM"))
+        web.rule(listener, 50, fixed(200, "late"), paths("/img/*"))
+        web.rule(listener, 51, fixed(503, '{"down": true}', "application/json"), paths("/json"))
+        await lab.apply()
+        expected = {
+            ("/img/x.png", "h"): "200 first",
+            ("/img/deep/er.png?q=1", "h"): "200 first",
+            ("/img/x.gif", "h"): "200 late",
+            ("/img/x.png.gif", "h"): "200 late",
+            ("/a", "h"): "200 or",
+            ("/a/", "h"): "404 default",
+            ("/A", "h"): "404 default",
+            ("/bx", "h"): "200 or",
+            ("/b", "h"): "404 default",
+            ("/both/1", "www.example.com"): "200 and",
+            ("/both/1", "WWW.Example.Com:8080"): "200 and",
+            ("/both/1", "shop.org"): "200 and",
+            ("/both/1", "example.com"): "404 default",
+            ("/other", "www.example.com"): "404 default",
+            ("/x", "only.example.com"): "200 host",
+            ("/x", "only-example.com"): "404 default",
+            ("/q?path=/a", "h"): "404 default",
+        }
+        found = {(path, host): await lab.get(path, host) for path, host in expected}
+        assert found == expected
+        answer = await request(LEG, 80, "/json", netns=lab.netns.path)
+        assert (answer.status, answer.body) == (503, '{"down": true}')
+        assert answer.headers["content-type"] == "application/json"
+        assert answer.headers["server"] == "awselb/2.0"
+
+    in_lab(tmp_path, body)
+
+
+def test_long_patterns_fit(tmp_path: Path) -> None:
+    """Five patterns of 128 characters with many wildcards are taken, and match."""
+
+    async def body(lab: Lab) -> None:
+        listener = lab.web.listen(80, fixed(404, "default"))
+        patterns = [f"/{letter}" + "*x?" * 42 for letter in "abcde"]
+        lab.web.rule(listener, 1, fixed(200, "long"), paths(*patterns))
+        await lab.apply()
+        assert await lab.get("/c" + "--x-" * 42) == "200 long"
+        assert await lab.get("/c") == "404 default"
+
+    in_lab(tmp_path, body)
+
+
+def test_forwarded_request_and_answer(tmp_path: Path) -> None:
+    """Targets see the X-Forwarded headers and nothing of Envoy; clients get the target's own headers in their case."""
+
+    async def body(lab: Lab) -> None:
+        await lab.serve(ONE)
+        g = group("g")
+        lab.web.groups, lab.web.targets = [g], [target(g, ONE)]
+        lab.web.listen(80, forward(g))
+        await lab.apply()
+        answer = await request(
+            LEG, 80, "/x?y=1", host="h.example:80", netns=lab.netns.path, headers={"X-Forwarded-For": "192.0.2.7"}
+        )
+        name, first, *lines = answer.body.splitlines()
+        assert (answer.status, name, first) == (200, "server-1", "GET /x?y=1 HTTP/1.1")
+        sent = dict(line.split(": ", 1) for line in lines if line)
+        assert sent["Host"] == "h.example:80"
+        assert [part.strip() for part in sent["X-Forwarded-For"].split(",")] == ["192.0.2.7", LEG]
+        assert sent["X-Forwarded-Proto"] == "http"
+        assert sent["X-Forwarded-Port"] == "80"
+        assert not [key for key in sent if "envoy" in key.lower() or "request-id" in key.lower()]
+        assert "X-Own-Case: 1" in answer.raw_headers
+        assert answer.headers["server"] == "own"
+        assert not [key for key in answer.headers if "envoy" in key]
+
+    in_lab(tmp_path, body)
+
+
+def test_errors_are_those_of_aws(tmp_path: Path) -> None:
+    """No target: 503. Nothing listens: 502. The target breaks off: 502. It is silent for the idle time-out: 504."""
+
+    async def body(lab: Lab) -> None:
+        await lab.serve(ONE)
+        breaker = await asyncio.start_server(lambda _, writer: writer.close(), sock=await _listen(lab, TWO, 8080))
+        empty, refused, broken, silent = group("empty"), group("refused"), group("broken"), group("silent")
+        lab.web.groups = [empty, refused, broken, silent]
+        lab.web.targets = [target(refused, ONE, 81), target(broken, TWO), target(silent, ONE)]
+        lab.web.attributes = {"idle_timeout.timeout_seconds": "1"}
+        listener = lab.web.listen(80, forward(empty))
+        for priority, (path, g) in enumerate([("/refused", refused), ("/broken", broken), ("/slow", silent)], 1):
+            lab.web.rule(listener, priority, forward(g), paths(path))
+        await lab.apply()
+        answer = await request(LEG, 80, "/", netns=lab.netns.path)
+        assert (answer.status, answer.headers["server"], answer.headers["content-type"]) == (
+            503,
+            "awselb/2.0",
+            "text/html",
+        )
+        assert "<h1>503 Service Temporarily Unavailable</h1>" in answer.body
+        assert (await request(LEG, 80, "/refused", netns=lab.netns.path)).status == 502
+        assert (await request(LEG, 80, "/broken", netns=lab.netns.path)).status == 502
+        answer = await request(LEG, 80, "/slow", netns=lab.netns.path)
+        assert (answer.status, "504 Gateway Time-out" in answer.body) == (504, True)
+        breaker.close()
+
+    in_lab(tmp_path, body)
+
+
+async def _listen(lab: Lab, address: str, port: int) -> socket.socket:
+    from portside.testing.netns_lab import inside
+
+    made = await asyncio.to_thread(inside, lab.netns.path, lambda: socket.create_server((address, port)))
+    made.setblocking(False)
+    return made
+
+
+def test_health_has_aws_reasons(tmp_path: Path) -> None:
+    """One success makes a target healthy; one failure makes none unhealthy; the reasons are AWS's; traffic follows."""
+
+    async def body(lab: Lab) -> None:
+        await lab.serve(ONE, TWO)
+        lab.servers[TWO].health = 503
+        g = group("g")
+        lab.web.groups = [g]
+        lab.web.targets = [target(g, ONE), target(g, TWO), target(g, THREE)]
+        lab.web.listen(80, forward(g))
+        await lab.apply()
+        assert (await lab.reports.wait(ONE, "healthy")).reason_code == ""
+        assert [report for report in lab.reports.all if report.target_id == TWO] == []
+        two = await lab.reports.wait(TWO, "unhealthy")
+        assert (two.reason_code, two.detail) == (
+            "Target.ResponseCodeMismatch",
+            "Health checks failed with these codes: [503]",
+        )
+        three = await lab.reports.wait(THREE, "unhealthy")
+        assert (three.reason_code, three.detail) == ("Target.FailedHealthChecks", "Health checks failed")
+        assert {await lab.get() for _ in range(10)} == {"200 server-1"}
+
+    in_lab(tmp_path, body)
+
+
+def test_one_bad_answer_ejects_nobody(tmp_path: Path) -> None:
+    """A healthy target that answers one check wrongly stays in; it goes after as many as the threshold says."""
+
+    async def body(lab: Lab) -> None:
+        await lab.serve(ONE)
+        server = lab.servers[ONE]
+        g = group("g", health_check=HealthCheck(path="/health", interval_s=1, timeout_s=1, matcher="200-299,302"))
+        lab.web.groups, lab.web.targets = [g], [target(g, ONE)]
+        lab.web.listen(80, forward(g))
+        await lab.apply()
+        await lab.reports.wait(ONE, "healthy")
+        server.health, checks = 500, server.checks
+
+        async def one_more() -> bool:
+            return server.checks == checks + 1
+
+        await eventually(one_more, timeout_s=15)
+        server.health = 302
+        await eventually(lambda: _at_least(server, checks + 2), timeout_s=15)
+        assert [report.state for report in lab.reports.all] == ["healthy"]
+        server.health = 500
+        await lab.reports.wait(ONE, "unhealthy", timeout_s=25)
+        assert await lab.get() == "200 server-1", "with no healthy target, all get requests"
+
+    in_lab(tmp_path, body)
+
+
+async def _slow_from(lab: Lab, name: str) -> str:
+    """Ask until the answer is that server's."""
+    while True:
+        answer = await lab.get("/slow")
+        if answer.endswith(name):
+            return answer
+
+
+async def _at_least(server: WebServer, checks: int) -> bool:
+    return server.checks >= checks
+
+
+def test_changes_under_load_lose_no_request(tmp_path: Path) -> None:
+    """Targets come and go, and are stopped once drained, while wrk asks all the time: not one request fails."""
+
+    async def body(lab: Lab) -> None:
+        await lab.serve(ONE, TWO)
+        g = group("g")
+        lab.web.groups = [g]
+        both = [target(g, ONE, checked="healthy"), target(g, TWO, checked="healthy")]
+        lab.web.targets = list(both)
+        listener = lab.web.listen(80, forward(g))
+        await lab.apply()
+        wrk = await asyncio.create_subprocess_exec(
+            *("nsenter", f"--net={lab.netns.path}", "wrk", "-t1", "-c16", "-d5s", f"http://{LEG}/"),
+            stdout=asyncio.subprocess.PIPE,
+        )
+        changes = 0
+        while wrk.returncode is None and changes < 12:
+            leaving, staying = both[changes % 2], both[1 - changes % 2]
+            lab.web.targets = [staying, replace(leaving, deregistered_at=AT)]
+            await lab.apply()
+
+            async def drained(key: tuple[str, int] = (leaving.id, leaving.port)) -> bool:
+                return (await lab.envoy.open_requests(g.arn)).get(key, 0) == 0
+
+            await eventually(drained)
+            lab.web.targets = [staying]
+            if changes % 3 == 2:
+                # rules and listeners change as well
+                lab.web.rule(listener, changes + 1, fixed(200, "r"), paths(f"/r{changes}"))
+                lab.web.listen(9000 + changes, forward(g))
+            await lab.apply()
+            await lab.servers[leaving.id].close()
+            lab.servers[leaving.id] = await WebServer(lab.netns.path, leaving.id, 8080, "again").start()
+            lab.web.targets = list(both)
+            await lab.apply()
+            changes += 1
+        output = (await wrk.communicate())[0].decode()
+        assert changes >= 3
+        assert "Socket errors" not in output, output
+        assert "Non-2xx" not in output, output
+        requests = re.search(r"(\d+) requests in", output)
+        assert requests is not None
+        assert int(requests[1]) > 100, output
+
+    in_lab(tmp_path, body)
+
+
+def test_open_requests_of_draining_targets(tmp_path: Path) -> None:
+    """A request under way is counted until it is answered: beside a healthy target, and also when the last one
+    leaves."""
+
+    async def body(lab: Lab) -> None:
+        await lab.serve(ONE, TWO)
+        g = group("g")
+        lab.web.groups = [g]
+        lab.web.listen(80, forward(g))
+        for others in ([target(g, TWO, checked="healthy")], []):
+            lab.web.targets = [*others, target(g, ONE)]
+            await lab.apply()
+            await lab.reports.wait(ONE, "healthy")
+            if others:
+                await lab.reports.wait(TWO, "healthy")
+            server = lab.servers[ONE]
+            lab.servers[TWO].hold.set()
+            server.hold.clear()
+            server.holding.clear()
+            async with asyncio.TaskGroup() as tasks:
+                # the other one answers at once
+                slow = tasks.create_task(_slow_from(lab, "server-1"))
+                await asyncio.wait_for(server.holding.wait(), 10)
+                lab.web.targets = [*others, target(g, ONE, deregistered_at=AT)]
+                await lab.apply()
+                assert (await lab.envoy.open_requests(g.arn))[(ONE, 8080)] == 1
+                if others:
+                    assert {await lab.get() for _ in range(6)} == {"200 server-2"}
+                else:
+                    assert (await lab.get()).startswith("503")
+                server.hold.set()
+                assert await slow == "200 server-1"
+
+            async def idle() -> bool:
+                return (await lab.envoy.open_requests(g.arn))[(ONE, 8080)] == 0
+
+            await eventually(idle)
+
+    in_lab(tmp_path, body)
+
+
+def test_killed_envoy_comes_back(tmp_path: Path) -> None:
+    """Envoy killed is started again with the same configuration, and further changes reach it."""
+
+    async def body(lab: Lab) -> None:
+        await lab.serve(ONE, TWO)
+        g = group("g")
+        lab.web.groups, lab.web.targets = [g], [target(g, ONE)]
+        lab.web.listen(80, forward(g))
+        await lab.apply()
+        (before,) = envoys(lab.settings.data_dir)
+        os.kill(before, signal.SIGKILL)
+
+        async def answers() -> bool:
+            with contextlib.suppress(OSError):
+                return await lab.get() == "200 server-1"
+            return False
+
+        await eventually(answers)
+        (after,) = envoys(lab.settings.data_dir)
+        assert after != before
+        lab.web.targets = [target(g, TWO)]
+        await lab.apply()
+        assert await lab.get() == "200 server-2"
+        await lab.reports.wait(TWO, "healthy")
+
+    in_lab(tmp_path, body)
+
+
+def test_apply_survives_a_kill_in_its_midst(tmp_path: Path) -> None:
+    """A change given while Envoy is dead arrives once it is back."""
+
+    async def body(lab: Lab) -> None:
+        lab.web.listen(80, fixed(200, "one"))
+        await lab.apply()
+        (pid,) = envoys(lab.settings.data_dir)
+        os.kill(pid, signal.SIGKILL)
+        lab.web.listeners = [replace(lab.web.listeners[0], default_action=fixed(200, "two"))]
+        await lab.apply()
+        assert await lab.get() == "200 two"
+
+    in_lab(tmp_path, body)
+
+
+def test_restart_of_portside_adopts_envoy(tmp_path: Path) -> None:
+    """Envoy goes on while nobody supervises it; the next process adopts it, learns what changed, and applies."""
+
+    async def body(lab: Lab) -> None:
+        await lab.serve(ONE, TWO)
+        g = group("g")
+        lab.web.groups, lab.web.targets = [g], [target(g, ONE), target(g, TWO)]
+        lab.web.listen(80, forward(g))
+        await lab.apply()
+        await lab.reports.wait(ONE, "healthy")
+        before = envoys(lab.settings.data_dir)
+        await lab.envoy.close()
+        assert (await lab.get()).startswith("200 server-")
+        lab.servers[TWO].health = 500
+        log = lab.settings.data_dir / "envoy" / "health.log"
+
+        async def noticed() -> bool:
+            return '"eject_unhealthy_event"' in log.read_text()
+
+        await eventually(noticed, timeout_s=20)
+        reports = Reports()
+        lab.envoy = EnvoyBalancer(lab.settings)
+        await lab.envoy.start(reports)
+        assert envoys(lab.settings.data_dir) == before
+        await lab.apply()
+        await reports.wait(ONE, "healthy")
+        assert (await reports.wait(TWO, "unhealthy")).reason_code == "Target.ResponseCodeMismatch"
+        lab.web.targets = [target(g, TWO)]
+        await lab.apply()
+        assert await lab.get() == "200 server-2"
+
+    in_lab(tmp_path, body)
+
+
+def test_refusal_says_why_and_changes_nothing(tmp_path: Path) -> None:
+    """What Envoy rejects raises BalancerRefused with its reason; the old configuration serves on, also after a
+    restart."""
+
+    async def body(lab: Lab) -> None:
+        lab.web.listen(80, fixed(200, "good"))
+        await lab.apply()
+        good = lab.web.listeners
+        lab.web.listeners = [replace(good[0], default_action=fixed(9999, "bad"))]
+        with pytest.raises(BalancerRefused, match=r"(?i)status"):
+            await lab.apply()
+        assert await lab.get() == "200 good"
+        (pid,) = envoys(lab.settings.data_dir)
+        os.kill(pid, signal.SIGKILL)
+
+        async def back() -> bool:
+            with contextlib.suppress(OSError):
+                return await lab.get() == "200 good"
+            return False
+
+        await eventually(back)
+        lab.web.listeners = [replace(good[0], default_action=fixed(200, "better"))]
+        await lab.apply()
+        assert await lab.get() == "200 better"
+
+    in_lab(tmp_path, body)
+
+
+def test_host_addresses_and_names(tmp_path: Path) -> None:
+    """An internet-facing balancer answers on its own loopback address and, by its name, on 127.0.0.1; the hosts file
+    names it while it exists; an internal one is not on the host at all."""
+
+    async def body(lab: Lab) -> None:
+        hosts_file = lab.settings.hosts_file
+        assert hosts_file is not None
+        hosts_file.write_text("127.0.0.1\tlocalhost\n")
+        port = free_port()
+        lab.web.scheme = "internet-facing"
+        lab.web.host_address = lab.envoy.claim_host_address("lbweb", "us-east-1a")
+        lab.web.listen(port, fixed(200, "web"))
+        shop = Balancer("shop", lab.netns.path, leg=ONE, scheme="internet-facing")
+        shop.host_address = lab.envoy.claim_host_address("lbshop", "us-east-1a")
+        shop.rule(shop.listen(port, fixed(200, "shop")), 1, fixed(200, "by host"), hosts("www.shop.example"))
+        inner = Balancer("inner", lab.netns.path, leg=TWO)
+        inner.listen(port + 1, fixed(200, "inner"))
+        await lab.apply(lab.web, shop, inner)
+        for balancer, answer in ((lab.web, "web"), (shop, "shop")):
+            assert (await request(balancer.host_address, port)).body == answer
+            shared = await request("127.0.0.1", port, host=f"{balancer.record.dns_name.upper()}:{port}")
+            assert shared.body == answer
+        assert (await request("127.0.0.1", port, host="www.shop.example")).body == "by host"
+        unknown = await request("127.0.0.1", port, host="nobody.example")
+        assert (unknown.status, lab.web.record.dns_name in unknown.body) == (404, True)
+        with pytest.raises(ConnectionRefusedError):
+            await request("127.0.0.1", port + 1)
+        text = hosts_file.read_text()
+        assert text.startswith("127.0.0.1\tlocalhost\n")
+        assert f"{shop.host_address}\t{shop.record.dns_name}" in text
+        await lab.apply(lab.web, inner)
+        assert shop.record.dns_name not in hosts_file.read_text()
+        assert (await request("127.0.0.1", port, host="anything")).body == "web"
+        await lab.apply()
+        await lab.envoy.stop()
+        assert hosts_file.read_text() == "127.0.0.1\tlocalhost\n"
+
+    in_lab(tmp_path, body)
+
+
+def test_two_instances_side_by_side(tmp_path: Path) -> None:
+    """Two data planes with equal addresses in their namespaces and one port on the host do not touch each other."""
+
+    async def run() -> None:
+        async with lab_at(tmp_path / "one" / "data") as one, lab_at(tmp_path / "two" / "data") as two:
+            port = free_port()
+            for lab, name in ((one, "one"), (two, "two")):
+                lab.web.scheme = "internet-facing"
+                lab.web.host_address = lab.envoy.claim_host_address("lbweb", "us-east-1a")
+                lab.web.listen(port, fixed(200, name))
+                await lab.apply()
+            assert one.web.host_address != two.web.host_address
+            for lab, name in ((one, "one"), (two, "two")):
+                assert await lab.get(port=port) == f"200 {name}"
+                assert (await request(lab.web.host_address, port)).body == name
+            # the port of 127.0.0.1 belongs to the first; the second does without it until it is free
+            assert {(await request("127.0.0.1", port)).body for _ in range(8)} == {"one"}
+            await one.apply(Balancer("none", one.netns.path))
+            await two.apply()
+
+            async def taken_over() -> bool:
+                await two.apply()
+                with contextlib.suppress(OSError):
+                    return (await request("127.0.0.1", port)).body == "two"
+                return False
+
+            await eventually(taken_over, timeout_s=20)
+
+    asyncio.run(run())
+
+
+def test_removed_balancer_leaves_nothing(tmp_path: Path) -> None:
+    """With its load balancers gone, Envoy listens nowhere and no file of theirs is left; targets may come back
+    later."""
+
+    async def body(lab: Lab) -> None:
+        await lab.serve(ONE)
+        g = group("g")
+        lab.web.groups, lab.web.targets = [g], [target(g, ONE)]
+        lab.web.listen(80, forward(g))
+        await lab.apply()
+        assert await lab.get() == "200 server-1"
+        await lab.envoy.apply([])
+
+        async def refused() -> bool:
+            try:
+                await lab.get()
+            except ConnectionRefusedError:
+                return True
+            return False
+
+        await eventually(refused)
+        left = {path.name for path in (lab.settings.data_dir / "envoy").glob("*ds*.json")}
+        assert left == {"cds.json", "lds.json"}
+        await lab.apply()
+        assert await lab.get() == "200 server-1"
+
+    in_lab(tmp_path, body)
