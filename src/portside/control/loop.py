@@ -117,7 +117,7 @@ class Loop:
         if wake_at is not None:
             delay_s = min(delay_s, max(0.0, (wake_at - self._clock.now()).total_seconds()))
         if failures:
-            delay_s = min(RETRY_MAX_S, 0.1 * 2**failures)
+            delay_s = min(RETRY_MAX_S, 0.1 * 2 ** min(failures, 10))
             await asyncio.sleep(delay_s)
             return
         try:

@@ -69,6 +69,8 @@ class MemoryStore:
         self._listeners: list[Callable[[Change], None]] = []
         self._changes: deque[Change] = deque(maxlen=CHANGES_KEPT)
         self._changed = asyncio.Event()
+        self._forgotten = 0
+        """The latest revision of which a change is no longer kept."""
 
     @property
     def revision(self) -> int:
@@ -109,13 +111,14 @@ class MemoryStore:
 
     async def watch(self, kind: Kind[T], since: int) -> AsyncIterator[Change]:
         while True:
-            if since < self._revision and (not self._changes or self._changes[0].revision > since + 1):
+            if since < self._forgotten:
                 raise WatchLost(f"changes since revision {since} are no longer kept")
+            until = self._revision
             missed = [change for change in self._changes if change.revision > since]
             for change in missed:
                 if change.kind == kind:
                     yield change
-            since = max([since, *(change.revision for change in missed)])
+            since = max(since, until)
             if since >= self._revision:
                 changed = self._changed
                 await changed.wait()
@@ -155,6 +158,8 @@ class MemoryStore:
         return Change(write.kind, key, None, old, revision)
 
     def _announce(self, change: Change) -> None:
+        if len(self._changes) == CHANGES_KEPT:
+            self._forgotten = self._changes[0].revision
         self._changes.append(change)
         for listener in list(self._listeners):
             listener(change)

@@ -51,7 +51,7 @@ class SqliteStore(MemoryStore):
             if name in kinds:
                 self._table(kinds[name]).put(Stored(key, decoders[name].decode(value), version))
         row = self._db.execute("SELECT value FROM meta WHERE name = 'revision'").fetchone()
-        self._revision = row[0] if row else 0
+        self._revision = self._forgotten = row[0] if row else 0
 
     def _persist(self, revision: int, writes: tuple[Write, ...]) -> None:
         db = self._db
