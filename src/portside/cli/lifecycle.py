@@ -1,6 +1,7 @@
 """`portside up`, `down` and `logs`."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -56,25 +57,36 @@ def down(settings: Settings, *, purge: bool) -> None:
     running = daemon.find(settings)
     if running is not None:
         daemon.stop(running)
-    left = _tear_down(settings, purge=purge)
-    if left:
-        raise Failure("not everything could be removed", *left, "Run it again; see also: portside doctor")
+    _tear_down(settings)
     daemon.note_path(settings).unlink(missing_ok=True)
     print("Portside is down." if running else "Portside did not run; nothing of it is left.")
     if purge:
+        _remove(settings.data_dir)
         print(f"Its state in {settings.data_dir} is removed.")
 
 
-def _tear_down(settings: Settings, *, purge: bool) -> list[str]:
-    """Returns what is left, in words. The proxy goes first: what remembers it lies among what goes next."""
+def _tear_down(settings: Settings) -> None:
+    """The proxy goes first: what remembers it lies among what goes next. Raises: Failure with what is left."""
     from portside.balancer.process import stop
-    from portside.node.teardown import teardown
+    from portside.node.interface import NodeUnusable
+    from portside.node.teardown import StillThere, teardown
 
     try:
         stop(settings)
-        return teardown(settings, purge=purge)
+        teardown(settings)
+    except (StillThere, NodeUnusable, OSError) as error:
+        message = f"not everything could be removed: {error}"
+        raise Failure(message, "Run it again; see also: portside doctor") from error
+
+
+def _remove(folder: Path) -> None:
+    try:
+        shutil.rmtree(folder)
+    except FileNotFoundError:
+        pass
     except OSError as error:
-        return [str(error)]
+        message = f"{folder} could not be removed whole: {error}"
+        raise Failure(message, "Is something mounted there? See: mount") from error
 
 
 def _check_ours(folder: Path) -> None:

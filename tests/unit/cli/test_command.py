@@ -122,7 +122,9 @@ def test_task_definitions_are_valid_input() -> None:
 
     model = botocore.session.Session().get_service_model("ecs").operation_model("RegisterTaskDefinition")
     for part in PARTS:
-        found = botocore.validate.validate_parameters(task_definition(part, "us-east-1"), model.input_shape)
+        found = botocore.validate.validate_parameters(
+            task_definition(part, "us-east-1", "arn:aws:iam::000000000000:role/r"), model.input_shape
+        )
         assert found is None
 
 

@@ -81,13 +81,18 @@ class Aws:
 
 
 def typed(arguments: Sequence[str], *, wide: bool = False) -> list[str]:
-    """A command as a person types it, on several lines where it is long."""
-    words = ["aws", *(shlex.quote(argument) for argument in arguments)]
-    lines, line = [], ""
-    for word in words:
-        if not wide and line and len(line) + 1 + len(word) > LINE_CHARACTERS - 2 and word.startswith("--"):
-            lines.append(line + " \\")
-            line = "    " + word
+    """A command as a person types it; a long one on several lines, each option beside its values."""
+    groups: list[str] = ["aws"]
+    for argument in arguments:
+        if argument.startswith("--") and not wide:
+            groups.append(shlex.quote(argument))
         else:
-            line = f"{line} {word}" if line else word
-    return [*lines, line]
+            groups[-1] += f" {shlex.quote(argument)}"
+    lines = [groups[0]]
+    for group in groups[1:]:
+        if len(lines[-1]) + 1 + len(group) <= LINE_CHARACTERS - 2:
+            lines[-1] += f" {group}"
+        else:
+            lines[-1] += " \\"
+            lines.append(f"    {group}")
+    return lines

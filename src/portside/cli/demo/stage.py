@@ -37,6 +37,17 @@ STABLE_TIMEOUT_S = 180
 REMOVE_TIMEOUT_S = 120
 ANSWER_TIMEOUT_S = 60
 POLL_S = 0.25
+REQUESTS = 40
+"""At most, until two tasks have answered; requests are spread by chance."""
+ANSWER_CHARACTERS = 140
+ROLE = "demo-execution"
+ROLE_POLICY = "arn:aws:iam::aws:policy/service-role/AmazonECSTaskExecutionRolePolicy"
+TRUST = {
+    "Version": "2012-10-17",
+    "Statement": [
+        {"Effect": "Allow", "Principal": {"Service": "ecs-tasks.amazonaws.com"}, "Action": "sts:AssumeRole"},
+    ],
+}
 
 
 @dataclass(frozen=True)
@@ -124,7 +135,7 @@ class Stage:
         self._console.print(Text.assemble(("  $ ", "dim"), first))
         for line in rest:
             self._console.print(Text(f"  {line}"))
-        answer = done.output if len(done.output) < 90 and "\n" not in done.output else ""
+        answer = done.output if len(done.output) < ANSWER_CHARACTERS and "\n" not in done.output else ""
         self._console.print(Text(f"    ✓ {answer}{' ' if answer else ''}({done.took_s:.1f} s)", style="green"))
 
     # What stands before the first command.
@@ -228,8 +239,8 @@ class Stage:
         targets = {part.name: arn for part, arn in zip(PARTS, self._make_target_groups(vpc), strict=True)}
         self._make_listener(balancer_arn, listener, port, targets)
 
-        self._title("Two task definitions, and a service of two tasks for each")
-        self._register()
+        self._title("Two task definitions, with a role that may write logs, and a service of two tasks for each")
+        self._register(self._make_role())
         self._make_services(subnets, task_group, targets)
         balancer = self._balancer()
         if balancer is None:
@@ -345,13 +356,31 @@ class Stage:
                 *("--query", "Rules[0].RuleArn", "--output", "text"),
             )
 
-    def _register(self) -> None:
+    def _role(self) -> str | None:
+        found = _or_none(lambda: self._aws.client("iam").get_role(RoleName=ROLE), "NoSuchEntity")
+        return str(found["Role"]["Arn"]) if found else None
+
+    def _role_policies(self) -> list[str]:
+        attached = self._aws.client("iam").list_attached_role_policies(RoleName=ROLE)["AttachedPolicies"]
+        return [policy["PolicyArn"] for policy in attached]
+
+    def _make_role(self) -> str:
+        """As on AWS, Fargate wants an execution role for the awslogs driver."""
+        arn = self._role() or self._run(
+            *("iam", "create-role", "--role-name", ROLE, "--assume-role-policy-document", json.dumps(TRUST)),
+            *("--query", "Role.Arn", "--output", "text"),
+        )
+        if ROLE_POLICY not in self._role_policies():
+            self._run("iam", "attach-role-policy", "--role-name", ROLE, "--policy-arn", ROLE_POLICY)
+        return arn
+
+    def _register(self, role: str) -> None:
         commands = []
         for part in PARTS:
             if not self._revisions(part):
                 file = self._settings.data_dir / "demo" / f"{part.family}.json"
                 file.parent.mkdir(parents=True, exist_ok=True)
-                file.write_text(json.dumps(task_definition(part, self._settings.region), indent=2) + "\n")
+                file.write_text(json.dumps(task_definition(part, self._settings.region, role), indent=2) + "\n")
                 commands.append(
                     (
                         *("ecs", "register-task-definition", "--cli-input-json", f"file://{file}"),
@@ -441,8 +470,10 @@ class Stage:
         names: dict[str, set[str]] = {}
         for path, read in (("/", _served_by), ("/api/info", _answered_by)):
             seen = names.setdefault(path, set())
-            for _ in range(8):
+            for _ in range(REQUESTS):
                 seen.add(self._ask(url, path, read))
+                if len(seen) > 1:
+                    break
             self._console.print(Text.assemble(("  $ ", "dim"), f"curl {url}{path.removeprefix('/')}"))
             self._say(f"  ✓ 200, answered by {', '.join(sorted(seen))}")
 
@@ -530,6 +561,10 @@ class Stage:
                 for arn in self._revisions(part)
             ]
         )
+        if self._role():
+            for policy in self._role_policies():
+                self._run("iam", "detach-role-policy", "--role-name", ROLE, "--policy-arn", policy)
+            self._run("iam", "delete-role", "--role-name", ROLE)
         self._remove_security_groups()
         commands: list[Sequence[str]] = [
             ("logs", "delete-log-group", "--log-group-name", p.log_group)
@@ -615,7 +650,7 @@ def _progress_table(rows: list[Progress]) -> RenderableType:
     return table
 
 
-def task_definition(part: Part, region: str) -> dict[str, Any]:
+def task_definition(part: Part, region: str, role: str) -> dict[str, Any]:
     """The input of RegisterTaskDefinition for one of the two."""
     return {
         "family": part.family,
@@ -623,6 +658,7 @@ def task_definition(part: Part, region: str) -> dict[str, Any]:
         "networkMode": "awsvpc",
         "cpu": "256",
         "memory": "512",
+        "executionRoleArn": role,
         "containerDefinitions": [
             {
                 "name": part.name,
@@ -656,12 +692,12 @@ def _url(dns_name: str, port: int) -> str:
     return f"http://{dns_name}:{port}/"
 
 
-def _or_none(look: Callable[[], Any]) -> Any:
-    """The answer, or None where AWS answers that a name is unknown."""
+def _or_none(look: Callable[[], Any], unknown: str = "NotFound") -> Any:
+    """The answer, or None where AWS answers that a name is unknown: with an error code that holds the given words."""
     try:
         return look()
     except ClientError as error:
-        if "NotFound" in error.response["Error"]["Code"]:
+        if unknown in error.response["Error"]["Code"]:
             return None
         raise
 
