@@ -7,7 +7,7 @@ from typing import Protocol
 from portside.domain.log import LogEvent, LogGroupMissing
 from portside.domain.record import Scope
 
-__all__ = ["LogGroupMissing", "LogSink", "LogStore", "StoredEvent", "StreamInfo"]
+__all__ = ["LogGroupMissing", "LogSink", "LogStore", "LogStreamMissing", "LogsUnavailable", "StoredEvent", "StreamInfo"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,17 @@ class StoredEvent:
     message: str
 
 
+class LogStreamMissing(Exception):
+    """The stream was never created, or is deleted."""
+
+
+class LogsUnavailable(Exception):
+    """The disk refused (full, read-only, damaged). Nothing of the call was kept. Retryable."""
+
+
 class LogStore(Protocol):
+    """Streams and events by group. Every call may raise LogsUnavailable."""
+
     async def create_stream(self, scope: Scope, group: str, stream: str) -> bool:
         """False if it was there."""
         ...
@@ -44,7 +54,11 @@ class LogStore(Protocol):
         ...
 
     async def put(self, scope: Scope, group: str, stream: str, events: Sequence[LogEvent]) -> None:
-        """Append; durable (against the end of this process) when it returns."""
+        """Append; durable (against the end of this process) when it returns.
+
+        Raises:
+            LogStreamMissing: there is no such stream.
+        """
         ...
 
     async def streams(self, scope: Scope, group: str, prefix: str = "") -> list[StreamInfo]: ...
@@ -62,7 +76,13 @@ class LogStore(Protocol):
         from_head: bool,
         limit: int,
     ) -> list[StoredEvent]:
-        """Events of one stream in time order; `after` and `before` are (at_ms, id) of an event, exclusive."""
+        """Events of one stream in time order, of equal times in order of arrival. `start_ms` is inclusive, `end_ms`
+        exclusive; `after` and `before` are (at_ms, id) of an event, exclusive. With `from_head` the first `limit` of
+        the range, else the last.
+
+        Raises:
+            LogStreamMissing: there is no such stream.
+        """
         ...
 
     async def filter(
@@ -76,8 +96,19 @@ class LogStore(Protocol):
         terms: str | None,
         after: tuple[int, str] | None,
         limit: int,
+        before: tuple[int, str] | None = None,
+        from_head: bool = True,
     ) -> list[StoredEvent]:
-        """Events of several streams in time order that match the filter pattern."""
+        """Events of several streams (None: all) that match the filter pattern, in time order: the first `limit` of the
+        range, or with `from_head=False` the last.
+
+        Raises:
+            Refused: the pattern is invalid or not supported.
+        """
+        ...
+
+    async def stored_bytes(self, scope: Scope) -> dict[str, int]:
+        """Bytes held per group: messages in UTF-8 and 26 an event, as AWS counts. Not all groups are in it."""
         ...
 
     async def expire(self, scope: Scope, group: str, before_ms: int) -> int:

@@ -1,0 +1,42 @@
+"""CloudWatch Logs' errors, in its words."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from portside.aws.service import ServiceError
+from portside.domain.refusal import Refused
+from portside.telemetry.interface import LogStreamMissing, LogsUnavailable
+
+
+def no_group() -> ServiceError:
+    return ServiceError("ResourceNotFoundException", "The specified log group does not exist.")
+
+
+def no_stream() -> ServiceError:
+    return ServiceError("ResourceNotFoundException", "The specified log stream does not exist.")
+
+
+def exists(what: str) -> ServiceError:
+    return ServiceError("ResourceAlreadyExistsException", f"The specified {what} already exists")
+
+
+def invalid(message: str) -> ServiceError:
+    return ServiceError("InvalidParameterException", message)
+
+
+def unsupported(what: str) -> ServiceError:
+    """AWS has it, Portside not yet: said rather than ignored."""
+    return ServiceError("InvalidParameterException", f"{what} is not implemented by Portside.")
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """What the log store and the domain refuse, as the service's errors."""
+    try:
+        yield
+    except LogStreamMissing:
+        raise no_stream() from None
+    except Refused as error:
+        raise invalid(error.message) from error
+    except LogsUnavailable as error:
+        raise ServiceError("ServiceUnavailableException", f"{error}. Free space and try again.", 500) from error

@@ -1,0 +1,417 @@
+"""Log events in SQLite (ADR 0004: why not DuckDB).
+
+One thread writes, one reads, each with a connection of its own, so a search through a large group does not hold up what
+containers write. The file is opened at first use. A commit in WAL mode survives the end of this process at any moment.
+
+Deleting a group or stream removes its row at once; its events follow in small commits between the writes of others,
+also after a crash (table `doomed`).
+"""
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from portside.domain import log_pattern
+from portside.domain.log import LogEvent
+from portside.domain.log_pattern import LogPattern
+from portside.domain.record import Scope
+from portside.telemetry.interface import LogStreamMissing, LogsUnavailable, StoredEvent, StreamInfo
+
+T = TypeVar("T")
+
+FILE_NAME: Final = "logs.db"
+EVENT_OVERHEAD_BYTES: Final = 26
+"""What AWS counts for an event beyond its message (API_PutLogEvents)."""
+DELETE_BATCH: Final = 5000
+"""Events removed in one commit: some 20 ms."""
+ID_DIGITS: Final = 56
+"""AWS's event ids are decimal numbers of 56 digits."""
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS log_group (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, scope TEXT NOT NULL, name TEXT NOT NULL, bytes INTEGER NOT NULL DEFAULT 0,
+    UNIQUE (scope, name)
+);
+CREATE TABLE IF NOT EXISTS stream (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, group_id INTEGER NOT NULL, name TEXT NOT NULL, created_ms INTEGER NOT NULL,
+    first_ms INTEGER, last_ms INTEGER, ingested_ms INTEGER,
+    UNIQUE (group_id, name)
+);
+CREATE TABLE IF NOT EXISTS event (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, group_id INTEGER NOT NULL, stream_id INTEGER NOT NULL, at_ms INTEGER NOT NULL,
+    ingested_ms INTEGER NOT NULL, message TEXT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS event_by_stream ON event (stream_id, at_ms);
+CREATE INDEX IF NOT EXISTS event_by_group ON event (group_id, at_ms);
+CREATE TABLE IF NOT EXISTS doomed (kind TEXT NOT NULL, id INTEGER NOT NULL, PRIMARY KEY (kind, id)) WITHOUT ROWID;
+"""
+
+
+def open_log_store(data_dir: Path) -> "SqliteLogStore":
+    """The log store of a data folder. No file is touched before its first use."""
+    return SqliteLogStore(data_dir / FILE_NAME)
+
+
+class SqliteLogStore:
+    """Implements `LogStore`.
+
+    Args:
+        path: the database; its folder exists.
+        now_ms: the time of day, for ingestion times.
+
+    Cleanup: `close()` ends both threads.
+    """
+
+    def __init__(self, path: Path, *, now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000) -> None:
+        self._path, self._now_ms = path, now_ms
+        self._writer = _Worker("log-write", path, _SCHEMA)
+        self._reader = _Worker("log-read", path, "PRAGMA query_only=1")
+
+    # --- writing ---
+
+    async def create_stream(self, scope: Scope, group: str, stream: str) -> bool:
+        return await self._writer.run(self._create_stream, scope, group, stream)
+
+    async def delete_stream(self, scope: Scope, group: str, stream: str) -> bool:
+        deleted = await self._writer.run(self._delete_stream, scope, group, stream)
+        self._writer.submit(self._bury)
+        return deleted
+
+    async def delete_group(self, scope: Scope, group: str) -> None:
+        await self._writer.run(self._delete_group, scope, group)
+        self._writer.submit(self._bury)
+
+    async def put(self, scope: Scope, group: str, stream: str, events: Sequence[LogEvent]) -> None:
+        await self._writer.run(self._put, scope, group, stream, events)
+
+    async def expire(self, scope: Scope, group: str, before_ms: int) -> int:
+        removed = 0
+        while count := await self._writer.run(self._expire, scope, group, before_ms):
+            removed += count
+        if removed:
+            await self._writer.run(self._renew_first, scope, group)
+        return removed
+
+    # --- reading ---
+
+    async def streams(self, scope: Scope, group: str, prefix: str = "") -> list[StreamInfo]:
+        return await self._read(self._streams, scope, group, prefix)
+
+    async def get(
+        self,
+        scope: Scope,
+        group: str,
+        stream: str,
+        *,
+        start_ms: int | None,
+        end_ms: int | None,
+        after: tuple[int, str] | None,
+        before: tuple[int, str] | None,
+        from_head: bool,
+        limit: int,
+    ) -> list[StoredEvent]:
+        query = _Query(start_ms, end_ms, after, before)
+        return await self._read(self._get, scope, group, stream, query, from_head, limit)
+
+    async def filter(
+        self,
+        scope: Scope,
+        group: str,
+        *,
+        streams: Sequence[str] | None,
+        start_ms: int | None,
+        end_ms: int | None,
+        terms: str | None,
+        after: tuple[int, str] | None,
+        limit: int,
+        before: tuple[int, str] | None = None,
+        from_head: bool = True,
+    ) -> list[StoredEvent]:
+        query = _Query(start_ms, end_ms, after, before)
+        query.match(log_pattern.parse(terms))
+        return await self._read(self._filter, scope, group, streams, query, from_head, limit)
+
+    async def stored_bytes(self, scope: Scope) -> dict[str, int]:
+        return await self._read(self._stored_bytes, scope)
+
+    async def close(self) -> None:
+        """Wait for what is being written, then close the file."""
+        await self._reader.close()
+        await self._writer.close()
+
+    async def _read(self, work: Callable[..., T], *args: object) -> T:
+        if not self._writer.is_open:
+            await self._writer.run(_nothing)  # makes the tables
+            self._writer.submit(self._bury)
+        return await self._reader.run(work, *args)
+
+    # --- in the writing thread ---
+
+    def _create_stream(self, db: sqlite3.Connection, scope: Scope, group: str, stream: str) -> bool:
+        db.execute("INSERT OR IGNORE INTO log_group (scope, name) VALUES (?, ?)", (scope.prefix, group))
+        group_id = _group_id(db, scope, group)
+        done = db.execute(
+            "INSERT OR IGNORE INTO stream (group_id, name, created_ms) VALUES (?, ?, ?)",
+            (group_id, stream, self._now_ms()),
+        )
+        return done.rowcount > 0
+
+    def _delete_stream(self, db: sqlite3.Connection, scope: Scope, group: str, stream: str) -> bool:
+        stream_id = _stream_id(db, scope, group, stream)
+        if stream_id is None:
+            return False
+        db.execute("DELETE FROM stream WHERE id = ?", (stream_id,))
+        db.execute("INSERT INTO doomed VALUES ('stream', ?)", (stream_id,))
+        return True
+
+    def _delete_group(self, db: sqlite3.Connection, scope: Scope, group: str) -> None:
+        group_id = _group_id(db, scope, group)
+        if group_id is not None:
+            db.execute("DELETE FROM log_group WHERE id = ?", (group_id,))
+            db.execute("DELETE FROM stream WHERE group_id = ?", (group_id,))
+            db.execute("INSERT INTO doomed VALUES ('group', ?)", (group_id,))
+
+    def _put(self, db: sqlite3.Connection, scope: Scope, group: str, stream: str, events: Sequence[LogEvent]) -> None:
+        stream_id = _stream_id(db, scope, group, stream)
+        if stream_id is None:
+            raise LogStreamMissing(f"log stream {stream} of group {group} does not exist")
+        if not events:
+            return
+        group_id, now_ms = _group_id(db, scope, group), self._now_ms()
+        db.executemany(
+            "INSERT INTO event (group_id, stream_id, at_ms, ingested_ms, message) VALUES (?, ?, ?, ?, ?)",
+            ((group_id, stream_id, each.at_ms, now_ms, each.message) for each in events),
+        )
+        first_ms, last_ms = min(each.at_ms for each in events), max(each.at_ms for each in events)
+        db.execute(
+            "UPDATE stream SET first_ms = min(coalesce(first_ms, ?1), ?1), last_ms = max(coalesce(last_ms, ?2), ?2),"
+            " ingested_ms = ?3 WHERE id = ?4",
+            (first_ms, last_ms, now_ms, stream_id),
+        )
+        size = sum(len(each.message.encode()) + EVENT_OVERHEAD_BYTES for each in events)
+        db.execute("UPDATE log_group SET bytes = bytes + ? WHERE id = ?", (size, group_id))
+
+    def _expire(self, db: sqlite3.Connection, scope: Scope, group: str, before_ms: int) -> int:
+        return _remove(db, "group_id = ? AND at_ms < ?", (_group_id(db, scope, group), before_ms))
+
+    def _renew_first(self, db: sqlite3.Connection, scope: Scope, group: str) -> None:
+        db.execute(
+            "UPDATE stream SET first_ms = (SELECT min(at_ms) FROM event WHERE stream_id = stream.id)"
+            " WHERE group_id = ?",
+            (_group_id(db, scope, group),),
+        )
+
+    def _bury(self, db: sqlite3.Connection) -> None:
+        """Remove some events of what was deleted, and come again behind the writes that wait."""
+        row = db.execute("SELECT kind, id FROM doomed LIMIT 1").fetchone()
+        if row is None:
+            return
+        column = "group_id" if row[0] == "group" else "stream_id"
+        if _remove(db, f"{column} = ?", (row[1],)) < DELETE_BATCH:
+            db.execute("DELETE FROM doomed WHERE kind = ? AND id = ?", row)
+        self._writer.submit(self._bury)
+
+    # --- in the reading thread ---
+
+    def _streams(self, db: sqlite3.Connection, scope: Scope, group: str, prefix: str) -> list[StreamInfo]:
+        rows = db.execute(
+            "SELECT name, created_ms, first_ms, last_ms, ingested_ms FROM stream"
+            " WHERE group_id = ? AND name >= ? AND name < ? ORDER BY name",
+            (_group_id(db, scope, group), prefix, prefix + "\U0010ffff"),
+        )
+        return [StreamInfo(*row) for row in rows]
+
+    def _get(
+        self,
+        db: sqlite3.Connection,
+        scope: Scope,
+        group: str,
+        stream: str,
+        query: "_Query",
+        from_head: bool,
+        limit: int,
+    ) -> list[StoredEvent]:
+        stream_id = _stream_id(db, scope, group, stream)
+        if stream_id is None:
+            raise LogStreamMissing(f"log stream {stream} of group {group} does not exist")
+        return query.run(db, "stream_id = ?", (stream_id,), from_head, limit)
+
+    def _filter(
+        self,
+        db: sqlite3.Connection,
+        scope: Scope,
+        group: str,
+        streams: Sequence[str] | None,
+        query: "_Query",
+        from_head: bool,
+        limit: int,
+    ) -> list[StoredEvent]:
+        group_id = _group_id(db, scope, group)
+        if streams is None:
+            # A deleted stream's events stay for a moment: the join in `run` leaves them out.
+            return query.run(db, "event.group_id = ?", (group_id,), from_head, limit)
+        ids = [row[0] for name in streams for row in db.execute(_STREAM_ID, (group_id, name))]
+        # Numbers of our own; as values they would end at 32,766 streams.
+        return query.run(db, f"stream_id IN ({','.join(map(str, ids))})", (), from_head, limit)
+
+    def _stored_bytes(self, db: sqlite3.Connection, scope: Scope) -> dict[str, int]:
+        return dict(db.execute("SELECT name, bytes FROM log_group WHERE scope = ?", (scope.prefix,)))
+
+
+class _Query:
+    """The conditions of a read, as SQL."""
+
+    def __init__(
+        self,
+        start_ms: int | None,
+        end_ms: int | None,
+        after: tuple[int, str] | None,
+        before: tuple[int, str] | None,
+    ) -> None:
+        self._where: list[str] = []
+        self._values: list[object] = []
+        if start_ms is not None:
+            self._add("at_ms >= ?", start_ms)
+        if end_ms is not None:
+            self._add("at_ms < ?", end_ms)
+        if after is not None:
+            # The plain bound lets the index skip; the row comparison alone does not.
+            self._add("at_ms >= ? AND (at_ms, event.id) > (?, ?)", after[0], after[0], int(after[1]))
+        if before is not None:
+            self._add("at_ms <= ? AND (at_ms, event.id) < (?, ?)", before[0], before[0], int(before[1]))
+
+    def match(self, pattern: LogPattern) -> None:
+        for term in pattern.required:
+            self._add("instr(message, ?) > 0", term)
+        for term in pattern.excluded:
+            self._add("instr(message, ?) = 0", term)
+        if pattern.optional:
+            self._add(f"({' OR '.join('instr(message, ?) > 0' for _ in pattern.optional)})", *pattern.optional)
+
+    def _add(self, condition: str, *values: object) -> None:
+        self._where.append(condition)
+        self._values += values
+
+    def run(
+        self, db: sqlite3.Connection, place: str, values: Sequence[object], from_head: bool, limit: int
+    ) -> list[StoredEvent]:
+        """The events in time order, the first or the last `limit` of them."""
+        order = "ASC" if from_head else "DESC"
+        rows = db.execute(
+            "SELECT event.id, stream.name, at_ms, event.ingested_ms, message"
+            " FROM event CROSS JOIN stream ON stream.id = event.stream_id"
+            f" WHERE {' AND '.join([place, *self._where])} ORDER BY at_ms {order}, event.id {order} LIMIT ?",
+            (*values, *self._values, limit),
+        ).fetchall()
+        if not from_head:
+            rows.reverse()
+        return [StoredEvent(f"{row[0]:0{ID_DIGITS}d}", *row[1:]) for row in rows]
+
+
+class _Worker:
+    """A thread with a connection: runs functions one after the other, each in a transaction."""
+
+    def __init__(self, name: str, path: Path, opening: str) -> None:
+        self._path, self._opening = path, opening
+        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
+        self._db: sqlite3.Connection | None = None
+        self._closed = False
+
+    @property
+    def is_open(self) -> bool:
+        return self._db is not None
+
+    async def run(self, work: Callable[..., T], *args: object) -> T:
+        """
+        Raises:
+            LogsUnavailable: the database could not be opened, read or written; nothing was changed.
+        """
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self._pool, self._transact, work, *args)
+        except sqlite3.Error as error:
+            raise LogsUnavailable(f"log store {self._path}: {error}") from error
+
+    def submit(self, work: Callable[..., Any], *args: object) -> None:
+        """Run it later; nobody waits for it, and it is left out if the store is closed or the disk refuses."""
+
+        def quietly() -> None:
+            with suppress(sqlite3.Error):
+                self._transact(work, *args)
+
+        with suppress(RuntimeError):  # closed
+            self._pool.submit(quietly)
+
+    async def close(self) -> None:
+        def end() -> None:
+            self._closed = True
+            if self._db is not None:
+                self._db.close()
+                self._db = None
+
+        with suppress(RuntimeError):  # closed before
+            await asyncio.get_running_loop().run_in_executor(self._pool, end)
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _transact(self, work: Callable[..., T], *args: object) -> T:
+        db = self._db or self._open()
+        db.execute("BEGIN")
+        try:
+            result = work(db, *args)
+            db.execute("COMMIT")
+        except BaseException:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+            raise
+        return result
+
+    def _open(self) -> sqlite3.Connection:
+        if self._closed:
+            raise sqlite3.ProgrammingError("closed")
+        db = sqlite3.connect(self._path, isolation_level=None, timeout=10)
+        try:
+            db.execute("PRAGMA journal_mode=WAL")
+            db.execute("PRAGMA synchronous=NORMAL")
+            db.executescript(self._opening)
+        except sqlite3.Error:
+            db.close()
+            raise
+        self._db = db
+        return db
+
+
+_STREAM_ID: Final = "SELECT id FROM stream WHERE group_id = ? AND name = ?"
+
+
+def _nothing(db: sqlite3.Connection) -> None:
+    """Opening is what matters."""
+
+
+def _group_id(db: sqlite3.Connection, scope: Scope, group: str) -> int | None:
+    row = db.execute("SELECT id FROM log_group WHERE scope = ? AND name = ?", (scope.prefix, group)).fetchone()
+    return row[0] if row is not None else None
+
+
+def _stream_id(db: sqlite3.Connection, scope: Scope, group: str, stream: str) -> int | None:
+    row = db.execute(_STREAM_ID, (_group_id(db, scope, group), stream)).fetchone()
+    return row[0] if row is not None else None
+
+
+def _remove(db: sqlite3.Connection, where: str, values: Sequence[object]) -> int:
+    """Remove a batch of events and what they count for; returns how many."""
+    rows = db.execute(
+        f"DELETE FROM event WHERE id IN (SELECT id FROM event WHERE {where} LIMIT {DELETE_BATCH})"
+        " RETURNING group_id, length(CAST(message AS BLOB))",
+        values,
+    ).fetchall()
+    sizes: dict[int, int] = {}
+    for group_id, size in rows:
+        sizes[group_id] = sizes.get(group_id, 0) + size + EVENT_OVERHEAD_BYTES
+    for group_id, size in sizes.items():
+        db.execute("UPDATE log_group SET bytes = max(0, bytes - ?) WHERE id = ?", (size, group_id))
+    return len(rows)

@@ -1,0 +1,343 @@
+"""CloudWatch Logs through boto3 and the aws command."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+from conftest import Served
+
+from portside.api.logs.service import logs_service
+from portside.control.clock import RandomIds, SystemClock
+from portside.store.memory import MemoryStore
+from portside.telemetry.sqlite import SqliteLogStore
+
+ARN = "arn:aws:logs:us-east-1:000000000000:log-group:"
+
+
+@pytest.fixture
+def served(serve: Callable[..., Served], tmp_path: Path) -> Iterator[Served]:
+    logs = SqliteLogStore(tmp_path / "logs.db")
+    yield serve([logs_service(MemoryStore(), logs, SystemClock(), RandomIds())])
+    asyncio.run(logs.close())
+
+
+@pytest.fixture
+def logs(served: Served) -> Any:
+    return served.client("logs")
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def put(logs: Any, *messages: str, stream: str = "s", at_ms: int | None = None, step_ms: int = 1) -> Any:
+    start = now_ms() if at_ms is None else at_ms
+    events = [{"timestamp": start + step_ms * number, "message": text} for number, text in enumerate(messages)]
+    return logs.put_log_events(logGroupName="g", logStreamName=stream, logEvents=events)
+
+
+def made(logs: Any, *streams: str) -> None:
+    logs.create_log_group(logGroupName="g")
+    for stream in streams or ("s",):
+        logs.create_log_stream(logGroupName="g", logStreamName=stream)
+
+
+def texts(answer: Any) -> list[str]:
+    return [event["message"] for event in answer["events"]]
+
+
+def refused(call: Callable[..., Any], code: str, **params: Any) -> str:
+    with pytest.raises(ClientError) as caught:
+        call(**params)
+    error = caught.value.response["Error"]
+    assert error["Code"] == code
+    return str(error["Message"])
+
+
+def test_group_life(logs: Any) -> None:
+    """A group is made, described with its figures, and deleted; errors are AWS's."""
+    logs.create_log_group(logGroupName="/ecs/web", tags={"team": "a"})
+    message = refused(logs.create_log_group, "ResourceAlreadyExistsException", logGroupName="/ecs/web")
+    assert message == "The specified log group already exists"
+    (group,) = logs.describe_log_groups()["logGroups"]
+    assert group["logGroupName"] == "/ecs/web"
+    assert group["arn"] == f"{ARN}/ecs/web:*"
+    assert group["storedBytes"] == 0
+    assert "retentionInDays" not in group
+    assert abs(group["creationTime"] - now_ms()) < 60_000
+    logs.delete_log_group(logGroupName="/ecs/web")
+    message = refused(logs.delete_log_group, "ResourceNotFoundException", logGroupName="/ecs/web")
+    assert message == "The specified log group does not exist."
+
+
+def test_groups_by_prefix_pattern_and_page(logs: Any) -> None:
+    """Groups are listed in order, by prefix or part of the name, page by page, and per region."""
+    for name in ("a1", "b1", "a2", "a3"):
+        logs.create_log_group(logGroupName=name)
+    pages = list(logs.get_paginator("describe_log_groups").paginate(PaginationConfig={"PageSize": 3}))
+    assert [[group["logGroupName"] for group in page["logGroups"]] for page in pages] == [["a1", "a2", "a3"], ["b1"]]
+    assert len(logs.describe_log_groups(logGroupNamePrefix="a")["logGroups"]) == 3
+    assert len(logs.describe_log_groups(logGroupNamePattern="1")["logGroups"]) == 2
+    refused(logs.describe_log_groups, "InvalidParameterException", logGroupNamePrefix="a", logGroupNamePattern="1")
+
+
+def test_regions_are_apart(served: Served, logs: Any) -> None:
+    """A group of one region is not seen in another."""
+    made(logs)
+    assert served.client("logs", region="eu-west-1").describe_log_groups()["logGroups"] == []
+
+
+def test_streams(logs: Any) -> None:
+    """Streams are described by name or by their last event, forwards and backwards, page by page."""
+    made(logs, "c", "a", "b")
+    message = refused(logs.create_log_stream, "ResourceAlreadyExistsException", logGroupName="g", logStreamName="a")
+    assert message == "The specified log stream already exists"
+    start = now_ms()
+    for stream, at_ms in (("a", start - 1000), ("b", start - 3000), ("c", start - 2000)):
+        put(logs, "x", stream=stream, at_ms=at_ms)
+
+    def names(**params: Any) -> list[list[str]]:
+        found: list[list[str]] = []
+        token: dict[str, str] = {}
+        while True:
+            page = logs.describe_log_streams(logGroupName="g", limit=2, **params, **token)
+            found.append([stream["logStreamName"] for stream in page["logStreams"]])
+            if "nextToken" not in page:
+                return found
+            token = {"nextToken": page["nextToken"]}
+
+    assert names() == [["a", "b"], ["c"]]
+    assert names(orderBy="LastEventTime", descending=True) == [["a", "c"], ["b"]]
+    (stream,) = logs.describe_log_streams(logGroupIdentifier=f"{ARN}g", logStreamNamePrefix="b")["logStreams"]
+    assert stream["firstEventTimestamp"] == stream["lastEventTimestamp"] == start - 3000
+    assert stream["arn"] == f"{ARN}g:log-stream:b"
+    logs.delete_log_stream(logGroupName="g", logStreamName="b")
+    assert names() == [["a", "c"]]
+    refused(logs.delete_log_stream, "ResourceNotFoundException", logGroupName="g", logStreamName="b")
+    refused(
+        logs.describe_log_streams,
+        "InvalidParameterException",
+        logGroupName="g",
+        logStreamNamePrefix="a",
+        orderBy="LastEventTime",
+    )
+
+
+def test_put_and_get(logs: Any) -> None:
+    """What is put is read back, the newest page by default."""
+    made(logs)
+    assert len(put(logs, "one", "two", "three")["nextSequenceToken"]) == 56
+    assert texts(logs.get_log_events(logGroupName="g", logStreamName="s")) == ["one", "two", "three"]
+    assert texts(logs.get_log_events(logGroupName="g", logStreamName="s", limit=2)) == ["two", "three"]
+    answer = logs.get_log_events(logGroupName="g", logStreamName="s", limit=2, startFromHead=True)
+    assert texts(answer) == ["one", "two"]
+    assert abs(answer["events"][0]["ingestionTime"] - now_ms()) < 60_000
+
+
+def test_get_tokens(logs: Any) -> None:
+    """At the end the same token comes back, and later events follow it; backwards likewise."""
+    made(logs)
+
+    def get(**params: Any) -> Any:
+        return logs.get_log_events(logGroupName="g", logStreamName="s", limit=2, **params)
+
+    empty = get(startFromHead=True)
+    assert texts(empty) == []
+    put(logs, *"abcd", at_ms=now_ms() - 10_000)
+    first = get(nextToken=empty["nextForwardToken"])
+    assert texts(first) == ["a", "b"]
+    second = get(nextToken=first["nextForwardToken"])
+    assert texts(second) == ["c", "d"]
+    end = get(nextToken=second["nextForwardToken"])
+    assert (texts(end), end["nextForwardToken"]) == ([], second["nextForwardToken"])
+    assert texts(get(nextToken=end["nextBackwardToken"])) == ["c", "d"]
+    assert texts(get(nextToken=second["nextBackwardToken"])) == ["a", "b"]
+    head = get(nextToken=first["nextBackwardToken"])
+    assert (texts(head), head["nextBackwardToken"]) == ([], first["nextBackwardToken"])
+    assert texts(get(nextToken=head["nextForwardToken"])) == ["a", "b"]
+    put(logs, "e")
+    assert texts(get(nextToken=end["nextForwardToken"])) == ["e"]
+    refused(get, "InvalidParameterException", nextToken="f/nonsense")
+    refused(get, "InvalidParameterException", nextToken=f"f/{'9' * 56}/s")
+
+
+def test_a_page_is_at_most_a_megabyte(logs: Any) -> None:
+    """Large events are handed out over several pages, none lost."""
+    made(logs)
+    for number in range(4):
+        put(logs, f"{number}" * 400_000)
+    seen: list[str] = []
+    token: dict[str, Any] = {"startFromHead": True}
+    while True:
+        answer = logs.get_log_events(logGroupName="g", logStreamName="s", **token)
+        if not answer["events"]:
+            break
+        seen += [text[0] for text in texts(answer)]
+        assert len(answer["events"]) <= 2
+        token = {"nextToken": answer["nextForwardToken"]}
+    assert seen == list("0123")
+
+
+def test_put_limits(logs: Any) -> None:
+    """Batches that break a rule are refused as a whole, events outside the window are named by index."""
+    made(logs)
+    now = now_ms()
+
+    def refusal(*events: tuple[int, str]) -> str:
+        batch = [{"timestamp": at_ms, "message": text} for at_ms, text in events]
+        return refused(
+            logs.put_log_events, "InvalidParameterException", logGroupName="g", logStreamName="s", logEvents=batch
+        )
+
+    assert "chronological order" in refusal((now, "a"), (now - 1, "b"))
+    assert "more than 24 hours" in refusal((now - 25 * 3_600_000, "a"), (now, "b"))
+    assert refusal((now, "x" * 600_000), (now, "x" * 500_000)) == (
+        "Upload too large: 1100052 bytes exceeds limit of 1048576"
+    )
+    day_ms = 24 * 3_600_000
+    answer = put(logs, "old", at_ms=now - 15 * day_ms)
+    assert answer["rejectedLogEventsInfo"] == {"tooOldLogEventEndIndex": 1}
+    answer = put(logs, "fine", "new", at_ms=now, step_ms=3 * 3_600_000)
+    assert answer["rejectedLogEventsInfo"] == {"tooNewLogEventStartIndex": 1}
+    logs.put_retention_policy(logGroupName="g", retentionInDays=1)
+    answer = put(logs, "expired", "kept", at_ms=now - day_ms - 5000, step_ms=10_000)
+    assert answer["rejectedLogEventsInfo"] == {"expiredLogEventEndIndex": 1}
+    assert texts(logs.get_log_events(logGroupName="g", logStreamName="s")) == ["kept", "fine"]
+
+
+def test_unknown_places(logs: Any) -> None:
+    """An unknown group or stream is said to be so, whatever is asked of it."""
+    logs.create_log_group(logGroupName="g")
+    event = [{"timestamp": now_ms(), "message": "x"}]
+    stream = "The specified log stream does not exist."
+    group = "The specified log group does not exist."
+    code = "ResourceNotFoundException"
+    nowhere: dict[str, Any] = {"logGroupName": "none", "logStreamName": "s"}
+    assert refused(logs.put_log_events, code, logGroupName="g", logStreamName="s", logEvents=event) == stream
+    assert refused(logs.get_log_events, code, logGroupName="g", logStreamName="s") == stream
+    assert refused(logs.filter_log_events, code, logGroupName="g", logStreamNames=["s"]) == stream
+    assert refused(logs.put_log_events, code, **nowhere, logEvents=event) == group
+    assert refused(logs.create_log_stream, code, **nowhere) == group
+    assert refused(logs.get_log_events, code, **nowhere) == group
+    assert refused(logs.filter_log_events, code, logGroupName="none") == group
+    assert refused(logs.put_retention_policy, code, logGroupName="none", retentionInDays=1) == group
+
+
+def test_filter(logs: Any) -> None:
+    """A search over streams, by pattern, stream, prefix and time, is paged without loss and tells stable ids."""
+    made(logs, "web/1", "web/2", "api/1")
+    start = now_ms() - 60_000
+    for number, stream in enumerate(("web/1", "web/2", "api/1")):
+        put(logs, f"{stream} ERROR a", f"{stream} ok", stream=stream, at_ms=start + number, step_ms=100)
+
+    def search(**params: Any) -> list[str]:
+        pages = logs.get_paginator("filter_log_events").paginate(
+            logGroupName="g", PaginationConfig={"PageSize": 2}, **params
+        )
+        return [text for page in pages for text in texts(page)]
+
+    assert len(search()) == 6
+    assert search(filterPattern="ERROR") == ["web/1 ERROR a", "web/2 ERROR a", "api/1 ERROR a"]
+    assert search(filterPattern="ERROR -api") == ["web/1 ERROR a", "web/2 ERROR a"]
+    assert search(filterPattern='"ERROR a" "api"') == ["api/1 ERROR a"]
+    assert search(logStreamNamePrefix="web/", filterPattern="?nothing ?ok") == ["web/1 ok", "web/2 ok"]
+    assert search(logStreamNames=["api/1"]) == ["api/1 ERROR a", "api/1 ok"]
+    assert search(startTime=start + 1, endTime=start + 100) == ["web/2 ERROR a", "api/1 ERROR a", "web/1 ok"]
+    assert search(startTime=start, startFromHead=False)[:2] == ["api/1 ok", "web/2 ok"]
+    (event,) = logs.filter_log_events(logGroupName="g", startTime=start, limit=1)["events"]
+    assert event["logStreamName"] == "web/1"
+    assert logs.filter_log_events(logGroupName="g", startTime=start, limit=1)["events"] == [event]
+    refused(
+        logs.filter_log_events,
+        "InvalidParameterException",
+        logGroupName="g",
+        logStreamNames=["api/1"],
+        logStreamNamePrefix="a",
+    )
+    message = refused(
+        logs.filter_log_events, "InvalidParameterException", logGroupName="g", filterPattern="{ $.a = 1 }"
+    )
+    assert "not implemented" in message
+
+
+def test_following(logs: Any) -> None:
+    """Polling as `aws logs tail --follow` does (from the newest time seen, known ids left out) sees each event once."""
+    made(logs, "one", "two")
+    at_ms = now_ms()
+    seen: list[str] = []
+    known: set[str] = set()
+    since = at_ms - 600_000
+    for turn in range(5):
+        for stream in ("one", "two"):
+            put(logs, f"{stream} {turn}", f"{stream} {turn} again", stream=stream, at_ms=at_ms + turn // 2, step_ms=0)
+        params: dict[str, Any] = {"logGroupName": "g", "interleaved": True, "startTime": since, "limit": 3}
+        while True:
+            answer = logs.filter_log_events(**params)
+            for event in answer["events"]:
+                if event["eventId"] not in known:
+                    known.add(event["eventId"])
+                    seen.append(event["message"])
+                    since = event["timestamp"]
+            if "nextToken" not in answer:
+                break
+            params["nextToken"] = answer["nextToken"]
+    expected = [f"{stream} {turn}{more}" for turn in range(5) for stream in ("one", "two") for more in ("", " again")]
+    assert seen == expected
+
+
+def test_retention_policy(logs: Any) -> None:
+    """A policy is one of AWS's numbers of days, is shown, and can be taken back."""
+    made(logs)
+    logs.put_retention_policy(logGroupName="g", retentionInDays=14)
+    assert logs.describe_log_groups()["logGroups"][0]["retentionInDays"] == 14
+    refused(logs.put_retention_policy, "InvalidParameterException", logGroupName="g", retentionInDays=2)
+    logs.delete_retention_policy(logGroupName="g")
+    assert "retentionInDays" not in logs.describe_log_groups()["logGroups"][0]
+
+
+def test_tags(logs: Any) -> None:
+    """Tags are set and removed by name and by ARN, and bad ones are refused."""
+    logs.create_log_group(logGroupName="g", tags={"a": "1"})
+    logs.tag_log_group(logGroupName="g", tags={"b": "2"})
+    logs.tag_resource(resourceArn=f"{ARN}g", tags={"c": "3"})
+    assert logs.list_tags_log_group(logGroupName="g")["tags"] == {"a": "1", "b": "2", "c": "3"}
+    logs.untag_log_group(logGroupName="g", tags=["a"])
+    logs.untag_resource(resourceArn=f"{ARN}g", tagKeys=["b"])
+    assert logs.list_tags_for_resource(resourceArn=f"{ARN}g")["tags"] == {"c": "3"}
+    refused(logs.tag_resource, "InvalidParameterException", resourceArn=f"{ARN}g", tags={"aws:x": "1"})
+    refused(logs.list_tags_for_resource, "ResourceNotFoundException", resourceArn=f"{ARN}none")
+
+
+def test_what_is_not_built_is_said(logs: Any) -> None:
+    """Options that are not there are refused rather than ignored."""
+    for extra in ({"kmsKeyId": "k"}, {"logGroupClass": "INFREQUENT_ACCESS"}, {"deletionProtectionEnabled": True}):
+        message = refused(logs.create_log_group, "InvalidParameterException", logGroupName="g", **extra)
+        assert "not implemented" in message
+    assert logs.describe_log_groups()["logGroups"] == []
+
+
+def test_deleted_group_starts_afresh(logs: Any) -> None:
+    """A group made again after its deletion has none of the old streams and events."""
+    made(logs)
+    put(logs, "old")
+    assert logs.describe_log_groups()["logGroups"][0]["storedBytes"] == 29
+    logs.delete_log_group(logGroupName="g")
+    logs.create_log_group(logGroupName="g")
+    assert logs.describe_log_streams(logGroupName="g")["logStreams"] == []
+    assert logs.filter_log_events(logGroupName="g")["events"] == []
+
+
+def test_aws_command(served: Served) -> None:
+    """The aws command makes a group, writes and reads."""
+    served.aws("logs", "create-log-group", "--log-group-name", "/ecs/web")
+    served.aws("logs", "create-log-stream", "--log-group-name", "/ecs/web", "--log-stream-name", "s")
+    event = f"timestamp={now_ms()},message=hello"
+    where = ("--log-group-name", "/ecs/web", "--log-stream-name", "s")
+    served.aws("logs", "put-log-events", *where, "--log-events", event)
+    assert texts(served.aws("logs", "get-log-events", *where)) == ["hello"]
+    found = served.aws("logs", "filter-log-events", "--log-group-name", "/ecs/web", "--filter-pattern", "hello")
+    assert texts(found) == ["hello"]
