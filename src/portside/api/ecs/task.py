@@ -15,8 +15,9 @@ from portside.domain.cluster import Cluster
 from portside.domain.fargate import unsupported
 from portside.domain.record import Tag, Tags, replace
 from portside.domain.table import SERVICE, TASK
+from portside.domain.task import machine
 from portside.domain.task.creation import TaskOverride, new_task
-from portside.domain.task.record import Stop, StopCode, Task, TaskStatus
+from portside.domain.task.record import StopCode, Task, TaskStatus
 from portside.domain.task_definition import TaskDefinition
 from portside.store.interface import Put, Store
 
@@ -25,7 +26,6 @@ STARTED_MOST: Final = 10
 """Tasks of one RunTask."""
 GROUP_MAX: Final = 255
 STARTED_BY_MAX: Final = 128
-REASON_MAX: Final = 1024
 STOPPED_BY_USER: Final = "Task stopped by user"
 TASK_ID_LENGTHS: Final = (32, 36)
 REMEMBERED: Final = 4096
@@ -122,8 +122,8 @@ class Tasks:
             raise invalid("The referenced task was not found.")
         task = stored.value
         if task.stop is None and task.last_status is not TaskStatus.STOPPED:
-            reason = (params.get("reason") or STOPPED_BY_USER)[:REASON_MAX]
-            task = replace(task, stop=Stop(code=StopCode.USER_INITIATED, reason=reason, at=self._clock.now()))
+            reason = params.get("reason") or STOPPED_BY_USER
+            task = machine.stop(task, code=StopCode.USER_INITIATED, reason=reason, at=self._clock.now())
             self._store.transact(Put(TASK, task, expect=stored.version))
         return {"task": _with_tags(wire.task_to(task), task)}
 
