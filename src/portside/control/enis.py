@@ -10,7 +10,7 @@ from portside.domain import vpc_rule
 from portside.domain.clock import Ids
 from portside.domain.record import Scope
 from portside.domain.refusal import RefusalKind, Refused
-from portside.domain.table import ENI, SECURITY_GROUP, SUBNET
+from portside.domain.table import ENI, SECURITY_GROUP, SUBNET, VPC
 from portside.domain.task.record import EniAttachment, NetworkRequest
 from portside.domain.vpc import Eni, SecurityGroup, Subnet
 from portside.store.interface import ABSENT, Change, Delete, Put, Store
@@ -26,8 +26,15 @@ class Enis:
     interface as with thousands.
     """
 
-    def __init__(self, store: Store, ids: Ids) -> None:
+    def __init__(self, store: Store, ids: Ids, public_block: str | None = None) -> None:
+        """
+        Args:
+            public_block: the addresses given to interfaces that ask for a public one; None where nothing leads out.
+        """
         self._store, self._ids = store, ids
+        self._public_block = public_block
+        self._public_used: set[int] = set()
+        self._public_cursor = 0
         self._used: dict[str, set[int]] = {}
         self._cursor: dict[str, int] = {}
         self._resting: deque[tuple[str, int, datetime | None]] = deque()
@@ -54,7 +61,7 @@ class Enis:
 
         Raises:
             Refused: NOT_FOUND for a subnet or security group that is not there, INVALID for subnets of several VPCs,
-                EXHAUSTED if no subnet has an address left, in the words in which a Fargate task stops.
+                EXHAUSTED if no subnet or public block has an address left, in the words in which a Fargate task stops.
         """
         subnets = [self._subnet(scope, subnet_id) for subnet_id in request.subnet_ids]
         if not subnets:
@@ -75,6 +82,7 @@ class Enis:
                 break
         else:
             raise vpc_rule.exhausted(subnets[order[0]].id, public=request.assign_public_ip)
+        public = self._choose_public(subnet) if request.assign_public_ip and self._leads_out(scope, vpc_id) else None
         address = str(ipaddress.IPv4Address(number))
         digits = self._ids.hex(16)
         eni = Eni(
@@ -90,11 +98,13 @@ class Enis:
             description=description,
             interface_type=interface_type,
             owner=owner,
+            public_address=str(ipaddress.IPv4Address(public)) if public is not None else None,
             attachment_id=attachment_id,
             created_at=now,
         )
         self._store.transact(Put(ENI, eni, expect=ABSENT))
         self._cursor[subnet.id] = number
+        self._public_cursor = public or self._public_cursor
         return _attachment(eni, subnet)
 
     def attachment(self, eni: Eni) -> EniAttachment:
@@ -140,6 +150,18 @@ class Enis:
         # A small subnet, all others taken: one that rests is better than none. The longest rested comes first.
         return next((n for s, n, _ in self._resting if s == subnet.id and n not in used), None)
 
+    def _leads_out(self, scope: Scope, vpc_id: str) -> bool:
+        """Only the default VPC has an internet gateway; others can not be given one yet."""
+        vpc = self._store.get(VPC, f"{scope.prefix}{vpc_id}")
+        return self._public_block is not None and vpc is not None and vpc.is_default
+
+    def _choose_public(self, subnet: Subnet) -> int:
+        assert self._public_block is not None
+        number = vpc_rule.next_address(self._public_block, self._public_used, self._public_cursor)
+        if number is None:
+            raise vpc_rule.exhausted(subnet.id, public=True)
+        return number
+
     def _rest(self, now: datetime) -> None:
         """Start the rest of addresses released since the last allocation; end the rest of those that had theirs."""
         self._resting = deque(
@@ -155,11 +177,15 @@ class Enis:
             number = int(ipaddress.IPv4Address(change.old.address))
             self._used.get(change.old.subnet_id, set()).discard(number)
             self._resting.append((change.old.subnet_id, number, None))
+            if change.old.public_address is not None:
+                self._public_used.discard(int(ipaddress.IPv4Address(change.old.public_address)))
         elif isinstance(change.value, Eni):
             self._take(change.value)
 
     def _take(self, eni: Eni) -> None:
         self._used.setdefault(eni.subnet_id, set()).add(int(ipaddress.IPv4Address(eni.address)))
+        if eni.public_address is not None:
+            self._public_used.add(int(ipaddress.IPv4Address(eni.public_address)))
 
 
 def _attachment(eni: Eni, subnet: Subnet) -> EniAttachment:

@@ -22,7 +22,7 @@ from portside.node.interface import EniConfig, VpcConfig
 from portside.node.network import netns, rtnetlink
 from portside.node.network.netlink import Message, NetlinkError, NetlinkSocket
 from portside.node.network.router import ROUTER_MAC, Router
-from portside.node.network.uplink import Uplink, remove_outside
+from portside.node.network.uplink import Uplink, public_block, remove_outside
 from portside.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -202,6 +202,7 @@ class Network:
             wanted = {eni.address for eni in enis}
             for address, index in present.items():
                 if address not in wanted and index != rtnetlink.LOOPBACK_INDEX:
+                    router.expel_address(address)
                     rt.request([rtnetlink.delete_link(names.pop(index))])
             for eni in enis:
                 index = present.get(eni.address, 0)
@@ -217,10 +218,8 @@ class Network:
                         peer_index=index,
                     )
                     self._configure_leg(rt, eni, index)
-            first = rtnetlink.addresses(rt)
-            by_address = {address: index for index, address in first}
             if enis:
-                index = by_address[enis[0].address]
+                index = {address: index for index, address in rtnetlink.addresses(rt)}[enis[0].address]
                 rt.request([rtnetlink.default_route(enis[0].gateway, index, source=enis[0].address)])
         finally:
             rt.close()
@@ -278,6 +277,11 @@ def teardown(settings: Settings) -> None:
     if settings.egress != "none":
         with suppress(FileNotFoundError):
             remove_outside(settings.instance_id, _outside(settings))
+
+
+def public_addresses(settings: Settings) -> str | None:
+    """The block from which tasks get public addresses; None where there is no way out."""
+    return None if settings.egress == "none" else public_block(settings.instance_id)
 
 
 def _outside(settings: Settings) -> Path | None:

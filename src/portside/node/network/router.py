@@ -75,8 +75,8 @@ class Router:
             if index in links:
                 self._owners[address] = links[index]
         self._read_members()
-        if uplink is not None:
-            uplink.connect(self._rt, pin, present="uplink" in links.values())
+        if uplink is not None and self._public:
+            uplink.connect(self._rt, pin)
 
     @property
     def addresses(self) -> list[str]:
@@ -106,6 +106,8 @@ class Router:
     def admit(self, eni_id: str, address: str, group_ids: Sequence[str], public_address: str | None = None) -> None:
         """Let the address take part, under the rules of its groups. Idempotent; also changes its groups."""
         combo = firewall.combination(group_ids)
+        if self._uplink is None:
+            public_address = None
         with self._lock:
             self._owners[address] = leg_name(eni_id)
             if self._members.get(address) == combo and self._public.get(address) == public_address:
@@ -114,6 +116,8 @@ class Router:
             old_public = self._public.get(address)
             self._members[address] = combo
             if public_address is not None and self._uplink is not None:
+                # Made for the first public address, so that a machine on which nobody asks for one stays as it is.
+                self._uplink.connect(self._rt, self.pin)
                 self._public[address] = public_address
             if self._groups is None:
                 return  # known only: the first `apply` writes everything
@@ -140,6 +144,11 @@ class Router:
         with self._lock:
             if self._owners.get(address, leg_name(eni_id)) != leg_name(eni_id):
                 return
+            self._forget(address)
+
+    def expel_address(self, address: str) -> None:
+        """The address takes no part any more, whosever it was."""
+        with self._lock:
             self._forget(address)
 
     def expel_others(self, addresses: set[str]) -> None:

@@ -7,6 +7,7 @@ Beyond the machine they are masqueraded.
 
 import errno
 import hashlib
+import ipaddress
 import os
 from collections.abc import Callable
 from contextlib import suppress
@@ -23,6 +24,12 @@ PUBLIC_CIDR = "198.18.0.0/15"
 _NEXT_HOP = "169.254.1.1"
 """Names the outside end; both sides hold permanent neighbour entries, so nobody needs to answer for it."""
 _INSIDE_MAC, _OUTSIDE_MAC = "02:00:00:00:00:02", "02:00:00:00:00:03"
+
+
+def public_block(instance_id: str) -> str:
+    """The instance's own part of PUBLIC_CIDR, 2,046 addresses, so that two instances on one machine keep apart."""
+    network = ipaddress.IPv4Network(PUBLIC_CIDR)
+    return str(list(network.subnets(new_prefix=21))[int(instance_id, 16) % 64])
 
 
 def outside_prefix(instance_id: str) -> str:
@@ -43,10 +50,12 @@ class Uplink:
         self._index = 0
         self._rt: NetlinkSocket | None = None
 
-    def connect(self, inside: NetlinkSocket, pin: Path, *, present: bool) -> None:
+    def connect(self, inside: NetlinkSocket, pin: Path) -> None:
         """Make the pair if it is not there, the default route inside, and forwarding and masquerading outside."""
+        if self._rt is not None:
+            return
         self._rt = self._in_outside(rtnetlink.rt_socket)
-        if not present:
+        if all(link.name != firewall.UPLINK for link in rtnetlink.links(inside)):
             with suppress(NetlinkError):
                 self._rt.request([rtnetlink.delete_link(self._name)])
             fd = os.open(pin, os.O_RDONLY | os.O_CLOEXEC)
@@ -101,15 +110,18 @@ class Uplink:
     def _prepare_outside(self) -> None:
         # Left on when Portside goes: other programs may have come to rely on it.
         netns.write_sysctl("ipv4/ip_forward", "1")
-        table = outside_table(self._instance_id)
+        table, links = outside_table(self._instance_id), f"{outside_prefix(self._instance_id)}*"
         nft = Nftables()
         try:
             nft.run(
                 f"add table ip {table}\n"
                 f"delete table ip {table}\n"
                 f"add table ip {table}\n"
-                f"add chain ip {table} out {{ type nat hook postrouting priority srcnat; policy accept; }}\n"
-                f'add rule ip {table} out ip saddr {PUBLIC_CIDR} oifname != "ps*" oifname != "lo" masquerade\n'
+                f"add chain ip {table} outward {{ type nat hook postrouting priority srcnat; policy accept; }}\n"
+                f'add rule ip {table} outward ip saddr {PUBLIC_CIDR} oifname != "ps*" oifname != "lo" masquerade\n'
+                # The machine itself reaches public addresses (its packets are not forwarded), its neighbours do not.
+                f"add chain ip {table} inward {{ type filter hook forward priority filter; policy accept; }}\n"
+                f'add rule ip {table} inward iifname != "ps*" oifname "{links}" ct state new drop\n'
             )
         finally:
             nft.close()
