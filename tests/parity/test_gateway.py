@@ -188,6 +188,15 @@ def test_broken_json(served: Any, body: bytes, message: str) -> None:
     assert len(headers["x-amzn-requestid"]) == 36
 
 
+def test_integer_range(served: Any, fake: Fake) -> None:
+    """An integer takes 32 bits; one more is refused, the largest is not."""
+    ecs, fake.answer = served.client("ecs"), {}
+    code, _, message = error_of(ecs.register_task_definition, family="f", containerDefinitions=[{"memory": 2**31}])
+    assert (code, message) == ("SerializationException", "Numeric value (2147483648) out of range of Integer")
+    ecs.register_task_definition(family="f", containerDefinitions=[{"memory": 2**31 - 1}])
+    assert fake.seen["containerDefinitions"] == [{"memory": 2**31 - 1}]
+
+
 def test_json_leniency(served: Any, fake: Fake) -> None:
     """Unknown members and nulls are left out, an empty body is no parameters: as AWS does."""
     fake.answer = {}

@@ -61,6 +61,7 @@ def test_grow() -> None:
     """Dotted names nest; a name that is both a value and a branch does no harm."""
     assert grow([("a.b.1", "x"), ("c", "y"), ("a.b.2", "z")]) == {"a": {"b": {"1": "x", "2": "z"}}, "c": "y"}
     assert grow([("a", "x"), ("a.b", "y"), ("a", "z")]) == {"a": {"b": "y"}}
+    assert grow([("a.b.c", "x"), ("a.b", "y")]) == {"a": {"b": {"c": "x"}}}
     assert grow([("." * 3000, "x")])
 
 
