@@ -24,11 +24,10 @@ from portside.telemetry.interface import LogStreamMissing, LogsUnavailable, Stor
 
 T = TypeVar("T")
 
-FILE_NAME: Final = "logs.db"
 EVENT_OVERHEAD_BYTES: Final = 26
 """What AWS counts for an event beyond its message (API_PutLogEvents)."""
-DELETE_BATCH: Final = 5000
-"""Events removed in one commit: some 20 ms."""
+DELETE_BATCH: Final = 1000
+"""Events removed in one commit: some 5 ms, for which writers wait."""
 ID_DIGITS: Final = 56
 """AWS's event ids are decimal numbers of 56 digits."""
 
@@ -50,11 +49,6 @@ CREATE INDEX IF NOT EXISTS event_by_stream ON event (stream_id, at_ms);
 CREATE INDEX IF NOT EXISTS event_by_group ON event (group_id, at_ms);
 CREATE TABLE IF NOT EXISTS doomed (kind TEXT NOT NULL, id INTEGER NOT NULL, PRIMARY KEY (kind, id)) WITHOUT ROWID;
 """
-
-
-def open_log_store(data_dir: Path) -> "SqliteLogStore":
-    """The log store of a data folder. No file is touched before its first use."""
-    return SqliteLogStore(data_dir / FILE_NAME)
 
 
 class SqliteLogStore:

@@ -43,7 +43,7 @@ def test_a_group_is_made_only_if_allowed(tmp_path: Path) -> None:
 
     async def test(store: MemoryStore, logs: SqliteLogStore) -> None:
         sink = ControlLogSink(store, logs, SystemClock())
-        with pytest.raises(LogGroupMissing, match="The specified log group does not exist."):
+        with pytest.raises(LogGroupMissing, match=r"The specified log group does not exist\."):
             await sink.open_stream(SCOPE, "g", "s", create_group=False)
         await sink.open_stream(SCOPE, "g", "s", create_group=True)
         await sink.open_stream(SCOPE, "g", "s", create_group=False)
@@ -82,9 +82,19 @@ def test_retention_follows_the_policy(tmp_path: Path) -> None:
             events = [LogEvent(at_ms=int(at.timestamp() * 1000), message=str(at)) for at in (old, new)]
             await logs.put(SCOPE, "g", "s", events)
 
-        async def until_only(text: str) -> None:
-            while await messages(logs) != [text]:
-                await asyncio.sleep(0.01)
+        expired: asyncio.Queue[int] = asyncio.Queue()
+        expire = logs.expire
+
+        async def expire_and_tell(scope: Scope, group: str, before_ms: int) -> int:
+            count = await expire(scope, group, before_ms)
+            expired.put_nowait(count)
+            return count
+
+        logs.expire = expire_and_tell  # type: ignore[method-assign]
+
+        async def until_one_went() -> None:
+            while await expired.get() == 0:
+                pass
 
         group = LogGroup(scope=SCOPE, name="g", created_at=now)
         store.transact(Put(LOG_GROUP, group))
@@ -94,14 +104,16 @@ def test_retention_follows_the_policy(tmp_path: Path) -> None:
         await loop.start()
         store.transact(Put(LOG_GROUP, replace(group, retention_days=3)))
         store.transact(Put(LOG_GROUP, replace(group, retention_days=1)))
-        await until_only(str(new))
+        await until_one_went()
         await loop.close()
+        assert await messages(logs) == [str(new)]
         await logs.delete_stream(SCOPE, "g", "s")
         await logs.create_stream(SCOPE, "g", "s")
         await fill()
         again = RetentionLoop(store, logs, SystemClock())
         await again.start()
-        await until_only(str(new))
+        await until_one_went()
         await again.close()
+        assert await messages(logs) == [str(new)]
 
     run(tmp_path, test)
