@@ -193,7 +193,7 @@ def test_counts_of_a_service(ready: Any) -> None:
     service = ready("DescribeServices", services=["web"])["services"][0]
     assert (service["runningCount"], service["pendingCount"]) == (2, 1)
     assert [(each["runningCount"], each["pendingCount"]) for each in service["deployments"]] == [(0, 0), (2, 1)]
-    assert len(ready("ListTasks", serviceName="web")["taskArns"]) == 5
+    assert len(ready("ListTasks", serviceName="web")["taskArns"]) == 4
     assert ready("DescribeServices", services=["none"])["failures"][0]["reason"] == "MISSING"
 
 

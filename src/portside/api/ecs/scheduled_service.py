@@ -203,7 +203,7 @@ class Services:
         return service
 
     def _to_wire(self, service: Service, *, with_tags: bool) -> wire.Wire:
-        return wire.service_to(service, self._store.find(TASK, "service", service.key), with_tags=with_tags)
+        return wire.service_to(service, self._store.find(TASK, "service_live", service.key), with_tags=with_tags)
 
     def _deployment_id(self) -> str:
         return f"ecs-svc/{self._ids.number(19)}"

@@ -192,7 +192,8 @@ class Tasks:
             name = lookup.in_cluster(context, cluster, named, "service")
             if self._store.get(SERVICE, f"{context.prefix}{cluster}/{name}") is None:
                 raise service_not_found()
-            return self._store.find(TASK, "service", f"{context.prefix}{cluster}/{name}")
+            index = "service_live" if desired == "RUNNING" else "service"
+            return self._store.find(TASK, index, f"{context.prefix}{cluster}/{name}")
         if desired == "RUNNING":
             return self._store.find(TASK, "live", f"{context.prefix}{cluster}")
         return self._store.scan(TASK, f"{context.prefix}{cluster}/")

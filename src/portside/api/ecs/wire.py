@@ -514,7 +514,7 @@ def service_to(service: Service, tasks: Sequence[Task], *, with_tags: bool) -> W
     """As DescribeServices shows it.
 
     Args:
-        tasks: the service's tasks, stopped ones or not.
+        tasks: the service's tasks; stopped ones do not count.
     """
     primary = next((each for each in service.deployments if each.status == "PRIMARY"), None)
     counts = _counts(tasks)
