@@ -28,6 +28,7 @@ from portside.domain.task.record import (
     Task,
     TaskStatus,
 )
+from portside.domain.vpc import Eni
 from portside.node.interface import Node
 from portside.store.interface import Change, Delete, Put, Store, StoreUnavailable
 
@@ -72,8 +73,13 @@ class EniAllocator(Protocol):
         Args:
             zone_load: Availability Zone -> tasks of the same group there.
         Raises:
-            Refused: EXHAUSTED, no subnet has a free address; NOT_FOUND, a subnet or group is gone.
+            Refused: EXHAUSTED, no subnet has a free address (in the words of a stopped task); NOT_FOUND, a subnet or
+                group is gone.
         """
+        ...
+
+    def attachment(self, eni: Eni) -> EniAttachment:
+        """An ENI recorded earlier. Raises Refused NOT_FOUND if its subnet is gone."""
         ...
 
     def release(self, scope: Scope, eni_id: str) -> None:
@@ -83,7 +89,7 @@ class EniAllocator(Protocol):
 
 class VpcEnsurer(Protocol):
     async def ensure(self, scope: Scope, vpc_id: str) -> None:
-        """Return once the VPC's data plane is as the store says."""
+        """Return once the VPC's data plane is as the store says. Raises Refused NOT_FOUND if it is gone."""
         ...
 
 
@@ -317,7 +323,10 @@ class TaskLoop:
             case r.DrainTargets():
                 return await self._drain(effect)
             case r.CreateNetwork(eni=eni):
-                await self._vpcs.ensure(self._task(effect).scope, eni.vpc_id)
+                try:
+                    await self._vpcs.ensure(self._task(effect).scope, eni.vpc_id)
+                except Refused as refused:
+                    return r.StartFailed(reason=f"ResourceInitializationError: {refused.message}")
                 return await self._node.execute(effect)
             case _:
                 return await self._node.execute(effect)
@@ -330,7 +339,10 @@ class TaskLoop:
 
     def _allocate(self, effect: r.AllocateEni) -> AnyFact:
         task = self._task(effect)
+        held = self._store.find(table.ENI, "owner", owner(task))
         try:
+            if held:  # allocated before a crash that came before its answer
+                return r.EniAllocated(eni=self._enis.attachment(held[0]))
             eni = self._enis.allocate(
                 scope=task.scope,
                 request=effect.request,
@@ -378,12 +390,13 @@ def owner(task: Task) -> str:
 
 def _no_interface(request: NetworkRequest, refused: Refused) -> str:
     """AWS's words for a task whose interface EC2 refused, and the cause."""
+    if refused.kind is RefusalKind.EXHAUSTED:
+        return refused.message
     public = "enabled" if request.assign_public_ip else "disabled"
     subnets = ",".join(request.subnet_ids)
-    code = "InsufficientFreeAddressesInSubnet" if refused.kind is RefusalKind.EXHAUSTED else refused.kind.value
     return (
         "Unexpected EC2 error while attempting to Create Network Interface with public IP assignment "
-        f"{public} in subnet '{subnets}': {code}: {refused.message}"
+        f"{public} in subnet '{subnets}': {refused.message}"
     )
 
 

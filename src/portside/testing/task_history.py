@@ -13,9 +13,8 @@ from datetime import datetime
 from typing import Literal
 
 from portside.control import tasks as control
-from portside.domain import table
+from portside.domain import table, vpc_rule
 from portside.domain.record import Scope, Tag, replace
-from portside.domain.refusal import RefusalKind, Refused
 from portside.domain.task import invariant, machine
 from portside.domain.task import record as r
 from portside.domain.task.creation import new_task
@@ -64,7 +63,7 @@ class FakeEnis:
         taken = {each.address for each in self.store.scan(table.ENI)}
         free = [each for each in self.free if each not in taken]
         if not free:
-            raise Refused(RefusalKind.EXHAUSTED, f"{request.subnet_ids[0]} has no free address")
+            raise vpc_rule.exhausted(request.subnet_ids[0], public=request.assign_public_ip)
         eni = Eni(
             scope=scope,
             id=f"eni-{self.ids.hex(17)}",
@@ -79,6 +78,9 @@ class FakeEnis:
             created_at=now,
         )
         self.store.transact(Put(table.ENI, eni))
+        return attachment(eni)
+
+    def attachment(self, eni: Eni) -> EniAttachment:
         return attachment(eni)
 
     def release(self, scope: Scope, eni_id: str) -> None:

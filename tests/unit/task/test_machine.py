@@ -1,8 +1,10 @@
 """Scripts of facts in, effects out: what the task machine decides, and in whose words it ends."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -405,6 +407,13 @@ def test_no_network_asked_for() -> None:
 def test_the_diagram_is_ordered() -> None:
     """No step of the life cycle leads back."""
     assert all(before < after for before, after, _ in machine.TRANSITIONS)
+
+
+def test_the_page_shows_the_diagram() -> None:
+    """The state diagram in the architecture page is that of the code."""
+    page = (Path(__file__).parents[3] / "docs/architecture/task.md").read_text()
+    shown = re.findall(r"^    ([A-Z]+) --> ([A-Z]+): (.+)$", page, re.MULTILINE)
+    assert shown == [(before.name, after.name, cause) for before, after, cause in machine.TRANSITIONS]
 
 
 NAMES = st.sampled_from(["a", "b", "c"])
