@@ -3,11 +3,13 @@
 import asyncio
 import errno
 import itertools
+import os
 import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from network_lab import ANYTHING_IN, ANYTHING_OUT, OPEN, WEB, Host, Lab, allow, eni_of, group, nft, wait_until
 
@@ -260,3 +262,35 @@ def test_host_is_untouched(lab: Lab) -> None:
     wait_until(lambda: sorted(name for _index, name in socket.if_nameindex()) == links, "links as before")
     assert nft("list", "tables") == tables
     assert Path("/proc/sys/net/ipv4/ip_forward").read_text() == forwarding
+
+
+def test_no_descriptor_is_inherited(lab: Lab) -> None:
+    """A program that is started inherits no socket of a VPC's namespace."""
+    lab.apply(ALL)
+    lab.task("172.31.0.4", OPEN)
+    sockets = [
+        name
+        for name in os.listdir("/proc/self/fd")
+        if os.path.exists(f"/proc/self/fd/{name}") and os.get_inheritable(int(name)) and is_netlink(int(name))
+    ]
+    assert sockets == []
+
+
+def is_netlink(fd: int) -> bool:
+    try:
+        with socket.socket(fileno=os.dup(fd)) as duplicate:
+            return duplicate.family == socket.AF_NETLINK
+    except OSError:
+        return False
+
+
+def test_group_changes_of_an_interface(lab: Lab) -> None:
+    """A load balancer's interface takes over other groups while it is up."""
+    web = group(WEB, allow(protocol="tcp", from_port=80, to_port=80, cidr="0.0.0.0/0"), ANYTHING_OUT)
+    lab.apply(ALL, web)
+    eni, client = eni_of("172.31.0.10", WEB), lab.task("172.31.0.4", OPEN)
+    (leg,) = lab.balancer("app", [eni])
+    assert client.reaches(leg, 80)
+    assert client.kept_from(leg, 81)
+    (leg,) = lab.balancer("app", [msgspec.structs.replace(eni, security_group_ids=(OPEN,))])
+    assert client.reaches(leg, 81)

@@ -68,7 +68,7 @@ def ruleset(groups: Mapping[str, SecurityGroup], members: Mapping[str, Combinati
         lines.append(f"add element inet {TABLE} {EGRESS_MAP} {{ {address} : goto {egress_chain(combo)} }}")
         lines.append(f"add element inet {TABLE} {INGRESS_MAP} {{ {address} : goto {ingress_chain(combo)} }}")
         for group_id in combo:
-            lines.append(f"add element inet {TABLE} {member_set(group_id)} {{ {address} }}")
+            lines.append(add_member(group_id, address))
     for address, public_address in sorted(public.items()):
         lines.append(f"add element inet {TABLE} {PUBLIC_OF} {{ {address} : {public_address} }}")
         lines.append(f"add element inet {TABLE} {PRIVATE_OF} {{ {public_address} : {address} }}")
@@ -102,6 +102,10 @@ add rule inet {TABLE} to_public oifname "{UPLINK}" snat ip to ip saddr map @{PUB
 
 def add_group(group_id: str) -> str:
     return f"add set inet {TABLE} {member_set(group_id)} {{ type ipv4_addr; }}"
+
+
+def add_member(group_id: str, address: str) -> str:
+    return f"add element inet {TABLE} {member_set(group_id)} {{ {address} }}"
 
 
 def delete_group(group_id: str) -> str:

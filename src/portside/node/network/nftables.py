@@ -7,6 +7,7 @@ Source: linux/netfilter/nf_tables.h, libnftables(3).
 
 import ctypes
 import json
+import os
 import socket
 import struct
 import threading
@@ -105,6 +106,20 @@ def _libnftables() -> ctypes.CDLL:
 _NFT_CTX_OUTPUT_JSON = 1 << 4
 
 
+def _close_netlink_on_exec() -> None:
+    """libnftables opens its socket without SOCK_CLOEXEC: a program started later would inherit it, and with it a VPC's
+    namespace and the power to change its rules."""
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            fd = int(name)
+            if os.get_inheritable(fd) and os.readlink(f"/proc/self/fd/{name}").startswith("socket:"):
+                with socket.socket(fileno=os.dup(fd)) as duplicate:
+                    if duplicate.family == socket.AF_NETLINK:
+                        os.set_inheritable(fd, False)
+        except OSError:
+            continue  # closed meanwhile by another thread
+
+
 class Nftables:
     """A libnftables context. Its socket stays in the namespace of the thread that makes it; `close` frees it."""
 
@@ -114,6 +129,7 @@ class Nftables:
         self._lock = threading.Lock()
         if not self._context:
             raise NftablesError("nft_ctx_new failed")
+        _close_netlink_on_exec()
         self._nft.nft_ctx_buffer_output(self._context)
         self._nft.nft_ctx_buffer_error(self._context)
 

@@ -204,7 +204,14 @@ class Router:
 
     def _apply_difference(self, before: Mapping[str, SecurityGroup], groups: Mapping[str, SecurityGroup]) -> None:
         in_use = set(self._members.values())
-        commands = [firewall.add_group(each) for each in sorted(set(groups) - set(before))]
+        new = set(groups) - set(before)
+        commands = [firewall.add_group(each) for each in sorted(new)]
+        commands += [
+            firewall.add_member(each, address)
+            for address, combo in self._members.items()
+            for each in combo
+            if each in new
+        ]
         chains = {combo: firewall.add_combination(combo, groups) for combo in in_use}
         commands += [text for combo, text in chains.items() if self._chains.get(combo) != text]
         stale = [combo for combo in self._chains if combo not in in_use]
