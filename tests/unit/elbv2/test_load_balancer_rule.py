@@ -1,0 +1,142 @@
+"""The rules of Elastic Load Balancing, one by one."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from portside.domain import load_balancer_rule as rule
+from portside.domain.load_balancer import Condition, HealthCheck, TargetState
+from portside.domain.record import replace
+from portside.domain.refusal import RefusalKind, Refused
+from portside.testing.balancer_lab import AT, fixed, forward, group, target
+
+
+@pytest.mark.parametrize(
+    ("matcher", "ranges"),
+    [
+        ("200", [(200, 201)]),
+        ("200-299", [(200, 300)]),
+        ("200,202", [(200, 201), (202, 203)]),
+        ("404,200-201,202", [(200, 203), (404, 405)]),
+    ],
+)
+def test_matcher(matcher: str, ranges: list[tuple[int, int]]) -> None:
+    """Codes, ranges and lists become joined half-open ranges."""
+    assert rule.matcher_ranges(matcher) == ranges
+
+
+@pytest.mark.parametrize("matcher", ["", "99", "200-", "299-200", "500", "2xx", "200,,201"])
+def test_bad_matcher(matcher: str) -> None:
+    """Anything but codes between 200 and 499 is refused."""
+    with pytest.raises(Refused):
+        rule.matcher_ranges(matcher)
+
+
+@given(st.lists(st.integers(200, 499), min_size=1, max_size=8))
+def test_ranges_cover_every_status_once(codes: list[int]) -> None:
+    """The expected and the other ranges together hold each status from 100 to 599 exactly once."""
+    expected = rule.matcher_ranges(",".join(map(str, codes)))
+    covered = sorted(code for start, end in expected + rule.other_ranges(expected) for code in range(start, end))
+    assert covered == list(range(100, 600))
+    assert {code for start, end in expected for code in range(start, end)} == set(codes)
+
+
+@pytest.mark.parametrize("name", ["", "a" * 33, "-a", "a-", "a_b", "internal-x"])
+def test_bad_names(name: str) -> None:
+    """Names of load balancers have 1 to 32 letters, digits and inner hyphens, and no internal- in front."""
+    with pytest.raises(Refused):
+        rule.check_name(name, "load balancer")
+
+
+def test_good_name() -> None:
+    """The longest allowed name passes."""
+    rule.check_name("a" * 32, "load balancer")
+    rule.check_name("internal-x", "target group")
+
+
+def test_dns_name() -> None:
+    """An internal load balancer's name says so, as on AWS; names are in lower case."""
+    outer = rule.dns_name("Web", "1234567890", "eu-west-1", "internet-facing")
+    assert outer == "web-1234567890.eu-west-1.elb.localhost"
+    assert rule.dns_name("web", "1", "r", "internal").startswith("internal-web-1.")
+
+
+@pytest.mark.parametrize(
+    "conditions",
+    [
+        (),
+        (Condition(field="path-pattern", values=()),),
+        (Condition(field="path-pattern", values=("/a",)), Condition(field="path-pattern", values=("/b",))),
+        (Condition(field="path-pattern", values=tuple("abcdef")),),
+        (Condition(field="path-pattern", values=("/ü",)),),
+        (Condition(field="host-header", values=("nodot",)),),
+        (Condition(field="host-header", values=("a.b/c",)),),
+        (Condition(field="host-header", values=("a." + "b" * 127,)),),
+    ],
+)
+def test_bad_conditions(conditions: tuple[Condition, ...]) -> None:
+    """Conditions are few, of one kind each, and of AWS's characters."""
+    with pytest.raises(Refused):
+        rule.check_conditions(conditions)
+
+
+def test_bad_actions() -> None:
+    """Weights, statuses and content types have their limits, and a group is named once."""
+    g = group("g")
+    for action in (
+        forward(),
+        forward(g, g),
+        forward(g, weights=(1000,)),
+        forward(*(group(str(n)) for n in range(6))),
+        fixed(301),
+        fixed(200, "x" * 1025),
+        fixed(200, "", "text/xml"),
+    ):
+        with pytest.raises(Refused):
+            rule.check_action(action)
+    rule.check_action(forward(g, group("h"), weights=(0, 999)))
+
+
+def test_health_check_limits() -> None:
+    """Every figure of a health check has its range, and the time-out is below the interval."""
+    good = HealthCheck()
+    rule.check_health_check(good)
+    for wrong in (
+        {"interval_s": 4},
+        {"interval_s": 301},
+        {"timeout_s": 1},
+        {"timeout_s": 30},
+        {"healthy_threshold": 1},
+        {"unhealthy_threshold": 11},
+        {"path": "x"},
+        {"port": "0"},
+        {"enabled": False},
+        {"protocol": "HTTPS"},
+    ):
+        with pytest.raises(Refused):
+            rule.check_health_check(replace(good, **wrong))
+
+
+def test_target_health_in_order_of_importance() -> None:
+    """Draining before unused before what the checks say before initial."""
+    t = target(group("g"), "10.0.0.1", checked="unhealthy", failure_code="Target.Timeout", failure_detail="d")
+    draining = rule.target_health(replace(t, deregistered_at=AT), in_use=False, load_balancer_active=True)
+    assert (draining.state, draining.reason) == (TargetState.DRAINING, "Target.DeregistrationInProgress")
+    assert rule.target_health(t, in_use=False, load_balancer_active=True) == rule.NOT_IN_USE
+    assert rule.target_health(t, in_use=True, load_balancer_active=True) == ("unhealthy", "Target.Timeout", "d")
+    fresh = replace(t, checked="unknown")
+    assert rule.target_health(fresh, in_use=True, load_balancer_active=True).reason == "Elb.InitialHealthChecking"
+    assert rule.target_health(fresh, in_use=True, load_balancer_active=False).reason == "Elb.RegistrationInProgress"
+    healthy = replace(t, checked="healthy")
+    assert rule.target_health(healthy, in_use=True, load_balancer_active=True) == ("healthy", "", "")
+
+
+def test_what_has_no_effect_yet_is_said_to() -> None:
+    """An attribute that Portside can not honour is refused as unsupported, never kept and ignored."""
+    rule.check_target_group_attribute("stickiness.enabled", "false")
+    with pytest.raises(Refused) as caught:
+        rule.check_target_group_attribute("stickiness.enabled", "true")
+    assert caught.value.kind is RefusalKind.UNSUPPORTED
+    with pytest.raises(Refused) as caught:
+        rule.check_load_balancer_attribute("nonsense", "true")
+    assert caught.value.kind is RefusalKind.INVALID
