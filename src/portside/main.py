@@ -23,8 +23,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import uvicorn
-
 from portside import __version__, credential
 from portside.api.ec2.default_network import ensure_default_network
 from portside.api.ec2.service import ec2_service
@@ -35,7 +33,8 @@ from portside.api.logs.service import logs_service
 from portside.api.portside.status import status
 from portside.api.sts.service import sts_service
 from portside.aws.gateway import Gateway
-from portside.aws.service import Handler, Params, RequestContext, Result, Service, ServiceError
+from portside.aws.server import listen, make_server
+from portside.aws.service import Handler, Params, RequestContext, Service, ServiceError
 from portside.aws.signature import Secret, SignatureVerifier
 from portside.balancer.envoy import EnvoyBalancer
 from portside.control.balancers import BalancerLoop
@@ -155,16 +154,12 @@ class Daemon:
             yield
 
     def _listen(self) -> socket.socket:
-        sock = socket.socket(socket.AF_INET6 if ":" in self.settings.host else socket.AF_INET)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            sock.bind((self.settings.host, self.settings.port))
+            return listen(self.settings.host, self.settings.port)
         except OSError as error:
             raise StartRefused(
                 f"can not listen on {self.settings.host}:{self.settings.port}: {error.strerror}. Give another --port."
             ) from error
-        sock.listen(1024)
-        return sock
 
     async def _serve(self, sock: socket.socket) -> None:
         settings, clock, ids = self.settings, self._clock, self._ids
@@ -192,9 +187,7 @@ class Daemon:
             extensions={"/_portside/health": self._health, "/_portside/status": lambda *_: self._status(store)},
             error_mapper=_service_error,
         )
-        server = _Server(
-            uvicorn.Config(gateway, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=2)
-        )
+        server = make_server(gateway)
         serving = spawn("http", server.serve(sockets=[sock]))
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -213,7 +206,7 @@ class Daemon:
         except NodeUnusable as error:
             raise StartRefused(str(error)) from error
         finally:
-            server.should_exit = True
+            server.stop()
             for part in reversed(running):
                 await part.close()
             await serving
@@ -252,14 +245,6 @@ class Daemon:
 
     async def _status(self, store: Store) -> tuple[int, str, bytes]:
         return 200, "application/json", json.dumps(status(store)).encode()
-
-
-class _Server(uvicorn.Server):
-    """uvicorn without its own signal handlers: the daemon has them."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Any:
-        yield
 
 
 def _raise_limits() -> None:

@@ -148,6 +148,7 @@ class Instance:
             requiresCompatibilities=["FARGATE"],
             cpu=cpu,
             memory=memory,
+            executionRoleArn=f"arn:aws:iam::{ACCOUNT}:role/execution",
             containerDefinitions=[{"name": "main", "image": IMAGE, "stopTimeout": 2, **each} for each in containers],
         )
         return str(answer["taskDefinition"]["taskDefinitionArn"])
