@@ -1,5 +1,6 @@
 """`portside up`, `down` and `logs`."""
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -59,6 +60,8 @@ def down(settings: Settings, *, purge: bool) -> None:
         daemon.stop(running)
     _tear_down(settings)
     daemon.note_path(settings).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        settings.run_dir.rmdir()
     print("Portside is down." if running else "Portside did not run; nothing of it is left.")
     if purge:
         _remove(settings.data_dir)

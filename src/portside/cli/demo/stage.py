@@ -511,7 +511,8 @@ class Stage:
             lines.append(f"alias aws={Path(_clone()) / '.venv/bin/aws'}")
         lines += [
             "aws ecs list-tasks --cluster demo",
-            "aws logs tail /demo/api --follow",
+            "aws logs filter-log-events --log-group-name /demo/api --query 'events[].message' --output text",
+            "aws logs tail /demo/api --follow    # version 2 of aws",
             f"{command} status{option}",
             "aws ecs stop-task --cluster demo --task $(aws ecs list-tasks --cluster demo \\",
             "    --service-name api --query 'taskArns[0]' --output text)   # the service replaces it",
