@@ -137,6 +137,12 @@ class Host:
         with other.listening(port):
             return self.cannot_connect(other.address, port)
 
+    @staticmethod
+    def accept(listener: socket.socket) -> socket.socket:
+        accepted, _peer = listener.accept()
+        accepted.settimeout(ANSWER_S)
+        return accepted
+
     def can_connect(self, to: str, port: int) -> bool:
         try:
             self.connect(to, port).close()

@@ -93,17 +93,19 @@ def test_recover(lab: Lab) -> None:
     server, client, gone = lab.task("172.31.0.4", WEB), lab.task("172.31.0.5", OPEN), lab.task("172.31.0.6", OPEN)
     (leg,) = lab.balancer("kept", [eni_of("172.31.0.10", OPEN)])
     (lost,) = lab.balancer("lost", [eni_of("172.31.0.11", OPEN)])
-    with server.listening(80) as listener, client.connect(server.address, 80) as standing:
-        accepted, _peer = listener.accept()
-        with accepted:
-            lab.restart()
-            standing.sendall(b"through the restart")
-            assert accepted.recv(100) == b"through the restart"
-            lab.run(lab.network.recover({lab.key(host.eni): host.eni for host in (server, client)}, ["kept"]))
-            assert client.can_connect(server.address, 80), "the old rules hold until the VPC is applied"
-            lab.apply(ALL, web)
-            standing.sendall(b"and after it")
-            assert accepted.recv(100) == b"and after it"
+    with (
+        server.listening(80) as listener,
+        client.connect(server.address, 80) as standing,
+        server.accept(listener) as accepted,
+    ):
+        lab.restart()
+        standing.sendall(b"through the restart")
+        assert accepted.recv(100) == b"through the restart"
+        lab.run(lab.network.recover({lab.key(host.eni): host.eni for host in (server, client)}, ["kept"]))
+        assert client.can_connect(server.address, 80), "the old rules hold until the VPC is applied"
+        lab.apply(ALL, web)
+        standing.sendall(b"and after it")
+        assert accepted.recv(100) == b"and after it"
     assert not gone.path.exists()
     assert not lost.path.exists()
     assert leg.reaches(server, 80)

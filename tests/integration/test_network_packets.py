@@ -141,8 +141,7 @@ def test_rules_change_live(lab: Lab) -> None:
     web = allow(protocol="tcp", from_port=80, to_port=80, cidr="0.0.0.0/0")
     client, server = client_and_server(lab, web)
     with server.listening(80) as listener, client.connect(server.address, 80) as standing:
-        accepted, _peer = listener.accept()
-        with accepted:
+        with server.accept(listener) as accepted:
             lab.apply(ALL, group(WEB, ANYTHING_OUT))
             assert client.cannot_connect(server.address, 80)
             standing.sendall(b"still here")
