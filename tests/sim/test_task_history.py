@@ -100,7 +100,7 @@ MUTANTS = (
     Mutant(
         "network released before the containers are known gone",
         machine,
-        (("    if not _all_removed(task):\n        for", "    if False:\n        for"),),
+        (("    if not _all_removed(task) or not _drained(task):\n", "    if not _drained(task):\n"),),
     ),
     Mutant(
         "no kill after the timeout",

@@ -236,12 +236,14 @@ def test_essential_exit_ends_the_task() -> None:
         StopCode.ESSENTIAL_CONTAINER_EXITED,
         "Essential container in task exited",
     )
-    assert (s.status, s.effects) == ("DEACTIVATING", ["DrainTargets", "SignalContainer side"])
+    assert (s.status, s.effects) == ("DEACTIVATING", ["RemoveContainer app", "DrainTargets", "SignalContainer side"])
 
 
 def test_nonessential_exit_changes_nothing() -> None:
-    """A container that is not essential may end; the task runs on."""
+    """A container that is not essential may end; the task runs on, and what is left of the container goes."""
     s = running(container("app"), container("side", essential=False)).told(exited("side", 1))
+    assert (s.status, s.effects, s.task.stop) == ("RUNNING", ["RemoveContainer side"], None)
+    s.told(r.ContainerRemoved(container="side"))
     assert (s.status, s.effects, s.task.stop) == ("RUNNING", [], None)
 
 
@@ -337,7 +339,7 @@ def test_stop_in_reverse_order() -> None:
     s = running(container("db"), container("app", depends=[("db", "START")])).stopped()
     assert s.effects == ["SignalContainer app"]
     s.told(r.ContainerSignalled(container="app"), exited("app", 143))
-    assert s.effects == ["SignalContainer db"]
+    assert s.effects == ["RemoveContainer app", "SignalContainer db"]
 
 
 def test_the_first_stop_counts() -> None:

@@ -129,7 +129,7 @@ def _of_effect(task: Task, planned: Planned) -> list[str]:
             broken.append(f"{name} without an intent")
         if task.stop is not None:
             broken.append(f"{name} for a task that is to end")
-    elif not isinstance(effect, r.PullImage) and task.stop is None:
+    elif not isinstance(effect, r.PullImage | r.RemoveContainer) and task.stop is None:
         broken.append(f"{name} for a task that is to run")
     may_run = any(h.start_issued_at is not None and h.exit is None for h in task.history)
     left = any(h.start_issued_at is not None and h.removed_at is None for h in task.history)
@@ -143,6 +143,10 @@ def _of_effect(task: Task, planned: Planned) -> list[str]:
         case r.RegisterTargets():
             if any(h.exit is None and h.started_at is None for h in task.history):
                 broken.append("targets are registered before the containers have started")
+        case r.RemoveContainer(container=container):
+            h = next(each for each in task.history if each.name == container)
+            if h.exit is None and (task.stop is None or h.started_at is not None):
+                broken.append(f"{container} is removed while it may run")
         case r.ReleaseNetwork():
             if left:
                 broken.append("the network is released before the containers are gone")

@@ -482,8 +482,8 @@ def plan(task: Task, *, now: datetime) -> Plan:
         return Plan()
     effects: list[Planned] = []
     wakes: list[datetime] = []
-    wanted = _starting(task) if task.stop is None else _stopping(task, task.stop, now, wakes)
-    for planned in wanted:
+    rest = _starting(task) if task.stop is None else _stopping(task, task.stop, now, wakes)
+    for planned in (*_removals(task), *rest):
         not_before = _not_before(task, planned.effect)
         if not_before is not None and not_before > now:
             wakes.append(not_before)
@@ -497,6 +497,14 @@ def _not_before(task: Task, effect: r.Effect) -> datetime | None:
         return None
     name, key = type(effect).__name__, effect.key
     return next((each.not_before for each in task.retries if each.effect == name and each.key == key), None)
+
+
+def _removals(task: Task) -> Iterable[Planned]:
+    """Containers that have ended go at once, also while the others run on. This also ends what a start that was tried
+    again may have left running behind an exit that is known."""
+    for h in task.history:
+        if h.start_issued_at is not None and h.exit is not None and h.removed_at is None:
+            yield Planned(effect=r.RemoveContainer(task_key=task.key, container=h.name, runtime_id=h.runtime_id))
 
 
 def _starting(task: Task) -> Iterable[Planned]:
@@ -560,12 +568,7 @@ def _stopping(task: Task, why: Stop, now: datetime, wakes: list[datetime]) -> It
             if _may_run(h):
                 yield from _ending(task, why, definition, h, now, wakes)
         return
-    if not _all_removed(task):
-        for h in task.history:
-            if h.start_issued_at is not None and h.removed_at is None:
-                yield Planned(effect=r.RemoveContainer(task_key=task.key, container=h.name, runtime_id=h.runtime_id))
-        return
-    if not _drained(task):
+    if not _all_removed(task) or not _drained(task):
         return
     if not _network_gone(task):
         if task.eni is not None:
