@@ -80,6 +80,12 @@ def _truth(text: str | bool) -> bool:
     return text if isinstance(text, bool) else text.lower() in ("1", "true", "yes")
 
 
+def _durability(text: str) -> str:
+    if text not in ("normal", "full"):
+        raise ValueError(text)
+    return text
+
+
 PARSERS: dict[str, Callable[[Any], Any]] = {
     "data_dir": lambda text: Path(text).expanduser().absolute(),
     "host": str,
@@ -90,6 +96,7 @@ PARSERS: dict[str, Callable[[Any], Any]] = {
     "region": str,
     "hosts_file": lambda text: Path(text) if text else None,
     "envoy_path": lambda text: Path(text).expanduser().absolute(),
+    "durability": _durability,
 }
 
 
@@ -175,7 +182,7 @@ def arguments(settings: Settings) -> list[str]:
     given = [sys.executable, "-m", DAEMON_MODULE, "--data-dir", str(settings.data_dir), "--host", settings.host]
     given += ["--port", str(settings.port), "--egress", settings.egress]
     given += ["--account", settings.account, "--region", settings.region]
-    given += ["--hosts-file", str(settings.hosts_file or "")]
+    given += ["--hosts-file", str(settings.hosts_file or ""), "--durability", settings.durability]
     if settings.envoy_path:
         given += ["--envoy-path", str(settings.envoy_path)]
     if settings.auth:

@@ -96,6 +96,14 @@ def application() -> "typer.Typer":
         Path | None,
         typer.Option("--envoy-path", metavar="FILE", help="Another Envoy than the packaged one. [PORTSIDE_ENVOY_PATH]"),
     ]
+    durability = Annotated[
+        str | None,
+        typer.Option(
+            "--durability",
+            metavar="normal|full",
+            help="Whether answers survive a power cut, too. [PORTSIDE_DURABILITY, normal]",
+        ),
+    ]
     as_json = Annotated[bool, typer.Option("--json", help="As JSON, for programs.")]
 
     def settings(**given: Any) -> Any:
@@ -113,6 +121,7 @@ def application() -> "typer.Typer":
         auth: auth = None,
         hosts_file: hosts_file = None,
         envoy_path: envoy_path = None,
+        durability: durability = None,
     ) -> None:
         """Start Portside. Harmless if it runs already."""
         from portside.cli import lifecycle
@@ -126,6 +135,7 @@ def application() -> "typer.Typer":
                 auth=auth,
                 hosts_file=hosts_file,
                 envoy_path=envoy_path,
+                durability=durability,
             ),
             detach=detach,
         )
@@ -203,12 +213,14 @@ def application() -> "typer.Typer":
         auth: auth = None,
         hosts_file: hosts_file = None,
         envoy_path: envoy_path = None,
+        durability: durability = None,
     ) -> None:
         """Print a systemd unit: portside unit > /etc/systemd/system/portside.service"""
         from portside.cli import systemd
 
         given = {"port": port, "data_dir": data_dir, "egress": egress, "host": host, "auth": auth}
-        print(systemd.unit(settings(**given, hosts_file=hosts_file, envoy_path=envoy_path)), end="")
+        given |= {"hosts_file": hosts_file, "envoy_path": envoy_path, "durability": durability}
+        print(systemd.unit(settings(**given)), end="")
 
     @app.command()
     def coverage() -> None:

@@ -106,7 +106,13 @@ def test_daemon_understands_every_argument(tmp_path: Path) -> None:
     from portside.main import SETTINGS_FROM_OUTSIDE, settings_from
 
     settings = Settings(
-        data_dir=tmp_path, port=4999, egress="none", hosts_file=None, envoy_path=tmp_path / "envoy", auth=True
+        data_dir=tmp_path,
+        port=4999,
+        egress="none",
+        hosts_file=None,
+        envoy_path=tmp_path / "envoy",
+        auth=True,
+        durability="full",
     )
     words = instance.arguments(settings)[3:]
     given = argparse.Namespace(**dict.fromkeys(SETTINGS_FROM_OUTSIDE))
@@ -127,3 +133,11 @@ def test_last_lines(tmp_path: Path) -> None:
     assert instance.last_lines(log, began, count=2) == ["line 18", "line 19"]
     assert "old" not in instance.last_lines(log, began, count=100)
     assert instance.last_lines(tmp_path / "none") == []
+
+
+def test_every_setting_is_documented() -> None:
+    """Whatever can be set from outside stands in the guide's table of settings."""
+    from portside.main import SETTINGS_FROM_OUTSIDE
+
+    guide = (Path(__file__).resolve().parents[3] / "docs/guide/getting-started.md").read_text()
+    assert [name for name in SETTINGS_FROM_OUTSIDE if f"`PORTSIDE_{name.upper()}`" not in guide] == []
