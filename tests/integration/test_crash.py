@@ -58,11 +58,13 @@ def test_exits_while_down_are_reported_with_their_code(portside: Instance, tmp_p
 
 
 def _alive(arn: str) -> bool:
+    """A process of the task runs. A zombie does not: it waits for process 1 to take note of it."""
     task_id = arn.rsplit("/", 1)[-1]
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit():
             try:
-                if task_id in (folder / "cgroup").read_text():
+                state = (folder / "stat").read_text().rsplit(")", 1)[1].split()[0]
+                if task_id in (folder / "cgroup").read_text() and state != "Z":
                     return True
             except OSError:
                 continue
