@@ -1,6 +1,9 @@
 """CloudWatch Logs through boto3 and the aws command."""
 
 import asyncio
+import os
+import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +18,8 @@ from portside.control.clock import RandomIds, SystemClock
 from portside.store.memory import MemoryStore
 from portside.telemetry.sqlite import SqliteLogStore
 
+AWS_V2 = Path("/usr/bin/aws")
+"""Version 2 of the command, Debian's package `awscli`: `aws logs tail` is there only."""
 ARN = "arn:aws:logs:us-east-1:000000000000:log-group:"
 
 
@@ -341,3 +346,53 @@ def test_aws_command(served: Served) -> None:
     assert texts(served.aws("logs", "get-log-events", *where)) == ["hello"]
     found = served.aws("logs", "filter-log-events", "--log-group-name", "/ecs/web", "--filter-pattern", "hello")
     assert texts(found) == ["hello"]
+
+
+@pytest.fixture
+def tail(served: Served) -> Callable[..., subprocess.Popen[str]]:
+    """Start `aws logs tail g`."""
+    if not AWS_V2.exists():
+        pytest.skip("aws v2 (Debian's awscli) is not installed")
+
+    def start(*words: str) -> subprocess.Popen[str]:
+        home = {
+            "HOME": "/nonexistent",
+            "PATH": os.environ["PATH"],
+            "AWS_ACCESS_KEY_ID": "000000000000",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "PYTHONUNBUFFERED": "1",
+        }
+        command = [AWS_V2, "--endpoint-url", served.url, "logs", "tail", "g", "--format", "short", *words]
+        return subprocess.Popen(command, env=home, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    return start
+
+
+def test_tail(logs: Any, tail: Callable[..., subprocess.Popen[str]]) -> None:
+    """`aws logs tail` shows what there is, in order, also over several streams and with a filter pattern."""
+    made(logs, "one", "two")
+    at_ms = now_ms() - 5000
+    put(logs, "a ERROR", "c", stream="one", at_ms=at_ms, step_ms=2)
+    put(logs, "b ERROR", stream="two", at_ms=at_ms + 1)
+    output, _ = tail().communicate(timeout=60)
+    assert [line.split(" ", 1)[1] for line in output.splitlines()] == ["a ERROR", "b ERROR", "c"]
+    output, _ = tail("--filter-pattern", "ERROR", "--log-stream-names", "two").communicate(timeout=60)
+    assert [line.split(" ", 1)[1] for line in output.splitlines()] == ["b ERROR"]
+
+
+def test_tail_follow(logs: Any, tail: Callable[..., subprocess.Popen[str]]) -> None:
+    """`aws logs tail --follow` shows events that come later, each once, until it is interrupted."""
+    made(logs)
+    put(logs, "early")
+    following = tail("--follow")
+    try:
+        assert following.stdout is not None
+        assert following.stdout.readline().endswith(" early\n")
+        put(logs, "late", "last")
+        lines = [following.stdout.readline().split(" ", 1)[1] for _ in range(2)]
+        assert lines == ["late\n", "last\n"]
+    finally:
+        following.send_signal(signal.SIGINT)
+        rest, _ = following.communicate(timeout=60)
+    assert rest.strip() == ""
