@@ -227,7 +227,7 @@ def application() -> "typer.Typer":
         """Which operations of which AWS services are answered, as markdown."""
         from portside.coverage import page
 
-        print(page())
+        print(page(), end="")
 
     @app.command()
     def version() -> None:

@@ -1,0 +1,26 @@
+"""The documents say what the code does."""
+
+import re
+from pathlib import Path
+
+from portside.coverage import page
+
+CLONE = Path(__file__).resolve().parents[2]
+
+
+def test_coverage_page_is_current() -> None:
+    """docs/coverage.md is what `portside coverage` prints."""
+    assert (CLONE / "docs/coverage.md").read_text() == page(), "run: ./portside coverage > docs/coverage.md"
+
+
+def test_links_lead_somewhere() -> None:
+    """Every relative link of every document names a file that is there."""
+    pages = [*CLONE.glob("*.md"), *CLONE.glob("docs/**/*.md")]
+    assert len(pages) > 10
+    broken = [
+        f"{page.relative_to(CLONE)}: {target}"
+        for page in pages
+        for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text())
+        if "://" not in target and not (page.parent / target).exists()
+    ]
+    assert broken == []
