@@ -56,6 +56,7 @@ class Plane(FakeBalancer):
         self.said = said
 
     async def apply(self, configs: Any) -> None:
+        await asyncio.sleep(0.3)
         await super().apply(configs)
         self.said.append(f"applied {len(self.configs)}")
 
@@ -227,6 +228,21 @@ def test_drain_never_takes_longer_than_the_delay() -> None:
         began = world.clock.now()
         await world.targets.drain(SCOPE, (ref,), world.address)
         assert timedelta(seconds=55) < world.clock.now() - began <= timedelta(seconds=61)
+
+    simulate(body)
+
+
+def test_drain_ends_without_the_loop() -> None:
+    """Should the loop that ends draining be stuck, a task that stops still waits no longer than the delay."""
+
+    async def body(world: World) -> None:
+        _, group = world.make(delay_s=60)
+        ref = TargetRef(target_group_arn=group, container_name="web", container_port=80)
+        world.targets.register(SCOPE, (ref,), world.address, "us-east-1a", world.clock.now())
+        await world.loop.close()
+        began = world.clock.now()
+        await world.targets.drain(SCOPE, (ref,), world.address)
+        assert world.clock.now() - began == timedelta(seconds=60)
 
     simulate(body)
 

@@ -63,6 +63,7 @@ def test_traps_of_a_cluster() -> None:
     assert check["http_health_check"]["retriable_statuses"] == [{"start": 100, "end": 200}, {"start": 201, "end": 600}]
     assert cluster["ignore_health_on_host_removal"] is True
     assert cluster["common_lb_config"]["healthy_panic_threshold"]["value"] <= 1
+    assert cluster["common_lb_config"]["update_merge_window"] == "0s", "a draining target gets nothing more at once"
     assert cluster["circuit_breakers"]["thresholds"][0]["max_requests"] > 100_000
     bind = cluster["upstream_bind_config"]["source_address"]
     assert (bind["address"], bind["network_namespace_filepath"]) == (balancer.leg, "/run/netns/web")
