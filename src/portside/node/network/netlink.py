@@ -128,6 +128,18 @@ class NetlinkSocket:
                             raise failed
                         return
 
+    def get(self, message: Message) -> bytes:
+        """One object: the body of the answer. Raises NetlinkError."""
+        with self._lock:
+            self._send((message,), NLM_F_REQUEST)
+            while True:
+                for type_, sequence, body in self._receive():
+                    if sequence != self._sequence:
+                        continue
+                    if type_ == NLMSG_ERROR:
+                        raise NetlinkError(-struct.unpack_from("=i", body)[0], message.what)
+                    return body
+
     def dump(self, message: Message) -> list[bytes]:
         """All objects of a kind: the bodies of the answers."""
         with self._lock:

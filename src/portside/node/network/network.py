@@ -159,7 +159,7 @@ class Network:
             netns.drop(pin)  # half made when an earlier process ended
         rt, fd = netns.create(pin, _inside_of_task)
         try:
-            router.add_leg(eni.eni_id, eni.address, eni.mac_address, netns_fd=fd)
+            leg = router.add_leg(eni.eni_id, eni.address, eni.mac_address, netns_fd=fd)
             rt.request(
                 [
                     rtnetlink.link_up(rtnetlink.LOOPBACK_INDEX),
@@ -169,6 +169,7 @@ class Network:
                     rtnetlink.default_route(eni.gateway, _TASK_INDEX, source=eni.address),
                 ]
             )
+            router.settle(leg)
         except OSError:
             netns.drop(pin)
             router.expel(eni.eni_id, eni.address)
@@ -209,7 +210,7 @@ class Network:
                 if not index or not router.has_leg(eni.eni_id):
                     index = next(i for i in range(_TASK_INDEX, _TASK_INDEX + 100) if i not in names)
                     names[index] = f"eth{index - _TASK_INDEX}"
-                    router.add_leg(
+                    leg = router.add_leg(
                         eni.eni_id,
                         eni.address,
                         eni.mac_address,
@@ -218,6 +219,7 @@ class Network:
                         peer_index=index,
                     )
                     self._configure_leg(rt, eni, index)
+                    router.settle(leg)
             if enis:
                 index = {address: index for index, address in rtnetlink.addresses(rt)}[enis[0].address]
                 rt.request([rtnetlink.default_route(enis[0].gateway, index, source=enis[0].address)])

@@ -8,6 +8,7 @@ import errno
 import hashlib
 import logging
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -36,6 +37,8 @@ _ROUTER_SYSCTLS = (
 )
 _NO_IPV6 = (("ipv6/conf/all/disable_ipv6", "1"), ("ipv6/conf/default/disable_ipv6", "1"))
 _FIRST_LEG_INDEX = 10
+_ATTEMPTS = 3
+_SETTLE_TRIES, _SETTLE_PAUSE_S = 200, 0.001
 
 
 def leg_name(eni_id: str) -> str:
@@ -159,10 +162,13 @@ class Router:
 
     def add_leg(
         self, eni_id: str, address: str, mac: str, *, netns_fd: int, peer_name: str = "eth0", peer_index: int = 2
-    ) -> None:
-        """A veth pair from here to the namespace, with the route to the address; a leftover of that name goes first."""
+    ) -> int:
+        """A veth pair from here to the namespace, with the route to the address; a leftover of that name goes first.
+
+        Returns: the index of this end, for `settle` once the other end is up.
+        """
         name = leg_name(eni_id)
-        for attempt in range(3):
+        for attempt in range(_ATTEMPTS):
             with self._lock:
                 index = self._next_index
                 self._next_index += 1
@@ -182,12 +188,21 @@ class Router:
                         rtnetlink.host_route(address, index),
                     ]
                 )
-                return
+                return index
             except NetlinkError as error:
-                if error.errno not in (errno.EEXIST, errno.EBUSY) or attempt == 2:
+                if error.errno not in (errno.EEXIST, errno.EBUSY) or attempt == _ATTEMPTS - 1:
                     raise
                 # The interface was attached before, and its old namespace is still being taken down.
                 self.delete_leg(eni_id)
+        raise AssertionError("the last attempt returns or raises")
+
+    def settle(self, index: int) -> None:
+        """Wait until this end sends: else the first packets to a task that was just attached would be lost."""
+        for _attempt in range(_SETTLE_TRIES):
+            if rtnetlink.link_can_send(self._rt, index):
+                return
+            time.sleep(_SETTLE_PAUSE_S)
+        log.warning("link %s of %s has no carrier yet; its first packets may be lost", index, self.vpc_id)
 
     def delete_leg(self, eni_id: str) -> None:
         try:

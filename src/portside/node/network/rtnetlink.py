@@ -25,7 +25,8 @@ RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE = 24, 25, 26
 RTM_NEWNEIGH = 28
 RTM_NEWRULE = 32
 
-IFLA_ADDRESS, IFLA_IFNAME, IFLA_LINKINFO, IFLA_NET_NS_FD = 1, 3, 18, 28
+IFLA_ADDRESS, IFLA_IFNAME, IFLA_OPERSTATE, IFLA_LINKINFO, IFLA_NET_NS_FD = 1, 3, 16, 18, 28
+IF_OPER_UP = 6
 IFLA_INFO_KIND, IFLA_INFO_DATA, VETH_INFO_PEER = 1, 2, 1
 IFF_UP = 0x1
 IFA_ADDRESS, IFA_LOCAL, IFA_FLAGS, IFA_F_NOPREFIXROUTE = 1, 2, 8, 0x200
@@ -151,6 +152,15 @@ def source_rule(address: str, table: int, priority: int) -> Message:
         + u32(FRA_TABLE, table)
     )
     return Message(RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL, body, f"rule from {address} lookup {table}")
+
+
+def link_can_send(rt: NetlinkSocket, index: int) -> bool:
+    """Whether a link has taken notice of its carrier. Until then it drops what it is to send.
+
+    The kernel does that later, in a worker; asking for the link makes it do so at once from Linux 6.8 on.
+    """
+    body = rt.get(Message(RTM_GETLINK, 0, _LINK.pack(0, 0, index, 0, 0), f"look at link {index}"))
+    return dict(attributes(body[_LINK.size :])).get(IFLA_OPERSTATE) == bytes([IF_OPER_UP])
 
 
 @dataclass(frozen=True, kw_only=True)
