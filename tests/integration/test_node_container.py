@@ -334,7 +334,9 @@ def test_a_pulled_image_is_the_one_that_is_started(no_leaks: Settings) -> None:
             assert isinstance(pulled, ImagePulled)
             task.start = replace(task.start, image_digest=pulled.digest)
             assert (await lab.run(task)).exit_code == 0
-            config = json.loads((no_leaks.data_dir / "node/containers" / task.start.runtime_id / "config.json").read_text())
+            config = json.loads(
+                (no_leaks.data_dir / "node/containers" / task.start.runtime_id / "config.json").read_text()
+            )
             assert config["process"]["args"] == ["/bin/sh", "-c", "true"]
             await lab.do(task.remove)
 

@@ -152,7 +152,8 @@ class CgroupTree(ABC):
 
     def _remove(self, path: str) -> bool:
         # No short cut: every hierarchy is tried, so one that is busy does not keep the others.
-        return all([_remove_tree(root / self.name / path) for root in self._roots()])
+        removed = [_remove_tree(root / self.name / path) for root in self._roots()]
+        return all(removed)
 
 
 class CgroupTreeV2(CgroupTree):
@@ -348,6 +349,7 @@ def _remove_tree(group: Path) -> bool:
         except OSError as error:
             if error.errno not in (errno.EBUSY, errno.ENOTEMPTY) or attempt:
                 return False
-        if not all([_remove_tree(group / each) for each in _children(group)]):
+        below = [_remove_tree(group / each) for each in _children(group)]
+        if not all(below):
             return False
     return False

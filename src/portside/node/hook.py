@@ -11,7 +11,7 @@ import json
 import logging
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,7 +28,7 @@ from portside.node.image.store import Image, ImageStore
 from portside.node.log.forwarder import LogForwarder
 from portside.node.log.sink import LogDestination, LogGroupMissing
 from portside.node.rootfs import account, overlay
-from portside.node.rootfs.account import Account
+from portside.node.rootfs.account import ROOT, Account
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ T = TypeVar("T")
 
 END_TIMEOUT_S = 10.0
 """For killed processes to be gone, and for the rest of a log to be taken."""
-_POLL_S = 0.005
+_POLL_S = 0.001
 
 DEFAULT_STOP_SIGNAL = signal.SIGTERM
 
@@ -85,7 +85,7 @@ class Launch:
     container: Container
     image: Image | None = None
     root: Path | None = None
-    account: Account = Account(0, 0)
+    account: Account = ROOT
     created: Created | None = None
 
     @property
@@ -196,9 +196,10 @@ class CgroupHook:
         if record is None:
             return
         # A group is busy for a moment after its last process has been reaped.
-        async with _deadline(f"cgroup of {container.runtime_id} is still in use"):
-            while not await self._pool.run(self._tree.release, record.task_id, record.container):
-                await asyncio.sleep(_POLL_S)
+        await _until(
+            lambda: self._pool.run(self._tree.release, record.task_id, record.container),
+            f"the cgroup of {container.runtime_id} is still in use",
+        )
 
 
 class LogHook:
@@ -286,38 +287,37 @@ class ContainerHook:
 
     async def release(self, container: Container) -> None:
         record = container.record
-        async with _deadline(f"processes of {container.runtime_id} are still there after SIGKILL"):
+        still_there = f"processes of {container.runtime_id} are still there after SIGKILL"
+        if container.monitor_pidfd is None and container.folder.path.exists():
             # A monitor that has not finished creating could still bring the container to life: it goes first.
-            if container.monitor_pidfd is None:
-                await self._end_strays(container)
-            if record is not None:
-                while await self._pool.run(self._kill, record):
-                    await asyncio.sleep(_POLL_S)
-            if container.monitor_pidfd is not None:
-                # It writes the exit file and the rest of the log, then ends.
-                await process.wait_readable(container.monitor_pidfd, END_TIMEOUT_S)
+            await _until(lambda: self._pool.run(self._no_strays, container), still_there)
+        if record is not None:
+            await _until(lambda: self._pool.run(self._no_process, record), still_there)
+        if container.monitor_pidfd is not None and not await process.wait_readable(
+            container.monitor_pidfd, END_TIMEOUT_S
+        ):
+            # It should have written the exit file and the rest of the log, and ended.
+            raise NotYet(f"the monitor of {container.runtime_id} has not ended with its container")
         if record is not None and record.monitor_pid is not None:
             process.reap(record.monitor_pid)
         await self._pool.run(self._runtime.clear, container.runtime_id)
 
-    def _kill(self, record: ContainerRecord) -> bool:
-        """True while there are processes."""
+    def _no_process(self, record: ContainerRecord) -> bool:
+        """True once the cgroup is empty; kills what is in it."""
         if not self._tree.processes(record.task_id, record.container):
-            return False
+            return True
         self._tree.kill(record.task_id, record.container)
-        return bool(self._tree.processes(record.task_id, record.container))
+        return not self._tree.processes(record.task_id, record.container)
 
-    async def _end_strays(self, container: Container) -> None:
-        """Kill monitors and runtimes of this container that nobody holds (of a daemon that was killed while starting
-        it, or of one whose container has ended)."""
-        if not container.folder.path.exists():
-            return
-        while found := await self._pool.run(process.runtimes_of, container.folder.path):
-            for pid in found:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-                process.reap(pid)
-            await asyncio.sleep(_POLL_S)
+    def _no_strays(self, container: Container) -> bool:
+        """True once no monitor and no runtime works on the container; kills those that nobody holds, of a daemon that
+        was killed while it started the container."""
+        found = process.runtimes_of(container.folder.path)
+        for pid in found:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+            process.reap(pid)
+        return not found
 
 
 _PROCESS_FIELDS = {"pid", "pid_started", "monitor_pid", "monitor_started"}
@@ -375,11 +375,14 @@ def destination(effect: StartContainer) -> LogDestination | None:
     )
 
 
-@contextlib.asynccontextmanager
-async def _deadline(message: str) -> Any:
+async def _until(condition: Callable[[], Awaitable[bool]], message: str) -> None:
+    """Ask again and again, at growing intervals. Raises NotYet after END_TIMEOUT_S."""
+    pause_s = _POLL_S
     try:
         async with asyncio.timeout(END_TIMEOUT_S):
-            yield
+            while not await condition():
+                await asyncio.sleep(pause_s)
+                pause_s = min(2 * pause_s, 0.25)
     except TimeoutError:
         raise NotYet(message) from None
 

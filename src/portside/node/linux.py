@@ -1,7 +1,6 @@
 """The node on a Linux machine: containers by crun and conmon, root file systems, cgroups, logs, over a network."""
 
 import asyncio
-import contextlib
 import json
 import logging
 import os
@@ -132,7 +131,7 @@ class LinuxNode:
         self._pool.close()
         await self._network.close()
 
-    # --- networks ------------------------------------------------------------------------------------------------------
+    # --- networks ----------------------------------------------------------------------------------------------------
 
     async def apply_vpc(self, config: VpcConfig) -> None:
         await self._network.apply_vpc(config)
@@ -181,7 +180,7 @@ class LinuxNode:
                     "use awsvpc, host or none"
                 )
 
-    # --- effects -------------------------------------------------------------------------------------------------------
+    # --- effects -----------------------------------------------------------------------------------------------------
 
     async def execute(self, effect: NodeEffect) -> AnyFact:
         try:
@@ -293,15 +292,17 @@ class LinuxNode:
         if container.watched and not container.ended.is_set() and container.record is not None:
             # Still running: it is killed, and its end is reported before its traces go.
             await self._pool.run(self._tree.kill, container.record.task_id, container.record.container)
-            with contextlib.suppress(TimeoutError):
+            try:
                 async with asyncio.timeout(hook.END_TIMEOUT_S):
                     await container.ended.wait()
+            except TimeoutError:
+                raise NotYet(f"container {runtime_id} has not ended after SIGKILL") from None
         await hook.release(self._hooks, container)
         self._unwatch(container)
         container.close()
         self._containers.pop(runtime_id, None)
 
-    # --- ends ----------------------------------------------------------------------------------------------------------
+    # --- ends --------------------------------------------------------------------------------------------------------
 
     def _watch(self, container: Container) -> None:
         """Learn of the monitor's end: it ends after the container, having written the exit file."""
@@ -357,7 +358,7 @@ class LinuxNode:
         killed = record is not None and ended.exit_code != 0 and self._tree.oom_kills(record.task_id, name) > 0
         return ContainerExited(container=name, exit_code=ended.exit_code, oom_killed=killed, exited_at=ended.at)
 
-    # --- recovery ------------------------------------------------------------------------------------------------------
+    # --- recovery ----------------------------------------------------------------------------------------------------
 
     async def recover(self, tasks: Sequence[Task]) -> list[tuple[str, AnyFact]]:
         facts: list[tuple[str, AnyFact]] = []
@@ -406,6 +407,8 @@ class LinuxNode:
             return [started]
         # Ended while nobody looked, or its monitor was killed meanwhile: then what still runs of it is ended.
         await self._pool.run(self._tree.kill, record.task_id, record.container)
+        if container.pidfd is not None and not await process.wait_readable(container.pidfd, hook.END_TIMEOUT_S):
+            log.error("container %s of task %s has no monitor and can not be killed", name, record.task_key)
         container.watched = True
         container.ended.set()
         return [started, self._exit_fact(runtime_id, name)]

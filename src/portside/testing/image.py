@@ -13,11 +13,15 @@ from pathlib import Path
 BUSYBOX_IMAGE = "localhost/portside-test:1"
 _BUILD_TIMEOUT_S = 120
 
-_PASSWD = "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\napp:x:1000:1000:app:/home/app:/bin/sh\n"
+_PASSWD = (
+    "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\napp:x:1000:1000:app:/home/app:/bin/sh\n"
+)
 _GROUP = "root:x:0:\nnobody:x:65534:\napp:x:1000:\nextra:x:2000:app\n"
 
 
-def ensure_busybox_image(name: str = BUSYBOX_IMAGE, *, changes: Sequence[str] = (), files: Mapping[str, str] = {}) -> str:
+def ensure_busybox_image(
+    name: str = BUSYBOX_IMAGE, *, changes: Sequence[str] = (), files: Mapping[str, str] = {}
+) -> str:
     """An image with busybox as /bin/* and the users root, nobody and app (uid 1000, also in group 2000).
 
     Args:

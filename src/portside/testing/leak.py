@@ -1,8 +1,8 @@
 """What an instance may leave behind on a machine, counted: tests compare before and after.
 
-    before = snapshot()
-    ...
-    assert not snapshot().beyond(before)
+before = snapshot()
+...
+assert not snapshot().beyond(before)
 """
 
 import json

@@ -84,11 +84,12 @@ class PlainNetwork:
 
 @dataclass
 class MemorySink:
-    """A log store in memory. `closed`: it takes nothing until it is opened again."""
+    """A log store in memory. While `open` is not set it takes nothing; `news` is set by what it takes."""
 
     groups: set[str] = field(default_factory=lambda: {GROUP})
     events: dict[str, list[LogEvent]] = field(default_factory=dict)
     open: asyncio.Event = field(default_factory=asyncio.Event)
+    news: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
         self.open.set()
@@ -105,6 +106,7 @@ class MemorySink:
         if group not in self.groups:
             raise LogGroupMissing(group)
         self.events.setdefault(stream, []).extend(events)
+        self.news.set()
 
     def lines(self, stream: str) -> list[str]:
         return [each.message for each in self.events.get(stream, [])]
@@ -282,6 +284,7 @@ class NodeLab:
     async def lines(self, task: LabTask, count: int, *, timeout_s: float = 30) -> list[str]:
         """The task's output, once there are so many lines. Raises TimeoutError."""
         async with asyncio.timeout(timeout_s):
-            while len(self.sink.lines(task.stream)) < count:
-                await asyncio.sleep(0.01)
-        return self.sink.lines(task.stream)
+            while len(found := self.sink.lines(task.stream)) < count:
+                self.sink.news.clear()
+                await self.sink.news.wait()
+        return found

@@ -1,9 +1,9 @@
 """The seccomp filter of every container, compiled once.
 
 An OCI runtime that compiles the profile itself spends 16 of 25 ms of a start on it (measured); crun takes a compiled
-filter through an annotation. The profile is containers-common's, with the calls of namespaces and mounts taken out again
-as in Docker's: Podman allows them so that containers can be nested, which no task on Fargate can, and user namespaces are
-where most ways out of a container have begun.
+filter through an annotation. The profile is containers-common's, with the calls of namespaces and mounts taken out
+again as in Docker's: Podman allows them so that containers can be nested, which no task on Fargate can, and user
+namespaces are where most ways out of a container have begun.
 """
 
 import base64
@@ -114,7 +114,8 @@ def compile_profile(profile: Mapping[str, Any], capabilities: Iterable[str]) -> 
 def tightened(rules: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """The rules for a container without CAP_SYS_ADMIN: no namespace and no mount of its own.
 
-    clone3 passes its flags in memory, where a filter can not look: it answers ENOSYS, upon which libraries take clone."""
+    clone3 passes its flags in memory, where a filter can not look: it answers ENOSYS, upon which libraries use clone.
+    """
     taken = _FOR_ADMINISTRATORS | {"clone", "clone3"}
     found: list[Mapping[str, Any]] = []
     for rule in rules:

@@ -8,7 +8,7 @@ LOCAL_REGISTRY = "localhost"
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """`registry` is None where the name does not say one. Exactly one of tag and digest is used: the digest if given."""
+    """`registry` is None where the name does not say one. One of tag and digest is used: the digest if given."""
 
     registry: str | None
     repository: str

@@ -1,5 +1,5 @@
-"""conmon's log file: one line per read, `TIMESTAMP STREAM TAG CONTENT`, where tag P is a part of a longer line and F its
-end. Source: https://github.com/kubernetes/design-proposals-archive/blob/main/node/kubelet-cri-logging.md
+"""conmon's log file: one line per read, `TIMESTAMP STREAM TAG CONTENT`, where tag P is a part of a longer line and F
+its end. Source: https://github.com/kubernetes/design-proposals-archive/blob/main/node/kubelet-cri-logging.md
 """
 
 from datetime import datetime
@@ -36,16 +36,18 @@ class Assembler:
             at_ms = self._at_ms(parts[0])
             stream, content = parts[1], parts[3]
             held = self._open.get(stream)
-            if held:
-                held += content
-                if parts[2] == b"P" and len(held) < EVENT_MAX_BYTES:
-                    continue
-                content = bytes(held)
-                held.clear()
-            elif parts[2] == b"P":
-                self._open[stream] = bytearray(content)
+            if parts[2] == b"F" and not held:
+                events.extend(_events(at_ms, content))
                 continue
-            events.extend(_events(at_ms, content))
+            if held is None:
+                held = self._open[stream] = bytearray()
+            held += content
+            while len(held) > EVENT_MAX_BYTES:
+                events.extend(_events(at_ms, bytes(held[:EVENT_MAX_BYTES])))
+                del held[:EVENT_MAX_BYTES]
+            if parts[2] == b"F":
+                events.extend(_events(at_ms, bytes(held)))
+                held.clear()
         return events
 
     def flush(self, at_ms: int) -> list[LogEvent]:

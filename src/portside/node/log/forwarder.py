@@ -124,7 +124,7 @@ class LogForwarder:
             os.close(self._inotify)
             self._inotify = -1
 
-    # --- one wake-up ---------------------------------------------------------------------------------------------------
+    # --- one wake-up -------------------------------------------------------------------------------------------------
 
     def _readable(self) -> None:
         for event in syscall.inotify_read(self._inotify):

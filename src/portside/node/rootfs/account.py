@@ -24,10 +24,13 @@ class Account:
     additional_gids: tuple[int, ...] = ()
 
 
+ROOT = Account(0, 0, (0,))
+
+
 def resolve(root: Path, user: str) -> Account:
     """Args: root: the mounted root file system. Raises UnknownUser, OSError."""
     if user in ("", "0", "root", "0:0", "root:root"):
-        return Account(0, 0, (0,))
+        return ROOT
     name, _, group = user.partition(":")
     passwd = [line.split(":") for line in read_text(root, "/etc/passwd").splitlines()]
     groups = [line.split(":") for line in read_text(root, "/etc/group").splitlines()]

@@ -1,0 +1,180 @@
+"""What every node promises, checked on the real one and on the fake that other tests stand on."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from portside.domain.task.record import (
+    AnyFact,
+    ContainerExited,
+    ContainerKilled,
+    ContainerRemoved,
+    ContainerSignalled,
+    ContainerStarted,
+    ImagePulled,
+    NetworkReady,
+    NetworkReleased,
+)
+from portside.node.interface import FactListener, Node
+from portside.node.linux import LinuxNode
+from portside.node.teardown import teardown
+from portside.settings import Settings
+from portside.testing.fake_node import Behaviour, FakeNode, Machine
+from portside.testing.image import ensure_busybox_image
+from portside.testing.node_lab import MemorySink, PlainNetwork, lab_task
+
+Facts = list[tuple[str, AnyFact]]
+
+
+class Bench:
+    """Makes nodes over one machine, as daemons follow each other on it."""
+
+    def __init__(self, make: Callable[[], Node]) -> None:
+        self._make = make
+        self.told: Facts = []
+
+    @asynccontextmanager
+    async def node(self) -> AsyncIterator[Node]:
+        node = self._make()
+        listener: FactListener = lambda key, fact: self.told.append((key, fact))  # noqa: E731
+        await node.start(listener)
+        try:
+            yield node
+        finally:
+            await node.close()
+
+    async def exit_of(self, key: str) -> ContainerExited:
+        async with asyncio.timeout(30):
+            while True:
+                for told, fact in self.told:
+                    if told == key and isinstance(fact, ContainerExited):
+                        return fact
+                await asyncio.sleep(0.01)
+
+
+@pytest.fixture(params=["fake", pytest.param("linux", marks=pytest.mark.integration)])
+def run(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Callable[[Bench], Awaitable[None]]], None]:
+    """Runs a test's body with a bench, and removes what it left."""
+    if request.param == "fake":
+        machine = Machine(lambda: datetime.now(UTC), random.Random(1), Behaviour())
+
+        def with_fake(body: Callable[[Bench], Awaitable[None]]) -> None:
+            asyncio.run(body(Bench(lambda: FakeNode(machine))))
+            assert machine.wrong == []
+
+        return with_fake
+    ensure_busybox_image()
+    settings = Settings(data_dir=tmp_path / "data", egress="none", hosts_file=None)
+    sink = MemorySink()
+
+    def with_linux(body: Callable[[Bench], Awaitable[None]]) -> None:
+        try:
+            asyncio.run(body(Bench(lambda: LinuxNode(settings, PlainNetwork(settings), sink))))
+        finally:
+            teardown(settings)
+
+    return with_linux
+
+
+Run = Callable[[Callable[[Bench], Awaitable[None]]], None]
+LONG = "trap 'exit 143' TERM; while :; do sleep 0.05; done"
+
+
+def test_the_life_of_a_task(run: Run) -> None:
+    """Network, image, start, signal, exit, removal, release: each effect is answered by its fact."""
+
+    async def body(bench: Bench) -> None:
+        task = lab_task(LONG, network_mode="awsvpc")
+        async with bench.node() as node:
+            assert await node.recover([]) == []
+            assert await node.execute(task.create_network) == NetworkReady()
+            pulled = await node.execute(task.pull)
+            assert isinstance(pulled, ImagePulled)
+            assert pulled.digest.startswith("sha256:")
+            started = await node.execute(task.start)
+            assert isinstance(started, ContainerStarted)
+            assert started.pid > 0
+            # A shell that has not set its trap yet ignores the signal, being process 1.
+            exited = None
+            while exited is None:
+                assert await node.execute(task.signal) in (
+                    ContainerSignalled(container="main"),
+                    *(fact for _, fact in bench.told),
+                )
+                await asyncio.sleep(0.05)
+                exited = next((fact for _, fact in bench.told if isinstance(fact, ContainerExited)), None)
+            assert (exited.exit_code, exited.oom_killed) == (143, False)
+            assert await node.execute(task.remove) == ContainerRemoved(container="main")
+            assert await node.execute(task.release_network) == NetworkReleased()
+
+    run(body)
+
+
+def test_a_kill(run: Run) -> None:
+    """A kill is answered at once; the exit is told as 137; asking again answers with the exit."""
+
+    async def body(bench: Bench) -> None:
+        task = lab_task("trap '' TERM; sleep 1000")
+        async with bench.node() as node:
+            await node.execute(task.start)
+            assert await node.execute(task.kill) == ContainerKilled(container="main")
+            exited = await bench.exit_of(task.key)
+            assert exited.exit_code == 137
+            assert await node.execute(task.kill) == exited
+            assert await node.execute(task.signal) == exited
+            assert await node.execute(task.remove) == ContainerRemoved(container="main")
+            assert await node.execute(task.kill) == ContainerExited(container="main", exit_code=None)
+
+    run(body)
+
+
+def test_everything_may_be_asked_for_twice(run: Run) -> None:
+    """Networks made and released twice, containers removed twice or never made: the same answers."""
+
+    async def body(bench: Bench) -> None:
+        task = lab_task(LONG, network_mode="awsvpc")
+        async with bench.node() as node:
+            for _ in range(2):
+                assert await node.execute(task.create_network) == NetworkReady()
+            assert await node.execute(task.remove) == ContainerRemoved(container="main")
+            await node.execute(task.start)
+            await node.execute(task.kill)
+            await bench.exit_of(task.key)
+            for _ in range(2):
+                assert await node.execute(task.remove) == ContainerRemoved(container="main")
+            for _ in range(2):
+                assert await node.execute(task.release_network) == NetworkReleased()
+
+    run(body)
+
+
+def test_the_next_daemon(run: Run) -> None:
+    """Containers of live tasks are found again, running or ended; those of no task go; what never was is gone."""
+
+    async def body(bench: Bench) -> None:
+        runs, ended, forgotten, never = (lab_task(LONG) for _ in range(4))
+        async with bench.node() as node:
+            started = await node.execute(runs.start)
+            await node.execute(ended.start)
+            await node.execute(forgotten.start)
+            await node.execute(ended.kill)
+            exited = await bench.exit_of(ended.key)
+        bench.told.clear()
+        async with bench.node() as node:
+            facts = await node.recover([runs.record(), ended.record(), never.record()])
+            assert (runs.key, started) in facts
+            assert (ended.key, exited) in facts
+            assert (never.key, ContainerExited(container="main", exit_code=None)) in facts
+            assert not any(key == forgotten.key for key, _ in facts)
+            assert await node.execute(forgotten.kill) == ContainerExited(container="main", exit_code=None)
+            await node.execute(runs.kill)
+            assert (await bench.exit_of(runs.key)).exit_code == 137
+            for task in (runs, ended, never):
+                assert await node.execute(task.remove) == ContainerRemoved(container="main")
+
+    run(body)

@@ -1,0 +1,64 @@
+"""Images of the real storage, and pulls that fail, in the words of AWS."""
+
+import asyncio
+
+import pytest
+
+from portside.domain.task.record import ImagePulled, StartFailed
+from portside.settings import Settings
+from portside.testing.image import BUSYBOX_IMAGE, ensure_busybox_image, remove_image
+from portside.testing.node_lab import NodeLab, lab_task
+from portside.testing.wait import free_port
+
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("busybox")]
+
+
+def test_names_of_a_local_image(no_leaks: Settings) -> None:
+    """An image built here is found by its full name, by its short one, and by its digest."""
+
+    async def body() -> None:
+        async with NodeLab(no_leaks) as lab:
+            full = await lab.do(lab_task("", image=BUSYBOX_IMAGE).pull)
+            assert isinstance(full, ImagePulled)
+            short = BUSYBOX_IMAGE.removeprefix("localhost/")
+            for name in (short, f"{short.partition(':')[0]}@{full.digest}", f"localhost/portside-test@{full.digest}"):
+                assert await lab.do(lab_task("", image=name).pull) == full
+
+    asyncio.run(body())
+
+
+def test_an_image_that_is_nowhere(no_leaks: Settings) -> None:
+    """Under localhost/ there is nothing to pull; a registry that does not listen is named, with the cause."""
+    registry = f"127.0.0.1:{free_port()}"
+
+    async def body() -> None:
+        async with NodeLab(no_leaks) as lab:
+            fact = await lab.node.execute(lab_task("", image="localhost/no-such:1").pull)
+            assert isinstance(fact, StartFailed)
+            assert fact.container == "main"
+            assert fact.reason == (
+                "CannotPullContainerError: pull image manifest has been retried 1 time(s): failed to resolve ref "
+                "localhost/no-such:1: not found: no such image in local storage"
+            )
+            fact = await lab.node.execute(lab_task("", image=f"{registry}/no/such:1").pull)
+            assert isinstance(fact, StartFailed)
+            assert f"failed to resolve ref {registry}/no/such:1: connection refused: " in fact.reason
+
+    asyncio.run(body())
+
+
+def test_an_image_that_is_removed_meanwhile(no_leaks: Settings) -> None:
+    """A start after `podman image rm` fails for want of the image, not with a broken file system."""
+    name = ensure_busybox_image("localhost/portside-test-removed:1", changes=["ENV REMOVED=yes"])
+
+    async def body() -> None:
+        async with NodeLab(no_leaks) as lab:
+            task = lab_task("true", image=name)
+            await lab.do(task.pull)
+            await asyncio.to_thread(remove_image, name)
+            fact = await lab.node.execute(task.start)
+            assert isinstance(fact, StartFailed)
+            assert "CannotPullContainerError" in fact.reason
+            await lab.do(task.remove)
+
+    asyncio.run(body())

@@ -1,0 +1,114 @@
+"""Containers' output on its way to the log store: in order, complete, never more than once without a crash."""
+
+import asyncio
+import os
+
+import pytest
+
+from portside.domain.task.record import EffectFailed
+from portside.node import hook
+from portside.settings import Settings
+from portside.testing.node_lab import NodeLab, lab_task
+
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("busybox")]
+
+
+def test_order_and_the_last_line(no_leaks: Settings) -> None:
+    """Twenty thousand lines and a last one without an end arrive in order, once each, before the removal returns."""
+
+    async def body() -> None:
+        async with NodeLab(no_leaks) as lab:
+            task = lab_task("seq 1 20000; printf last")
+            await lab.run(task)
+            await lab.do(task.remove)
+            assert lab.sink.lines(task.stream) == [*(str(each) for each in range(1, 20001)), "last"]
+            times = [each.at_ms for each in lab.sink.events[task.stream]]
+            assert times == sorted(times)
+
+    asyncio.run(body())
+
+
+def test_long_lines_are_one_event(no_leaks: Settings) -> None:
+    """A line of 100,000 characters, which the monitor writes in parts, is one event again; one of 300,000 is two."""
+
+    async def body() -> None:
+        async with NodeLab(no_leaks) as lab:
+            line = "head -c {} /dev/zero | tr '\\0' x; echo"
+            task = lab_task(f"{line.format(100_000)}; echo short; {line.format(300_000)}")
+            await lab.run(task)
+            await lab.do(task.remove)
+            lengths = [len(each) for each in lab.sink.lines(task.stream)]
+            assert lengths[:2] == [100_000, 5]
+            assert sum(lengths[2:]) == 300_000
+            assert len(lengths) == 4
+
+    asyncio.run(body())
+
+
+def test_what_was_forwarded_gives_its_blocks_back(no_leaks: Settings) -> None:
+    """After 20 MB of output the file takes less than a tenth of it on disk."""
+
+    async def body() -> None:
+        async with NodeLab(no_leaks) as lab:
+            task = lab_task(
+                "yes 0123456789012345678901234567890123456789012345678 | head -n 400000; echo over; sleep 1000"
+            )
+            await lab.do(task.start)
+            await lab.lines(task, 400_001, timeout_s=60)
+            file = no_leaks.data_dir / "node/containers" / task.start.runtime_id / "output.log"
+            found = os.stat(file)
+            assert found.st_size > 20_000_000
+            assert found.st_blocks * 512 < found.st_size / 10
+            await lab.do(task.remove)
+
+    asyncio.run(body())
+
+
+def test_a_store_that_takes_nothing(no_leaks: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Removal fails for now while the store takes nothing, and the lines are delivered once it does."""
+    monkeypatch.setattr(hook, "END_TIMEOUT_S", 0.3)
+
+    async def body() -> None:
+        async with NodeLab(no_leaks) as lab:
+            task = lab_task("echo kept")
+            lab.sink.open.clear()
+            await lab.run(task)
+            fact = await lab.node.execute(task.remove)
+            assert isinstance(fact, EffectFailed)
+            assert "did not take the output" in fact.reason
+            lab.sink.open.set()
+            await lab.do(task.remove)
+            assert lab.sink.lines(task.stream) == ["kept"]
+
+    asyncio.run(body())
+
+
+def test_a_group_that_is_deleted_meanwhile(no_leaks: Settings) -> None:
+    """Output to a deleted group is dropped, as CloudWatch does; the container can still be removed."""
+
+    async def body() -> None:
+        async with NodeLab(no_leaks) as lab:
+            task = lab_task("sleep 1000")
+            await lab.do(task.start)
+            lab.sink.groups.clear()
+            await lab.do(task.kill)
+            await lab.exited(task)
+            await lab.do(task.remove)
+
+    asyncio.run(body())
+
+
+def test_without_a_log_configuration(no_leaks: Settings) -> None:
+    """Output goes nowhere but to a local file, which does not grow without end."""
+
+    async def body() -> None:
+        async with NodeLab(no_leaks) as lab:
+            task = lab_task("yes 01234567890123456789 | head -n 1000000; echo over; exit 3", logged=False)
+            assert (await lab.run(task)).exit_code == 3
+            file = no_leaks.data_dir / "node/containers" / task.start.runtime_id / "output.log"
+            assert file.stat().st_size <= 17 * 1024 * 1024
+            assert file.read_text().endswith(" over\n")
+            await lab.do(task.remove)
+            assert lab.sink.events == {}
+
+    asyncio.run(body())
