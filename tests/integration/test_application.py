@@ -145,6 +145,8 @@ def processes_of(task_arn: str) -> list[int]:
 
 FETCH = "printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 2 {} 80 | grep -q '200 OK'"
 """busybox's static wget ends with SIGSEGV in an image without name service libraries; its nc does not."""
+AWS_V2 = "/usr/bin/aws"
+"""Debian's package: version 2, which alone has `logs tail`."""
 HTTPD = ["sh", "-c", "mkdir -p /www && hostname > /www/index.html && exec httpd -f -p 80 -h /www"]
 
 
@@ -293,7 +295,7 @@ def test_output_arrives_complete_and_in_order(portside: Instance) -> None:
     stream = f"p/main/{arn.rsplit('/', 1)[-1]}"
     events = logs.get_log_events(logGroupName="/lines", logStreamName=stream, startFromHead=True)["events"]
     assert [event["message"] for event in events] == [*map(str, range(1, 501)), "last"]
-    tail = portside.aws("logs", "tail", "/lines", "--format", "short")
+    tail = portside.aws("logs", "tail", "/lines", "--format", "short", program=AWS_V2)
     assert len(tail.stdout.splitlines()) == 501
 
 

@@ -107,9 +107,11 @@ class Instance:
             config=Config(retries={"max_attempts": 0}, max_pool_connections=16, read_timeout=30),
         )
 
-    def aws(self, *arguments: str, check: bool = True, timeout_s: float = 120) -> subprocess.CompletedProcess[str]:
-        """The real command, as a user types it."""
-        command = [str(Path(sys.executable).parent / "aws"), *arguments]
+    def aws(
+        self, *arguments: str, check: bool = True, timeout_s: float = 120, program: str | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """The real command, as a user types it: version 1 of the Python environment, or another `program`."""
+        command = [program or str(Path(sys.executable).parent / "aws"), *arguments]
         environment = os.environ | {
             "AWS_ENDPOINT_URL": self.url,
             "AWS_ACCESS_KEY_ID": ACCOUNT,
