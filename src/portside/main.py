@@ -52,7 +52,7 @@ from portside.domain.record import Scope
 from portside.domain.table import KINDS
 from portside.node.interface import NodeUnusable
 from portside.node.linux import LinuxNode
-from portside.node.network.network import Network
+from portside.node.network.network import Network, public_addresses
 from portside.settings import Settings
 from portside.store.interface import Store, StoreUnavailable
 from portside.store.sqlite import SqliteStore
@@ -170,7 +170,7 @@ class Daemon:
         logs = SqliteLogStore(settings.data_dir / "logs.db")
         node = LinuxNode(settings, Network(settings), ControlLogSink(store, logs, clock))
         balancer = EnvoyBalancer(settings)
-        enis = Enis(store, ids)
+        enis = Enis(store, ids, public_addresses(settings))
         vpcs = VpcLoop(store, clock, node)
         targets = Targets(store, clock)
         tasks = TaskLoop(store, clock, ids, node, enis, vpcs, targets, retention_s=settings.stopped_task_retention_s)

@@ -110,8 +110,12 @@ class Instance:
     def aws(
         self, *arguments: str, check: bool = True, timeout_s: float = 120, program: str | None = None
     ) -> subprocess.CompletedProcess[str]:
-        """The real command, as a user types it: version 1 of the Python environment, or another `program`."""
-        command = [program or str(Path(sys.executable).parent / "aws"), *arguments]
+        """The real command, as a user types it: version 1 of the Python environment, or another `program`.
+
+        That one is given the address by option: versions before 2.13 do not know AWS_ENDPOINT_URL."""
+        command = [str(Path(sys.executable).parent / "aws"), *arguments]
+        if program is not None:
+            command = [program, "--endpoint-url", self.url, *arguments]
         environment = os.environ | {
             "AWS_ENDPOINT_URL": self.url,
             "AWS_ACCESS_KEY_ID": ACCOUNT,
