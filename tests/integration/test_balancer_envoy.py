@@ -472,6 +472,25 @@ def test_refusal_says_why_and_changes_nothing(tmp_path: Path) -> None:
     in_lab(tmp_path, body)
 
 
+def test_one_impossible_balancer_does_not_keep_out_the_others(tmp_path: Path) -> None:
+    """A balancer whose namespace is gone is named in the refusal; the others get their changes, and it its own
+    later."""
+
+    async def body(lab: Lab) -> None:
+        lab.web.listen(80, fixed(200, "web"))
+        lost = Balancer("lost", lab.netns.path + "-gone")
+        lost.listen(80, fixed(200, "lost"))
+        with pytest.raises(BalancerRefused, match=r"netns") as caught:
+            await lab.apply(lost, lab.web)
+        assert caught.value.load_balancers == {lost.record.arn}
+        assert await lab.get() == "200 web"
+        lost.netns_path, lost.leg = lab.netns.path, ONE
+        await lab.apply(lost, lab.web)
+        assert (await request(ONE, 80, netns=lab.netns.path)).body == "lost"
+
+    in_lab(tmp_path, body)
+
+
 def test_host_addresses_and_names(tmp_path: Path) -> None:
     """An internet-facing balancer answers on its own loopback address and, by its name, on 127.0.0.1; the hosts file
     names it while it exists; an internal one is not on the host at all."""

@@ -11,6 +11,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import shutil
 from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
@@ -32,6 +33,7 @@ from portside.balancer.xds import (
     endpoint_file,
     render,
     route_file,
+    route_name,
 )
 from portside.domain.load_balancer_rule import used_groups
 from portside.settings import Settings
@@ -44,6 +46,7 @@ TAIL_INTERVAL_S: Final = 0.1
 LOG_LIMIT_BYTES: Final = 8 << 20
 WATCHES_SPARE: Final = 64
 INOTIFY_WANTED: Final = 8192
+_LISTENER_REFUSED: Final = re.compile(r"lds: listener '([^']+)' config rejected: ([^/]*(?:/[^ /][^/]*)*)")
 INOTIFY_LIMIT: Final = Path("/proc/sys/fs/inotify/max_user_instances")
 
 
@@ -195,7 +198,7 @@ class EnvoyBalancer:
         await self._reserve_ports(configs)
         for attempt in (1, 2, 3):
             try:
-                await self._deliver(resources)
+                refused = await self._deliver(resources)
                 break
             except AdminUnavailable as error:
                 # Envoy died under our hands: its supervisor brings it back.
@@ -205,8 +208,17 @@ class EnvoyBalancer:
         self._configured = tuple(configs)
         self._write_hosts_file(configs)
         self._follow(configs, resources)
+        concerned = frozenset(
+            config.load_balancer.arn
+            for config in configs
+            for listener in config.listeners
+            if f"{route_name(listener.arn)}_legs" in refused
+        )
+        if concerned:
+            raise BalancerRefused(" / ".join(sorted(set(refused.values()))), concerned)
 
-    async def _deliver(self, resources: Resources) -> None:
+    async def _deliver(self, resources: Resources) -> dict[str, str]:
+        """Returns: the listeners that Envoy did not take, each with Envoy's words. Everything else was taken."""
         before = await self._admin.subscriptions()
         listeners = await self._possible_listeners(resources)
         old_clusters = self._resources_on_disk("cds.json")
@@ -234,11 +246,40 @@ class EnvoyBalancer:
             if name in served
         }
         await self._take(routes, before, wait_for={f"rds.{name}" for name in known})
-        await self._take({"lds": ("lds.json", _document(list(listeners.values())))}, before)
-        await self._confirm({name: _version(text) for name, (_, text) in routes.items()}, before)
+        refused = await self._take_listeners(listeners, old_listeners)
+        served = {_routes_of(listener) for listener in listeners.values()}
+        await self._confirm(
+            {name: _version(text) for name, (_, text) in routes.items() if name.removeprefix("rds.") in served}, before
+        )
 
         await self._take({"cds": ("cds.json", _document(list(clusters.values())))}, before)
         self._sweep({file for file, _ in (*endpoints.values(), *routes.values())})
+        return refused
+
+    async def _take_listeners(self, listeners: dict[str, Resource], old: Mapping[str, Resource]) -> dict[str, str]:
+        """One listener that can not be (its namespace is gone, its port taken) must not keep out the others: it
+        stays as it was, or is left out of `listeners`.
+
+        Returns: those, with Envoy's words."""
+        refused: dict[str, str] = {}
+        while True:
+            before = await self._admin.subscriptions()
+            try:
+                await self._take({"lds": ("lds.json", _document(list(listeners.values())))}, before)
+            except BalancerRefused as refusal:
+                blamed = {name: why for name, why in _LISTENER_REFUSED.findall(str(refusal)) if name in listeners}
+                if not blamed:
+                    raise
+                for name, why in blamed.items():
+                    if name not in refused and name in old and old[name] != listeners[name]:
+                        listeners[name] = old[name]
+                    else:
+                        del listeners[name]
+                    if name not in refused:
+                        log.warning("Envoy does not take %s: %s", name, why)
+                    refused[name] = why
+            else:
+                return refused
 
     async def _possible_listeners(self, resources: Resources) -> dict[str, Resource]:
         """The listeners without those of the host whose ports something else has."""

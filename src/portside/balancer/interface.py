@@ -71,4 +71,10 @@ class Balancer(Protocol):
 
 
 class BalancerRefused(Exception):
-    """The data plane rejected a configuration; the previous one keeps serving."""
+    """The data plane rejected a configuration; the previous one keeps serving.
+
+    `load_balancers`: the ARNs of those concerned, if all others were taken; empty if nothing of the change was."""
+
+    def __init__(self, message: str, load_balancers: frozenset[str] = frozenset()) -> None:
+        super().__init__(message)
+        self.load_balancers = load_balancers

@@ -474,8 +474,8 @@ def cluster(config: BalancerConfig, group: TargetGroup, options: Options) -> Res
         "eds_cluster_config": {"eds_config": file_source(options.directory / endpoint_file(name))},
         "connect_timeout": f"{CONNECT_TIMEOUT_S}s",
         "lb_policy": "LEAST_REQUEST" if least else "ROUND_ROBIN",
-        # A change of health counts at once; by default Envoy gathers changes for a second (seen: the second of two targets
-        # got its first request a second after it was healthy).
+        # A change of health, or to draining, counts at once; by default Envoy gathers changes for a second (seen: the
+        # second of two targets got its first request a second after it was healthy).
         "common_lb_config": {"healthy_panic_threshold": {"value": PANIC_PERCENT}, "update_merge_window": "0s"},
         # a removed target is gone at once, although its checks still pass
         "ignore_health_on_host_removal": True,

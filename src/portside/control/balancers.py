@@ -6,7 +6,7 @@ targets.
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from datetime import datetime, timedelta
 from typing import Final, Literal, Protocol
 
@@ -252,9 +252,13 @@ class BalancerLoop:
             await self._balancer.apply(configs)
         except BalancerRefused as refusal:
             log.error("the load balancers' data plane refused a change: %s", refusal)
-            for config in configs:
-                if config.load_balancer.arn not in self._served:
-                    self._set_state(config.load_balancer.arn, "failed", str(refusal))
+            concerned = refusal.load_balancers or (self._serving - self._served)
+            if refusal.load_balancers:
+                self._applied = True
+                self._serve(self._serving, failed=concerned)
+                self._follow_draining(draining)
+            for balancer_arn in concerned:
+                self._set_state(balancer_arn, "failed", str(refusal))
             return self._clock.now() + RETRY
         self._applied = True
         self._serve(self._serving)
@@ -288,11 +292,11 @@ class BalancerLoop:
             )
         return configs
 
-    def _serve(self, now_served: set[str]) -> None:
+    def _serve(self, now_served: set[str], failed: Set[str] = frozenset()) -> None:
         gone, self._served = self._served - now_served, now_served
         for balancer_arn in gone:
             self._loop.wake(balancer_arn)
-        for balancer_arn in now_served:
+        for balancer_arn in now_served - failed:
             self._set_state(balancer_arn, "active")
         live = {balancer.arn for balancer in self._store.scan(LOAD_BALANCER)}
         for eni in self._store.scan(ENI):
