@@ -53,6 +53,8 @@ def teardown(settings: Settings) -> None:
     teardown_network(settings)
     for name in RUN_FOLDERS:
         shutil.rmtree(settings.run_dir / name, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        settings.run_dir.rmdir()  # unless something of the proxy's is still in it
     if left:
         raise StillThere("; ".join(left))
 

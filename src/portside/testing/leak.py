@@ -13,6 +13,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from portside.node import cgroup, process
+from portside.node.teardown import RUN_FOLDERS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +24,7 @@ class Leaks:
     monitors: frozenset[str] = frozenset()
     mounts: frozenset[str] = frozenset()
     cgroups: frozenset[str] = frozenset()
+    runtime_state: frozenset[str] = frozenset()
     namespaces: frozenset[str] = frozenset()
     interfaces: frozenset[str] = frozenset()
     tables: frozenset[str] = frozenset()
@@ -77,6 +79,12 @@ def snapshot(*words: str) -> Leaks:
         ),
         mounts=frozenset(mounts),
         cgroups=frozenset(cgroups),
+        runtime_state=frozenset(
+            str(each)
+            for name in RUN_FOLDERS
+            for each in Path("/run/portside").glob(f"*/{name}/*")
+            if _named(str(each), words)
+        ),
         namespaces=frozenset(str(each) for each in pins if _named(str(each), words)),
         interfaces=frozenset(each for each in _interfaces() if _named(each, words)),
         tables=frozenset(each for each in _tables() if _named(each, words)),

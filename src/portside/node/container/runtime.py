@@ -172,7 +172,12 @@ class Runtime:
         """Remove what the runtime and the monitor keep of a container that has no process any more. Doing what `crun
         delete` does by hand takes 0.15 instead of 4.4 ms (measured)."""
         shutil.rmtree(self.state_root / runtime_id, ignore_errors=True)
-        shutil.rmtree(self._sockets / runtime_id, ignore_errors=True)
+        # conmon's "folder" of sockets is a link to the bundle, whose path is too long for a socket's address.
+        sockets = self._sockets / runtime_id
+        if sockets.is_symlink():
+            sockets.unlink(missing_ok=True)
+        else:
+            shutil.rmtree(sockets, ignore_errors=True)
 
     def known(self) -> set[str]:
         """Containers of which there is state."""
