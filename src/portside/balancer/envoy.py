@@ -23,7 +23,7 @@ from portside.balancer.admin import Admin, AdminUnavailable, Subscription
 from portside.balancer.health import CheckedGroup, HealthTracker, HostKey, LogTail, parse
 from portside.balancer.interface import BalancerConfig, BalancerRefused, HealthListener, HealthReport
 from portside.balancer.namespace import reserve_ports
-from portside.balancer.process import DRAIN_S, EnvoyProcess, descriptor_limit, find_binary
+from portside.balancer.process import DRAIN_S, EnvoyMissing, EnvoyProcess, descriptor_limit, find_binary
 from portside.balancer.xds import (
     Options,
     Resource,
@@ -183,8 +183,10 @@ class EnvoyBalancer:
                     if self._configured is not None:
                         # A listener may have been refused at the start for a passing cause (a namespace made anew).
                         await self._apply(self._configured)
-            except (BalancerRefused, OSError) as error:
+            except (BalancerRefused, EnvoyMissing, OSError) as error:
                 log.error("Envoy was started again, but: %s", error)
+            except Exception:
+                log.exception("Envoy was started again, but its supervisor failed")
 
     # --- configuration ----------------------------------------------------------------------------------------------
 
@@ -507,6 +509,8 @@ class EnvoyBalancer:
                 continue
             except OSError as error:
                 log.warning("can not read the targets' health: %s", error)
+            except Exception:
+                log.exception("can not follow the targets' health")
 
     async def _catch_up(self) -> None:
         """Read the events of the time when nobody did, check them against Envoy's own list, and report the outcome."""
