@@ -49,7 +49,8 @@ async def real(path: Path) -> AsyncIterator[World]:
     netns = Netns()
     netns.add_address(LEG, ONE)
     server = WebServer(netns.path, ONE, 8080, "one")
-    plane = EnvoyBalancer(Settings(data_dir=path / "data", hosts_file=None, egress="none"))
+    settings = Settings(data_dir=path / "data", hosts_file=None, egress="none")
+    plane = EnvoyBalancer(settings)
 
     async def answer(ok: bool) -> None:
         server.health = 200 if ok else 500
@@ -63,6 +64,7 @@ async def real(path: Path) -> AsyncIterator[World]:
         await plane.stop()
         await server.close()
         netns.close()
+        settings.run_dir.rmdir()
 
 
 Make = Callable[[Callable[[World], Awaitable[None]]], None]

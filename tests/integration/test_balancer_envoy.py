@@ -67,7 +67,8 @@ class Lab:
             await server.close()
         self.netns.close()
         assert envoys(self.settings.data_dir) == []
-        assert not self.settings.run_dir.joinpath("envoy.sock").exists()
+        assert list(self.settings.run_dir.iterdir()) == []
+        self.settings.run_dir.rmdir()
 
 
 @contextlib.asynccontextmanager
