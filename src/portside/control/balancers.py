@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import Final, Literal, Protocol
 
 from portside.balancer.interface import Balancer, BalancerConfig, BalancerRefused, HealthReport
+from portside.control.arrivals import Arrivals
 from portside.control.loop import Loop
 from portside.domain import arn
 from portside.domain.clock import Clock, Ids
@@ -83,6 +84,7 @@ class BalancerLoop:
         self._store, self._clock, self._ids = store, clock, ids
         self._node, self._balancer, self._enis, self._vpcs = node, balancer, enis, vpcs
         self._loop = Loop("balancer", clock, self._step)
+        self._arrivals = Arrivals(clock, node.accepts_connections, lambda: self._loop.wake(CONFIG))
         self._netns: dict[str, str] = {}  # by load balancer ARN
         self._served: set[str] = set()  # ARNs in the configuration that the data plane has
         self._serving: set[str] = set()  # ARNs in the one that it is being given
@@ -107,6 +109,7 @@ class BalancerLoop:
         if self._end is not None:
             self._end()
             self._end = None
+        await self._arrivals.close()
         await self._loop.close()
 
     # --- what wakes whom --------------------------------------------------------------------------------------------
@@ -118,6 +121,8 @@ class BalancerLoop:
             self._loop.wake(CONFIG)
         elif isinstance(record, Listener | Rule | TargetGroup | Target):
             self._loop.wake(CONFIG)
+            if change.kind == TARGET and change.value is None:
+                self._arrivals.forget(change.key)
 
     def _report(self, report: HealthReport) -> None:
         self._reports[_target_key(report.target_group_arn, report.target_id, report.port)] = report
@@ -279,7 +284,7 @@ class BalancerLoop:
                 group = self._store.get(TARGET_GROUP, f"{balancer.scope.prefix}{group_arn}")
                 if group is not None:
                     groups.append(group)
-                    targets += self._store.find(TARGET, "target_group", group_arn)
+                    targets += self._arrived_targets(group, netns)
             configs.append(
                 BalancerConfig(
                     load_balancer=balancer,
@@ -291,6 +296,10 @@ class BalancerLoop:
                 )
             )
         return configs
+
+    def _arrived_targets(self, group: TargetGroup, netns: str) -> list[Target]:
+        targets = self._store.find(TARGET, "target_group", group.arn)
+        return [each for each in targets if self._arrivals.is_here(TARGET.key(each), each, group, netns)]
 
     def _serve(self, now_served: set[str], failed: Set[str] = frozenset()) -> None:
         gone, self._served = self._served - now_served, now_served

@@ -70,6 +70,10 @@ class Node(Protocol):
 
     async def remove_balancer_network(self, name: str) -> None: ...
 
+    async def accepts_connections(self, netns_path: str, address: str, port: int) -> bool:
+        """Whether a TCP connection from that namespace to the address is accepted within a second. Sends no byte."""
+        ...
+
     async def close(self) -> None:
         """Stop watching. Containers and networks go on."""
         ...

@@ -65,6 +65,7 @@ class Network(Protocol):
     def netns_path(self, task_key: str) -> Path: ...
     async def apply_balancer_network(self, name: str, vpc_id: str, enis: Sequence[EniConfig]) -> str: ...
     async def remove_balancer_network(self, name: str) -> None: ...
+    async def accepts_connections(self, netns_path: str, address: str, port: int) -> bool: ...
     async def recover(self, enis_by_task: Mapping[str, EniAttachment], balancer_names: Collection[str]) -> None: ...
 
 
@@ -150,6 +151,9 @@ class LinuxNode:
         if name in self._balancers:
             self._balancers.discard(name)
             self._save_balancers()
+
+    async def accepts_connections(self, netns_path: str, address: str, port: int) -> bool:
+        return await self._network.accepts_connections(netns_path, address, port)
 
     @property
     def _balancers_file(self) -> Path:

@@ -223,6 +223,9 @@ class FakeNode:
     async def apply_balancer_network(self, name: str, vpc_id: str, enis: Sequence[EniConfig]) -> str:
         return f"/run/netns/{name}"
 
+    async def accepts_connections(self, netns_path: str, address: str, port: int) -> bool:
+        return True
+
     async def remove_balancer_network(self, name: str) -> None:
         pass
 

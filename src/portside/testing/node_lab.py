@@ -70,6 +70,9 @@ class PlainNetwork:
     async def apply_balancer_network(self, name: str, vpc_id: str, enis: Sequence[EniConfig]) -> str:
         raise NotImplementedError("a plain network has no load balancers")
 
+    async def accepts_connections(self, netns_path: str, address: str, port: int) -> bool:
+        raise NotImplementedError
+
     async def remove_balancer_network(self, name: str) -> None:
         raise NotImplementedError("a plain network has no load balancers")
 

@@ -19,7 +19,7 @@ from typing import TypeVar
 
 from portside.domain.task.record import EniAttachment
 from portside.node.interface import EniConfig, VpcConfig
-from portside.node.network import netns, rtnetlink
+from portside.node.network import netns, probe, rtnetlink
 from portside.node.network.netlink import Message, NetlinkError, NetlinkSocket
 from portside.node.network.router import ROUTER_MAC, Router
 from portside.node.network.uplink import Uplink, public_block, remove_outside
@@ -110,6 +110,10 @@ class Network:
     async def recover(self, enis_by_task: Mapping[str, EniAttachment], balancer_names: Collection[str]) -> None:
         """After a restart: drop namespaces of tasks and load balancers that are no more, complete those that are."""
         await self._run(lambda: self._recover(enis_by_task, balancer_names))
+
+    async def accepts_connections(self, netns_path: str, address: str, port: int) -> bool:
+        """Whether a TCP connection from that namespace is accepted within a second."""
+        return await probe.accepts(Path(netns_path), address, port, self._run)
 
     async def _run(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._pool, work)
