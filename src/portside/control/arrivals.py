@@ -1,8 +1,9 @@
 """Waits until a newly registered target accepts connections, before the data plane is told of it.
 
-A container is registered when its process has started, some milliseconds before it listens. The data plane's first check
-would find nothing there, and after a failed first check a target needs as many good ones as `HealthyThreshold` says: 25 s
-at AWS's default threshold and an interval of 5 s, where AWS's own registration takes longer than the container's start.
+A container is registered when its process has started, some milliseconds before it listens. The data plane's first
+check would find nothing there, and after a failed first check a target needs as many good ones as `HealthyThreshold`
+says: 25 s at AWS's default threshold and an interval of 5 s, where AWS's own registration takes longer than the
+container's start.
 """
 
 from collections.abc import Awaitable, Callable

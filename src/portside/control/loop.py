@@ -44,9 +44,9 @@ class Loop:
     Args:
         name: for logs and task names.
         step: one pass over one entity; returns the time of the next wake-up, or None for "only when woken".
-            Raising Conflict means "decide again at once"; StoreUnavailable "again later"; anything else is a bug, logged
-            and tried again with growing delay.
-        forget: says that an entity is over, so its worker may end.
+            Raising Conflict means "decide again at once"; StoreUnavailable "again later"; anything else is a bug, which
+            is logged and tried again with growing delay.
+        resync_s: a worker that nobody wakes takes a pass after about so many seconds.
     """
 
     def __init__(

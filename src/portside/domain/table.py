@@ -27,9 +27,9 @@ TASK: Final = Kind(
     key=lambda t: t.key,
     indexes={
         "service": lambda t: f"{t.scope.prefix}{t.cluster}/{t.service}" if t.service else None,
-        "service_live": lambda t: f"{t.scope.prefix}{t.cluster}/{t.service}"
-        if t.service and t.last_status < TaskStatus.STOPPED
-        else None,
+        "service_live": lambda t: (
+            f"{t.scope.prefix}{t.cluster}/{t.service}" if t.service and t.last_status < TaskStatus.STOPPED else None
+        ),
         "live": lambda t: f"{t.scope.prefix}{t.cluster}" if t.last_status < TaskStatus.STOPPED else None,
         "arn_id": lambda t: f"{t.scope.prefix}{t.id}",
         "client_token": lambda t: f"{t.scope.prefix}{t.cluster}/{t.client_token}" if t.client_token else None,
