@@ -322,6 +322,36 @@ def test_deletion_while_portside_was_down() -> None:
     simulate(body)
 
 
+def test_start_takes_no_load_balancer_away() -> None:
+    """At a start, nothing is taken from the data plane while a load balancer's namespace is still being looked at; one
+    whose namespace can not be made keeps out no other."""
+
+    async def body(world: World) -> None:
+        world.make()
+        broken, _ = world.make("broken")
+        await world.settle()
+        assert world.said[-1] == "applied 2"
+        await world.loop.close()
+        world.said.clear()
+        world.boot()
+        apply = world.node.apply_balancer_network
+
+        async def slow(name: str, vpc_id: str, enis: Sequence[EniConfig]) -> str:
+            await asyncio.sleep(2)
+            if broken.endswith(name):
+                raise OSError("no namespace")
+            return await apply(name, vpc_id, enis)
+
+        world.node.apply_balancer_network = slow  # type: ignore[method-assign]
+        await world.loop.start()
+        await world.settle(1)
+        assert world.said == []
+        await world.settle(4)
+        assert set(world.said) == {"applied 1"}
+
+    simulate(body)
+
+
 def test_security_groups_and_subnets_follow() -> None:
     """Other security groups and subnets reach the interfaces and the namespace."""
 

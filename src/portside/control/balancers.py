@@ -86,6 +86,7 @@ class BalancerLoop:
         self._loop = Loop("balancer", clock, self._step)
         self._arrivals = Arrivals(clock, node.accepts_connections, lambda: self._loop.wake(CONFIG))
         self._netns: dict[str, str] = {}  # by load balancer ARN
+        self._visited: set[str] = set()  # ARNs whose interfaces and namespace were looked at, with success or without
         self._served: set[str] = set()  # ARNs in the configuration that the data plane has
         self._serving: set[str] = set()  # ARNs in the one that it is being given
         self._applied = False  # once since our start: before that, it may have any of an earlier process
@@ -147,6 +148,15 @@ class BalancerLoop:
     # --- interfaces and namespace -----------------------------------------------------------------------------------
 
     async def _network(self, balancer_arn: str) -> datetime | None:
+        try:
+            return await self._connect(balancer_arn)
+        finally:
+            if balancer_arn not in self._visited:
+                self._visited.add(balancer_arn)
+                if not self._applied:
+                    self._loop.wake(CONFIG)
+
+    async def _connect(self, balancer_arn: str) -> datetime | None:
         scope = _scope(balancer_arn)
         balancer = self._store.get(LOAD_BALANCER, f"{scope.prefix}{balancer_arn}")
         if balancer is None:
@@ -221,6 +231,7 @@ class BalancerLoop:
             self._loop.wake(CONFIG)
             return self._clock.now() + RETRY
         self._netns.pop(balancer_arn, None)
+        self._visited.discard(balancer_arn)
         await self._node.remove_balancer_network(suffix(balancer_arn))
         self._balancer.release_host_addresses(suffix(balancer_arn))
         for eni in self._owned(balancer_arn):
@@ -250,6 +261,8 @@ class BalancerLoop:
                     self._set_state(balancer.arn, "failed", str(error))
                 return self._clock.now() + RETRY
             self._started = True
+        if not self._applied and not self._surveyed():
+            return None
         configs = self._configs()
         draining = self._due()
         self._serving = {config.load_balancer.arn for config in configs}
@@ -268,6 +281,15 @@ class BalancerLoop:
         self._applied = True
         self._serve(self._serving)
         return self._follow_draining(draining)
+
+    def _surveyed(self) -> bool:
+        """Whether each load balancer that may be served since an earlier process was looked at. A configuration made
+        before that would take it away from under its clients."""
+        return all(
+            balancer.arn in self._visited
+            for balancer in self._store.scan(LOAD_BALANCER)
+            if all(zone.address for zone in balancer.zones)
+        )
 
     def _configs(self) -> list[BalancerConfig]:
         """Every load balancer that has its addresses and namespace."""
