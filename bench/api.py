@@ -37,6 +37,7 @@ DEFINITION = {
             "name": "main",
             "image": "localhost/portside-bench:1",
             "command": ["sleep", "100000"],
+            "memory": 256,
             "portMappings": [{"containerPort": 80}],
             "environment": [{"name": "A", "value": "b"}],
         }
@@ -141,7 +142,7 @@ def _requests(url: str, name: str) -> dict[str, dict[str, Any]]:
     if name != "portside":
         _call(url, "CreateCluster", {"clusterName": "bench"})
         _call(url, "RegisterTaskDefinition", DEFINITION)
-        subnet = _subnet(url)
+        where = _network(url)
         for _ in range(TASKS // 10):
             _call(
                 url,
@@ -151,7 +152,7 @@ def _requests(url: str, name: str) -> dict[str, dict[str, Any]]:
                     "taskDefinition": "bench",
                     "count": 10,
                     "launchType": "FARGATE",
-                    "networkConfiguration": {"awsvpcConfiguration": {"subnets": [subnet], "securityGroups": []}},
+                    "networkConfiguration": {"awsvpcConfiguration": where},
                 },
             )
         time.sleep(2)
@@ -165,7 +166,7 @@ def _requests(url: str, name: str) -> dict[str, dict[str, Any]]:
     }
 
 
-def _subnet(url: str) -> str:
+def _network(url: str) -> dict[str, list[str]]:
     import boto3
 
     client = boto3.client(
@@ -175,7 +176,10 @@ def _subnet(url: str) -> str:
         aws_access_key_id="000000000000",
         aws_secret_access_key="test",
     )
-    return str(client.describe_subnets()["Subnets"][0]["SubnetId"])
+    return {
+        "subnets": [client.describe_subnets()["Subnets"][0]["SubnetId"]],
+        "securityGroups": [client.describe_security_groups()["SecurityGroups"][0]["GroupId"]],
+    }
 
 
 def wrk_post(url: str, operation: str, body: dict[str, Any], seconds: int) -> float:

@@ -117,7 +117,7 @@ def _target_addresses(instance: Instance, group: str) -> list[str]:
 @contextlib.contextmanager
 def envoy_by_hand(netns: Path, addresses: list[str]) -> Iterator[str]:
     """The smallest static configuration that does the same: one listener on the host, two endpoints in the VPC."""
-    from portside.balancer.process import envoy_binary
+    from portside.balancer.process import find_binary
 
     port = free_port()
     source = subprocess.run(
@@ -194,7 +194,7 @@ def envoy_by_hand(netns: Path, addresses: list[str]) -> Iterator[str]:
         path = Path(folder, "envoy.json")
         path.write_text(json.dumps(config))
         process = subprocess.Popen(
-            [str(envoy_binary(None)), "-c", str(path), "--concurrency", "2", "--use-dynamic-base-id", "-l", "error"],
+            [str(find_binary(None)), "-c", str(path), "--concurrency", "2", "--use-dynamic-base-id", "-l", "error"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -295,7 +295,8 @@ def _with_status(task: Task, now: datetime) -> Task:
     status = max(task.last_status, _derived(task))
     pulls = [h.pull_asked_at for h in task.history if h.pull_asked_at is not None]
     pulled = all(h.pulled_at is not None or h.exit is not None for h in task.history)
-    running = status is S.RUNNING or (task.stop is not None and _all_started(task))
+    failed = task.stop is not None and task.stop.code is StopCode.TASK_FAILED_TO_START
+    running = status is S.RUNNING or (task.stop is not None and not failed and _all_started(task))
     stopped = _execution_stopped_at(task)
     times = {
         "pull_started_at": task.pull_started_at or min(pulls, default=None),
