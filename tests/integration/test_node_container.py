@@ -126,27 +126,35 @@ def test_limits_are_in_the_cgroups(no_leaks: Settings) -> None:
             task = with_memory(lab_task("sleep 1000", cpu_units=512, memory_mib=256), 128)
             await lab.do(task.start)
             tree = cgroup.detect(no_leaks.instance_id)
-            if not isinstance(tree, cgroup.CgroupTreeV1):
-                pytest.skip("this machine has cgroup v2, whose files have other names (see the unit test)")
-            top = Path("/sys/fs/cgroup")
             group = f"{tree.name}/{task.task_id}"
-            values = {
-                name: (top / controller / group / name).read_text().strip()
-                for controller, name in (
-                    ("cpu", "cpu.cfs_quota_us"),
-                    ("memory", "memory.limit_in_bytes"),
-                    ("cpu", "main/cpu.shares"),
-                    ("memory", "main/memory.limit_in_bytes"),
-                    ("pids", "main/pids.max"),
-                )
-            }
-            assert values == {
-                "cpu.cfs_quota_us": "50000",
-                "memory.limit_in_bytes": str(256 * 1024 * 1024),
-                "main/cpu.shares": "2",
-                "main/memory.limit_in_bytes": str(128 * 1024 * 1024),
-                "main/pids.max": "4096",
-            }
+            if isinstance(tree, cgroup.CgroupTreeV2):
+                expected = {
+                    "cpu.max": "50000 100000",
+                    "cpu.weight": str(cgroup.cpu_weight(512)),
+                    "memory.max": str(256 * 1024 * 1024),
+                    "memory.swap.max": "0",
+                    "main/cpu.max": "max 100000",
+                    "main/cpu.weight": "1",
+                    "main/memory.max": str(128 * 1024 * 1024),
+                    "main/memory.swap.max": "0",
+                    "main/pids.max": "4096",
+                }
+                folder = Path("/sys/fs/cgroup") / group
+                values = {name: (folder / name).read_text().strip() for name in expected}
+            else:
+                expected = {
+                    "cpu/cpu.cfs_quota_us": "50000",
+                    "memory/memory.limit_in_bytes": str(256 * 1024 * 1024),
+                    "cpu/main/cpu.shares": "2",
+                    "memory/main/memory.limit_in_bytes": str(128 * 1024 * 1024),
+                    "pids/main/pids.max": "4096",
+                }
+                top = Path("/sys/fs/cgroup")
+                values = {
+                    name: (top / name.partition("/")[0] / group / name.partition("/")[2]).read_text().strip()
+                    for name in expected
+                }
+            assert values == expected
             await lab.do(task.remove)
 
     asyncio.run(body())
