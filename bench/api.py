@@ -1,7 +1,8 @@
 """API calls per second with 8 keep-alive connections, against moto_server and ministack in the same run.
 
 The peers come from PyPI (`pip install "moto[server]" ministack docker`) in an environment of their own, named by
-PORTSIDE_BENCH_PEERS (its bin folder); without it only Portside is measured.
+PORTSIDE_BENCH_PEERS (its bin folder); without it only Portside is measured. ministack runs its tasks on a Docker daemon
+of the benchmark's own where docker.io is installed (else it pretends to, which is quicker); moto runs none.
 """
 
 import contextlib
@@ -11,12 +12,12 @@ import re
 import statistics
 import subprocess
 import tempfile
-import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from bench import dockerd
 from bench.instance import ensure_image, register
 from portside.testing.instance import instance as portside_instance
 from portside.testing.wait import end, free_port, wait_for
@@ -35,7 +36,7 @@ DEFINITION = {
     "containerDefinitions": [
         {
             "name": "main",
-            "image": "localhost/portside-bench:1",
+            "image": dockerd.IMAGE,
             "command": ["sleep", "100000"],
             "memory": 256,
             "portMappings": [{"containerPort": 80}],
@@ -73,9 +74,16 @@ def bench(quick: bool) -> dict[str, Any]:
             timeout_s=60,
             what="twenty tasks",
         )
-        servers = {"portside": instance.url} | {
-            name: stack.enter_context(peer(name)) for name in ("moto", "ministack") if _peer_command(name)
-        }
+        servers = {"portside": instance.url}
+        peers = [name for name in ("moto", "ministack") if _peer_command(name)]
+        docker_host = "unix:///nonexistent"
+        if "ministack" in peers:
+            try:
+                stack.enter_context(dockerd.bridge())
+                docker_host = stack.enter_context(dockerd.docker()).host
+            except dockerd.DockerMissing as missing:
+                result["docker"] = str(missing)
+        servers |= {name: stack.enter_context(peer(name, docker_host)) for name in peers}
         bodies = {name: _requests(url, name) for name, url in servers.items()}
         for _ in range(rounds):
             for name, url in servers.items():
@@ -99,12 +107,12 @@ def _peer_command(name: str) -> str | None:
 
 
 @contextlib.contextmanager
-def peer(name: str) -> Iterator[str]:
-    """A peer's server with twenty tasks made in it (records only: no Docker is given to it)."""
+def peer(name: str, docker_host: str) -> Iterator[str]:
+    """A peer's server."""
     port, program = free_port(), _peer_command(name)
     assert program is not None
     command = [program, "-p", str(port)] if name == "moto" else [program]
-    environment = os.environ | {"GATEWAY_PORT": str(port), "DOCKER_HOST": "unix:///nonexistent"}
+    environment = os.environ | {"GATEWAY_PORT": str(port), "DOCKER_HOST": docker_host}
     with tempfile.TemporaryDirectory() as folder:
         process = subprocess.Popen(
             command,
@@ -155,7 +163,8 @@ def _requests(url: str, name: str) -> dict[str, dict[str, Any]]:
                     "networkConfiguration": {"awsvpcConfiguration": where},
                 },
             )
-        time.sleep(2)
+        if name == "ministack":  # moto's states only advance with each look
+            wait_for(lambda: _running(url) == TASKS, timeout_s=120, pause_s=1, what=f"the tasks of {name}")
     arns = (_call(url, "ListTasks", {"cluster": "bench"}) or {})["taskArns"]
     if len(arns) != TASKS:
         raise RuntimeError(f"{name} lists {len(arns)} tasks, {TASKS} expected")
@@ -164,6 +173,13 @@ def _requests(url: str, name: str) -> dict[str, dict[str, Any]]:
         "ListTasks": {"cluster": "bench"},
         "RegisterTaskDefinition": DEFINITION,
     }
+
+
+def _running(url: str) -> int:
+    """Tasks that the peer calls running."""
+    arns = (_call(url, "ListTasks", {"cluster": "bench"}) or {})["taskArns"]
+    tasks = (_call(url, "DescribeTasks", {"cluster": "bench", "tasks": arns}) or {}).get("tasks", []) if arns else []
+    return sum(task["lastStatus"] == "RUNNING" for task in tasks)
 
 
 def _network(url: str) -> dict[str, list[str]]:

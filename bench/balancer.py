@@ -58,7 +58,13 @@ def _application(instance: Instance) -> dict[str, str]:
     groups = [ec2.describe_security_groups()["SecurityGroups"][0]["GroupId"]]
     lb = elb.create_load_balancer(Name="bench", Subnets=subnets, SecurityGroups=groups)["LoadBalancers"][0]
     group = elb.create_target_group(
-        Name="web", Protocol="HTTP", Port=80, VpcId=vpc, TargetType="ip", HealthCheckIntervalSeconds=5, HealthCheckTimeoutSeconds=2
+        Name="web",
+        Protocol="HTTP",
+        Port=80,
+        VpcId=vpc,
+        TargetType="ip",
+        HealthCheckIntervalSeconds=5,
+        HealthCheckTimeoutSeconds=2,
     )["TargetGroups"][0]["TargetGroupArn"]
     port = free_port()
     elb.create_listener(
