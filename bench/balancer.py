@@ -31,7 +31,7 @@ def bench(quick: bool) -> dict[str, Any]:
         addresses = _target_addresses(instance, balancer["group"])
         with envoy_by_hand(netns, addresses) as by_hand:
             for _ in range(rounds):
-                figures["direct"].append(wrk(f"http://{addresses[0]}:80/small", seconds, netns))
+                figures["direct"].append(wrk(f"http://{addresses[0]}:80/", seconds, netns))
                 figures["envoy_by_hand"].append(wrk(by_hand, seconds, None))
                 figures["portside"].append(wrk(balancer["url"], seconds, None))
     result: dict[str, Any] = {
