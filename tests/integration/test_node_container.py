@@ -160,6 +160,25 @@ def test_limits_are_in_the_cgroups(no_leaks: Settings) -> None:
     asyncio.run(body())
 
 
+def test_a_container_is_not_protected_when_memory_runs_short(no_leaks: Settings) -> None:
+    """A daemon that the kernel spares, as under systemd, does not hand that on to its containers."""
+    own = Path("/proc/self/oom_score_adj")
+    before = own.read_text()
+    try:
+        own.write_text("-500")
+    except PermissionError:
+        pytest.skip("this takes CAP_SYS_RESOURCE")
+
+    async def body() -> None:
+        async with NodeLab(no_leaks) as lab:
+            assert await output(lab, lab_task("cat /proc/1/oom_score_adj")) == ["0"]
+
+    try:
+        asyncio.run(body())
+    finally:
+        own.write_text(before)
+
+
 def test_the_stop_signal_and_the_kill(no_leaks: Settings) -> None:
     """The image's STOPSIGNAL reaches process 1, which may handle it; a kill needs no consent."""
     image = ensure_busybox_image("localhost/portside-test-sigint:1", changes=["STOPSIGNAL SIGINT"])

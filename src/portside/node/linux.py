@@ -109,6 +109,7 @@ class LinuxNode:
             seccomp={seccomp.ANNOTATION: bpf},
             cgroup_version=2 if v2 else 1,
             swap_limit=self._tree.counts_swap(),
+            oom_score_adj=spec.usual_oom_score_adj(),
         )
         self._hooks = (
             hook.ImageHook(self._images),

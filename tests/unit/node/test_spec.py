@@ -93,10 +93,19 @@ def test_the_whole() -> None:
     assert "CAP_SYS_ADMIN" not in found["process"]["capabilities"]["bounding"]
     assert found["process"]["capabilities"].get("ambient") is None
     assert found["process"]["cwd"] == "/srv"
+    assert found["process"]["oomScoreAdj"] == 0
     assert found["hostname"] == "ip-172-31-0-5"
     assert found["linux"]["cgroupsPath"] == "/x/y/z"
     assert "/proc/kcore" in found["linux"]["maskedPaths"]
     assert found["linux"]["resources"]["devices"] == [{"allow": False, "access": "rwm"}]
+
+
+def test_containers_are_as_likely_to_be_killed_as_any(tmp_path: Path) -> None:
+    """A protected daemon does not protect its containers; one that is likelier to be killed can not make them less so."""
+    own = tmp_path / "oom_score_adj"
+    for text, expected in (("-500\n", 0), ("0\n", 0), ("300\n", 300)):
+        own.write_text(text)
+        assert spec.usual_oom_score_adj(own) == expected
 
 
 def test_modes_of_network_and_cgroup() -> None:

@@ -90,11 +90,19 @@ class NoCommand(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
-    """What is the same for every container of this node. `swap_limit`: the kernel counts swap (v1: memsw files)."""
+    """What is the same for every container of this node. `swap_limit`: the kernel counts swap (v1: memsw files).
+    `oom_score_adj`: how likely the kernel chooses its processes when the machine's memory runs short."""
 
     seccomp: Mapping[str, str]
     cgroup_version: int
     swap_limit: bool
+    oom_score_adj: int = 0
+
+
+def usual_oom_score_adj(own: Path = Path("/proc/self/oom_score_adj")) -> int:
+    """Zero, or this process's own where that is higher: going below one's own takes a capability that root may lack.
+    A daemon that is protected (as by its systemd unit) does not hand that on to containers."""
+    return max(0, int(own.read_text()))
 
 
 def hostname(effect: StartContainer) -> str:
@@ -213,6 +221,7 @@ def build(
             },
             "rlimits": rlimits(definition),
             "noNewPrivileges": False,
+            "oomScoreAdj": machine.oom_score_adj,
         },
         "root": {"path": str(root), "readonly": definition.readonly_root_filesystem},
         "hostname": name,
