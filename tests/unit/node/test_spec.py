@@ -101,7 +101,7 @@ def test_the_whole() -> None:
 
 
 def test_containers_are_as_likely_to_be_killed_as_any(tmp_path: Path) -> None:
-    """A protected daemon does not protect its containers; one that is likelier to be killed can not make them less so."""
+    """A protected daemon does not protect its containers; one that is likelier to be killed hands that on."""
     own = tmp_path / "oom_score_adj"
     for text, expected in (("-500\n", 0), ("0\n", 0), ("300\n", 300)):
         own.write_text(text)
