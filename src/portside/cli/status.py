@@ -15,6 +15,8 @@ from portside.settings import Settings
 STOPPED_SHOWN = 5
 """Stopped tasks beyond these are only counted."""
 
+BEFORE_STOPPING = ("PROVISIONING", "PENDING", "ACTIVATING", "RUNNING")
+
 COLOURS = {
     "RUNNING": "green",
     "ACTIVE": "green",
@@ -47,7 +49,7 @@ def show(settings: Settings, *, as_json: bool) -> None:
 
 def render(answer: dict[str, Any], now: datetime) -> list[Table | Text]:
     """The daemon's answer as things to print, sections without content left out."""
-    sections: list[Table | Text] = []
+    sections: list[Table | Text] = [Text(problem, style="red") for problem in answer["problems"]]
     clusters = [f"{cluster['name']} ({cluster['region']})" for cluster in answer["clusters"]]
     sections.append(Text(f"Clusters: {', '.join(clusters) or 'none yet'}"))
     if answer["services"]:
@@ -111,7 +113,7 @@ def _tasks(tasks: list[dict[str, Any]], now: datetime) -> list[Table | Text]:
 
 
 def _state(task: dict[str, Any]) -> Text:
-    on_the_way = task["desiredStatus"] == "STOPPED" and task["lastStatus"] not in ("STOPPED", "DELETED")
+    on_the_way = task["desiredStatus"] == "STOPPED" and task["lastStatus"] in BEFORE_STOPPING
     return _coloured(task["lastStatus"]) + Text(" (stopping)" if on_the_way else "", style="dim")
 
 

@@ -397,6 +397,7 @@ class Stage:
                 (
                     *("ecs", "create-service", "--cluster", CLUSTER, "--service-name", part.name),
                     *("--task-definition", part.family, "--desired-count", "2", "--launch-type", "FARGATE"),
+                    *("--health-check-grace-period-seconds", "60"),
                     *("--network-configuration", network, "--load-balancers"),
                     f"targetGroupArn={targets[part.name]},containerName={part.name},containerPort={part.port}",
                     *("--query", "service.serviceArn", "--output", "text"),
