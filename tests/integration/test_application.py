@@ -295,8 +295,18 @@ def test_output_arrives_complete_and_in_order(portside: Instance) -> None:
     stream = f"p/main/{arn.rsplit('/', 1)[-1]}"
     events = logs.get_log_events(logGroupName="/lines", logStreamName=stream, startFromHead=True)["events"]
     assert [event["message"] for event in events] == [*map(str, range(1, 501)), "last"]
-    tail = portside.aws("logs", "tail", "/lines", "--format", "short", program=AWS_V2)
-    assert len(tail.stdout.splitlines()) == 501
+
+
+@pytest.mark.skipif(not Path(AWS_V2).exists(), reason="Debian's awscli, version 2, is not installed")
+def test_the_log_is_followed_by_version_2_of_the_command(portside: Instance) -> None:
+    """`aws logs tail` shows the lines of a container, of an instance that version 2 reaches by --endpoint-url."""
+    portside.client("logs").create_log_group(logGroupName="/tail")
+    options = {"awslogs-group": "/tail", "awslogs-region": "us-east-1", "awslogs-stream-prefix": "p"}
+    log = {"logDriver": "awslogs", "options": options}
+    portside.register("tail", {"command": ["sh", "-c", "echo one; echo two"], "logConfiguration": log})
+    portside.wait_task(portside.run_task("tail"), "STOPPED")
+    tail = portside.aws("logs", "tail", "/tail", "--format", "short", program=AWS_V2)
+    assert [line.split(" ", 1)[1] for line in tail.stdout.splitlines()] == ["one", "two"]
 
 
 def test_the_waiters_of_the_command_line(portside: Instance) -> None:

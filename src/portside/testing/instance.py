@@ -14,6 +14,7 @@ from typing import Any
 from portside.balancer.process import stop as stop_envoy
 from portside.node.teardown import teardown
 from portside.settings import Settings
+from portside.testing import leak
 from portside.testing.wait import answers, end, free_port, http_get, wait_for
 
 IMAGE = "localhost/portside-test:1"
@@ -192,14 +193,22 @@ class Instance:
 
 @contextlib.contextmanager
 def instance(folder: Path | None = None, **environment: str) -> Iterator[Instance]:
-    """A running, ready instance; at the end everything of it is gone."""
+    """A running, ready instance; at the end everything of it is gone, or the test fails.
+
+    Raises:
+        AssertionError: something of it was left on the machine.
+    """
     with tempfile.TemporaryDirectory(prefix="portside-") as temporary:
         base = folder or Path(temporary)
         settings = Settings(data_dir=base / "data", port=free_port(), egress="none", hosts_file=None)
         running = Instance(settings, environment)
+        words = (settings.instance_id, str(settings.data_dir))
+        before = leak.snapshot(*words)
         try:
             running.start()
             running.ready()
             yield running
         finally:
             running.destroy()
+        left = leak.wait_for_none(before, *words)
+        assert not left, f"left behind: {left}"
