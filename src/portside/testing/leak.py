@@ -126,7 +126,12 @@ def _interfaces() -> list[str]:
     done = subprocess.run(
         ["ip", "-json", "link", "show", "type", "veth"], capture_output=True, text=True, timeout=10, check=True
     )
-    return [each["ifname"] for each in json.loads(done.stdout or "[]")]
+    return interface_names(done.stdout)
+
+
+def interface_names(answer: str) -> list[str]:
+    """Of `ip -json link show type …`, which in some versions leaves an empty object for each link of another type."""
+    return [each["ifname"] for each in json.loads(answer or "[]") if each]
 
 
 def _tables() -> list[str]:
