@@ -53,6 +53,34 @@ def test_a_target_is_here_once_it_accepts() -> None:
     run(scenario)
 
 
+def test_asking_again_does_not_disturb_the_wait() -> None:
+    """However often the configuration is made meanwhile, one attempt is under way and its success counts."""
+
+    async def scenario(clock: LoopClock) -> None:
+        tries = 0
+        trying, accepted, arrived = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+        async def accepts(netns: str, address: str, port: int) -> bool:
+            nonlocal tries
+            tries += 1
+            trying.set()
+            await accepted.wait()
+            return True
+
+        arrivals = Arrivals(clock, accepts, arrived.set)
+        new = target(clock)
+        assert not arrivals.is_here("k", new, GROUP, "/ns")
+        await trying.wait()
+        assert not arrivals.is_here("k", new, GROUP, "/ns")
+        accepted.set()
+        await arrived.wait()
+        assert tries == 1
+        assert arrivals.is_here("k", new, GROUP, "/ns")
+        await arrivals.close()
+
+    run(scenario)
+
+
 def test_a_target_that_never_listens_is_given_after_one_interval() -> None:
     """The health checks then say what is wrong with it."""
 

@@ -58,8 +58,11 @@ class Arrivals:
             return True
         port = target.port if check.port == "traffic-port" else int(check.port)
         until = target.registered_at + timedelta(seconds=check.interval_s)
-        self._awaited[key] = _Awaited(target, netns_path, port, until)
-        self._loop.wake(key)
+        awaited = _Awaited(target, netns_path, port, until)
+        # Asked again while it is waited for, as every change of a configuration does, the wait goes on undisturbed.
+        if self._awaited.get(key) != awaited:
+            self._awaited[key] = awaited
+            self._loop.wake(key)
         return False
 
     def forget(self, key: str) -> None:
