@@ -71,6 +71,20 @@ def texts(found: list[StoredEvent]) -> list[str]:
     return [each.message for each in found]
 
 
+def test_times_and_places_of_any_size(run: Run) -> None:
+    """Bounds beyond 64 bits, as "for ever" is written by many, are bounds like others."""
+
+    async def test(store: LogStore) -> None:
+        await store.create_stream(SCOPE, "g", "s")
+        await store.put(SCOPE, "g", "s", events("a", "b"))
+        assert texts(await search(store, start_ms=-(2**64), end_ms=2**63)) == ["a", "b"]
+        assert texts(await search(store, after=(0, "9" * 56))) == ["a", "b"]
+        assert texts(await search(store, after=(2**70, "1"))) == []
+        assert texts(await read(store, end_ms=2**63, before=(2**70, "9" * 56))) == ["a", "b"]
+
+    run(test)
+
+
 def test_events_come_back_in_order(run: Run) -> None:
     """Events are in time order, those of one millisecond in order of arrival, with ids that rise by arrival."""
 

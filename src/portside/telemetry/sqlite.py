@@ -28,6 +28,7 @@ EVENT_OVERHEAD_BYTES: Final = 26
 """What AWS counts for an event beyond its message (API_PutLogEvents)."""
 DELETE_BATCH: Final = 1000
 """Events removed in one commit: some 5 ms, for which writers wait."""
+INTEGER_MOST: Final = 2**63 - 1
 ID_DIGITS: Final = 56
 """AWS's event ids are decimal numbers of 56 digits."""
 
@@ -289,7 +290,10 @@ class _Query:
 
     def _add(self, condition: str, *values: object) -> None:
         self._where.append(condition)
-        self._values += values
+        # Times and ids come from callers: beyond what SQLite can hold, the nearest that it can says the same.
+        self._values += [
+            max(-INTEGER_MOST, min(each, INTEGER_MOST)) if isinstance(each, int) else each for each in values
+        ]
 
     def run(
         self, db: sqlite3.Connection, place: str, values: Sequence[object], from_head: bool, limit: int
