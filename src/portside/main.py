@@ -184,7 +184,10 @@ class Daemon:
             auth=self._verifier(),
             default_account=settings.account,
             default_region=settings.region,
-            extensions={"/_portside/health": self._health, "/_portside/status": lambda *_: self._status(store)},
+            extensions={
+                "/_portside/health": self._health,
+                "/_portside/status": lambda *_: self._status(store, balancer),
+            },
             error_mapper=_service_error,
         )
         server = make_server(gateway)
@@ -243,8 +246,9 @@ class Daemon:
         }
         return 200, "application/json", json.dumps(answer).encode()
 
-    async def _status(self, store: Store) -> tuple[int, str, bytes]:
-        return 200, "application/json", json.dumps(status(store)).encode()
+    async def _status(self, store: Store, balancer: EnvoyBalancer) -> tuple[int, str, bytes]:
+        problems = [each for each in (self._problem, balancer.problem) if each]
+        return 200, "application/json", json.dumps(status(store, problems)).encode()
 
 
 def _raise_limits() -> None:

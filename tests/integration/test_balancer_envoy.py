@@ -396,6 +396,59 @@ def test_killed_envoy_comes_back(tmp_path: Path) -> None:
     in_lab(tmp_path, body)
 
 
+@pytest.mark.parametrize("harm", ["removed", "replaced", "emptied"])
+def test_health_goes_on_without_its_log(tmp_path: Path, harm: str) -> None:
+    """A health log that somebody removes, replaces or empties is written anew, and health is reported as before."""
+
+    async def body(lab: Lab) -> None:
+        await lab.serve(ONE, TWO)
+        g = group("g")
+        lab.web.groups, lab.web.targets = [g], [target(g, ONE)]
+        lab.web.listen(80, forward(g))
+        await lab.apply()
+        await lab.reports.wait(ONE, "healthy")
+        log = lab.settings.data_dir / "envoy" / "health.log"
+        match harm:
+            case "removed":
+                log.unlink()
+            case "replaced":
+                log.rename(log.with_suffix(".1"))
+                log.touch()
+            case _:
+                os.truncate(log, 0)
+        lab.web.targets = [target(g, ONE), target(g, TWO)]
+        await lab.apply()
+        await lab.reports.wait(TWO, "healthy")
+        lab.servers[TWO].health = 500
+        await lab.reports.wait(TWO, "unhealthy")
+
+    in_lab(tmp_path, body)
+
+
+def test_hung_envoy_is_reported(tmp_path: Path) -> None:
+    """An Envoy that runs and does not answer is named as a problem, with what to do, until it answers again."""
+
+    async def body(lab: Lab) -> None:
+        (pid,) = envoys(lab.settings.data_dir)
+        assert lab.envoy.problem == ""
+        os.kill(pid, signal.SIGSTOP)
+        try:
+
+            async def reported() -> bool:
+                return lab.envoy.problem == f"Envoy (process {pid}) is stopped: kill -CONT {pid}"
+
+            await eventually(reported, timeout_s=20)
+        finally:
+            os.kill(pid, signal.SIGCONT)
+
+        async def well() -> bool:
+            return lab.envoy.problem == ""
+
+        await eventually(well, timeout_s=20)
+
+    in_lab(tmp_path, body)
+
+
 def test_apply_survives_a_kill_in_its_midst(tmp_path: Path) -> None:
     """A change given while Envoy is dead arrives once it is back."""
 

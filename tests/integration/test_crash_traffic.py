@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from portside.cli.demo_image import ensure_web_image
-from portside.testing.image import ensure_busybox_image
 
+from portside.cli.demo_image import ensure_web_image
 from portside.settings import Settings
 from portside.testing import leak
+from portside.testing.image import ensure_busybox_image
 from portside.testing.instance import IMAGE, Instance
 from portside.testing.wait import free_port, wait_for
 

@@ -43,6 +43,8 @@ log = logging.getLogger(__name__)
 READY_TIMEOUT_S: Final = 15.0
 CONFIRM_TIMEOUT_S: Final = 10.0
 TAIL_INTERVAL_S: Final = 0.1
+WATCH_INTERVAL_S: Final = 2.0
+"""How often Envoy is asked whether it answers."""
 LOG_LIMIT_BYTES: Final = 8 << 20
 WATCHES_SPARE: Final = 64
 INOTIFY_WANTED: Final = 8192
@@ -77,6 +79,12 @@ class EnvoyBalancer:
         self._skipped: set[tuple[str, int]] = set()
         self._applying = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._problem = ""
+
+    @property
+    def problem(self) -> str:
+        """What a person should know: Envoy does not run, or does not answer. Empty if all is well."""
+        return self._problem
 
     # --- life -------------------------------------------------------------------------------------------------------
 
@@ -90,11 +98,14 @@ class EnvoyBalancer:
         )
         if self._process.adopt() and await self._admin.ready():
             log.info("adopted the running Envoy, process %d", self._process.pid)
+            if self._tail.lost or not self._options.health_log.exists():
+                await self._admin.reopen_logs()
         else:
             await self._process.kill()
             await self._launch()
         self._own("envoy supervision", self._supervise())
         self._own("envoy health events", self._follow_health())
+        self._own("envoy watch", self._watch())
 
     async def close(self) -> None:
         for task in list(self._tasks):
@@ -187,6 +198,30 @@ class EnvoyBalancer:
                 log.error("Envoy was started again, but: %s", error)
             except Exception:
                 log.exception("Envoy was started again, but its supervisor failed")
+
+    async def _watch(self) -> None:
+        """Notice an Envoy that runs and does not answer. It is left alone: its workers may still serve requests."""
+        while True:
+            await asyncio.sleep(WATCH_INTERVAL_S)
+            if await self._admin.ready():
+                if self._problem:
+                    log.info("Envoy answers again")
+                self._problem = ""
+                continue
+            assert self._process is not None
+            state = process.state(self._process.pid)
+            if state is None:
+                said = "Envoy does not run"
+            elif state == "T":
+                said = f"Envoy (process {self._process.pid}) is stopped: kill -CONT {self._process.pid}"
+            else:
+                said = (
+                    f"Envoy (process {self._process.pid}) does not answer: no change of a load balancer is carried out."
+                    f" If requests hang, too: kill -9 {self._process.pid}, it is started again at once"
+                )
+            if said != self._problem:
+                log.error("%s", said)
+                self._problem = said
 
     # --- configuration ----------------------------------------------------------------------------------------------
 
@@ -500,6 +535,11 @@ class EnvoyBalancer:
             if self._configured is None:
                 continue
             try:
+                if self._tail.lost:
+                    log.warning("%s was removed or replaced: Envoy writes it anew", self._options.health_log)
+                    await self._admin.reopen_logs()
+                    self._tail.find()
+                    self._catching_up = True
                 if self._catching_up:
                     await self._catch_up()
                 self._tail.read()

@@ -13,6 +13,9 @@ from typing import Any, Final, Literal
 from portside.balancer.interface import HealthReport
 
 LOG_LIMIT_BYTES: Final = 4 << 20
+LAST_BYTES: Final = 512
+"""How much of what was read last is compared to tell whether the file is still the same: at least a whole event, which
+has its time in it."""
 
 HostKey = tuple[str, str, int]
 """Cluster name, address, port."""
@@ -180,23 +183,46 @@ class LogTail:
 
     def __init__(self, path: Path, listener: Callable[[str], None]) -> None:
         self._path, self._listener = path, listener
+        self._inode: int | None = None
+        self._begin()
+
+    def _begin(self) -> None:
         self._offset = 0
-        self._rest = b""
+        self._rest = self._last = b""
+        self._seen = (0, 0)
+
+    @property
+    def lost(self) -> bool:
+        """Whether somebody removed or replaced the file that was read: its writer still writes to the old one."""
+        try:
+            return self._inode is not None and self._path.stat().st_ino != self._inode
+        except FileNotFoundError:
+            return self._inode is not None
+
+    def find(self) -> None:
+        """Read whatever file has the path now, from its start."""
+        self._inode = None
+        self._begin()
 
     def read(self) -> None:
-        """Hand over what was added since the last call. A file that became shorter is read from its start."""
+        """Hand over what was added since the last call. A file that was emptied is read from its start, also if it has
+        grown again since."""
         try:
-            size = self._path.stat().st_size
+            found = self._path.stat()
         except FileNotFoundError:
             return
-        if size < self._offset:
-            self._offset, self._rest = 0, b""
-        if size == self._offset:
+        self._inode = self._inode or found.st_ino
+        if (found.st_size, found.st_mtime_ns) == self._seen:
             return
         with self._path.open("rb") as file:
-            file.seek(self._offset)
-            data = file.read(size - self._offset)
+            file.seek(max(0, self._offset - len(self._last)))
+            if file.read(len(self._last)) != self._last:
+                self._begin()
+                file.seek(0)
+            data = file.read()
+        self._seen = (found.st_size, found.st_mtime_ns)
         self._offset += len(data)
+        self._last = (self._last + data)[-LAST_BYTES:]
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
             self._listener(line.decode(errors="replace"))
@@ -206,4 +232,4 @@ class LogTail:
         if self._offset > limit_bytes:
             self.read()
             os.truncate(self._path, 0)
-            self._offset, self._rest = 0, b""
+            self._begin()

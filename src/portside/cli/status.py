@@ -49,7 +49,7 @@ def show(settings: Settings, *, as_json: bool) -> None:
 
 def render(answer: dict[str, Any], now: datetime) -> list[Table | Text]:
     """The daemon's answer as things to print, sections without content left out."""
-    sections: list[Table | Text] = [Text(problem, style="red") for problem in answer["problems"]]
+    sections: list[Table | Text] = [Text(problem, style="red") for problem in answer.get("problems", ())]
     clusters = [f"{cluster['name']} ({cluster['region']})" for cluster in answer["clusters"]]
     sections.append(Text(f"Clusters: {', '.join(clusters) or 'none yet'}"))
     if answer["services"]:

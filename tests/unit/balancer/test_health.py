@@ -1,6 +1,7 @@
 """From Envoy's health check events to AWS's states and reasons."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -120,3 +121,38 @@ def test_tail_gives_whole_lines_once(tmp_path: Path) -> None:
         file.write("three\n")
     tail.read()
     assert lines == ["one", "two", "three"]
+
+
+def test_tail_notices_that_its_file_was_taken_away(tmp_path: Path) -> None:
+    """A file that was never there is not lost; one that was read and then removed or replaced is, until found again."""
+    lines: list[str] = []
+    path = tmp_path / "log"
+    tail = LogTail(path, lines.append)
+    tail.read()
+    assert not tail.lost
+    path.write_text("one\n")
+    tail.read()
+    assert not tail.lost
+    path.unlink()
+    assert tail.lost
+    (tmp_path / "other").write_text("two\n")
+    (tmp_path / "other").rename(path)
+    tail.find()
+    assert not tail.lost
+    tail.read()
+    assert lines == ["one", "two"]
+
+
+def test_tail_notices_a_file_emptied_and_grown_again(tmp_path: Path) -> None:
+    """A file that was emptied by somebody and is as long as before, or longer, is read from its start."""
+    lines: list[str] = []
+    path = tmp_path / "log"
+    tail = LogTail(path, lines.append)
+    path.write_text("one\n")
+    tail.read()
+    path.write_text("two\n")
+    os.utime(path, (1, 1))
+    tail.read()
+    path.write_text("three\nfour\n")
+    tail.read()
+    assert lines == ["one", "two", "three", "four"]

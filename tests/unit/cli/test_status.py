@@ -43,6 +43,11 @@ def test_nothing() -> None:
     assert shown({}) == "Clusters: none yet\n"
 
 
+def test_problems_come_first() -> None:
+    """What a person should know stands above everything else, whole."""
+    assert shown({"problems": ["Envoy does not run"]}).startswith("Envoy does not run\nClusters: ")
+
+
 def test_fits_in_80_columns() -> None:
     """With usual names no line is longer than 80 columns, and no address is broken over two lines."""
     service = {

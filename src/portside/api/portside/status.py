@@ -1,5 +1,6 @@
 """What runs, as one JSON document: the extension behind `portside status` and `GET /_portside/status`."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from portside.domain import arn
@@ -11,12 +12,17 @@ from portside.domain.task.record import Task, TaskStatus
 from portside.store.interface import Store
 
 
-def status(store: Store) -> dict[str, Any]:
+def status(store: Store, problems: Sequence[str] = ()) -> dict[str, Any]:
     """Clusters, services, tasks and load balancers of every account and region.
 
-    Returns: {"clusters": [...], "services": [...], "tasks": [...], "loadBalancers": [...]}, times in ISO 8601.
+    Args:
+        problems: what a person should know or do, in sentences.
+
+    Returns: {"problems": [...], "clusters": [...], "services": [...], "tasks": [...], "loadBalancers": [...]}, times in
+        ISO 8601.
     """
     return {
+        "problems": [*problems],
         "clusters": [
             {"account": c.scope.account, "region": c.scope.region, "name": c.name, "status": c.status}
             for c in store.scan(CLUSTER)
