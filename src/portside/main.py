@@ -205,6 +205,7 @@ class Daemon:
                 running.append(part)
             self._ready = True
             log.info("ready")
+            tell_service_manager("READY=1")
             await self._stopping.wait()
         except NodeUnusable as error:
             raise StartRefused(str(error)) from error
@@ -249,6 +250,20 @@ class Daemon:
     async def _status(self, store: Store, balancer: EnvoyBalancer) -> tuple[int, str, bytes]:
         problems = [each for each in (self._problem, balancer.problem) if each]
         return 200, "application/json", json.dumps(status(store, problems)).encode()
+
+
+def tell_service_manager(state: str, environment: Mapping[str, str] = os.environ) -> None:
+    """One message to systemd, if it started this process and waits for one. Source: sd_notify(3)."""
+    address = environment.get("NOTIFY_SOCKET", "")
+    if not address:
+        return
+    if address.startswith("@"):
+        address = "\0" + address[1:]
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+            sock.sendto(state.encode(), address)
+    except OSError as error:
+        log.warning("the service manager at %s can not be told %s: %s", address, state, error)
 
 
 def _raise_limits() -> None:

@@ -5,6 +5,7 @@ may since belong to another process: so a note counts only if that process is a 
 was written. Two instances with different data folders do not see each other.
 """
 
+import fcntl
 import json
 import os
 import select
@@ -191,7 +192,8 @@ def arguments(settings: Settings) -> list[str]:
 
 
 def start(settings: Settings, *, waiting: Callable[[], None] = lambda: None) -> Instance:
-    """Start the daemon in the background and wait until it is ready.
+    """Start the daemon in the background and wait until it is ready. One that is just being started by somebody else
+    is waited for in its place.
 
     Effects: a process in a session of its own, its output in `log_path`.
     Raises: Failure with the daemon's last words if it dies, or the log's end if it is not ready in time.
@@ -217,6 +219,9 @@ def start(settings: Settings, *, waiting: Callable[[], None] = lambda: None) -> 
     while time.monotonic() < deadline:
         code = process.poll()
         if code is not None:
+            other = _await_other(settings, deadline, waiting)
+            if other is not None:
+                return other
             raise Failure(f"Portside ended at once, with code {code}", *last_lines(log, began), f"The whole log: {log}")
         answer = health(url)
         if answer and answer.get("pid") == process.pid and answer["status"] == "ok":
@@ -230,6 +235,31 @@ def start(settings: Settings, *, waiting: Callable[[], None] = lambda: None) -> 
         *last_lines(log, began),
         f"It is left running; the whole log: {log}",
     )
+
+
+def _await_other(settings: Settings, deadline: float, waiting: Callable[[], None]) -> Instance | None:
+    """The daemon that holds the data folder's lock, once it is ready; None if there is none. It writes its note some
+    time after taking the lock, so until then only the lock tells that it is there."""
+    while time.monotonic() < deadline and locked(settings):
+        other = find(settings)
+        answer = health(other.url) if other else None
+        if other and answer and answer.get("pid") == other.pid and answer["status"] == "ok":
+            return other
+        waiting()
+        time.sleep(0.05)
+    return None
+
+
+def locked(settings: Settings) -> bool:
+    """Whether a daemon holds the data folder. To be asked only when one was refused for it: the lock is tried."""
+    try:
+        with (settings.data_dir / "lock").open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def last_lines(log: Path, began: int = 0, count: int = 8) -> list[str]:

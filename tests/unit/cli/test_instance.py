@@ -1,5 +1,6 @@
 """Finding a daemon by its data folder, and the settings that the command line passes on."""
 
+import fcntl
 import json
 import os
 import subprocess
@@ -141,3 +142,31 @@ def test_every_setting_is_documented() -> None:
 
     guide = (Path(__file__).resolve().parents[3] / "docs/guide/getting-started.md").read_text()
     assert [name for name in SETTINGS_FROM_OUTSIDE if f"`PORTSIDE_{name.upper()}`" not in guide] == []
+
+
+def test_a_daemon_that_somebody_else_is_starting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second start, while another daemon holds the lock but has left no note yet, waits for that one."""
+    settings = leave_note(monkeypatch, tmp_path, os.getpid())
+    settings.data_dir.mkdir()
+    monkeypatch.setattr(instance.os, "geteuid", lambda: 0)
+    monkeypatch.setattr(instance, "arguments", lambda settings: [sys.executable, "-c", "raise SystemExit(1)"])
+    monkeypatch.setattr(instance, "health", lambda url: {"status": "ok", "pid": 77} if url.endswith(":4599") else None)
+    other = instance.Instance(pid=77, host="127.0.0.1", port=4599, version="0.1.0")
+    answers = iter([None, None, other])
+    monkeypatch.setattr(instance, "find", lambda settings: next(answers))
+    with (settings.data_dir / "lock").open("a+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert instance.start(settings) == other
+
+
+def test_a_daemon_that_ends_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When nobody else holds the data folder, the daemon's last words are told."""
+    settings = leave_note(monkeypatch, tmp_path, os.getpid())
+    monkeypatch.setattr(instance.os, "geteuid", lambda: 0)
+    monkeypatch.setattr(
+        instance, "arguments", lambda settings: [sys.executable, "-c", "raise SystemExit('portside: no such port')"]
+    )
+    monkeypatch.setattr(instance, "health", lambda url: None)
+    with pytest.raises(Failure, match="ended at once, with code 1") as failure:
+        instance.start(settings)
+    assert "portside: no such port" in failure.value.advice
