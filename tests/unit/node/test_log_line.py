@@ -1,5 +1,6 @@
 """Joining the monitor's lines to events."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -51,6 +52,21 @@ def test_torn_lines_are_left_out() -> None:
     """What is not a line of the monitor (after a crash of the machine) harms nothing else."""
     events = Assembler().feed(b"\0\0\0\n" + b"garbage\n" + _STAMP + b" stdout F ok\n")
     assert [each.message for each in events] == ["ok"]
+
+
+@pytest.mark.parametrize("length", range(1, len(_STAMP) + 10))
+def test_what_follows_a_torn_line_counts(length: int) -> None:
+    """A line that a full disk cut off anywhere in its head does not take the next one with it."""
+    torn = (_STAMP + b" stdout F lost")[:length]
+    events = Assembler().feed(torn + _STAMP + b" stderr F ok\n")
+    assert [(each.at_ms, each.message) for each in events] == [(_AT_MS, "ok")]
+
+
+@given(st.binary(max_size=200))
+def test_garbage_is_survived(garbage: bytes) -> None:
+    """Whatever is in the file, the line after it arrives."""
+    events = Assembler().feed(garbage + b"\n" + _STAMP + b" stdout F ok\n")
+    assert events[-1].message.endswith("ok")
 
 
 @given(st.lists(st.binary(max_size=60).map(lambda each: each.replace(b"\n", b"").replace(b"\r", b"")), max_size=20))

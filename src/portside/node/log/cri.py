@@ -2,12 +2,17 @@
 its end. Source: https://github.com/kubernetes/design-proposals-archive/blob/main/node/kubelet-cri-logging.md
 """
 
+import re
 from datetime import datetime
+from typing import Final
 
 from portside.domain.log import LogEvent
 
 EVENT_MAX_BYTES = 256 * 1024 - 26
 """Longer lines become several events, as the awslogs driver splits them: CloudWatch counts 26 bytes of its own."""
+
+
+_HEAD: Final = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}(?:Z|[+-]\d\d:\d\d) std(?:out|err) [FP] ")
 
 
 class Assembler:
@@ -30,13 +35,12 @@ class Assembler:
         for line in lines.split(b"\n"):
             if not line:
                 continue
-            parts = line.split(b" ", 3)
-            if len(parts) != 4 or parts[2] not in (b"F", b"P"):
-                continue  # not conmon's: a line torn by a crash of the machine
-            at_ms = self._at_ms(parts[0])
-            stream, content = parts[1], parts[3]
+            parsed = self._parse(line)
+            if parsed is None:
+                continue
+            at_ms, stream, tag, content = parsed
             held = self._open.get(stream)
-            if parts[2] == b"F" and not held:
+            if tag == b"F" and not held:
                 events.extend(_events(at_ms, content))
                 continue
             if held is None:
@@ -45,7 +49,7 @@ class Assembler:
             while len(held) > EVENT_MAX_BYTES:
                 events.extend(_events(at_ms, bytes(held[:EVENT_MAX_BYTES])))
                 del held[:EVENT_MAX_BYTES]
-            if parts[2] == b"F":
+            if tag == b"F":
                 events.extend(_events(at_ms, bytes(held)))
                 held.clear()
         return events
@@ -55,6 +59,18 @@ class Assembler:
         events = [event for content in self._open.values() if content for event in _events(at_ms, bytes(content))]
         self._open.clear()
         return events
+
+    def _parse(self, line: bytes) -> tuple[int, bytes, bytes, bytes] | None:
+        """Time, stream, tag and content. None for what is not conmon's. A line that was torn, by a crash of the machine
+        or a full disk, has the next one right behind it: that one counts."""
+        parts = line.split(b" ", 3)
+        if len(parts) == 4 and parts[2] in (b"F", b"P"):
+            try:
+                return self._at_ms(parts[0]), parts[1], parts[2], parts[3]
+            except ValueError:
+                pass
+        whole = _HEAD.search(line, 1)
+        return self._parse(line[whole.start() :]) if whole is not None else None
 
     def _at_ms(self, stamp: bytes) -> int:
         # `2026-01-02T03:04:05.678901234+00:00`: parsing a date is slow, and most lines share their second.
