@@ -3,7 +3,6 @@
 from typing import Any
 
 from portside.testing.image import ensure_busybox_image
-
 from portside.testing.instance import Instance
 
 IMAGE = "localhost/portside-bench:1"

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from portside.cli.demo_image import ensure_web_image
 from portside.testing.image import ensure_busybox_image
-
 from portside.testing.instance import IMAGE, Instance, instance
 from portside.testing.wait import free_port, http_get, wait_for
 

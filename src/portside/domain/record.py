@@ -15,7 +15,9 @@ replace = msgspec.structs.replace
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A frozen value with named fields. Subclasses repeat `frozen=True, kw_only=True`: neither msgspec nor the type checker inherits both."""
+    """A frozen value with named fields.
+
+    Subclasses repeat `frozen=True, kw_only=True`: neither msgspec nor the type checker inherits both."""
 
 
 class Scope(Record, frozen=True, kw_only=True):
