@@ -227,6 +227,8 @@ def test_teardown_without_a_daemon(no_leaks: Settings) -> None:
             for task in tasks:
                 await first.do(task.create_network)
                 await first.do(task.start)
+                output = no_leaks.data_dir / "node/containers" / task.start.runtime_id / "output.log"
+                await asyncio.to_thread(wait_for, lambda output=output: "ready" in output.read_text(), timeout_s=10)
         teardown(no_leaks)
         left = await asyncio.to_thread(
             leak.wait_for_none, leak.Leaks(), no_leaks.instance_id, str(no_leaks.data_dir), timeout_s=5

@@ -325,7 +325,7 @@ class LinuxNode:
         assert record is not None
         if record.monitor_pid is not None:
             process.reap(record.monitor_pid)
-        if container.folder.ended() is not None:
+        if self._runtime.ended(container.folder) is not None:
             self._report_end(container)
             return
         # The monitor was killed. Nobody holds the container's output or will see its exit code any more, so it can not
@@ -357,7 +357,7 @@ class LinuxNode:
     def _exit_fact(self, runtime_id: str, name: str) -> ContainerExited:
         """What is known of a container that does not run."""
         folder = self._folder_of(runtime_id)
-        ended, record = folder.ended(), folder.read()
+        ended, record = self._runtime.ended(folder), folder.read()
         if ended is None:
             return ContainerExited(container=name, exit_code=None)
         killed = record is not None and ended.exit_code != 0 and self._tree.oom_kills(record.task_id, name) > 0
@@ -397,7 +397,7 @@ class LinuxNode:
         container = Container(folder, record)
         if record.pid is None:
             return []  # its start was cut short: StartContainer or RemoveContainer, whichever comes, undoes it first
-        if record.boot_id == boot_id() and folder.ended() is None:
+        if record.boot_id == boot_id() and self._runtime.ended(folder) is None:
             self._hold_monitor(container)
             if container.monitor_pidfd is not None and not self._runtime.was_started(runtime_id):
                 container.close()

@@ -15,7 +15,7 @@ from portside.settings import Settings
 
 log = logging.getLogger(__name__)
 
-RUN_FOLDERS = ("crun", "conmon")
+RUN_FOLDERS = ("crun", "conmon", "exit")
 """Below run_dir, the node's own; pins of namespaces are the network's."""
 _GONE_TIMEOUT_S = 15.0
 _POLL_S = 0.01

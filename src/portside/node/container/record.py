@@ -80,11 +80,15 @@ class ContainerFolder:
 
     def ended(self) -> Ended | None:
         """None while the container runs, or if nobody saw it end."""
-        file = self.exit_folder / self.runtime_id
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError, ValueError):
-            text = file.read_text()
-            return Ended(int(text), datetime.fromtimestamp(file.stat().st_mtime, UTC))
-        return None
+        return read_exit_file(self.exit_folder / self.runtime_id)
+
+
+def read_exit_file(file: Path) -> Ended | None:
+    """None if there is none, or the disk was full when it was written."""
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError, ValueError):
+        text = file.read_text()
+        return Ended(int(text), datetime.fromtimestamp(file.stat().st_mtime, UTC))
+    return None
 
 
 def boot_id() -> str:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from portside.node import process
-from portside.node.container.record import ContainerFolder
+from portside.node.container.record import ContainerFolder, Ended, read_exit_file
 from portside.node.interface import NodeUnusable
 
 CREATE_TIMEOUT_S = 60.0
@@ -56,6 +56,7 @@ class Runtime:
     def __init__(self, run_dir: Path) -> None:
         self.state_root = run_dir / "crun"
         self._sockets = run_dir / "conmon"
+        self._exits = run_dir / "exit"
         self._crun = self._conmon = ""
 
     def prepare(self) -> None:
@@ -67,14 +68,16 @@ class Runtime:
             setattr(self, f"_{name}", found)
         self.state_root.mkdir(parents=True, exist_ok=True)
         self._sockets.mkdir(parents=True, exist_ok=True)
+        self._exits.mkdir(parents=True, exist_ok=True)
 
     async def create(self, folder: ContainerFolder, *, log_forwarded: bool) -> Created:
         """Make the container of the folder's bundle, up to the moment before its program runs.
 
         Raises CreateFailed, OSError. Cleanup: `clear`, after every process of its cgroup is gone.
         """
-        folder.exit_folder.mkdir(exist_ok=True)
         name = folder.runtime_id
+        folder.exit_folder.mkdir(exist_ok=True)
+        (self._exits / name).mkdir(exist_ok=True)
         argv = [
             self._conmon,
             "--sync",  # no second fork: the monitor stays our child
@@ -86,6 +89,7 @@ class Runtime:
             f"--bundle={folder.path}",
             f"--container-pidfile={folder.path / 'pid'}",
             f"--exit-dir={folder.exit_folder}",
+            f"--persist-dir={self._exits / name}",
             f"--log-path=k8s-file:{folder.log_file}",
             "--log-level=error",
             f"--socket-dir-path={self._sockets}",
@@ -168,10 +172,17 @@ class Runtime:
         """False for a container that was created and still waits for `start`."""
         return not self._fifo(runtime_id).exists()
 
+    def ended(self, folder: ContainerFolder) -> Ended | None:
+        """How the container ended; None while it runs, or if nobody saw it end.
+
+        conmon writes that down twice: in the folder, and in memory, where it fits also when the disk is full."""
+        return folder.ended() or read_exit_file(self._exits / folder.runtime_id / "exit")
+
     def clear(self, runtime_id: str) -> None:
         """Remove what the runtime and the monitor keep of a container that has no process any more. Doing what `crun
         delete` does by hand takes 0.15 instead of 4.4 ms (measured)."""
         shutil.rmtree(self.state_root / runtime_id, ignore_errors=True)
+        shutil.rmtree(self._exits / runtime_id, ignore_errors=True)
         # conmon's "folder" of sockets is a link to the bundle, whose path is too long for a socket's address.
         sockets = self._sockets / runtime_id
         if sockets.is_symlink():
@@ -182,7 +193,7 @@ class Runtime:
     def known(self) -> set[str]:
         """Containers of which there is state."""
         found: set[str] = set()
-        for folder in (self.state_root, self._sockets):
+        for folder in (self.state_root, self._sockets, self._exits):
             with contextlib.suppress(FileNotFoundError):
                 found |= set(os.listdir(folder))
         return found
