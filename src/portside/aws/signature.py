@@ -5,6 +5,7 @@ Source: AWS's "Signature Version 4 signing process"; botocore's signer is the or
 
 import hashlib
 import hmac
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -53,6 +54,10 @@ class Secret:
     session_token: str | None = None
 
 
+_REGION = re.compile(r"[A-Za-z0-9-]{1,32}")
+"""Any region will do that has a region's form: one that AWS adds tomorrow, or one that a test makes up."""
+
+
 def read_credential(request: Request) -> Credential:
     """The credential of a signed request, from its header or (presigned) its query. Proves nothing yet.
 
@@ -94,6 +99,8 @@ def _credential(text: str, signed_headers: str, signature: str, *, presigned: bo
             "incomplete", "Credential must have the form ACCESS_KEY_ID/YYYYMMDD/REGION/SERVICE/aws4_request"
         )
     key, date, region, service, _ = parts
+    if _REGION.fullmatch(region) is None:
+        raise SignatureError("incomplete", "Credential should be scoped to a valid region.")
     return Credential(key, date, region, service, signed_headers, signature, presigned)
 
 

@@ -136,3 +136,14 @@ def test_account_id() -> None:
     assert is_account_id("012345678901")
     for key in ("12345678901", "AKIAIOSFODNN", "1234567890123", "١٢٣٤٥٦٧٨٩٠١٢"):
         assert not is_account_id(key)
+
+
+@pytest.mark.parametrize("region", ["..", "us-east-1\n", "*", "us_east", "é", "x" * 33])
+def test_region_has_a_regions_form(region: str) -> None:
+    """A credential scoped to what can not be a region is refused: records are kept by region."""
+    credential = f"KEY/20260101/{region}/ecs/aws4_request"
+    header = f"AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders=host, Signature=0"
+    request = Request("POST", "/", "", {"authorization": header}, b"", b"")
+    assert reason_of(request) == "incomplete"
+    request.headers = {"authorization": header.replace(f"/{region}/", "/mars-north-1/")}
+    assert read_credential(request).region == "mars-north-1"
