@@ -141,6 +141,9 @@ class Daemon:
                 probe.unlink()
             except OSError as error:
                 raise StartRefused(f"can not write to {folder}: {error.strerror}. Give another --data-dir.") from error
+        # Not where the user happens to be: the monitors inherit this folder, and write a file into it when a container
+        # runs out of memory.
+        os.chdir(self.settings.run_dir)
 
     @contextlib.contextmanager
     def _lock(self) -> Any:
@@ -174,7 +177,7 @@ class Daemon:
         vpcs = VpcLoop(store, clock, node)
         targets = Targets(store, clock)
         tasks = TaskLoop(store, clock, ids, node, enis, vpcs, targets, retention_s=settings.stopped_task_retention_s)
-        services = ServiceLoop(store, clock, ids)
+        services = ServiceLoop(store, clock, ids, retention_s=settings.stopped_task_retention_s)
         balancers = BalancerLoop(store, clock, ids, node, balancer, enis, vpcs)
         retention = RetentionLoop(store, logs, clock)
 
@@ -287,7 +290,7 @@ def settings_from(environment: Mapping[str, str], arguments: argparse.Namespace)
 
 
 def _path_or_none(text: str) -> Path | None:
-    return Path(text) if text else None
+    return Path(text).absolute() if text else None
 
 
 def _durability(text: str) -> str:
@@ -301,10 +304,10 @@ def _truth(text: str | bool) -> bool:
 
 
 SETTINGS_FROM_OUTSIDE: dict[str, Any] = {
-    "data_dir": Path,
+    "data_dir": lambda text: Path(text).absolute(),
     "host": str,
     "port": int,
-    "egress": str,
+    "egress": lambda text: text if text in ("host", "none") else str(Path(text).absolute()),
     "envoy_path": _path_or_none,
     "auth": _truth,
     "account": str,

@@ -16,6 +16,12 @@ def busybox() -> str:
     return ensure_busybox_image()
 
 
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Monitors of containers write into the folder they were started in when memory runs out: not into the clone."""
+    monkeypatch.chdir(tmp_path)
+
+
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     """Settings of an instance of the test's own, which may not reach anything."""

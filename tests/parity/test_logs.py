@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from conftest import Served
+from served import Served
 
 from portside.api.logs.service import logs_service
 from portside.control.clock import RandomIds, SystemClock

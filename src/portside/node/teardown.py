@@ -54,6 +54,7 @@ def teardown(settings: Settings) -> None:
     for name in RUN_FOLDERS:
         shutil.rmtree(settings.run_dir / name, ignore_errors=True)
     with contextlib.suppress(OSError):
+        (settings.run_dir / "oom").unlink(missing_ok=True)  # conmon's note that a container ran out of memory
         settings.run_dir.rmdir()  # unless something of the proxy's is still in it
     if left:
         raise StillThere("; ".join(left))
