@@ -9,6 +9,7 @@ from portside.control.clock import RandomIds, SystemClock
 from portside.control.services import ServiceLoop
 from portside.domain import arn
 from portside.domain.record import Scope, replace
+from portside.domain.service import change
 from portside.domain.service.record import Deployment, Service
 from portside.domain.table import SERVICE, TASK, TASK_DEFINITION
 from portside.domain.task import machine
@@ -28,9 +29,9 @@ class Tasks:
         self.store = store
         self.unsubscribe = store.subscribe(self._changed)
 
-    def _changed(self, change: Change) -> None:
-        if isinstance(change.value, Task):
-            asyncio.get_running_loop().call_soon(self._move, change.key)
+    def _changed(self, news: Change) -> None:
+        if isinstance(news.value, Task):
+            asyncio.get_running_loop().call_soon(self._move, news.key)
 
     def _move(self, key: str) -> None:
         task = self.store.get(TASK, key)
@@ -44,7 +45,7 @@ class Tasks:
 
 
 @asynccontextmanager
-async def running(desired: int) -> AsyncIterator[MemoryStore]:
+async def running(desired: int, retention_s: float = 3600) -> AsyncIterator[MemoryStore]:
     store, now = MemoryStore(), datetime.now(UTC)
     definition = TaskDefinition(
         scope=SCOPE,
@@ -75,7 +76,7 @@ async def running(desired: int) -> AsyncIterator[MemoryStore]:
         deployments=(deployment,),
     )
     Tasks(store)
-    loop = ServiceLoop(store, SystemClock(), RandomIds())
+    loop = ServiceLoop(store, SystemClock(), RandomIds(), retention_s=retention_s)
     await loop.start()
     store.transact(Put(TASK_DEFINITION, definition), Put(SERVICE, service))
     try:
@@ -140,5 +141,34 @@ def test_a_task_that_ends_is_replaced_without_waiting() -> None:
             for _ in range(10):
                 await asyncio.sleep(0)
             assert len({task.id for task in store.find(TASK, "service", KEY)}) == 3
+
+    asyncio.run(run())
+
+
+def test_a_deleted_service_is_seen_for_a_while_and_then_forgotten() -> None:
+    """A deleted service is INACTIVE once its tasks are gone; after the retention its record goes, also after a restart;
+    one made anew under its name meanwhile stays."""
+
+    async def run() -> None:
+        async with running(2, retention_s=0.05) as store:
+            await until(store, lambda: is_steady(store))
+            service = store.get(SERVICE, KEY)
+            assert service is not None
+            states: list[str] = []
+            store.subscribe(lambda news: states.append(getattr(news.value, "status", "")))
+            store.transact(Put(SERVICE, change.deleted(service, force=True, now=datetime.now(UTC))))
+            await until(store, lambda: store.get(SERVICE, KEY) is None)
+            assert "INACTIVE" in states
+        async with running(1) as store:
+            await until(store, lambda: is_steady(store))
+            service = store.get(SERVICE, KEY)
+            assert service is not None
+            over = replace(service, status="INACTIVE", name="over", ended_at=service.created_at, deployments=())
+            store.transact(Put(SERVICE, over))
+            again = ServiceLoop(store, SystemClock(), RandomIds(), retention_s=0.05)
+            await again.start()
+            await until(store, lambda: store.get(SERVICE, over.key) is None)
+            assert is_steady(store)
+            await again.close()
 
     asyncio.run(run())

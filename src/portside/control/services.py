@@ -6,7 +6,7 @@ Between the read and the commit there is no await, so a crash leaves either all 
 
 import asyncio
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from portside.control.loop import Loop
@@ -21,22 +21,30 @@ from portside.domain.task import machine
 from portside.domain.task.creation import new_task
 from portside.domain.task.record import StopCode, Task, TaskStatus
 from portside.domain.task_definition import TaskDefinition
-from portside.store.interface import ABSENT, Change, Put, Store, Write
+from portside.store.interface import ABSENT, Change, Delete, Put, Store, Stored, Write
 
 COALESCE_S: Final = 0.02
 """News that can wait is gathered for so long: two hundred tasks that become RUNNING within two seconds cost at most a
 hundred passes. A task that ended by itself is answered at once."""
 
 
+RETENTION_S: Final = 3600
+"""AWS shows a deleted service for a while, as INACTIVE, and says not for how long (API_DeleteService)."""
+
+
 class ServiceLoop:
     """Keeps every service at what is desired of it.
+
+    Args:
+        retention_s: seconds that an INACTIVE service stays visible.
 
     Effects: writes SERVICE and TASK records. `start` looks at every service once, so that what a crash interrupted goes
     on.
     """
 
-    def __init__(self, store: Store, clock: Clock, ids: Ids) -> None:
+    def __init__(self, store: Store, clock: Clock, ids: Ids, *, retention_s: float = RETENTION_S) -> None:
         self._store, self._clock, self._ids = store, clock, ids
+        self._retention = timedelta(seconds=retention_s)
         self._loop = Loop("service", clock, self._step)
         self._soon: dict[str, asyncio.TimerHandle] = {}
         self._services_of: dict[str, set[str]] = {}  # target group ARN -> service keys
@@ -46,9 +54,8 @@ class ServiceLoop:
     async def start(self) -> None:
         self._unsubscribe = self._store.subscribe(self._changed)
         for service in self._store.scan(SERVICE):
-            if service.status != "INACTIVE":
-                self._follow_groups(service)
-                self._loop.wake(service.key)
+            self._follow_groups(service)
+            self._loop.wake(service.key)
 
     async def close(self) -> None:
         if self._unsubscribe is not None:
@@ -95,9 +102,11 @@ class ServiceLoop:
 
     async def _step(self, key: str) -> datetime | None:
         stored = self._store.read(SERVICE, key)
-        if stored is None or stored.value.status == "INACTIVE":
+        if stored is None:
             self._loop.finish(key)
             return None
+        if stored.value.status == "INACTIVE":
+            return self._retire(stored)
         service = stored.value
         now = self._clock.now()
         tasks = self._tasks(service)
@@ -111,6 +120,14 @@ class ServiceLoop:
             finally:
                 self._own_write = False
         return plan.wake_at
+
+    def _retire(self, stored: Stored[Service]) -> datetime | None:
+        due = (stored.value.ended_at or stored.value.created_at) + self._retention
+        if self._clock.now() < due:
+            return due
+        self._store.transact(Delete(SERVICE, stored.key, stored.version))
+        self._loop.finish(stored.key)
+        return None
 
     def _tasks(self, service: Service) -> list[Task]:
         live = self._store.find(TASK, "service_live", service.key)

@@ -73,6 +73,7 @@ class Service(Record, frozen=True, kw_only=True):
     consecutive_short_lives: int = 0
     start_not_before: datetime | None = None  # throttle of failing starts
     throttled_at: datetime | None = None  # when the throttle last grew
+    ended_at: datetime | None = None  # when it became INACTIVE
     throttled_deployment: str = ""  # the deployment these counts are about; another one starts afresh
 
     @property

@@ -488,7 +488,9 @@ class _Pass:
     def _update_status(self) -> None:
         service = self.service
         if service.status == "DRAINING" and not self.live:
-            self.service = replace(service, status="INACTIVE", deployments=(), steady=False, start_not_before=None)
+            self.service = replace(
+                service, status="INACTIVE", deployments=(), steady=False, start_not_before=None, ended_at=self.now
+            )
             return
         if service.status != "ACTIVE" or self.primary is None:
             return
