@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from portside.domain.record import Scope
+from portside.domain.record import Scope, replace
 from portside.domain.task import invariant, machine
 from portside.domain.task import record as r
 from portside.domain.task.creation import new_task
@@ -332,6 +332,34 @@ def test_dependency_that_can_not_be_met() -> None:
     )
     assert s.task.history[1].exit is not None
     assert s.task.history[1].exit.code is None
+
+
+def test_a_container_that_runs_has_no_unmet_dependency() -> None:
+    """A container found running, of whose start nothing is known, is not ended for a dependency that failed before."""
+    script = Script(task_of(container("setup", essential=False), container("app", depends=[("setup", "SUCCESS")])))
+    task = machine.observe(script.task, r.ContainerStarted(container="app", pid=1), now=script.now)
+    for fact in (r.StartIssued(container="setup"), r.ContainerExited(container="setup", exit_code=1)):
+        task = machine.observe(task, fact, now=script.now)
+    assert task.stop is None
+    assert task.history[1].exit is None
+
+
+def test_a_dependency_that_takes_too_long() -> None:
+    """startTimeout limits the wait for a dependency's end, from its start on; then the task fails in AWS's words."""
+    first = replace(container("setup", essential=False), start_timeout_s=20)
+    script = Script(task_of(first, container("app", depends=[("setup", "SUCCESS")]), awsvpc=False))
+    script.begun().told(pulled("setup"), pulled("app")).begun().told(r.ContainerStarted(container="setup", pid=1))
+    given_up_at = script.now + timedelta(seconds=20)
+    plan = machine.plan(script.task, now=script.now)
+    assert (plan.effects, plan.wake_at) == ((), given_up_at)
+    assert machine.settle(script.task, now=given_up_at - timedelta(milliseconds=1)).stop is None
+    failed = machine.settle(script.task, now=given_up_at)
+    assert failed.stop is not None
+    assert failed.stop.code is StopCode.TASK_FAILED_TO_START
+    assert failed.stop.reason == (
+        "CannotStartContainerError: dependency graph: container ordering dependency [setup(setup:1) (RUNNING->RUNNING)]"
+        " for target [app(app:1) (NONE->RUNNING)] has timed out."
+    )
 
 
 def test_stop_in_reverse_order() -> None:

@@ -264,10 +264,10 @@ def _with_unmeetable(task: Task, now: datetime) -> Task:
     while changed:
         changed = False
         for definition, h in _pairs(task):
-            if h.exit is not None or h.start_issued_at is not None:
+            if h.exit is not None or h.start_issued_at is not None or h.started_at is not None:
                 continue
             for dependency in definition.depends_on:
-                if _unmeetable(task, dependency):
+                if _unmeetable(task, dependency, now):
                     reason = _dependency_words(task, definition, dependency)
                     task = _fold_container(task, r.StartFailed(reason=reason, container=h.name), now)
                     changed = True
@@ -396,17 +396,37 @@ def _met(task: Task, dependency: DependsOn) -> bool:
             assert_never(dependency.condition)
 
 
-def _unmeetable(task: Task, dependency: DependsOn) -> bool:
+def _unmeetable(task: Task, dependency: DependsOn, now: datetime) -> bool:
     h = _of(task, dependency.container)
     if h is None or dependency.condition == "HEALTHY":
         return True
-    return h.exit is not None and not _met(task, dependency)
+    if h.exit is not None:
+        return not _met(task, dependency)
+    given_up_at = _given_up_at(task, dependency)
+    return given_up_at is not None and now >= given_up_at
+
+
+def _given_up_at(task: Task, dependency: DependsOn) -> datetime | None:
+    """When the dependency's `startTimeout` ends, if it has one and runs: it limits the wait for its end, not for its
+    start. Source: amazon-ecs-agent, agent/engine/dependencygraph."""
+    for definition, h in _pairs(task):
+        if h.name == dependency.container and dependency.condition != "START":
+            if h.started_at is None or h.exit is not None or definition.start_timeout_s is None:
+                return None
+            return h.started_at + timedelta(seconds=definition.start_timeout_s)
+    return None
 
 
 def _dependency_words(task: Task, target: ContainerDefinition, dependency: DependsOn) -> str:
     """AWS's words. Source: amazon-ecs-agent, agent/engine/dependencygraph, and its pull request 3218."""
     on = next((each for each in task.containers if each.name == dependency.container), None)
     h = _of(task, dependency.container)
+    if h is not None and h.exit is None and dependency.condition != "HEALTHY":
+        return (
+            "CannotStartContainerError: dependency graph: container ordering dependency "
+            f"[{dependency.container}({on.image if on else ''}) (RUNNING->RUNNING)] "
+            f"for target [{target.name}({target.image}) (NONE->RUNNING)] has timed out."
+        )
     code = f" - Exit: {h.exit.code}" if h is not None and h.exit is not None and h.exit.code is not None else ""
     because = (
         "as dependency did not exit successfully"
@@ -483,7 +503,7 @@ def plan(task: Task, *, now: datetime) -> Plan:
         return Plan()
     effects: list[Planned] = []
     wakes: list[datetime] = []
-    rest = _starting(task) if task.stop is None else _stopping(task, task.stop, now, wakes)
+    rest = _starting(task, wakes) if task.stop is None else _stopping(task, task.stop, now, wakes)
     for planned in (*_removals(task), *rest):
         not_before = _not_before(task, planned.effect)
         if not_before is not None and not_before > now:
@@ -508,7 +528,7 @@ def _removals(task: Task) -> Iterable[Planned]:
             yield Planned(effect=r.RemoveContainer(task_key=task.key, container=h.name, runtime_id=h.runtime_id))
 
 
-def _starting(task: Task) -> Iterable[Planned]:
+def _starting(task: Task, wakes: list[datetime]) -> Iterable[Planned]:
     network = task.network
     if network is not None and task.eni is None:
         yield Planned(effect=r.AllocateEni(task_key=task.key, request=network), intent=r.EniAsked())
@@ -530,6 +550,8 @@ def _starting(task: Task) -> Iterable[Planned]:
             yield Planned(
                 effect=_start_effect(task, definition, h, h.image_digest), intent=r.StartIssued(container=h.name)
             )
+        else:
+            wakes += [at for each in definition.depends_on if (at := _given_up_at(task, each)) is not None]
     if task.targets and task.eni is not None and task.targets_registered_at is None and _all_started(task):
         yield Planned(
             effect=r.RegisterTargets(task_key=task.key, targets=task.targets, address=task.eni.address),
