@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from portside.api.ecs import field
 from portside.coverage import page
 
 CLONE = Path(__file__).resolve().parents[2]
@@ -11,6 +12,13 @@ CLONE = Path(__file__).resolve().parents[2]
 def test_coverage_page_is_current() -> None:
     """docs/coverage.md is what `portside coverage` prints."""
     assert (CLONE / "docs/coverage.md").read_text() == page(), "run: ./portside coverage > docs/coverage.md"
+
+
+def test_coverage_page_lists_members() -> None:
+    """Every member of RegisterTaskDefinition that is taken or refused stands on the page once."""
+    text = (CLONE / "docs/coverage.md").read_text()
+    for path in (*field.SUPPORTED, *field.REFUSED):
+        assert text.count(f"| {path} | ") == 1, path
 
 
 def test_links_lead_somewhere() -> None:

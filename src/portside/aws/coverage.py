@@ -40,4 +40,6 @@ def _section(service: Service) -> list[str]:
         lines.append(f"| {name} | {'partial: ' + service.partial[name] if name in service.partial else 'full'} |")
     absent = sorted(set(model.operations) - set(service.handlers))
     lines += ["", f"Not implemented ({len(absent)}): {', '.join(absent) or 'none'}.", ""]
+    if service.notes:
+        lines += [*service.notes.splitlines(), ""]
     return lines

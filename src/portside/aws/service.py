@@ -53,9 +53,10 @@ Handler = Callable[[RequestContext, Params], Result | Awaitable[Result | None] |
 class Service:
     """A service's name in botocore and its implemented operations: the visible list the coverage page is made of.
 
-    `partial` says, per operation, what is not there yet (for the coverage page).
+    `partial` says, per operation, what is not there yet, and `notes` is Markdown of its own (for the coverage page).
     """
 
     name: str
     handlers: Mapping[str, Handler]
     partial: Mapping[str, str] = field(default_factory=dict)
+    notes: str = ""

@@ -4,6 +4,7 @@ from typing import Final
 
 from portside.api.ecs.cluster import Clusters
 from portside.api.ecs.error import mapped
+from portside.api.ecs.field import member_table
 from portside.api.ecs.scheduled_service import Services
 from portside.api.ecs.tag import TagsOfResources
 from portside.api.ecs.task import Tasks
@@ -18,7 +19,7 @@ PARTIAL: Final = {
     "UpdateCluster": "as CreateCluster",
     "UpdateClusterSettings": "containerInsights is kept and shown, nothing is collected yet",
     "PutClusterCapacityProviders": "FARGATE and FARGATE_SPOT; tasks run on FARGATE only",
-    "RegisterTaskDefinition": "see the table of its members",
+    "RegisterTaskDefinition": "see the members below",
     "RunTask": "on Fargate; no volumes, no ECS Exec, no capacity provider but FARGATE",
     "ListTasks": "there are no container instances and no daemons to filter by",
     "CreateService": "on Fargate, REPLICA, rolling updates; no circuit breaker, alarms, service registries, "
@@ -42,4 +43,5 @@ def ecs_service(store: Store, clock: Clock, ids: Ids) -> Service:
         name="ecs",
         handlers={operation: mapped(operation, handler) for operation, handler in handlers.items()},
         partial=PARTIAL,
+        notes=member_table(),
     )
