@@ -19,12 +19,11 @@ import signal
 import socket
 import sys
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from portside import __version__, credential
-from portside.api.ec2.default_network import ensure_default_network
+from portside.api.ec2.default_network import with_default_network
 from portside.api.ec2.service import ec2_service
 from portside.api.ecs.service import ecs_service
 from portside.api.elbv2.service import elbv2_service
@@ -34,7 +33,7 @@ from portside.api.portside.status import status
 from portside.api.sts.service import sts_service
 from portside.aws.gateway import Gateway
 from portside.aws.server import listen, make_server
-from portside.aws.service import Handler, Params, RequestContext, Service, ServiceError
+from portside.aws.service import Service, ServiceError
 from portside.aws.signature import Secret, SignatureVerifier
 from portside.balancer.envoy import EnvoyBalancer
 from portside.control.balancers import BalancerLoop
@@ -48,7 +47,6 @@ from portside.control.targets import Targets
 from portside.control.tasks import TaskLoop
 from portside.control.vpcs import VpcLoop
 from portside.domain.clock import Clock, Ids
-from portside.domain.record import Scope
 from portside.domain.table import KINDS
 from portside.node.interface import NodeUnusable
 from portside.node.linux import LinuxNode
@@ -71,33 +69,14 @@ class StartRefused(Exception):
 def api_services(store: Store, logs: LogStore, clock: Clock, ids: Ids) -> tuple[Service, ...]:
     """Every AWS service that is answered, in one visible list."""
 
-    def at_home(service: Service) -> Service:
-        return _with_default_network(service, store, clock, ids)
-
     return (
-        at_home(ecs_service(store, clock, ids)),
-        at_home(ec2_service(store, clock, ids)),
-        at_home(elbv2_service(store, clock, ids)),
+        with_default_network(ecs_service(store, clock, ids), store, clock, ids),
+        ec2_service(store, clock, ids),
+        with_default_network(elbv2_service(store, clock, ids), store, clock, ids),
         logs_service(store, logs, clock, ids),
         iam_service(store, clock, ids),
         sts_service(),
     )
-
-
-def _with_default_network(service: Service, store: Store, clock: Clock, ids: Ids) -> Service:
-    """An account has a default VPC in each region from its first call on, as on AWS."""
-    seen: set[str] = set()
-
-    def wrap(handler: Handler) -> Handler:
-        def handle(context: RequestContext, params: Params) -> Any:
-            if context.prefix not in seen:
-                ensure_default_network(store, clock, ids, Scope(account=context.account, region=context.region))
-                seen.add(context.prefix)
-            return handler(context, params)
-
-        return handle
-
-    return replace(service, handlers={name: wrap(handler) for name, handler in service.handlers.items()})
 
 
 def _service_error(error: Exception) -> ServiceError | None:
@@ -195,6 +174,7 @@ class Daemon:
         )
         server = make_server(gateway)
         serving = spawn("http", server.serve(sockets=[sock]))
+        serving.add_done_callback(lambda _: self.stop())  # a Portside that no longer answers is none
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)

@@ -6,13 +6,15 @@ targets.
 """
 
 import logging
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Set
 from datetime import datetime, timedelta
-from typing import Final, Literal, Protocol
+from typing import Final, Literal
 
 from portside.balancer.interface import Balancer, BalancerConfig, BalancerRefused, HealthReport
 from portside.control.arrivals import Arrivals
+from portside.control.enis import Enis
 from portside.control.loop import Loop
+from portside.control.vpcs import VpcLoop
 from portside.domain import arn
 from portside.domain.clock import Clock, Ids
 from portside.domain.load_balancer import Listener, LoadBalancer, Rule, Target, TargetGroup, ZoneMapping
@@ -39,31 +41,6 @@ SETTLE: Final = timedelta(milliseconds=100)
 RETRY: Final = timedelta(seconds=2)
 
 
-class EniAllocator(Protocol):
-    def allocate(
-        self,
-        *,
-        scope: Scope,
-        request: NetworkRequest,
-        owner: str,
-        description: str,
-        zone_load: Mapping[str, int],
-        now: datetime,
-        attachment_id: str,
-        interface_type: Literal["interface", "load_balancer"],
-    ) -> EniAttachment:
-        """Raises: Refused."""
-        ...
-
-    def attachment(self, eni: Eni) -> EniAttachment: ...
-
-    def release(self, scope: Scope, eni_id: str) -> None: ...
-
-
-class VpcEnsurer(Protocol):
-    async def ensure(self, scope: Scope, vpc_id: str) -> None: ...
-
-
 class BalancerLoop:
     """
     Args:
@@ -78,8 +55,8 @@ class BalancerLoop:
         ids: Ids,
         node: Node,
         balancer: Balancer,
-        enis: EniAllocator,
-        vpcs: VpcEnsurer,
+        enis: Enis,
+        vpcs: VpcLoop,
     ) -> None:
         self._store, self._clock, self._ids = store, clock, ids
         self._node, self._balancer, self._enis, self._vpcs = node, balancer, enis, vpcs

@@ -1,7 +1,9 @@
 """The network that every account has in every region from the start, as EC2 makes it."""
 
+from dataclasses import replace
 from typing import Any
 
+from portside.aws.service import Handler, Params, RequestContext, Service
 from portside.domain import vpc_rule
 from portside.domain.clock import Clock, Ids
 from portside.domain.record import Scope
@@ -49,6 +51,19 @@ def ensure_default_network(store: Store, clock: Clock, ids: Ids, scope: Scope) -
     )
     writes: list[Any] = [Put(SUBNET, subnet, expect=ABSENT) for subnet in subnets]
     store.transact(Put(VPC, vpc, expect=ABSENT), *writes, Put(SECURITY_GROUP, group, expect=ABSENT))
+
+
+def with_default_network(service: Service, store: Store, clock: Clock, ids: Ids) -> Service:
+    """The service, for which an account has its default network in a region from its first call on."""
+
+    def wrap(handler: Handler) -> Handler:
+        def handle(context: RequestContext, params: Params) -> Any:
+            ensure_default_network(store, clock, ids, Scope(account=context.account, region=context.region))
+            return handler(context, params)
+
+        return handle
+
+    return replace(service, handlers={name: wrap(handler) for name, handler in service.handlers.items()})
 
 
 def open_egress(ids: Ids) -> SecurityGroupRule:

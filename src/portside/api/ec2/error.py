@@ -5,10 +5,6 @@ https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html
 from portside.aws.service import ServiceError
 
 
-def dry_run() -> ServiceError:
-    return ServiceError("DryRunOperation", "Request would have succeeded, but DryRun flag is set.", 412)
-
-
 def invalid_value(message: str) -> ServiceError:
     return ServiceError("InvalidParameterValue", message)
 

@@ -1,15 +1,13 @@
 """EC2, as far as tasks and load balancers need it: the visible list of its operations."""
 
-from portside.api.ec2 import error
-from portside.api.ec2.default_network import ensure_default_network
+from portside.api.ec2.default_network import with_default_network
 from portside.api.ec2.network_interface import NetworkInterfaceHandlers
 from portside.api.ec2.security_group import SecurityGroupHandlers
 from portside.api.ec2.tag import TagHandlers
 from portside.api.ec2.vpc import VpcHandlers
 from portside.api.ec2.zone import ZoneHandlers
-from portside.aws.service import Handler, Params, RequestContext, Result, Service
+from portside.aws.service import Handler, Service
 from portside.domain.clock import Clock, Ids
-from portside.domain.record import Scope
 from portside.store.interface import Store
 
 
@@ -17,19 +15,6 @@ def ec2_service(store: Store, clock: Clock, ids: Ids) -> Service:
     """The operations of EC2 that are there; every other one is answered as not implemented by the gateway."""
     vpcs, interfaces, zones = VpcHandlers(store), NetworkInterfaceHandlers(store), ZoneHandlers(store)
     groups, tags = SecurityGroupHandlers(store, clock, ids), TagHandlers(store)
-
-    def with_network(handler: Handler) -> Handler:
-        """The default network is there before any operation looks; a dry run ends before it changes anything."""
-
-        def handle(context: RequestContext, params: Params) -> Result | None:
-            ensure_default_network(store, clock, ids, Scope(account=context.account, region=context.region))
-            if params.get("DryRun"):
-                raise error.dry_run()
-            answered = handler(context, params)
-            assert isinstance(answered, dict)
-            return answered
-
-        return handle
 
     handlers: dict[str, Handler] = {
         "DescribeVpcs": vpcs.describe_vpcs,
@@ -52,9 +37,9 @@ def ec2_service(store: Store, clock: Clock, ids: Ids) -> Service:
         "DeleteTags": tags.delete_tags,
         "DescribeTags": tags.describe_tags,
     }
-    return Service(
+    service = Service(
         name="ec2",
-        handlers={name: with_network(handler) for name, handler in handlers.items()},
+        handlers=handlers,
         partial={
             "AuthorizeSecurityGroupIngress": "no prefix lists; IPv6 ranges are kept and match nothing",
             "AuthorizeSecurityGroupEgress": "no prefix lists; IPv6 ranges are kept and match nothing",
@@ -63,3 +48,4 @@ def ec2_service(store: Store, clock: Clock, ids: Ids) -> Service:
             "DeleteTags": "VPCs, subnets, security groups, their rules and network interfaces",
         },
     )
+    return with_default_network(service, store, clock, ids)

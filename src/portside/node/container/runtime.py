@@ -122,8 +122,8 @@ class Runtime:
             finally:
                 os.close(answer)
             started, monitor_started = process.start_time(pid), process.start_time(monitor_pid)
-            pidfd = None if started is None else process.open_pidfd(pid, started)
-            if started is None or pidfd is None or monitor_started is None:
+            pidfd = None if started is None or monitor_started is None else process.open_pidfd(pid, started)
+            if started is None or monitor_started is None or pidfd is None:
                 raise CreateFailed("the container's process ended before it was started")
         except BaseException as error:
             # It ends by itself after a refusal; after a timeout or a cancellation it is made to.
