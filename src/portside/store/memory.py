@@ -12,7 +12,7 @@ from portside.store.interface import ANY, Change, Conflict, Put, Stored, WatchLo
 
 T = TypeVar("T", bound=Record)
 
-CHANGES_KEPT = 10_000
+CHANGES_KEPT = 1_000
 """How many changes a late watcher may catch up on."""
 
 
