@@ -15,7 +15,7 @@ from portside.domain.record import replace
 from portside.domain.task.record import ContainerExited, ContainerStarted
 from portside.node.container.record import ContainerRecord
 from portside.node.process import start_time
-from portside.node.teardown import teardown
+from portside.node.teardown import end_containers, teardown
 from portside.settings import Settings
 from portside.testing import leak
 from portside.testing.node_lab import LabTask, NodeLab, lab_task
@@ -242,5 +242,28 @@ def test_teardown_without_a_daemon(no_leaks: Settings) -> None:
                 await second.do(task.remove)
                 await second.do(task.release_network)
                 assert second.sink.lines(task.stream) == ["ready"]
+
+    asyncio.run(body())
+
+
+def test_containers_end_before_the_machine_does(no_leaks: Settings) -> None:
+    """Before a halt each container gets its stop signal, a deaf one SIGKILL; the next daemon reports both ends."""
+
+    async def body() -> None:
+        polite = lab_task("trap 'echo bye; exit 3' TERM; echo ready; while :; do sleep 0.1; done")
+        deaf = lab_task("trap '' TERM; echo ready; sleep 1000")
+        async with NodeLab(no_leaks) as first:
+            for task in (polite, deaf):
+                await first.do(task.start)
+                await first.lines(task, 1)
+        # Long enough for the polite one on any machine: it is the deaf one that takes all of it.
+        end_containers(no_leaks, grace_s=5)
+        async with NodeLab(no_leaks, first.sink) as second:
+            facts = await second.node.recover([polite.record(), deaf.record()])
+            codes = {key: fact.exit_code for key, fact in facts if isinstance(fact, ContainerExited)}
+            assert codes == {polite.key: 3, deaf.key: 137}
+            for task in (polite, deaf):
+                await second.do(task.remove)
+            assert second.sink.lines(polite.stream) == ["ready", "bye"]
 
     asyncio.run(body())

@@ -1,5 +1,6 @@
 """`portside unit`: the systemd unit, which lies beside this module, with this machine's paths."""
 
+import sys
 from importlib import resources
 from pathlib import Path
 
@@ -11,7 +12,15 @@ def unit(settings: Settings) -> str:
     """The unit's text."""
     template = resources.files(__package__).joinpath("portside.service").read_text()
     command = " ".join(quoted(argument) for argument in arguments(settings))
-    return template.replace("@CLONE@", str(Path(__file__).resolve().parents[3])).replace("@COMMAND@", command)
+    values = {
+        "CLONE": str(Path(__file__).resolve().parents[3]),
+        "COMMAND": command,
+        "PYTHON": quoted(sys.executable),
+        "DATA_DIR": quoted(str(settings.data_dir)),
+    }
+    for name, value in values.items():
+        template = template.replace(f"@{name}@", value)
+    return template
 
 
 def quoted(argument: str) -> str:

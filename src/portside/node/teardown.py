@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from portside.node import cgroup, process, syscall
+from portside.node.container.record import ContainerFolder, boot_id
 from portside.node.network.network import teardown as teardown_network
 from portside.settings import Settings
 
@@ -58,6 +59,28 @@ def teardown(settings: Settings) -> None:
         settings.run_dir.rmdir()  # unless something of the proxy's is still in it
     if left:
         raise StillThere("; ".join(left))
+
+
+def end_containers(settings: Settings, *, grace_s: float) -> None:
+    """Before the machine halts, with no daemon running: every container gets its stop signal, and SIGKILL if it has not
+    ended in time. The monitors write down how each ended; networks and folders stay. Raises NodeUnusable, StillThere.
+
+    Process 1 of a container without a handler ignores SIGTERM, so without this a halt waits for systemd's patience."""
+    containers = settings.data_dir / "node" / "containers"
+    tree = cgroup.detect(settings.instance_id)
+    for folder in sorted(containers.iterdir()) if containers.is_dir() else ():
+        record = ContainerFolder(folder).read()
+        if record is None or record.pid is None or record.pid_started is None or record.boot_id != boot_id():
+            continue
+        pidfd = process.open_pidfd(record.pid, record.pid_started)
+        if pidfd is not None:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(pidfd, record.stop_signal)
+            os.close(pidfd)
+    if not _until(lambda: not tree.processes(), timeout_s=grace_s):
+        tree.kill()
+    if not _until(lambda: not tree.processes() and not process.runtimes_of(containers)):
+        raise StillThere(f"processes {sorted(tree.processes())} are still there after SIGKILL")
 
 
 def mounts_below(folder: Path) -> list[str]:
