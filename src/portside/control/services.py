@@ -54,7 +54,7 @@ class ServiceLoop:
     async def start(self) -> None:
         self._unsubscribe = self._store.subscribe(self._changed)
         for service in self._store.scan(SERVICE):
-            self._follow_groups(service)
+            self._follow_groups(service.key, None, service)
             self._loop.wake(service.key)
 
     async def close(self) -> None:
@@ -77,18 +77,23 @@ class ServiceLoop:
                     self._loop.wake(key)
                 else:
                     self._wake_soon(key)
-        elif isinstance(new, Service):
-            self._follow_groups(new)
+        elif change.kind == SERVICE:
+            self._follow_groups(change.key, old, new)
             if not self._own_write:
                 self._loop.wake(change.key)
         elif isinstance(new, Target) and _health_changed(old, new):
             for key in self._services_of.get(new.target_group_arn, ()):
                 self._wake_soon(key)
 
-    def _follow_groups(self, service: Service) -> None:
-        """Only ever added to: a group that serves a service no more costs a needless pass."""
-        for arn in scheduler.target_group_arns(service):
-            self._services_of.setdefault(arn, set()).add(service.key)
+    def _follow_groups(self, key: str, old: Record | None, new: Record | None) -> None:
+        before = scheduler.target_group_arns(old) if isinstance(old, Service) else set()
+        after = scheduler.target_group_arns(new) if isinstance(new, Service) else set()
+        for arn in after - before:
+            self._services_of.setdefault(arn, set()).add(key)
+        for arn in before - after:
+            self._services_of[arn].discard(key)
+            if not self._services_of[arn]:
+                del self._services_of[arn]
 
     def _wake_soon(self, key: str) -> None:
         if key not in self._soon:
