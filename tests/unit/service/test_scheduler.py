@@ -284,6 +284,16 @@ def test_target_events() -> None:
     assert planned(result.service, [gone]).messages == ()
 
 
+def test_a_target_group_deleted_under_the_service_is_told() -> None:
+    """Registration with a group that is gone is not told as done, but as failed, once."""
+    one = balanced(1)
+    of = service(1, deployment(targets=(REF,)), watched=(one.id,))
+    result = planned(of, [one], [])
+    (said,) = result.messages
+    assert said.startswith(f"(service web) failed to register targets in (target-group {GROUP}) with (error ")
+    assert planned(result.service, [one], []).messages == ()
+
+
 def test_failed_starts_are_throttled_by_bout() -> None:
     """Three tasks that fail together delay the next start once; a task that reaches RUNNING ends the throttle."""
     stop = Stop(code=StopCode.TASK_FAILED_TO_START, reason="CannotPullContainerError: none", at=NOW)

@@ -34,6 +34,12 @@ def registered(service: str, count: int, target_group_arn: str) -> str:
     return f"(service {service}) registered {count} targets in (target-group {target_group_arn})"
 
 
+def not_registered(service: str, target_group_arn: str) -> str:
+    """The group was deleted under the service."""
+    said = f"Target groups '{target_group_arn}' not found"
+    return f"(service {service}) failed to register targets in (target-group {target_group_arn}) with (error {said})"
+
+
 def deregistered(service: str, count: int, target_group_arn: str) -> str:
     return f"(service {service}) deregistered {count} targets in (target-group {target_group_arn})"
 

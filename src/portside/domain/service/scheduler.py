@@ -13,6 +13,7 @@ Rules, with D the desired count and percentages of the deployment configuration:
 Source: API_DeploymentConfiguration, API_Service; ECS guide, "Amazon ECS services" and "Service throttle logic".
 """
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -189,6 +190,18 @@ class _Pass:
 
     # --- looking ---
 
+    def _registrations(self, tasks: Sequence[Task]) -> list[str]:
+        """What came of the registration of these tasks, by group. Without a target there is no such group any more."""
+        name = self.service.name
+        done = Counter(
+            ref.target_group_arn for task in tasks for ref in task.targets if self._target(task, ref) is not None
+        )
+        groups = dict.fromkeys(ref.target_group_arn for task in tasks for ref in task.targets)
+        return [
+            event.registered(name, done[group], group) if done[group] else event.not_registered(name, group)
+            for group in groups
+        ]
+
     def _judge(self, task: Task) -> _Judged:
         if task.last_status < TaskStatus.RUNNING:
             return _Judged(task, Health.STARTING)
@@ -253,9 +266,7 @@ class _Pass:
                 ended.append(task)
         drained = [task for task in ended if task.id in registered]
         registered -= {task.id for task in ended}
-        self.messages += [
-            event.registered(service.name, count, group) for group, count in _count_by_group(newly).items()
-        ]
+        self.messages += self._registrations(newly)
         self.messages += self._draining(drained)
         self.service = replace(
             service,
