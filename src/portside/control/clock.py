@@ -11,9 +11,10 @@ class SystemClock:
         return datetime.now(UTC)
 
     async def sleep_until(self, at: datetime) -> None:
-        delay_s = (at - self.now()).total_seconds()
-        if delay_s > 0:
-            await asyncio.sleep(delay_s)
+        """Returns at that time, never before: an event loop's timer may be early (uvloop counts milliseconds), and the
+        clock of the day may be set back meanwhile."""
+        while (delay_s := (at - self.now()).total_seconds()) > 0:
+            await asyncio.sleep(max(delay_s, 0.001))
 
 
 class RandomIds:
