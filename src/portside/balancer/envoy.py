@@ -400,6 +400,8 @@ class EnvoyBalancer:
 
     async def _reserve_ports(self, configs: Sequence[BalancerConfig]) -> None:
         """Connections to targets must not take a listener's port as their own in the balancer's namespace."""
+        served = {config.netns_path for config in configs}
+        self._reserved = {path: ports for path, ports in self._reserved.items() if path in served}
         for config in configs:
             ports = tuple(sorted({listener.port for listener in config.listeners}))
             if not config.netns_path or self._reserved.get(config.netns_path) == ports:

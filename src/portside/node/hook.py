@@ -330,7 +330,7 @@ async def prepare(hooks: tuple[Hook, ...], launch: Launch) -> None:
             await hook.prepare(launch)
     except BaseException as error:
         if isinstance(error, asyncio.CancelledError):
-            raise  # the daemon ends; the next one finds the folder and decides
+            raise  # the daemon ends, or this took too long: whoever comes next finds the folder and undoes it first
         try:
             await release(hooks, launch.container)
         except NotYet as left:
