@@ -31,7 +31,7 @@ from portside.api.iam.service import iam_service
 from portside.api.logs.service import logs_service
 from portside.api.portside.status import status
 from portside.api.sts.service import sts_service
-from portside.aws.gateway import Gateway
+from portside.aws.gateway import INTERNAL, Gateway
 from portside.aws.server import listen, make_server
 from portside.aws.service import Service, ServiceError
 from portside.aws.signature import Secret, SignatureVerifier
@@ -81,7 +81,7 @@ def api_services(store: Store, logs: LogStore, clock: Clock, ids: Ids) -> tuple[
 
 def _service_error(error: Exception) -> ServiceError | None:
     if isinstance(error, StoreUnavailable | LogsUnavailable):
-        return ServiceError("ServerException", f"{error}. Nothing was changed; free space and try again.", 500)
+        return ServiceError(INTERNAL, f"{error}. Nothing was changed; free space and try again.", 500)
     return None
 
 

@@ -16,6 +16,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
+from portside.aws.gateway import INTERNAL
 from portside.aws.service import Params, RequestContext, Result, Service, ServiceError
 from portside.aws.signature import Secret, SignatureVerifier
 
@@ -315,6 +316,15 @@ def test_mapped_error(serve: Callable[..., Any], fake: Fake) -> None:
 
     ecs = serve(fake.services(), error_mapper=mapper).client("ecs")
     assert error_of(ecs.create_cluster) == ("ServerException", 503, "cannot store: disk full")
+
+
+def test_mapped_failure_has_the_services_code(serve: Callable[..., Any], fake: Fake) -> None:
+    """A failure of the server's is named as each service names its own."""
+    fake.error = OSError("disk full")
+    served = serve(fake.services(), error_mapper=lambda error: ServiceError(INTERNAL, f"cannot store: {error}", 500))
+    said = "cannot store: disk full"
+    assert error_of(served.client("ecs").create_cluster) == ("ServerException", 500, said)
+    assert error_of(served.client("elbv2").describe_target_groups) == ("InternalFailure", 500, said)
 
 
 def test_not_implemented(served: Any) -> None:

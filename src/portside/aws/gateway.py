@@ -51,6 +51,8 @@ PROTOCOLS: Mapping[str, Callable[[ServiceModel | None], WireProtocol]] = {
 CLASSIC_ELB_VERSION = "2012-06-01"
 EC2_VERSION = "2016-11-15"
 
+INTERNAL = "InternalFailure"
+"""The common code of a failure of the server's; a service that has one of its own uses that:"""
 INTERNAL_CODES = {"ecs": "ServerException", "logs": "ServiceUnavailableException", "ec2": "InternalError"}
 
 COVERAGE = "docs/coverage.md"
@@ -134,7 +136,7 @@ class Gateway:
         extensions: Portside's own endpoints, by path; a path that ends in a slash takes everything below it. With
             `auth` all but /_portside/health must be signed, too.
         error_mapper: turns an exception of a handler into a service error, where it knows one (the gateway knows
-            nothing of the store's).
+            nothing of the store's); with the code INTERNAL it becomes the service's own.
         trusted_hosts: further names by which clients may reach the endpoint when it takes any credentials.
     """
 
@@ -253,6 +255,9 @@ class Gateway:
             if mapped is None:
                 mapped = _internal(error, context)
             elif mapped.status >= 500:
+                if mapped.code == INTERNAL:
+                    code = INTERNAL_CODES.get(context.service, INTERNAL)
+                    mapped = ServiceError(code, mapped.message, mapped.status)
                 log.error("%s %s failed: %s", context.service, context.operation, error, extra={"request": request_id})
             return self._error(protocol, endpoint.fault(mapped), request_id)
 
@@ -408,7 +413,7 @@ def _internal(error: Exception, context: RequestContext) -> ServiceError:
         "%s %s failed (request %s): a bug", context.service, context.operation, context.request_id, exc_info=error
     )
     return ServiceError(
-        INTERNAL_CODES.get(context.service, "InternalFailure"),
+        INTERNAL_CODES.get(context.service, INTERNAL),
         f"Portside failed in {context.service}:{context.operation}: {type(error).__name__}: {error}. "
         f"This is a bug in Portside; its log has the traceback (request {context.request_id}).",
         500,
