@@ -13,7 +13,7 @@ class SystemClock:
     async def sleep_until(self, at: datetime) -> None:
         """Returns at that time, never before: an event loop's timer may be early (uvloop counts milliseconds), and the
         clock of the day may be set back meanwhile."""
-        while (delay_s := (at - self.now()).total_seconds()) > 0:
+        while (delay_s := (at - self.now()).total_seconds()) > 0:  # noqa: ASYNC110
             await asyncio.sleep(max(delay_s, 0.001))
 
 

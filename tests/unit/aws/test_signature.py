@@ -57,8 +57,8 @@ def reason_of(request: Request, ahead: timedelta = timedelta()) -> str:
         signed(body=b""),
         signed(url="http://127.0.0.1:4566/a%20b/../c//d/?z=1&a=%C3%BC&a=%2F&empty="),
         signed(key="SESSION", token="token"),
-        signed(method="GET", body=b"", presigned_s=60, url="http://localhost:4566/?Action=X&V=a%20b"),
-        signed(presigned_s=60, key="SESSION", token="token"),
+        signed(method="GET", body=b"", presigned_s=3600, url="http://localhost:4566/?Action=X&V=a%20b"),
+        signed(presigned_s=3600, key="SESSION", token="token"),
     ],
 )
 def test_true_signature(request_: Request) -> None:
