@@ -34,7 +34,7 @@ class CreateFailed(Exception):
         super().__init__(message)
         if re.search(r"not found in \$PATH|No such file or directory", message):
             self.exit_code = 127
-        elif re.search(r"[Pp]ermission denied|Exec format error|Is a directory", message):
+        elif re.search(r"[Pp]ermission denied|is not executable|Exec format error|Is a directory", message):
             self.exit_code = 126
         else:
             self.exit_code = 128
