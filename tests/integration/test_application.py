@@ -309,19 +309,26 @@ def test_the_log_is_followed_by_version_2_of_the_command(portside: Instance) -> 
     assert [line.split(" ", 1)[1] for line in tail.stdout.splitlines()] == ["one", "two"]
 
 
-def test_the_waiters_of_the_command_line(portside: Instance) -> None:
-    """`aws ecs wait` ends for running and stopped tasks, stable and inactive services."""
+@pytest.mark.parametrize("program", [None, AWS_V2])
+def test_the_waiters_of_the_command_line(portside: Instance, program: str | None) -> None:
+    """`aws ecs wait` ends for running and stopped tasks, stable and inactive services, with both versions of `aws`."""
+    if program is not None and not Path(program).exists():
+        pytest.skip("Debian's awscli, version 2, is not installed")
+
+    def aws(*arguments: str) -> None:
+        portside.aws(*arguments, program=program)
+
     portside.register("short", {"command": ["sleep", "300"]})
     task = portside.run_task("short")
-    portside.aws("ecs", "wait", "tasks-running", "--tasks", task)
-    portside.aws("ecs", "stop-task", "--task", task, "--reason", "enough")
-    portside.aws("ecs", "wait", "tasks-stopped", "--tasks", task)
+    aws("ecs", "wait", "tasks-running", "--tasks", task)
+    aws("ecs", "stop-task", "--task", task, "--reason", "enough")
+    aws("ecs", "wait", "tasks-stopped", "--tasks", task)
     assert portside.task(task)["stoppedReason"] == "enough"
     configuration = "awsvpcConfiguration={subnets=[%s]}" % ",".join(portside.subnets())  # noqa: UP031
-    portside.aws(
+    aws(
         *("ecs", "create-service", "--service-name", "w", "--task-definition", "short", "--desired-count", "1"),
         *("--launch-type", "FARGATE", "--network-configuration", configuration),
     )
-    portside.aws("ecs", "wait", "services-stable", "--services", "w")
-    portside.aws("ecs", "delete-service", "--service", "w", "--force")
-    portside.aws("ecs", "wait", "services-inactive", "--services", "w")
+    aws("ecs", "wait", "services-stable", "--services", "w")
+    aws("ecs", "delete-service", "--service", "w", "--force")
+    aws("ecs", "wait", "services-inactive", "--services", "w")
