@@ -22,14 +22,15 @@ def flat(value: Any, path: str = "") -> list[tuple[str, str]]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
-    parser.add_argument(
-        "names", nargs="*", choices=[*NAMES, []], default=list(NAMES), metavar="NAME", help=", ".join(NAMES)
-    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"some of {', '.join(NAMES)}; all if none is given")
     parser.add_argument("--quick", action="store_true", help="fewer rounds: shows that it works, not how fast it is")
     parser.add_argument("--json", metavar="FILE", help="write the figures there too")
     arguments = parser.parse_args()
+    unknown = set(arguments.names) - set(NAMES)
+    if unknown:
+        parser.error(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
     results: dict[str, Any] = {"machine": machine()}
-    for name in arguments.names:
+    for name in arguments.names or NAMES:
         print(f"… {name}", file=sys.stderr, flush=True)
         results[name] = importlib.import_module(f"bench.{name}").bench(arguments.quick)
         for key, text in flat(results[name], name):
