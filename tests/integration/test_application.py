@@ -216,8 +216,9 @@ def test_a_killed_container_is_replaced(application: Application) -> None:
 
 
 def test_deployment_under_load_fails_no_request(portside: Instance) -> None:
-    """A rolling update with 32 keep-alive connections under way: not one request fails."""
-    image = ensure_web_image()
+    """A rolling update to a new image with 32 keep-alive connections under way: not one request fails."""
+    image, new_image = ensure_web_image(), "localhost/portside-test-web:2"
+    subprocess.run(["podman", "tag", image, new_image], check=True, timeout=60)
     web = Application(portside, "rolling", image, None)
     web.stable()
     wait_for(lambda: web.health() == ["healthy", "healthy"], timeout_s=30, what="two healthy targets")
@@ -232,7 +233,8 @@ def test_deployment_under_load_fails_no_request(portside: Instance) -> None:
 
     thread = threading.Thread(target=load)
     thread.start()
-    arn = web.revision(None, environment=[{"name": "REVISION", "value": "2"}])
+    web.image = new_image
+    arn = web.revision(None)
     web.ecs.update_service(cluster="default", service="rolling", taskDefinition=arn)
     web.stable()
     wait_for(
@@ -242,6 +244,7 @@ def test_deployment_under_load_fails_no_request(portside: Instance) -> None:
     )
     thread.join()
     assert not {task["taskArn"] for task in web.tasks()} & old
+    assert {container["image"] for task in web.tasks() for container in task["containers"]} == {new_image}
     assert "Non-2xx" not in output[0], output[0]
     assert "Socket errors" not in output[0], output[0]
     served = re.search(r"(\d+) requests in", output[0])
