@@ -128,7 +128,8 @@ def _why(task: dict[str, Any]) -> str:
         if container["exitCode"] is not None
         else f"{container['name']}: {container['reason']}"
         for container in task["containers"]
-        if container["exitCode"] is not None or container["reason"]
+        # a container that failed to start has the very words of the task
+        if container["exitCode"] is not None or container["reason"] not in (None, "", task["stoppedReason"])
     ]
     return str(task["stoppedReason"]) + (f" ({'; '.join(ends)})" if ends else "")
 

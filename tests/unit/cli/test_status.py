@@ -88,6 +88,20 @@ def test_stopped_task_says_why() -> None:
     assert text.count("Essential container") == STOPPED_SHOWN
 
 
+def test_a_reason_is_said_once() -> None:
+    """A container that failed to start has its task's own reason, which is not repeated."""
+    reason = "CannotPullContainerError: no such image"
+    failed = task(
+        1,
+        lastStatus="STOPPED",
+        desiredStatus="STOPPED",
+        stoppedAt="2026-01-02T11:59:00+00:00",
+        stoppedReason=reason,
+        containers=[{"name": "app", "exitCode": None, "reason": reason}],
+    )
+    assert " ".join(shown({"tasks": [failed]}).split()).count(reason) == 1
+
+
 def test_load_balancer_url_is_whole() -> None:
     """A load balancer's URL stands on a line of its own, to be copied, however long it is."""
     url = f"http://{'a' * 32}-1234567890.eu-central-1.elb.localhost:8080/and/a/path/that/goes/on"
