@@ -106,6 +106,10 @@ class Daemon:
                 f"refusing to listen on {settings.host} without signature checks: anyone who reaches this address could"
                 " run containers as root here. Add --auth, or listen on 127.0.0.1."
             )
+        if settings.egress not in ("host", "none") and not Path(settings.egress).exists():
+            raise StartRefused(
+                f"--egress is host, none or the path of a network namespace, and {settings.egress} does not exist"
+            )
         self._prepare_folders()
         with self._lock():
             sock = self._listen()

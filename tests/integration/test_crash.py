@@ -181,3 +181,17 @@ def test_unwritable_folder(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "Give another --data-dir" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_unknown_way_out(tmp_path: Path) -> None:
+    """A way out that is neither a known word nor a namespace is refused at the start."""
+    done = subprocess.run(
+        [sys.executable, "-m", "portside.main", "--data-dir", str(tmp_path / "data"), "--egress", "hots"],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "--egress is host, none or the path of a network namespace" in done.stderr
+    assert "Traceback" not in done.stderr
