@@ -79,7 +79,6 @@ def bench(quick: bool) -> dict[str, Any]:
         docker_host = "unix:///nonexistent"
         if "ministack" in peers:
             try:
-                stack.enter_context(dockerd.bridge())
                 docker_host = stack.enter_context(dockerd.docker()).host
             except dockerd.DockerMissing as missing:
                 result["docker"] = str(missing)

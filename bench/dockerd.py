@@ -27,31 +27,22 @@ class Docker:
         return run("/usr/bin/docker", "-H", self.host, *arguments, check=check)
 
 
+NAMESPACE = "portside-bench-docker"
+"""The daemon has a network namespace of its own: it changes the firewall and the forwarding of the one it runs in."""
+BRIDGE = "pbench0"
+
+
 @contextlib.contextmanager
 def docker() -> Iterator[Docker]:
     """A running daemon with the benchmark's image loaded. Raises DockerMissing."""
     if not Path("/usr/sbin/dockerd").exists() or not Path("/usr/bin/docker").exists():
         raise DockerMissing("install docker.io to compare with Docker")
-    with tempfile.TemporaryDirectory(prefix="portside-bench-docker-") as folder:
+    with tempfile.TemporaryDirectory(prefix="portside-bench-docker-") as folder, _namespace() as enter:
         host = f"unix://{folder}/docker.sock"
+        command_line = [*enter, "/usr/sbin/dockerd", "-H", host, "--data-root", f"{folder}/data"]
+        command_line += ["--exec-root", f"{folder}/exec", "--pidfile", f"{folder}/pid", "--bridge", BRIDGE]
         with Path(folder, "log").open("wb") as log:
-            process = subprocess.Popen(
-                [
-                    *(
-                        "/usr/sbin/dockerd",
-                        "-H",
-                        host,
-                        "--data-root",
-                        f"{folder}/data",
-                        "--exec-root",
-                        f"{folder}/exec",
-                    ),
-                    *("--pidfile", f"{folder}/pid", "--bridge", "pbench0"),
-                ],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
+            process = subprocess.Popen(command_line, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         command = Docker(host)
         command.pid = process.pid
         try:
@@ -62,19 +53,21 @@ def docker() -> Iterator[Docker]:
             for name in command("ps", "-aq", check=False).split():
                 command("rm", "-f", name, check=False)
             end(process, timeout_s=60)
-            run("ip", "link", "del", "pbench0", check=False)
 
 
 @contextlib.contextmanager
-def bridge() -> Iterator[None]:
-    """The bridge that dockerd's containers hang on; made before the daemon starts."""
-    run("ip", "link", "add", "pbench0", "type", "bridge")
-    run("ip", "addr", "add", "10.231.0.1/16", "dev", "pbench0")
-    run("ip", "link", "set", "pbench0", "up")
+def _namespace() -> Iterator[list[str]]:
+    """A namespace with the bridge that the containers hang on; yields the words that run a command in it."""
+    run("ip", "netns", "add", NAMESPACE)
+    enter = ["nsenter", f"--net=/run/netns/{NAMESPACE}"]
     try:
-        yield
+        run(*enter, "ip", "link", "set", "lo", "up")
+        run(*enter, "ip", "link", "add", BRIDGE, "type", "bridge")
+        run(*enter, "ip", "addr", "add", "10.231.0.1/16", "dev", BRIDGE)
+        run(*enter, "ip", "link", "set", BRIDGE, "up")
+        yield enter
     finally:
-        run("ip", "link", "del", "pbench0", check=False)
+        run("ip", "netns", "del", NAMESPACE, check=False)
 
 
 def _up(command: Docker, process: subprocess.Popen[bytes]) -> bool:

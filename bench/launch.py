@@ -34,7 +34,7 @@ def bench(quick: bool) -> dict[str, Any]:
         instance.client("ecs").create_cluster(clusterName="bench")
         _task_ms(instance)  # warm-up: the VPC and caches
         try:
-            with dockerd.bridge(), docker() as command:
+            with docker() as command:
                 _docker_ms(command)
                 for _ in range(rounds):
                     ours.append(_task_ms(instance))

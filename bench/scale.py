@@ -55,7 +55,7 @@ def bench(quick: bool) -> dict[str, Any]:
         wait_for(lambda: running() == 0, timeout_s=300, pause_s=0.1, what="the end of all tasks")
         result["portside_stop_s"] = time.monotonic() - started
     try:
-        with dockerd.bridge(), docker() as command:
+        with docker() as command:
             started = time.monotonic()
             with ThreadPoolExecutor(8) as pool:
                 list(pool.map(lambda _: command("run", "-d", dockerd.IMAGE, *IDLE), range(count)))
