@@ -11,10 +11,9 @@ from typing import Any
 import pytest
 
 from portside.cli.demo_image import ensure_web_image
-from portside.settings import Settings
 from portside.testing import leak
 from portside.testing.image import ensure_busybox_image
-from portside.testing.instance import IMAGE, Instance
+from portside.testing.instance import IMAGE, Instance, instance
 from portside.testing.wait import free_port, wait_for
 
 pytestmark = pytest.mark.integration
@@ -26,19 +25,9 @@ REQUESTS = re.compile(r"(\d+) requests in")
 def portside(tmp_path: Path) -> Iterator[Instance]:
     """An instance of the test's own; nothing of it may be on the machine after its teardown."""
     ensure_busybox_image(IMAGE)
-    settings = Settings(data_dir=tmp_path / "data", port=free_port(), egress="none", hosts_file=None)
-    words = (settings.instance_id, str(settings.data_dir))
-    before = leak.snapshot(*words)
-    running = Instance(settings)
-    try:
-        running.start()
-        running.ready()
+    with instance(tmp_path) as running:
         running.client("ecs").create_cluster(clusterName="default")
         yield running
-    finally:
-        running.destroy()
-    after = leak.wait_for_none(before, *words)
-    assert not after, f"left behind by teardown: {after}"
 
 
 class Web:

@@ -11,31 +11,21 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from portside.settings import Settings
-from portside.testing import leak
 from portside.testing.image import ensure_busybox_image
-from portside.testing.instance import IMAGE, Instance
-from portside.testing.wait import free_port, wait_for
+from portside.testing.instance import IMAGE, Instance, instance
+from portside.testing.wait import wait_for
 
 pytestmark = pytest.mark.integration
 
 
 def instance_on(disk: Path) -> Iterator[Instance]:
     ensure_busybox_image(IMAGE)
-    settings = Settings(data_dir=disk / "data", port=free_port(), egress="none", hosts_file=None)
-    words = (settings.instance_id, str(settings.data_dir))
-    before = leak.snapshot(*words)
-    running = Instance(settings)
     try:
-        running.start()
-        running.ready()
-        running.client("ecs").create_cluster(clusterName="default")
-        yield running
+        with instance(disk) as running:
+            running.client("ecs").create_cluster(clusterName="default")
+            yield running
     finally:
-        running.destroy()
         subprocess.run(["umount", str(disk)], check=True)
-    after = leak.wait_for_none(before, *words)
-    assert not after, f"left behind by teardown: {after}"
 
 
 @pytest.fixture
