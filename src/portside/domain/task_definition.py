@@ -28,9 +28,17 @@ class PortMapping(Record, frozen=True, kw_only=True):
     app_protocol: str | None = None
 
 
+class Secret(Record, frozen=True, kw_only=True):
+    """`value_from`: the ARN or name of a parameter, or the ARN of a secret with its JSON key, version stage and id."""
+
+    name: str
+    value_from: str
+
+
 class LogConfiguration(Record, frozen=True, kw_only=True):
     driver: str
     options: dict[str, str] = {}
+    secret_options: tuple[Secret, ...] = ()
 
 
 class Ulimit(Record, frozen=True, kw_only=True):
@@ -42,6 +50,68 @@ class Ulimit(Record, frozen=True, kw_only=True):
 class DependsOn(Record, frozen=True, kw_only=True):
     container: str
     condition: Literal["START", "COMPLETE", "SUCCESS", "HEALTHY"]
+
+
+class HealthCheck(Record, frozen=True, kw_only=True):
+    """`command` starts with CMD or CMD-SHELL. Source: API_HealthCheck."""
+
+    command: tuple[str, ...]
+    interval_s: int = 30
+    timeout_s: int = 5
+    retries: int = 3
+    start_period_s: int | None = None
+
+
+class RestartPolicy(Record, frozen=True, kw_only=True):
+    """Source: API_ContainerRestartPolicy."""
+
+    enabled: bool
+    ignored_exit_codes: tuple[int, ...] = ()
+    attempt_period_s: int | None = None
+
+
+class EnvironmentFile(Record, frozen=True, kw_only=True):
+    """`value`: the ARN of an S3 object, or, an extension of Portside's, the `file://` address of a file of the host."""
+
+    value: str
+    type: str
+
+
+class Device(Record, frozen=True, kw_only=True):
+    host_path: str
+    container_path: str | None = None
+    permissions: tuple[Literal["read", "write", "mknod"], ...] = ()
+
+
+class Tmpfs(Record, frozen=True, kw_only=True):
+    container_path: str
+    size_mib: int
+    mount_options: tuple[str, ...] = ()
+
+
+class LinuxParameters(Record, frozen=True, kw_only=True):
+    """Source: API_LinuxParameters."""
+
+    capabilities_add: tuple[str, ...] = ()
+    capabilities_drop: tuple[str, ...] = ()
+    devices: tuple[Device, ...] = ()
+    init_process_enabled: bool | None = None
+    shared_memory_mib: int | None = None
+    tmpfs: tuple[Tmpfs, ...] = ()
+    max_swap_mib: int | None = None
+    swappiness: int | None = None
+
+
+class SystemControl(Record, frozen=True, kw_only=True):
+    """`namespace`: a sysctl by its dotted name."""
+
+    namespace: str
+    value: str
+
+
+class ExtraHost(Record, frozen=True, kw_only=True):
+    hostname: str
+    address: str
 
 
 class ContainerDefinition(Record, frozen=True, kw_only=True):
@@ -66,6 +136,24 @@ class ContainerDefinition(Record, frozen=True, kw_only=True):
     readonly_root_filesystem: bool = False
     ulimits: tuple[Ulimit, ...] = ()
     docker_labels: dict[str, str] = {}
+    health_check: HealthCheck | None = None
+    restart_policy: RestartPolicy | None = None
+    repository_credentials: str | None = None  # the ARN of a secret with user name and password
+    environment_files: tuple[EnvironmentFile, ...] = ()
+    secrets: tuple[Secret, ...] = ()
+    linux: LinuxParameters | None = None
+    system_controls: tuple[SystemControl, ...] = ()
+    version_consistency: Literal["enabled", "disabled"] | None = None
+    links: tuple[str, ...] = ()
+    hostname: str | None = None
+    disable_networking: bool = False
+    privileged: bool = False
+    dns_servers: tuple[str, ...] = ()
+    dns_search_domains: tuple[str, ...] = ()
+    extra_hosts: tuple[ExtraHost, ...] = ()
+    docker_security_options: tuple[str, ...] = ()
+    interactive: bool = False
+    pseudo_terminal: bool = False
 
 
 class TaskDefinition(Record, frozen=True, kw_only=True):
@@ -85,6 +173,8 @@ class TaskDefinition(Record, frozen=True, kw_only=True):
     ephemeral_storage_gib: int | None = None
     cpu_architecture: str | None = None
     operating_system_family: str | None = None
+    pid_mode: Literal["host", "task"] | None = None
+    ipc_mode: Literal["host", "task", "none"] | None = None
     tags: Tags = ()
     status: TaskDefinitionStatus = TaskDefinitionStatus.ACTIVE
     registered_at: datetime

@@ -8,7 +8,7 @@ from ecs_sample import container, sample
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portside.api.ecs import wire
+from portside.api.ecs import definition_wire
 from portside.domain import fargate, task_definition_rule
 from portside.domain.record import Scope
 from portside.domain.refusal import Refused
@@ -289,7 +289,7 @@ def test_what_is_registered_can_run(
         "cpu": cpu,
         "memory": memory,
     }
-    draft = wire.definition_from(
+    draft = definition_wire.definition_from(
         params,
         scope=Scope(account="0" * 12, region="r"),
         registered_at=datetime(2026, 1, 1, tzinfo=UTC),
@@ -318,8 +318,8 @@ def test_what_is_registered_can_run(
         assert definition.network_mode == "awsvpc"
         fargate.check_size(definition.cpu_units, definition.memory_mib)
     assert set(definition.requires) <= set(definition.compatibilities)
-    again = wire.definition_from(
-        wire.definition_to(definition),
+    again = definition_wire.definition_from(
+        definition_wire.definition_to(definition),
         scope=definition.scope,
         registered_at=definition.registered_at,
         registered_by=definition.registered_by,

@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from portside.api.ecs import lookup, network, page, placement, wire
+from portside.api.ecs import definition_wire, lookup, network, page, placement, wire
 from portside.api.ecs.error import invalid, service_not_found
 from portside.api.ecs.field import is_asked_for
 from portside.aws.service import Handler, Params, RequestContext, Result, ServiceError
@@ -231,7 +231,7 @@ def _checked_override(params: Params, definition: TaskDefinition) -> TaskOverrid
         return None
     if is_asked_for(overrides.get("inferenceAcceleratorOverrides")):
         raise unsupported("overrides.inferenceAcceleratorOverrides")
-    override = wire.override_from(overrides)
+    override = definition_wire.override_from(overrides)
     assert override is not None
     names = {container.name for container in definition.containers}
     for given, container in zip(params["overrides"].get("containerOverrides") or (), override.containers, strict=True):

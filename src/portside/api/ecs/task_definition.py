@@ -5,7 +5,7 @@ from typing import Final
 
 import msgspec
 
-from portside.api.ecs import field, lookup, page, wire
+from portside.api.ecs import definition_wire, field, lookup, page, wire
 from portside.api.ecs.error import client_error, invalid
 from portside.aws.service import Handler, Params, RequestContext, Result
 from portside.domain import arn, task_definition_rule
@@ -37,7 +37,7 @@ class TaskDefinitions:
         if tags is not None and not tags:
             raise client_error("Tags can not be empty.")
         field.check_task_definition(params)
-        definition = wire.definition_from(
+        definition = definition_wire.definition_from(
             params,
             scope=lookup.scope(context),
             registered_at=self._clock.now(),
@@ -57,7 +57,7 @@ class TaskDefinitions:
                 ),
             ),
         )
-        result: Result = {"taskDefinition": wire.definition_to(definition)}
+        result: Result = {"taskDefinition": definition_wire.definition_to(definition)}
         if definition.tags:
             result["tags"] = wire.tags_to(definition.tags)
         return result
@@ -66,7 +66,7 @@ class TaskDefinitions:
         definition = lookup.definition(self._store, context, params["taskDefinition"])
         if definition is None:
             raise client_error(UNKNOWN)
-        result: Result = {"taskDefinition": wire.definition_to(definition)}
+        result: Result = {"taskDefinition": definition_wire.definition_to(definition)}
         if "TAGS" in (params.get("include") or ()):
             result["tags"] = wire.tags_to(definition.tags)
         return result
@@ -141,7 +141,7 @@ class TaskDefinitions:
             if family.latest_active == definition.revision:
                 family = replace(family, latest_active=self._active_below(context, definition))
             self._store.transact(Put(TASK_DEFINITION, definition), Put(TASK_DEFINITION_FAMILY, family))
-        return {"taskDefinition": wire.definition_to(definition)}
+        return {"taskDefinition": definition_wire.definition_to(definition)}
 
     def _active_below(self, context: RequestContext, definition: TaskDefinition) -> int | None:
         for revision in range(definition.revision - 1, 0, -1):

@@ -5,25 +5,14 @@ Answers are built as plain dicts by hand: DescribeTasks and RegisterTaskDefiniti
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
 from typing import Any, Final
 
 from portside.domain import arn
 from portside.domain.cluster import CapacityProviderShare, Cluster, Setting
-from portside.domain.record import Scope, Tag, Tags
+from portside.domain.record import Tag, Tags
 from portside.domain.service.record import Deployment, Service
-from portside.domain.task.creation import ContainerOverride, TaskOverride
 from portside.domain.task.record import ContainerHistory, NetworkRequest, TargetRef, Task, TaskStatus
-from portside.domain.task_definition import (
-    ContainerDefinition,
-    DependsOn,
-    EnvironmentVariable,
-    LogConfiguration,
-    PortMapping,
-    TaskDefinition,
-    Ulimit,
-)
-from portside.domain.task_definition_rule import parsed_cpu, parsed_memory
+from portside.domain.task_definition import ContainerDefinition
 
 Wire = dict[str, Any]
 """One AWS structure, by its member names."""
@@ -81,12 +70,6 @@ def failure(resource_arn: str, reason: str = "MISSING") -> Wire:
     return {"arn": resource_arn, "reason": reason}
 
 
-def _present(wire: Wire, **members: Any) -> Wire:
-    """Adds the members that have a value."""
-    wire.update((name, value) for name, value in members.items() if value is not None)
-    return wire
-
-
 # --- clusters ---------------------------------------------------------------------------------------------------------
 
 
@@ -124,230 +107,7 @@ def cluster_to(
     return wire
 
 
-# --- task definitions -------------------------------------------------------------------------------------------------
-
-
-def definition_from(params: FromWire, *, scope: Scope, registered_at: datetime, registered_by: str) -> TaskDefinition:
-    """What RegisterTaskDefinition describes, as revision 0 and unchecked.
-
-    Raises:
-        Refused: `cpu` or `memory` of the task is no size.
-    """
-    platform = params.get("runtimePlatform") or {}
-    storage = params.get("ephemeralStorage")
-    cpu, memory = params.get("cpu"), params.get("memory")
-    return TaskDefinition(
-        scope=scope,
-        family=params["family"],
-        revision=0,
-        containers=tuple([_container_from(each) for each in params["containerDefinitions"]]),
-        network_mode=params.get("networkMode") or "bridge",
-        cpu_units=parsed_cpu(cpu) if cpu is not None else None,
-        memory_mib=parsed_memory(memory) if memory is not None else None,
-        requires=tuple(params.get("requiresCompatibilities") or ()),
-        task_role_arn=params.get("taskRoleArn") or None,
-        execution_role_arn=params.get("executionRoleArn") or None,
-        ephemeral_storage_gib=storage["sizeInGiB"] if storage else None,
-        cpu_architecture=platform.get("cpuArchitecture"),
-        operating_system_family=platform.get("operatingSystemFamily"),
-        tags=tags_from(params.get("tags")),
-        registered_at=registered_at,
-        registered_by=registered_by,
-    )
-
-
-def _container_from(item: FromWire) -> ContainerDefinition:
-    get = item.get
-    essential = get("essential")
-    entry_point, command, log = get("entryPoint"), get("command"), get("logConfiguration")
-    return ContainerDefinition(
-        name=get("name") or "",
-        image=get("image") or "",
-        essential=True if essential is None else essential,
-        cpu_units=get("cpu") or 0,
-        memory_mib=get("memory"),
-        memory_reservation_mib=get("memoryReservation"),
-        entry_point=tuple(entry_point) if entry_point else None,
-        command=tuple(command) if command else None,
-        environment=environment_from(get("environment")),
-        working_directory=get("workingDirectory") or None,
-        user=get("user") or None,
-        port_mappings=tuple([_port_from(each) for each in get("portMappings") or ()]),
-        log=LogConfiguration(driver=log["logDriver"], options=dict(log.get("options") or {})) if log else None,
-        depends_on=tuple(
-            [DependsOn(container=each["containerName"], condition=each["condition"]) for each in get("dependsOn") or ()]
-        ),
-        start_timeout_s=get("startTimeout"),
-        stop_timeout_s=get("stopTimeout"),
-        readonly_root_filesystem=bool(get("readonlyRootFilesystem")),
-        ulimits=tuple(
-            [Ulimit(name=each["name"], soft=each["softLimit"], hard=each["hardLimit"]) for each in get("ulimits") or ()]
-        ),
-        docker_labels=dict(get("dockerLabels") or {}),
-    )
-
-
-def environment_from(items: Iterable[FromWire] | None) -> tuple[EnvironmentVariable, ...]:
-    return tuple(
-        [EnvironmentVariable(name=each.get("name") or "", value=each.get("value") or "") for each in items or ()]
-    )
-
-
-def _port_from(item: FromWire) -> PortMapping:
-    return PortMapping(
-        container_port=item.get("containerPort") or 0,
-        host_port=item.get("hostPort"),
-        protocol=item.get("protocol") or "tcp",
-        name=item.get("name") or None,
-        app_protocol=item.get("appProtocol"),
-    )
-
-
-def definition_to(definition: TaskDefinition) -> Wire:
-    """As DescribeTaskDefinition shows it (tags are beside it, not in it)."""
-    wire: Wire = {
-        "taskDefinitionArn": arn.task_definition(definition.scope, definition.family, definition.revision),
-        "containerDefinitions": [_container_to(each) for each in definition.containers],
-        "family": definition.family,
-        "networkMode": definition.network_mode,
-        "revision": definition.revision,
-        "volumes": [],
-        "status": definition.status.value,
-        "requiresAttributes": [{"name": name} for name in _attributes(definition)],
-        "placementConstraints": [],
-        "compatibilities": list(definition.compatibilities),
-        "registeredAt": definition.registered_at,
-        "registeredBy": definition.registered_by,
-    }
-    if definition.requires:
-        wire["requiresCompatibilities"] = list(definition.requires)
-    if definition.cpu_units is not None:
-        wire["cpu"] = str(definition.cpu_units)
-    if definition.memory_mib is not None:
-        wire["memory"] = str(definition.memory_mib)
-    if definition.task_role_arn is not None:
-        wire["taskRoleArn"] = definition.task_role_arn
-    if definition.execution_role_arn is not None:
-        wire["executionRoleArn"] = definition.execution_role_arn
-    if definition.ephemeral_storage_gib is not None:
-        wire["ephemeralStorage"] = {"sizeInGiB": definition.ephemeral_storage_gib}
-    if definition.cpu_architecture is not None or definition.operating_system_family is not None:
-        wire["runtimePlatform"] = _present(
-            {},
-            cpuArchitecture=definition.cpu_architecture,
-            operatingSystemFamily=definition.operating_system_family,
-        )
-    if definition.deregistered_at is not None:
-        wire["deregisteredAt"] = definition.deregistered_at
-    return wire
-
-
-def _container_to(container: ContainerDefinition) -> Wire:
-    wire: Wire = {
-        "name": container.name,
-        "image": container.image,
-        "cpu": container.cpu_units,
-        "portMappings": [_port_to(each) for each in container.port_mappings],
-        "essential": container.essential,
-        "environment": [{"name": each.name, "value": each.value} for each in container.environment],
-        "mountPoints": [],
-        "volumesFrom": [],
-        "systemControls": [],
-    }
-    if container.memory_mib is not None:
-        wire["memory"] = container.memory_mib
-    if container.memory_reservation_mib is not None:
-        wire["memoryReservation"] = container.memory_reservation_mib
-    if container.entry_point is not None:
-        wire["entryPoint"] = list(container.entry_point)
-    if container.command is not None:
-        wire["command"] = list(container.command)
-    if container.working_directory is not None:
-        wire["workingDirectory"] = container.working_directory
-    if container.user is not None:
-        wire["user"] = container.user
-    if container.log is not None:
-        wire["logConfiguration"] = {"logDriver": container.log.driver, "options": dict(container.log.options)}
-    if container.depends_on:
-        wire["dependsOn"] = [
-            {"containerName": each.container, "condition": each.condition} for each in container.depends_on
-        ]
-    if container.start_timeout_s is not None:
-        wire["startTimeout"] = container.start_timeout_s
-    if container.stop_timeout_s is not None:
-        wire["stopTimeout"] = container.stop_timeout_s
-    if container.readonly_root_filesystem:
-        wire["readonlyRootFilesystem"] = True
-    if container.ulimits:
-        wire["ulimits"] = [
-            {"name": each.name, "softLimit": each.soft, "hardLimit": each.hard} for each in container.ulimits
-        ]
-    if container.docker_labels:
-        wire["dockerLabels"] = dict(container.docker_labels)
-    return wire
-
-
-def _port_to(mapping: PortMapping) -> Wire:
-    return _present(
-        {"containerPort": mapping.container_port, "hostPort": mapping.host_port or 0, "protocol": mapping.protocol},
-        name=mapping.name,
-        appProtocol=mapping.app_protocol,
-    )
-
-
-def _attributes(definition: TaskDefinition) -> Iterable[str]:
-    """What an instance must be able to do to run it, in the agent's names (dict: in order, each once)."""
-    found: dict[str, None] = {}
-    for container in definition.containers:
-        if container.log is not None:
-            found[f"com.amazonaws.ecs.capability.logging-driver.{container.log.driver}"] = None
-            if definition.execution_role_arn is not None:
-                found["ecs.capability.execution-role-awslogs"] = None
-            found["com.amazonaws.ecs.capability.docker-remote-api.1.19"] = None
-        if container.depends_on or container.start_timeout_s is not None or container.stop_timeout_s is not None:
-            found["ecs.capability.container-ordering"] = None
-        if container.memory_reservation_mib is not None:
-            found["com.amazonaws.ecs.capability.docker-remote-api.1.21"] = None
-    if definition.task_role_arn is not None:
-        found["com.amazonaws.ecs.capability.task-iam-role"] = None
-    if definition.network_mode == "awsvpc":
-        found["com.amazonaws.ecs.capability.docker-remote-api.1.18"] = None
-        found["ecs.capability.task-eni"] = None
-    return found
-
-
 # --- tasks ------------------------------------------------------------------------------------------------------------
-
-
-def override_from(overrides: FromWire | None) -> TaskOverride | None:
-    """None where nothing is overridden.
-
-    Raises:
-        Refused: `cpu` or `memory` of the task is no size.
-    """
-    if not overrides:
-        return None
-    cpu, memory, storage = overrides.get("cpu"), overrides.get("memory"), overrides.get("ephemeralStorage")
-    return TaskOverride(
-        containers=tuple(_container_override_from(each) for each in overrides.get("containerOverrides") or ()),
-        cpu_units=parsed_cpu(cpu) if cpu else None,
-        memory_mib=parsed_memory(memory) if memory else None,
-        task_role_arn=overrides.get("taskRoleArn") or None,
-        execution_role_arn=overrides.get("executionRoleArn") or None,
-        ephemeral_storage_gib=storage["sizeInGiB"] if storage else None,
-    )
-
-
-def _container_override_from(item: FromWire) -> ContainerOverride:
-    command = item.get("command")
-    return ContainerOverride(
-        name=item.get("name") or "",
-        command=tuple(command) if command else None,
-        environment=environment_from(item.get("environment")),
-        cpu_units=item.get("cpu"),
-        memory_mib=item.get("memory"),
-        memory_reservation_mib=item.get("memoryReservation"),
-    )
 
 
 _UNATTACHED: Final = ("PRECREATED", "ElasticNetworkInterface")

@@ -7,13 +7,14 @@ from typing import Literal
 from portside.domain import arn
 from portside.domain.record import Record, Scope, Tags, replace
 from portside.domain.task.record import ContainerHistory, Moment, NetworkRequest, TargetRef, Task
-from portside.domain.task_definition import ContainerDefinition, EnvironmentVariable, TaskDefinition
+from portside.domain.task_definition import ContainerDefinition, EnvironmentFile, EnvironmentVariable, TaskDefinition
 
 
 class ContainerOverride(Record, frozen=True, kw_only=True):
     name: str
     command: tuple[str, ...] | None = None
     environment: tuple[EnvironmentVariable, ...] = ()
+    environment_files: tuple[EnvironmentFile, ...] = ()
     cpu_units: int | None = None
     memory_mib: int | None = None
     memory_reservation_mib: int | None = None
@@ -74,6 +75,8 @@ def new_task(
         memory_mib=override.memory_mib or definition.memory_mib,
         ephemeral_storage_gib=override.ephemeral_storage_gib or definition.ephemeral_storage_gib or 20,
         network_mode=definition.network_mode,
+        pid_mode=definition.pid_mode,
+        ipc_mode=definition.ipc_mode,
         network=network,
         containers=tuple(_overridden(each, by_name.get(each.name)) for each in definition.containers),
         overrides_json=overrides_json,
@@ -103,6 +106,7 @@ def _overridden(definition: ContainerDefinition, override: ContainerOverride | N
         definition,
         command=override.command if override.command is not None else definition.command,
         environment=tuple(environment.values()),
+        environment_files=override.environment_files or definition.environment_files,
         cpu_units=override.cpu_units if override.cpu_units is not None else definition.cpu_units,
         memory_mib=override.memory_mib if override.memory_mib is not None else definition.memory_mib,
         memory_reservation_mib=override.memory_reservation_mib

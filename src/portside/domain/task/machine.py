@@ -573,6 +573,8 @@ def _start_effect(
         task_memory_mib=task.memory_mib,
         ephemeral_storage_gib=task.ephemeral_storage_gib,
         network_mode=task.network_mode,
+        pid_mode=task.pid_mode,
+        ipc_mode=task.ipc_mode,
         eni=task.eni,
         task_arn=arn.task(task.scope, task.cluster, task.id),
         cluster=task.cluster,

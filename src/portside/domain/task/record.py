@@ -133,6 +133,8 @@ class Task(Record, frozen=True, kw_only=True):
     memory_mib: int | None = None
     ephemeral_storage_gib: int = 20
     network_mode: Literal["none", "bridge", "host", "awsvpc"] = "awsvpc"
+    pid_mode: Literal["host", "task"] | None = None
+    ipc_mode: Literal["host", "task", "none"] | None = None
     network: NetworkRequest | None = None
     containers: tuple[ContainerDefinition, ...]
     overrides_json: str = "{}"  # as given, in AWS's shape, only to be shown again
@@ -266,6 +268,8 @@ class StartContainer(_ContainerEffect, frozen=True, kw_only=True):
     task_memory_mib: int | None
     ephemeral_storage_gib: int
     network_mode: str
+    pid_mode: str | None = None
+    ipc_mode: str | None = None
     eni: EniAttachment | None
     task_arn: str
     cluster: str
