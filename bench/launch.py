@@ -56,10 +56,15 @@ def bench(quick: bool) -> dict[str, Any]:
 
 
 def _task_ms(instance: Instance) -> float:
+    return stamp_ms(instance, "stamp")
+
+
+def stamp_ms(instance: Instance, family: str) -> float:
+    """RunTask -> the time that the container `main` writes first; the task is stopped afterwards."""
     ecs, logs = instance.client("ecs"), instance.client("logs")
     where = instance.network()
     asked = time.time()
-    task = ecs.run_task(cluster="bench", taskDefinition="stamp", launchType="FARGATE", networkConfiguration=where)[
+    task = ecs.run_task(cluster="bench", taskDefinition=family, launchType="FARGATE", networkConfiguration=where)[
         "tasks"
     ][0]
     stream = f"b/main/{task['taskArn'].rsplit('/', 1)[-1]}"
