@@ -20,6 +20,8 @@ from enum import StrEnum
 from pathlib import Path
 
 from portside.cli import instance as daemon
+from portside.node import loop
+from portside.node.rootfs import ephemeral
 from portside.settings import Settings
 
 TRIAL_TIMEOUT_S = 20
@@ -147,6 +149,32 @@ def check_overlay(settings: Settings) -> Finding:
             "modprobe overlay; or name a --data-dir on ext4 or xfs (an overlay can not hold another's changes).",
             *("unshare", "--mount", "mount", "-t", "overlay", "overlay", "-o", options, f"{folder}/merged"),
         )
+
+
+def check_ephemeral_storage(settings: Settings) -> Finding:
+    """On the very file system where the tasks' disks will be."""
+    name, place = "task storage", _existing(settings.data_dir)
+    if os.geteuid() != 0 or not os.access(place, os.W_OK):
+        return Finding(name, Grade.UNKNOWN, "only root can try this", "Run: sudo portside doctor")
+    with tempfile.TemporaryDirectory(prefix=".portside-doctor-", dir=place) as folder:
+        problem = ephemeral.problem() or _try_disk(Path(folder))
+    if problem:
+        mend = "apt-get install e2fsprogs; modprobe loop; in a container, allow it loop devices (block major 7)."
+        return Finding(name, Grade.WARNING, f"a task may fill this machine's disk: {problem}", mend)
+    return Finding(name, Grade.OK, "ephemeralStorage is enforced (a file system in a file for each task)")
+
+
+def _try_disk(folder: Path) -> str | None:
+    (folder / "disk").mkdir()
+    try:
+        ephemeral.make(folder / "file", 1)
+        descriptor, device = loop.attach(folder / "file")
+    except OSError as error:
+        return str(error)
+    try:
+        return _try("unshare", "--mount", "mount", "-t", "ext4", device, str(folder / "disk"))
+    finally:
+        os.close(descriptor)
 
 
 def check_veth(_: Settings) -> Finding:
@@ -401,6 +429,7 @@ CHECKS: tuple[Check, ...] = (
     check_kernel,
     check_namespaces,
     check_overlay,
+    check_ephemeral_storage,
     check_veth,
     check_nftables,
     check_libnftables,

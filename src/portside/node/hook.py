@@ -29,6 +29,7 @@ from portside.node.log.forwarder import LogForwarder
 from portside.node.log.sink import LogDestination, LogGroupMissing
 from portside.node.rootfs import account, overlay
 from portside.node.rootfs.account import ROOT, Account
+from portside.node.rootfs.ephemeral import EphemeralStorage
 
 log = logging.getLogger(__name__)
 
@@ -137,8 +138,8 @@ class RootfsHook:
 
     name = "rootfs"
 
-    def __init__(self, pool: Pool) -> None:
-        self._pool = pool
+    def __init__(self, storage: EphemeralStorage, pool: Pool) -> None:
+        self._storage, self._pool = storage, pool
 
     async def prepare(self, launch: Launch) -> None:
         await self._pool.run(self._prepare, launch)
@@ -158,7 +159,12 @@ class RootfsHook:
         # Before the first mount and the first process: what a crash leaves can be found and undone from here.
         folder.write(record)
         launch.container.record = record
-        launch.root = overlay.mount(image.layers, folder.path)
+        writable = folder.path
+        if not self._storage.problem:
+            writable = self._storage.mount(
+                record.task_id, folder.runtime_id, effect.ephemeral_storage_gib, folder.path / overlay.DISK
+            )
+        launch.root = overlay.mount(image.layers, folder.path, writable)
         try:
             launch.account = account.resolve(launch.root, effect.definition.user or image.user)
         except account.UnknownUser as error:
@@ -173,9 +179,16 @@ class RootfsHook:
 
     async def release(self, container: Container) -> None:
         try:
-            await self._pool.run(overlay.remove, container.folder.path)
+            await self._pool.run(self._release, container)
         except OSError as error:
             raise NotYet(f"{container.folder.path} could not be removed: {error}") from error
+
+    def _release(self, container: Container) -> None:
+        overlay.unmount(container.folder.path)
+        if container.record is not None:
+            # While there still is a folder: without one, nobody would come here again.
+            self._storage.release(container.record.task_id, container.runtime_id)
+        overlay.remove(container.folder.path)
 
 
 class CgroupHook:

@@ -74,6 +74,11 @@ class Node(Protocol):
         """Whether a TCP connection from that namespace to the address is accepted within a second. Sends no byte."""
         ...
 
+    def ephemeral_storage(self, task_id: str) -> tuple[int, int] | None:
+        """Bytes that the task's containers have written together, and how many they may. None: no limit is enforced, or
+        the task has no container here."""
+        ...
+
     async def close(self) -> None:
         """Stop watching. Containers and networks go on."""
         ...

@@ -45,6 +45,7 @@ from portside.node.image.store import ImageStore
 from portside.node.interface import EniConfig, FactListener, NodeUnusable, VpcConfig
 from portside.node.log.forwarder import LogForwarder
 from portside.node.log.sink import LogSink
+from portside.node.rootfs.ephemeral import EphemeralStorage
 from portside.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -76,6 +77,7 @@ class LinuxNode:
         self._settings, self._network = settings, network
         self._folder = settings.data_dir / "node"
         self._containers_folder = self._folder / "containers"
+        self._storage = EphemeralStorage(self._folder / "storage")
         self._pool = Pool()
         self._images = ImageStore()
         self._runtime = Runtime(settings.run_dir)
@@ -98,6 +100,7 @@ class LinuxNode:
             self._settings.run_dir.mkdir(parents=True, exist_ok=True)
             self._tree = cgroup.detect(self._settings.instance_id)
             await self._pool.run(self._tree.prepare)
+            await self._pool.run(self._storage.start)
             self._runtime.prepare()
             bpf = await self._pool.run(seccomp.load, self._folder, spec.CAPABILITIES)
             self._forwarder.start()
@@ -113,7 +116,7 @@ class LinuxNode:
         )
         self._hooks = (
             hook.ImageHook(self._images),
-            hook.RootfsHook(self._pool),
+            hook.RootfsHook(self._storage, self._pool),
             hook.CgroupHook(self._tree, self._pool),
             hook.LogHook(self._forwarder),
             hook.ContainerHook(self._runtime, self._tree, self._pool, machine, self._netns),
@@ -131,7 +134,11 @@ class LinuxNode:
             container.close()
         self._containers.clear()
         self._pool.close()
+        self._storage.close()
         await self._network.close()
+
+    def ephemeral_storage(self, task_id: str) -> tuple[int, int] | None:
+        return self._storage.usage(task_id)
 
     # --- networks ----------------------------------------------------------------------------------------------------
 
@@ -378,6 +385,7 @@ class LinuxNode:
                     found = [ContainerExited(container=history.name, exit_code=None)]
                 facts.extend((task.key, fact) for fact in found)
         await self._remove_leftovers(live, {task.id for task in tasks})
+        await self._pool.run(self._storage.recover, {task.id for task in tasks})
         await self._network.recover(
             {
                 task.key: task.eni

@@ -229,6 +229,10 @@ class FakeNode:
     async def remove_balancer_network(self, name: str) -> None:
         pass
 
+    def ephemeral_storage(self, task_id: str) -> tuple[int, int] | None:
+        here = any(key.endswith(f"/{task_id}") for key in self.machine.containers)
+        return (0, 20 * 1024**3) if here else None
+
     async def close(self) -> None:
         self.machine.listener = None
 

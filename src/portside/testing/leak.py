@@ -108,7 +108,7 @@ def _named(text: str, words: tuple[str, ...]) -> bool:
 
 
 def _ours(point: str) -> bool:
-    return point.startswith("/run/portside/") or "/node/containers/" in point
+    return point.startswith("/run/portside/") or "/node/containers/" in point or "/node/storage/" in point
 
 
 def cgroup_roots() -> set[Path]:

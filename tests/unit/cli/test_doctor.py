@@ -1,5 +1,6 @@
 """The doctor's judgements, on what other machines look like."""
 
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -73,3 +74,13 @@ def test_program_that_is_not_there(tmp_path: Path) -> None:
     finding = doctor.program_check("portside-no-such-program", "--version")(Settings(data_dir=tmp_path))
     assert finding.grade is Grade.MISSING
     assert "apt-get install" in finding.mend
+
+
+def test_sizes_that_can_not_be_enforced(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Without loop devices the doctor warns that a task may fill the disk, and says how to mend it."""
+    monkeypatch.setattr(doctor.ephemeral, "problem", lambda: "no loop devices (modprobe loop): No such file")
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    finding = doctor.check_ephemeral_storage(Settings(data_dir=tmp_path))
+    assert finding.grade is Grade.WARNING
+    assert "may fill" in finding.detail
+    assert "modprobe loop" in finding.mend

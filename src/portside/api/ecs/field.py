@@ -70,7 +70,7 @@ SUPPORTED: Final[Mapping[str, str]] = {
     "tags.key": "",
     "tags.value": "",
     "ephemeralStorage": "",
-    "ephemeralStorage.sizeInGiB": "kept and shown; the size is not enforced yet: a task can fill the disk",
+    "ephemeralStorage.sizeInGiB": "of all its containers' writable layers together; the image's layers do not count",
     "runtimePlatform": "",
     "runtimePlatform.cpuArchitecture": "images are run as the machine can run them",
     "runtimePlatform.operatingSystemFamily": "LINUX",
