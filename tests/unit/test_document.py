@@ -15,10 +15,15 @@ def test_coverage_page_is_current() -> None:
 
 
 def test_coverage_page_lists_members() -> None:
-    """Every member of RegisterTaskDefinition that is taken or refused stands on the page once."""
+    """Every member of RegisterTaskDefinition and RunTask that is taken or refused stands once in its table."""
     text = (CLONE / "docs/coverage.md").read_text()
-    for path in (*field.SUPPORTED, *field.REFUSED):
-        assert text.count(f"| {path} | ") == 1, path
+    for operation, supported, refused in (
+        ("RegisterTaskDefinition", field.SUPPORTED, field.REFUSED),
+        ("RunTask", field.RUN_SUPPORTED, field.RUN_REFUSED),
+    ):
+        table = text.partition(f"### Members of {operation}\n")[2].partition("\n#")[0]
+        for path in (*supported, *refused):
+            assert table.count(f"\n| {path} | ") == 1, path
 
 
 def test_links_lead_somewhere() -> None:

@@ -1,6 +1,6 @@
 """Nothing that RegisterTaskDefinition takes is accepted and ignored."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import botocore.session
@@ -27,26 +27,46 @@ def paths(shape: Shape, prefix: str = "") -> Iterator[str]:
         yield from paths(member, f"{prefix}{name}.")
 
 
-def refused_from(path: str) -> str | None:
-    """The refused path that a path is or lies below."""
+TABLES = {
+    "RegisterTaskDefinition": (field.SUPPORTED, field.REFUSED),
+    "RunTask": (field.RUN_SUPPORTED, field.RUN_REFUSED),
+}
+
+
+def is_refused(path: str, refused: Mapping[str, field.Reason]) -> bool:
+    """Whether a path is refused or lies below one that is."""
     while path:
-        if path in field.REFUSED:
-            return path
+        if path in refused:
+            return True
         path = path.rpartition(".")[0]
-    return None
+    return False
 
 
-def test_every_member_is_supported_or_refused(model: ServiceModel) -> None:
+@pytest.mark.parametrize("operation", TABLES)
+def test_every_member_is_supported_or_refused(model: ServiceModel, operation: str) -> None:
     """Each member of the input is in exactly one of the two tables, a refused one's own members with it."""
-    shape = model.operation_model("RegisterTaskDefinition").input_shape
-    unknown = [path for path in paths(shape) if (path in field.SUPPORTED) == (refused_from(path) is not None)]
+    supported, refused = TABLES[operation]
+    shape = model.operation_model(operation).input_shape
+    unknown = [path for path in paths(shape) if (path in supported) == is_refused(path, refused)]
     assert unknown == []
 
 
-def test_tables_name_members_that_exist(model: ServiceModel) -> None:
+@pytest.mark.parametrize("operation", TABLES)
+def test_tables_name_members_that_exist(model: ServiceModel, operation: str) -> None:
     """The tables hold no member that the input does not have."""
-    known = set(paths(model.operation_model("RegisterTaskDefinition").input_shape))
-    assert set(field.SUPPORTED) | set(field.REFUSED) <= known
+    supported, refused = TABLES[operation]
+    assert set(supported) | set(refused) <= set(paths(model.operation_model(operation).input_shape))
+
+
+def test_every_refused_member_of_run_task_is_refused() -> None:
+    """Whatever is in RunTask's table of refused members is refused when it is asked for, whatever the launch type."""
+    for path in field.RUN_REFUSED:
+        for fargate in (True, False):
+            params: dict[str, Any] = {}
+            nest(params, path.split("."))
+            with pytest.raises(Refused) as caught:
+                field.check_run_task(params, fargate=fargate)
+            assert caught.value.kind in (RefusalKind.INVALID, RefusalKind.UNSUPPORTED)
 
 
 def test_every_refused_member_is_refused(model: ServiceModel) -> None:
@@ -79,7 +99,7 @@ def nest(target: dict[str, Any], path: list[str], value: Any = "something") -> N
     if not rest:
         target[name] = value
         return
-    if name in ("containerDefinitions", "portMappings", "volumes"):
+    if name in ("containerDefinitions", "containerOverrides", "portMappings", "volumes"):
         inner = target.setdefault(name, [{}])[0]
     else:
         inner = target.setdefault(name, {})

@@ -1,7 +1,8 @@
-"""Which members of a task definition Portside does what with: the visible list that the coverage page is made of.
+"""Which members of RegisterTaskDefinition and of RunTask Portside does what with: the lists behind the coverage page.
 
-Every member of RegisterTaskDefinition's input is in SUPPORTED (kept and acted upon) or in REFUSED (or below a member
-that is): nothing is accepted and ignored. What AWS takes for "not asked for" (null, false, empty) always passes.
+Every member of the input of RegisterTaskDefinition is in SUPPORTED (kept and acted upon) or in REFUSED (or below one
+that is), every member of RunTask's in RUN_SUPPORTED or RUN_REFUSED: nothing is accepted and ignored. What AWS takes for
+"not asked for" (null, false, empty) always passes.
 """
 
 from collections.abc import Iterator, Mapping
@@ -133,16 +134,79 @@ HOST_PID_MODE: Final = (
 )
 
 
+RUN_SUPPORTED: Final[Mapping[str, str]] = {
+    "capacityProviderStrategy": "FARGATE",
+    "capacityProviderStrategy.capacityProvider": "",
+    "capacityProviderStrategy.weight": "",
+    "capacityProviderStrategy.base": "",
+    "clientToken": "",
+    "cluster": "",
+    "count": "",
+    "enableECSManagedTags": "",
+    "group": "",
+    "launchType": "FARGATE; there are no container instances for EC2 yet",
+    "networkConfiguration": "",
+    "networkConfiguration.awsvpcConfiguration": "",
+    "networkConfiguration.awsvpcConfiguration.subnets": "",
+    "networkConfiguration.awsvpcConfiguration.securityGroups": "",
+    "networkConfiguration.awsvpcConfiguration.assignPublicIp": "",
+    "overrides": "",
+    "overrides.containerOverrides": "",
+    "overrides.containerOverrides.name": "",
+    "overrides.containerOverrides.command": "",
+    "overrides.containerOverrides.environment": "",
+    "overrides.containerOverrides.environment.name": "",
+    "overrides.containerOverrides.environment.value": "",
+    "overrides.containerOverrides.cpu": "",
+    "overrides.containerOverrides.memory": "",
+    "overrides.containerOverrides.memoryReservation": "",
+    "overrides.cpu": "",
+    "overrides.memory": "",
+    "overrides.ephemeralStorage": "",
+    "overrides.ephemeralStorage.sizeInGiB": "",
+    "overrides.executionRoleArn": "",
+    "overrides.taskRoleArn": "",
+    "platformVersion": "1.4.0 and LATEST",
+    "propagateTags": "",
+    "startedBy": "",
+    "tags": "",
+    "tags.key": "",
+    "tags.value": "",
+    "taskDefinition": "",
+}
+"""Members of RunTask that are acted upon."""
+
+RUN_REFUSED: Final[Mapping[str, Reason]] = {
+    "enableExecuteCommand": NOT_YET,
+    "overrides.containerOverrides.environmentFiles": NOT_YET,
+    "overrides.containerOverrides.resourceRequirements": NOT_YET,
+    "overrides.inferenceAcceleratorOverrides": NOT_YET,
+    "placementConstraints": Reason(fargate="Placement constraints are not supported with FARGATE launch type."),
+    "placementStrategy": Reason(fargate="Placement strategies are not supported with FARGATE launch type."),
+    "referenceId": NOT_YET,
+    "volumeConfigurations": NOT_YET,
+}
+
+
 def member_table() -> str:
-    """Both tables as Markdown, for the coverage page."""
-    rows = {path: f"yes: {note}" if note else "yes" for path, note in SUPPORTED.items()}
-    for path, reason in REFUSED.items():
+    """The tables of RegisterTaskDefinition and of RunTask as Markdown, for the coverage page."""
+    return "\n".join(
+        (
+            _table("RegisterTaskDefinition", SUPPORTED, REFUSED),
+            _table("RunTask", RUN_SUPPORTED, RUN_REFUSED),
+        )
+    )
+
+
+def _table(operation: str, supported: Mapping[str, str], refused: Mapping[str, Reason]) -> str:
+    rows = {path: f"yes: {note}" if note else "yes" for path, note in supported.items()}
+    for path, reason in refused.items():
         where = (("on Fargate", reason.fargate), ("in awsvpc mode", reason.awsvpc))
         words = [f"{place}: `{message}`" for place, message in where if message]
         rows[path] = "; ".join(("refused", *words, "elsewhere: not built yet")) if words else "refused: not built yet"
     return "\n".join(
         (
-            "### Members of RegisterTaskDefinition",
+            f"### Members of {operation}",
             "",
             "A member that is refused is refused with all that lies below it; what AWS refuses, too, in its words.",
             "",
@@ -154,10 +218,10 @@ def member_table() -> str:
     )
 
 
-def _kept(prefix: str) -> frozenset[str]:
+def _kept(prefix: str, supported: Mapping[str, str] = SUPPORTED) -> frozenset[str]:
     """The supported member names directly below a path."""
     return frozenset(
-        path[len(prefix) :] for path in SUPPORTED if path.startswith(prefix) and "." not in path[len(prefix) :]
+        path[len(prefix) :] for path in supported if path.startswith(prefix) and "." not in path[len(prefix) :]
     )
 
 
@@ -191,6 +255,29 @@ def check_task_definition(params: Mapping[str, Any]) -> None:
                 _check(f"containerDefinitions.logConfiguration.{name}", log[name], fargate=fargate, awsvpc=awsvpc)
 
 
+_RUN: Final = _kept("", RUN_SUPPORTED)
+_OVERRIDE: Final = _kept("overrides.", RUN_SUPPORTED)
+_CONTAINER_OVERRIDE: Final = _kept("overrides.containerOverrides.", RUN_SUPPORTED)
+
+
+def check_run_task(params: Mapping[str, Any], *, fargate: bool) -> None:
+    """
+    Raises:
+        Refused: a member is asked for that Portside does not implement; INVALID in AWS's words where AWS refuses it.
+    """
+    overrides = params.get("overrides") or {}
+    for prefix, given, kept in (
+        ("", params, _RUN),
+        ("overrides.", overrides, _OVERRIDE),
+        *(
+            ("overrides.containerOverrides.", each, _CONTAINER_OVERRIDE)
+            for each in overrides.get("containerOverrides") or ()
+        ),
+    ):
+        for name in given.keys() - kept:
+            _check(f"{prefix}{name}", given[name], fargate=fargate, awsvpc=False, refused=RUN_REFUSED)
+
+
 def is_asked_for(value: object) -> bool:
     """Whether a value of a member is more than AWS's "nothing": null, false, empty, or a structure of such only."""
     if isinstance(value, Mapping):
@@ -200,10 +287,10 @@ def is_asked_for(value: object) -> bool:
     return value is not None and value is not False and value != ""
 
 
-def _check(path: str, value: object, *, fargate: bool, awsvpc: bool) -> None:
+def _check(path: str, value: object, *, fargate: bool, awsvpc: bool, refused: Mapping[str, Reason] = REFUSED) -> None:
     asked = list(_asked_for(path, value))
     for each in asked:
-        reason = _reason(each)
+        reason = _reason(each, refused)
         message = (reason.fargate if fargate else "") or (reason.awsvpc if awsvpc else "")
         if message:
             raise Refused(RefusalKind.INVALID, message, each)
@@ -224,8 +311,8 @@ def _asked_for(path: str, value: object) -> Iterator[str]:
         yield path
 
 
-def _reason(path: str) -> Reason:
+def _reason(path: str, refused: Mapping[str, Reason]) -> Reason:
     """That of the path, or of what it lies below."""
-    while path not in REFUSED and "." in path:
+    while path not in refused and "." in path:
         path = path.rpartition(".")[0]
-    return REFUSED.get(path, NOT_YET)
+    return refused.get(path, NOT_YET)

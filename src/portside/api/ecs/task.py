@@ -7,12 +7,11 @@ from typing import Final
 
 from portside.api.ecs import definition_wire, lookup, network, page, placement, wire
 from portside.api.ecs.error import invalid, service_not_found
-from portside.api.ecs.field import is_asked_for
+from portside.api.ecs.field import check_run_task, is_asked_for
 from portside.aws.service import Handler, Params, RequestContext, Result, ServiceError
 from portside.domain import arn, fargate, tag_rule, task_definition_rule
 from portside.domain.clock import Clock, Ids
 from portside.domain.cluster import Cluster
-from portside.domain.fargate import unsupported
 from portside.domain.record import Tag, Tags, replace
 from portside.domain.table import SERVICE, TASK
 from portside.domain.task import machine
@@ -30,8 +29,6 @@ STOPPED_BY_USER: Final = "Task stopped by user"
 TASK_ID_LENGTHS: Final = (32, 36)
 REMEMBERED: Final = 4096
 """Tasks whose wire shape is kept ready; beyond that the cache starts afresh."""
-
-_REFUSED: Final = ("referenceId", "volumeConfigurations", "enableExecuteCommand")
 
 
 class Tasks:
@@ -51,12 +48,10 @@ class Tasks:
             if repeated:
                 return self._repeated(repeated, digest)
         definition = lookup.runnable_definition(self._store, context, params["taskDefinition"])
-        for member in _REFUSED:
-            if is_asked_for(params.get(member)):
-                raise unsupported(member)
         count = _count(params)
         launch = placement.asked_launch(params, cluster)
         platform_version = placement.check_launch(launch, definition, params)
+        check_run_task(params, fargate=launch.type == "FARGATE")
         request = network.checked_network(self._store, context, params, definition.network_mode)
         if launch.type == "EC2":
             raise invalid("No Container Instances were found in your cluster.")
@@ -229,19 +224,14 @@ def _checked_override(params: Params, definition: TaskDefinition) -> TaskOverrid
     overrides: Mapping[str, object] = params.get("overrides") or {}
     if not is_asked_for(overrides):
         return None
-    if is_asked_for(overrides.get("inferenceAcceleratorOverrides")):
-        raise unsupported("overrides.inferenceAcceleratorOverrides")
     override = definition_wire.override_from(overrides)
     assert override is not None
     names = {container.name for container in definition.containers}
-    for given, container in zip(params["overrides"].get("containerOverrides") or (), override.containers, strict=True):
+    for container in override.containers:
         if not container.name:
             raise invalid("Container override name can not be blank.")
         if container.name not in names:
             raise invalid(f"Override for container named {container.name} is not a container in the TaskDefinition.")
-        for member in ("environmentFiles", "resourceRequirements"):
-            if is_asked_for(given.get(member)):
-                raise unsupported(f"overrides.containerOverrides.{member}")
     task_definition_rule.check_roles(override.task_role_arn, override.execution_role_arn)
     if override.cpu_units is not None or override.memory_mib is not None:
         fargate.check_size(override.cpu_units or definition.cpu_units, override.memory_mib or definition.memory_mib)
