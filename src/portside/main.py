@@ -263,7 +263,7 @@ def _raise_limits() -> None:
 
 def settings_from(environment: Mapping[str, str], arguments: argparse.Namespace) -> Settings:
     """The command line over the environment (PORTSIDE_*) over the defaults."""
-    known: dict[str, Any] = {}
+    known: dict[str, Any] = {"failpoint": environment.get("PORTSIDE_FAILPOINT", "")}
     for name, convert in SETTINGS_FROM_OUTSIDE.items():
         given = getattr(arguments, name, None)
         if given is None:

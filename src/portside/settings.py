@@ -21,6 +21,7 @@ class Settings:
         envoy_path: an Envoy binary to use instead of the one in the Python environment.
         auth: verify request signatures.
         durability: `normal` survives the end of the process, `full` also a power cut (ADR 0003).
+        failpoint: for tests: where the daemon kills itself (`node/failpoint.py`). From the environment alone.
         hosts_file: where load balancer names are written, in a marked block; None leaves the file alone.
     """
 
@@ -34,6 +35,7 @@ class Settings:
     region: str = DEFAULT_REGION
     hosts_file: Path | None = Path("/etc/hosts")
     durability: Literal["normal", "full"] = "normal"
+    failpoint: str = ""
     max_body_bytes: int = 10 * 1024 * 1024
     stopped_task_retention_s: int = 3600
 

@@ -35,7 +35,7 @@ from portside.domain.task.record import (
     StartFailed,
     Task,
 )
-from portside.node import cgroup, hook, process
+from portside.node import cgroup, failpoint, hook, process
 from portside.node.container import seccomp, spec
 from portside.node.container.record import ContainerFolder, boot_id
 from portside.node.container.runtime import Runtime
@@ -114,13 +114,14 @@ class LinuxNode:
             swap_limit=self._tree.counts_swap(),
             oom_score_adj=spec.usual_oom_score_adj(),
         )
-        self._hooks = (
+        hooks = (
             hook.ImageHook(self._images),
             hook.RootfsHook(self._storage, self._pool),
             hook.CgroupHook(self._tree, self._pool),
             hook.LogHook(self._forwarder),
             hook.ContainerHook(self._runtime, self._tree, self._pool, machine, self._netns),
         )
+        self._hooks = failpoint.armed(hooks, self._settings.failpoint)
         await self._network.start()
 
     async def close(self) -> None:

@@ -44,8 +44,8 @@ class Instance:
         """What the daemon wrote so far."""
         return (self.settings.data_dir.parent / "daemon.log").read_text(errors="replace")
 
-    def start(self) -> None:
-        """Returns at the first answer."""
+    def start(self, **environment: str) -> None:
+        """Returns at the first answer. Args: environment: for this run alone."""
         self.settings.data_dir.parent.mkdir(parents=True, exist_ok=True)
         with (self.settings.data_dir.parent / "daemon.log").open("ab") as log:
             self._process = subprocess.Popen(
@@ -54,7 +54,7 @@ class Instance:
                     *("--port", str(self.settings.port), "--egress", self.settings.egress),
                     *("--hosts-file", str(self.settings.hosts_file or "")),
                 ],
-                env=os.environ | self._environment,
+                env=os.environ | self._environment | environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -77,6 +77,11 @@ class Instance:
         assert self._process is not None
         self._process.send_signal(signal.SIGKILL)
         self._process.wait()
+
+    def died(self) -> None:
+        """Wait until the daemon has killed itself at its failpoint."""
+        assert self._process is not None
+        assert self._process.wait(30) == -signal.SIGKILL
 
     def stop(self) -> None:
         """SIGTERM; what it hosts runs on."""
