@@ -77,6 +77,45 @@ def test_role_life(iam: Any) -> None:
     )
 
 
+def test_instance_profile_life(iam: Any) -> None:
+    """An instance profile holds one role, which can not be deleted meanwhile, and is deleted once it is empty."""
+    iam.create_role(RoleName="instance", AssumeRolePolicyDocument=TRUST)
+    made = iam.create_instance_profile(InstanceProfileName="nodes", Path="/ecs/", Tags=[{"Key": "team", "Value": "a"}])[
+        "InstanceProfile"
+    ]
+    assert made["Arn"] == "arn:aws:iam::000000000000:instance-profile/ecs/nodes"
+    assert (made["InstanceProfileId"][:4], made["Roles"]) == ("AIPA", [])
+    assert error_of(iam.create_instance_profile, InstanceProfileName="Nodes") == (
+        "EntityAlreadyExists",
+        409,
+        "Instance Profile Nodes already exists.",
+    )
+    iam.add_role_to_instance_profile(InstanceProfileName="nodes", RoleName="instance")
+    code, status, _ = error_of(iam.add_role_to_instance_profile, InstanceProfileName="nodes", RoleName="instance")
+    assert (code, status) == ("LimitExceeded", 409)
+    (role,) = iam.get_instance_profile(InstanceProfileName="nodes")["InstanceProfile"]["Roles"]
+    assert (role["RoleName"], role["AssumeRolePolicyDocument"]) == ("instance", json.loads(TRUST))
+    (found,) = iam.list_instance_profiles_for_role(RoleName="instance")["InstanceProfiles"]
+    (listed,) = iam.list_instance_profiles(PathPrefix="/ecs/")["InstanceProfiles"]
+    assert found == listed
+    assert listed["InstanceProfileName"] == "nodes"
+    assert iam.list_instance_profiles(PathPrefix="/other/")["InstanceProfiles"] == []
+    assert error_of(iam.delete_role, RoleName="instance")[:2] == ("DeleteConflict", 409)
+    assert error_of(iam.delete_instance_profile, InstanceProfileName="nodes")[:2] == ("DeleteConflict", 409)
+    iam.tag_instance_profile(InstanceProfileName="nodes", Tags=[{"Key": "env", "Value": "b"}])
+    iam.untag_instance_profile(InstanceProfileName="nodes", TagKeys=["team"])
+    assert iam.list_instance_profile_tags(InstanceProfileName="nodes")["Tags"] == [{"Key": "env", "Value": "b"}]
+    iam.remove_role_from_instance_profile(InstanceProfileName="nodes", RoleName="instance")
+    iam.delete_role(RoleName="instance")
+    iam.delete_instance_profile(InstanceProfileName="nodes")
+    assert error_of(iam.get_instance_profile, InstanceProfileName="nodes") == (
+        "NoSuchEntity",
+        404,
+        "Instance Profile nodes cannot be found.",
+    )
+    assert error_of(iam.list_instance_profiles_for_role, RoleName="instance")[:2] == ("NoSuchEntity", 404)
+
+
 def test_role_refusals(iam: Any) -> None:
     """Names taken (in any case), broken documents, wrong names and unknown policies are refused in IAM's words."""
     iam.create_role(RoleName="web", AssumeRolePolicyDocument=TRUST)

@@ -1,4 +1,4 @@
-"""IAM roles and policies: kept and given back; not yet enforced."""
+"""IAM roles, policies and instance profiles: kept and given back; not yet enforced."""
 
 from datetime import datetime
 
@@ -26,5 +26,17 @@ class Policy(Record, frozen=True, kw_only=True):
     path: str = "/"
     document: str
     description: str | None = None
+    tags: Tags = ()
+    created_at: datetime
+
+
+class InstanceProfile(Record, frozen=True, kw_only=True):
+    """`role`: the name of the one role that it may hold."""
+
+    account: str
+    name: str
+    id: str
+    path: str = "/"
+    role: str | None = None
     tags: Tags = ()
     created_at: datetime

@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from portside.domain.cluster import Cluster
-from portside.domain.iam import Policy, Role
+from portside.domain.iam import InstanceProfile, Policy, Role
 from portside.domain.kind import Kind
 from portside.domain.load_balancer import Listener, LoadBalancer, Rule, Target, TargetGroup
 from portside.domain.log import LogGroup
@@ -72,6 +72,7 @@ TARGET: Final = Kind(
 LOG_GROUP: Final = Kind(name="log_group", type=LogGroup, key=lambda g: f"{g.scope.prefix}{g.name}")
 ROLE: Final = Kind(name="role", type=Role, key=lambda r: f"{r.account}/{r.name}")
 POLICY: Final = Kind(name="policy", type=Policy, key=lambda p: f"{p.account}/{p.path}{p.name}")
+INSTANCE_PROFILE: Final = Kind(name="instance_profile", type=InstanceProfile, key=lambda p: f"{p.account}/{p.name}")
 
 KINDS: Final[tuple[Kind[Any], ...]] = (
     CLUSTER,
@@ -91,4 +92,5 @@ KINDS: Final[tuple[Kind[Any], ...]] = (
     LOG_GROUP,
     ROLE,
     POLICY,
+    INSTANCE_PROFILE,
 )

@@ -12,7 +12,7 @@ from portside.aws.service import Handler, Params, RequestContext, Result, Servic
 from portside.domain.clock import Clock, Ids
 from portside.domain.iam import Role
 from portside.domain.record import replace
-from portside.domain.table import ROLE
+from portside.domain.table import INSTANCE_PROFILE, ROLE
 from portside.store.interface import ABSENT, Delete, Put, Store
 
 MAX_ATTACHED = 10
@@ -47,14 +47,13 @@ class RoleHandlers:
             "TagRole": self.tag_role,
             "UntagRole": self.untag_role,
             "ListRoleTags": self.list_role_tags,
-            "ListInstanceProfilesForRole": self.list_instance_profiles_for_role,
         }
 
     def create_role(self, context: RequestContext, params: Params) -> Result:
         name = params["RoleName"]
         if "PermissionsBoundary" in params:
             raise ServiceError("NotImplemented", "Portside does not implement permissions boundaries of roles.", 501)
-        if self._find(context.account, name) is not None:
+        if find_role(self._store, context.account, name) is not None:
             raise exists(f"Role with name {name} already exists.")
         role = Role(
             account=context.account,
@@ -76,7 +75,7 @@ class RoleHandlers:
 
     def list_roles(self, context: RequestContext, params: Params) -> Result:
         prefix = params.get("PathPrefix", "/")
-        roles = [role for role in self._roles(context.account) if role.path.startswith(prefix)]
+        roles = [role for role in self._store.scan(ROLE, f"{context.account}/") if role.path.startswith(prefix)]
 
         def listed(role: Role) -> Result:
             shape = role_shape(role)
@@ -108,6 +107,8 @@ class RoleHandlers:
             raise in_use("Cannot delete entity, must delete policies first.")
         if role.attached_policy_arns:
             raise in_use("Cannot delete entity, must detach all policies first.")
+        if any(each.role == role.name for each in self._store.scan(INSTANCE_PROFILE, f"{context.account}/")):
+            raise in_use("Cannot delete entity, must remove roles from instance profile first.")
         self._store.transact(Delete(ROLE, ROLE.key(role)))
 
     # Attached policies
@@ -185,31 +186,24 @@ class RoleHandlers:
         tags = sorted(wire_tags(self._role(context, params).tags), key=lambda tag: tag["Key"])
         return page(params, "Tags", tags, lambda tag: tag["Key"], lambda tag: tag)
 
-    def list_instance_profiles_for_role(self, context: RequestContext, params: Params) -> Result:
-        # Instance profiles cannot be made, so there are none; Terraform asks before it deletes a role.
-        self._role(context, params)
-        return {"InstanceProfiles": [], "IsTruncated": False}
-
     # Records
 
-    def _roles(self, account: str) -> list[Role]:
-        return list(self._store.scan(ROLE, f"{account}/"))
-
-    def _find(self, account: str, name: str) -> Role | None:
-        """By name; names differ by more than case."""
-        exact = self._store.get(ROLE, f"{account}/{name}")
-        if exact is not None:
-            return exact
-        return next((role for role in self._roles(account) if role.name.lower() == name.lower()), None)
-
     def _role(self, context: RequestContext, params: Params) -> Role:
-        role = self._find(context.account, params["RoleName"])
+        role = find_role(self._store, context.account, params["RoleName"])
         if role is None:
             raise no_such("role", params["RoleName"])
         return role
 
     def _put(self, role: Role) -> None:
         self._store.transact(Put(ROLE, role))
+
+
+def find_role(store: Store, account: str, name: str) -> Role | None:
+    """By name; names differ by more than case."""
+    exact = store.get(ROLE, f"{account}/{name}")
+    if exact is not None:
+        return exact
+    return next((role for role in store.scan(ROLE, f"{account}/") if role.name.lower() == name.lower()), None)
 
 
 def role_arn(role: Role) -> str:

@@ -1,5 +1,6 @@
 """IAM: roles and policies, kept and given back. They are not enforced yet. Global: the same in every region."""
 
+from portside.api.iam.instance_profile import InstanceProfileHandlers
 from portside.api.iam.policy import PolicyHandlers
 from portside.api.iam.role import RoleHandlers
 from portside.aws.service import Service
@@ -13,7 +14,11 @@ def iam_service(store: Store, clock: Clock, ids: Ids) -> Service:
     """The service and its operations."""
     return Service(
         "iam",
-        {**RoleHandlers(store, clock, ids).handlers(), **PolicyHandlers(store, clock, ids).handlers()},
+        {
+            **RoleHandlers(store, clock, ids).handlers(),
+            **PolicyHandlers(store, clock, ids).handlers(),
+            **InstanceProfileHandlers(store, clock, ids).handlers(),
+        },
         partial={
             "CreateRole": f"{NOT_ENFORCED}; no permissions boundaries",
             "PutRolePolicy": NOT_ENFORCED,
@@ -24,6 +29,6 @@ def iam_service(store: Store, clock: Clock, ids: Ids) -> Service:
             "GetPolicyVersion": "customer managed policies only, one version",
             "ListPolicyVersions": "customer managed policies only, one version",
             "ListPolicies": "customer managed policies only",
-            "ListInstanceProfilesForRole": "always empty: there are no instance profiles",
+            "CreateInstanceProfile": "kept; there are no container instances to carry it yet",
         },
     )
