@@ -1,9 +1,11 @@
 """Images of the real storage, and pulls that fail, in the words of AWS."""
 
 import asyncio
+import subprocess
 
 import pytest
 
+from portside.domain.record import replace
 from portside.domain.task.record import ImagePulled, StartFailed
 from portside.settings import Settings
 from portside.testing.image import BUSYBOX_IMAGE, ensure_busybox_image, remove_image
@@ -62,3 +64,37 @@ def test_an_image_that_is_removed_meanwhile(no_leaks: Settings) -> None:
             await lab.do(task.remove)
 
     asyncio.run(body())
+
+
+def test_a_digest_outlives_its_name(no_leaks: Settings) -> None:
+    """A task that is held to a digest gets that image, also after its tag has gone to a newer build."""
+    name = "localhost/portside-test-moving:1"
+    remove_image(name)
+    ensure_busybox_image(name, changes=["ENV BUILD=1"])
+
+    async def body() -> None:
+        async with NodeLab(no_leaks) as lab:
+            pull = lab_task("", image=name).pull
+            before = await lab.do(pull)
+            assert isinstance(before, ImagePulled)
+            kept = "localhost/portside-test-kept:1"  # keeps the layers, as a running container would
+            await asyncio.to_thread(podman, "tag", name, kept)
+            await asyncio.to_thread(podman, "untag", name)
+            await asyncio.to_thread(ensure_busybox_image, name, changes=["ENV BUILD=2"])
+            try:
+                newer = await lab.do(pull)
+                assert isinstance(newer, ImagePulled)
+                assert newer.digest != before.digest
+                assert await lab.do(replace(pull, digest=before.digest)) == before
+                missing = await lab.node.execute(replace(pull, digest=f"sha256:{'0' * 64}"))
+                assert isinstance(missing, StartFailed)
+                assert "CannotPullContainerError" in missing.reason
+            finally:
+                await asyncio.to_thread(remove_image, kept)
+                await asyncio.to_thread(remove_image, name)
+
+    asyncio.run(body())
+
+
+def podman(*arguments: str) -> None:
+    subprocess.run(["podman", *arguments], check=True, capture_output=True, timeout=60)

@@ -218,6 +218,7 @@ class ServiceLoop:
             targets=deployment.targets,
             tags=tags,
             enable_execute_command=service.enable_execute_command,
+            image_digests=deployment.image_digests,
         )
 
 

@@ -225,7 +225,10 @@ class LinuxNode:
                 await self._network.release_task(effect.task_key, effect.eni)
                 return NetworkReleased()
             case PullImage():
-                image = await self._images.ensure(effect.image, pull_anew=effect.pull_anew)
+                if effect.digest:
+                    image = await self._images.get(effect.image, effect.digest)
+                else:
+                    image = await self._images.ensure(effect.image, pull_anew=effect.pull_anew)
                 return ImagePulled(container=effect.container, digest=image.digest)
             case StartContainer():
                 return await self._start(effect)

@@ -12,7 +12,16 @@ from portside.domain.record import Scope, replace
 from portside.domain.service import event, scheduler
 from portside.domain.service.record import Deployment, RolloutState, Service
 from portside.domain.service.scheduler import ServicePlan, plan
-from portside.domain.task.record import EniAttachment, NetworkRequest, Stop, StopCode, TargetRef, Task, TaskStatus
+from portside.domain.task.record import (
+    ContainerHistory,
+    EniAttachment,
+    NetworkRequest,
+    Stop,
+    StopCode,
+    TargetRef,
+    Task,
+    TaskStatus,
+)
 from portside.domain.task_definition import ContainerDefinition, TaskDefinition
 
 SCOPE = Scope(account="000000000000", region="us-east-1")
@@ -467,3 +476,29 @@ def test_a_plan_carried_out_leaves_nothing_to_do(state: tuple[Service, list[Task
     assert again.start is None
     assert not {each.task.id for each in again.stops} & {f"{100 + number:032x}" for number in range(started(result))}
     assert not {each.task.id for each in again.stops} & healthy(after, targets)
+
+
+def pulled(number: int, digest: str, at: datetime, **changes: object) -> Task:
+    history = (ContainerHistory(name="web", runtime_id=f"r{number}", pulled_at=at, image_digest=digest),)
+    return task(number, history=history, **changes)  # type: ignore[arg-type]
+
+
+def test_a_deployment_keeps_the_digest_of_its_first_task() -> None:
+    """The digest that was resolved first is the deployment's, whatever its later tasks or other deployments have."""
+    tasks = [
+        pulled(1, "sha256:late", NOW),
+        pulled(2, "sha256:first", NOW - timedelta(seconds=5)),
+        pulled(3, "sha256:old", LONG_AGO, of=OLD),
+    ]
+    result = planned(service(2, deployment(), deployment(OLD)), tasks)
+    assert [each.image_digests for each in result.service.deployments] == [
+        {"web": "sha256:first"},
+        {"web": "sha256:old"},
+    ]
+    kept = service(1, deployment(image_digests={"web": "sha256:kept"}))
+    assert planned(kept, tasks).service.deployments[0].image_digests == {"web": "sha256:kept"}
+
+
+def test_a_deployments_digests_are_learned_container_by_container() -> None:
+    """Nothing is known before an image was pulled."""
+    assert planned(service(1), [task(1, S.PENDING)]).service.deployments[0].image_digests == {}

@@ -569,3 +569,39 @@ def answers(effect: r.Effect) -> list[AnyFact]:
             return [exited(name, 137)]
         case r.RemoveContainer(container=name):
             return [r.ContainerRemoved(container=name)]
+
+
+def test_a_task_is_held_to_its_deployments_digests() -> None:
+    """Images are pulled by the digest that the deployment resolved, unless the container turns that off."""
+    task = new_task(
+        scope=SCOPE,
+        cluster="default",
+        task_id="t" * 32,
+        attachment_id="a",
+        runtime_ids=["r1", "r2", "r3"],
+        definition=TaskDefinition(
+            scope=SCOPE,
+            family="web",
+            revision=3,
+            containers=(
+                container("held"),
+                replace(container("free"), version_consistency="disabled"),
+                replace(container("new"), version_consistency="enabled"),
+            ),
+            network_mode="none",
+            registered_at=EPOCH,
+            registered_by="",
+        ),
+        launch_type="FARGATE",
+        group="service:web",
+        network=None,
+        created_at=EPOCH,
+        cause_id="deployment",
+        image_digests={"held": "sha256:1", "free": "sha256:2"},
+    )
+    pulls = [each.effect for each in machine.plan(machine.settle(task, now=EPOCH), now=EPOCH).effects]
+    assert [(each.container, each.digest) for each in pulls if isinstance(each, r.PullImage)] == [
+        ("held", "sha256:1"),
+        ("free", ""),
+        ("new", ""),
+    ]

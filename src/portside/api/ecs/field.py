@@ -43,6 +43,7 @@ SUPPORTED: Final[Mapping[str, str]] = {
     "containerDefinitions.portMappings.name": "kept and shown",
     "containerDefinitions.portMappings.appProtocol": "kept and shown",
     "containerDefinitions.essential": "",
+    "containerDefinitions.versionConsistency": "a service's tasks keep the digest that its deployment resolved first",
     "containerDefinitions.entryPoint": "",
     "containerDefinitions.command": "",
     "containerDefinitions.environment": "",
@@ -91,7 +92,6 @@ REFUSED: Final[Mapping[str, Reason]] = {
     "containerDefinitions.linuxParameters.maxSwap": _fargate("maxSwap"),
     "containerDefinitions.linuxParameters.swappiness": _fargate("swappiness"),
     "containerDefinitions.secrets": NOT_YET,
-    "containerDefinitions.versionConsistency": NOT_YET,
     "containerDefinitions.hostname": Reason(awsvpc="hostname is not supported on container when networkMode=awsvpc"),
     "containerDefinitions.disableNetworking": Reason(
         awsvpc="Disable Networking is not supported on container when networkMode=awsvpc"

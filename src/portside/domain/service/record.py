@@ -29,6 +29,7 @@ class Deployment(Record, frozen=True, kw_only=True):
     rollout_state: RolloutState = RolloutState.IN_PROGRESS
     rollout_reason: str = ""
     failed_tasks: int = 0
+    image_digests: dict[str, str] = {}  # container -> digest that the deployment's first task resolved
     created_at: datetime
     updated_at: datetime
 

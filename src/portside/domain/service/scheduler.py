@@ -490,11 +490,28 @@ class _Pass:
             reason = deployment.rollout_reason
             if not reason and deployment.rollout_state == RolloutState.IN_PROGRESS:
                 reason = f"ECS deployment {deployment.id} in progress."
+            deployment = self._with_digests(deployment)
             if desired != deployment.desired_count or reason != deployment.rollout_reason:
                 deployment = replace(deployment, desired_count=desired, rollout_reason=reason, updated_at=self.now)
             deployments.append(deployment)
         if tuple(deployments) != self.service.deployments:
             self.service = replace(self.service, deployments=tuple(deployments))
+
+    def _with_digests(self, deployment: Deployment) -> Deployment:
+        """With the image digests that its first tasks resolved; later ones are held to them (versionConsistency)."""
+        definition = self.definitions.get(deployment.task_definition_arn)
+        if definition is None or len(deployment.image_digests) == len(definition.containers):
+            return deployment
+        pulled = [
+            (h.pulled_at, h.name, h.image_digest)
+            for task in self.by_id.values()
+            if task.deployment_id == deployment.id
+            for h in task.history
+            if h.pulled_at is not None and h.image_digest is not None
+        ]
+        first = {name: digest for _, name, digest in sorted(pulled, reverse=True)}
+        digests = {**first, **deployment.image_digests}
+        return deployment if digests == deployment.image_digests else replace(deployment, image_digests=digests)
 
     def _update_status(self) -> None:
         service = self.service

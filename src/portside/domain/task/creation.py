@@ -1,6 +1,6 @@
 """A new task from a task definition: used by RunTask and by the service scheduler."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Literal
 
@@ -51,12 +51,15 @@ def new_task(
     targets: tuple[TargetRef, ...] = (),
     tags: Tags = (),
     enable_execute_command: bool = False,
+    image_digests: Mapping[str, str] = {},
 ) -> Task:
     """A task in PROVISIONING.
 
     Args:
         task_id: 32 hex digits. attachment_id: a UUID. runtime_ids: one per container, in the definition's order, 32 hex
             digits, "-" and 10 digits on Fargate.
+        image_digests: what the service's deployment resolved, by container; one whose definition says
+            `versionConsistency` disabled is not held to it.
     """
     override = override or TaskOverride()
     by_name = {each.name: each for each in override.containers}
@@ -79,6 +82,11 @@ def new_task(
         ipc_mode=definition.ipc_mode,
         network=network,
         containers=tuple(_overridden(each, by_name.get(each.name)) for each in definition.containers),
+        image_digests={
+            each.name: image_digests[each.name]
+            for each in definition.containers
+            if each.name in image_digests and each.version_consistency != "disabled"
+        },
         overrides_json=overrides_json,
         task_role_arn=override.task_role_arn or definition.task_role_arn,
         execution_role_arn=override.execution_role_arn or definition.execution_role_arn,

@@ -542,7 +542,11 @@ def _starting(task: Task, wakes: list[datetime]) -> Iterable[Planned]:
         if h.image_digest is None:
             yield Planned(
                 effect=r.PullImage(
-                    task_key=task.key, container=h.name, runtime_id=h.runtime_id, image=definition.image
+                    task_key=task.key,
+                    container=h.name,
+                    runtime_id=h.runtime_id,
+                    image=definition.image,
+                    digest=task.image_digests.get(h.name, ""),
                 ),
                 intent=r.ImagePullStarted(container=h.name),
             )

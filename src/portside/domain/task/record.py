@@ -137,6 +137,7 @@ class Task(Record, frozen=True, kw_only=True):
     ipc_mode: Literal["host", "task", "none"] | None = None
     network: NetworkRequest | None = None
     containers: tuple[ContainerDefinition, ...]
+    image_digests: dict[str, str] = {}  # container -> the digest that its deployment is held to
     overrides_json: str = "{}"  # as given, in AWS's shape, only to be shown again
     task_role_arn: str | None = None
     execution_role_arn: str | None = None
@@ -253,6 +254,7 @@ class PullImage(_ContainerEffect, frozen=True, kw_only=True):
     """Node: the image is present. -> ImagePulled | StartFailed"""
 
     image: str
+    digest: str = ""  # the very image; "" for whatever the name stands for
     pull_anew: bool = False
 
 

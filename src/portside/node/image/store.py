@@ -74,6 +74,9 @@ class ImageStore:
         image = await self.ensure(name)
         if not digest or image.digest == digest:
             return image
+        unnamed = await self._find_digest(digest)
+        if unnamed is not None:
+            return self._keep(f"{name}@{digest}", unnamed)
         reference = parse(name)
         return await self.ensure(f"{reference.canonical.rsplit(reference.tag, 1)[0].rstrip(':')}@{digest}")
 
@@ -135,6 +138,16 @@ class ImageStore:
                 return _image(json.loads(output.out)[0])
             if "no such image" not in output.err and "image not known" not in output.err:
                 raise pull_failed(reference.canonical, output.err)
+        return None
+
+    async def _find_digest(self, digest: str) -> Image | None:
+        """An image that has lost its name to a newer one: podman finds such only by their ids."""
+        listed = await self._run("images", "--all", "--format", "{{.Digest}} {{.ID}}", timeout_s=INSPECT_TIMEOUT_S)
+        for line in listed.out.splitlines():
+            found, _, image_id = line.partition(" ")
+            if found == digest:
+                output = await self._run("image", "inspect", image_id, timeout_s=INSPECT_TIMEOUT_S)
+                return _image(json.loads(output.out)[0]) if output.code == 0 else None
         return None
 
     async def _pull(self, reference: Reference) -> None:
