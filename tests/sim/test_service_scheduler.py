@@ -475,7 +475,7 @@ def _room_by_running(self: Any) -> int:
 def _stops_first(self: Any) -> None:
     for each in self.mine:
         if each.health == scheduler.Health.UNHEALTHY:
-            self._stop(each, because_of=each.failing)
+            self._stop(each, unhealthy=True)
 
 
 def _keeps_surplus(tasks: Any) -> list[Any]:

@@ -17,7 +17,7 @@ from portside.domain.service import scheduler
 from portside.domain.service.record import Deployment, Service
 from portside.domain.service.scheduler import ServicePlan
 from portside.domain.table import SERVICE, TARGET, TASK, TASK_DEFINITION
-from portside.domain.task import machine
+from portside.domain.task import health, machine
 from portside.domain.task.creation import new_task
 from portside.domain.task.record import StopCode, Task, TaskStatus
 from portside.domain.task_definition import TaskDefinition
@@ -231,6 +231,7 @@ def _matters(old: Task, new: Task) -> bool:
             old.last_status != new.last_status
             and (new.last_status >= TaskStatus.STOPPED or new.last_status == TaskStatus.RUNNING)
         )
+        or health.of_task(old) is not health.of_task(new)
         or old.last_status <= TaskStatus.RUNNING < new.last_status
         or old.last_status <= TaskStatus.DEACTIVATING < new.last_status
     )

@@ -15,6 +15,7 @@ from portside.domain.refusal import RefusalKind, Refused
 from portside.domain.task_definition import (
     Compatibility,
     ContainerDefinition,
+    HealthCheck,
     LogConfiguration,
     PortMapping,
     TaskDefinition,
@@ -214,6 +215,8 @@ def _check_container(definition: TaskDefinition, container: ContainerDefinition)
             raise _invalid(
                 f"Granular {kind} timeout on container '{name}' must be at least 2 seconds.", f"{kind}Timeout"
             )
+    if container.health_check is not None:
+        _check_health(container.health_check, name)
     for ulimit in container.ulimits:
         if ulimit.soft > ulimit.hard >= 0:
             raise _invalid(
@@ -224,6 +227,28 @@ def _check_container(definition: TaskDefinition, container: ContainerDefinition)
         raise _invalid(f"Invalid 'environment' setting for container '{name}': a name is empty.", "environment")
     if container.log is not None:
         _check_log(container.log)
+
+
+def _check_health(check: HealthCheck, container: str) -> None:
+    """Source: API_HealthCheck for the ranges."""
+    if len(check.command) < 2 or check.command[0] not in ("CMD", "CMD-SHELL"):
+        raise _invalid(
+            f"The health check command of container '{container}' must begin with CMD or CMD-SHELL, followed "
+            "by what to run.",
+            "healthCheck",
+        )
+    for field, value, allowed in (
+        ("interval", check.interval_s, range(5, 301)),
+        ("timeout", check.timeout_s, range(2, 61)),
+        ("retries", check.retries, range(1, 11)),
+        ("startPeriod", check.start_period_s or 0, range(301)),
+    ):
+        if value not in allowed:
+            raise _invalid(
+                f"Invalid 'healthCheck' setting for container '{container}': {field} must be between "
+                f"{allowed.start} and {allowed.stop - 1}.",
+                "healthCheck",
+            )
 
 
 def check_sums(containers: Sequence[ContainerDefinition], cpu_units: int | None, memory_mib: int | None) -> None:
@@ -269,8 +294,7 @@ def _check_dependencies(containers: Sequence[ContainerDefinition], by_name: Mapp
                 raise _invalid(
                     f"Cannot depend on container + '{dependency.container}' because it does not exist", "dependsOn"
                 )
-            if dependency.condition == "HEALTHY":
-                # Health checks of containers are refused so far: no container has one.
+            if dependency.condition == "HEALTHY" and target.health_check is None:
                 raise _invalid(
                     "A dependency container with HEALTHY condition must have health check configured", "dependsOn"
                 )

@@ -154,6 +154,7 @@ class RootfsHook:
             container=effect.container,
             stop_signal=stop_signal(image.stop_signal),
             log=destination(effect),
+            health_check=effect.definition.health_check,
             boot_id=boot_id(),
         )
         # Before the first mount and the first process: what a crash leaves can be found and undone from here.

@@ -15,6 +15,7 @@ import msgspec
 from portside.domain.task.record import (
     AnyFact,
     ContainerExited,
+    ContainerHealthChanged,
     ContainerKilled,
     ContainerRemoved,
     ContainerSignalled,
@@ -37,6 +38,7 @@ from portside.domain.task.record import (
 )
 from portside.node import cgroup, failpoint, hook, process
 from portside.node.container import seccomp, spec
+from portside.node.container.health import HealthChecks
 from portside.node.container.record import ContainerFolder, boot_id
 from portside.node.container.runtime import Runtime
 from portside.node.hook import Container, Hook, Launch, NotYet, Pool, Refused
@@ -82,6 +84,7 @@ class LinuxNode:
         self._images = ImageStore()
         self._runtime = Runtime(settings.run_dir)
         self._forwarder = LogForwarder(logs)
+        self._health = HealthChecks(self._runtime, self._report_health)
         self._containers: dict[str, Container] = {}
         self._listener: FactListener = lambda key, fact: None
         self._tree: cgroup.CgroupTree
@@ -128,6 +131,7 @@ class LinuxNode:
         for ending in list(self._endings):
             ending.cancel()
         await asyncio.gather(*self._endings, return_exceptions=True)
+        await self._health.close()
         await self._images.close()
         await self._forwarder.close()
         for container in self._containers.values():
@@ -325,8 +329,15 @@ class LinuxNode:
         assert container.monitor_pidfd is not None
         container.watched = True
         asyncio.get_running_loop().add_reader(container.monitor_pidfd, self._monitor_ended, container)
+        record = container.record
+        if record is not None and record.health_check is not None:
+            self._health.watch(container.folder, record.task_key, record.container, record.health_check)
+
+    def _report_health(self, task_key: str, fact: ContainerHealthChanged) -> None:
+        self._listener(task_key, fact)
 
     def _unwatch(self, container: Container) -> None:
+        self._health.forget(container.runtime_id)
         if container.monitor_pidfd is not None:
             asyncio.get_running_loop().remove_reader(container.monitor_pidfd)
 

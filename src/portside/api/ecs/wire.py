@@ -11,7 +11,8 @@ from portside.domain import arn
 from portside.domain.cluster import CapacityProviderShare, Cluster, Setting
 from portside.domain.record import Tag, Tags
 from portside.domain.service.record import Deployment, Service
-from portside.domain.task.record import ContainerHistory, NetworkRequest, TargetRef, Task, TaskStatus
+from portside.domain.task import health
+from portside.domain.task.record import ContainerHistory, HealthStatus, NetworkRequest, TargetRef, Task, TaskStatus
 from portside.domain.task_definition import ContainerDefinition
 
 Wire = dict[str, Any]
@@ -127,7 +128,7 @@ def task_to(task: Task) -> Wire:
         "desiredStatus": task.desired_status.name,
         "enableExecuteCommand": task.enable_execute_command,
         "group": task.group,
-        "healthStatus": "UNKNOWN",
+        "healthStatus": health.of_task(task).value,
         "lastStatus": status.name,
         "launchType": task.launch_type,
         "overrides": _overrides_to(task),
@@ -217,7 +218,7 @@ def _task_container_to(
         "lastStatus": _container_status(task, known),
         "networkBindings": [],
         "networkInterfaces": interfaces,
-        "healthStatus": "UNKNOWN",
+        "healthStatus": (known.health if known is not None else HealthStatus.UNKNOWN).value,
         "cpu": str(definition.cpu_units),
     }
     if definition.memory_mib is not None:

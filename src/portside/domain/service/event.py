@@ -55,6 +55,10 @@ def unhealthy(service: str, task_id: str, port: int, target_group_arn: str, reas
     )
 
 
+def failed_container_checks(service: str, task_id: str) -> str:
+    return f"(service {service}) (task {task_id}) failed container health checks."
+
+
 def steady(service: str) -> str:
     return f"(service {service}) has reached a steady state."
 

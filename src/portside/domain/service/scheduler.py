@@ -24,7 +24,8 @@ from portside.domain.load_balancer import Target
 from portside.domain.record import Record, replace
 from portside.domain.service import event
 from portside.domain.service.record import Deployment, RolloutState, Service
-from portside.domain.task.record import Stop, StopCode, TargetRef, Task, TaskStatus
+from portside.domain.task import health
+from portside.domain.task.record import HealthStatus, Stop, StopCode, TargetRef, Task, TaskStatus
 from portside.domain.task_definition import TaskDefinition
 
 START_BATCH: Final = 20
@@ -134,7 +135,9 @@ def plan(
 
 @dataclass(frozen=True, slots=True)
 class _Judged:
-    """A task that is to stay, with what it counts for."""
+    """A task that is to stay, with what it counts for.
+
+    `failing`: the target group whose checks an unhealthy one fails; None if it is its containers' own."""
 
     task: Task
     health: Health
@@ -206,21 +209,28 @@ class _Pass:
         if task.last_status < TaskStatus.RUNNING:
             return _Judged(task, Health.STARTING)
         started_at = task.started_at or self.now
+        grace_ends = started_at + timedelta(seconds=self.service.health_check_grace_period_s or 0)
+        inside = health.of_task(task)
+        if inside is HealthStatus.UNHEALTHY:
+            if self.now >= grace_ends:
+                return _Judged(task, Health.UNHEALTHY)
+            self._wake(grace_ends)
+        if inside is not HealthStatus.HEALTHY and _has_check(task):
+            return _Judged(task, Health.WAITING)
         if not task.targets:
             if self.now < started_at + COUNTED_AFTER:
                 return _Judged(task, Health.WAITING)
             return _Judged(task, Health.HEALTHY)
-        health = Health.HEALTHY
+        found = Health.HEALTHY
         for ref in task.targets:
             target = self._target(task, ref)
             if target is not None and target.checked == "unhealthy" and target.deregistered_at is None:
-                grace_ends = started_at + timedelta(seconds=self.service.health_check_grace_period_s or 0)
                 if self.now >= grace_ends:
                     return _Judged(task, Health.UNHEALTHY, ref)
                 self._wake(grace_ends)
             if target is None or target.checked != "healthy" or target.deregistered_at is not None:
-                health = Health.WAITING
-        return _Judged(task, health)
+                found = Health.WAITING
+        return _Judged(task, found)
 
     def _target(self, task: Task, ref: TargetRef) -> Target | None:
         if task.eni is None:
@@ -390,10 +400,9 @@ class _Pass:
             return
         ready = sum(each.health == Health.HEALTHY for each in self._good)
         for each in sick:
-            assert each.failing is not None
-            self._report_unhealthy(each.task, each.failing)
+            self._report_unhealthy(each)
         for each in sick[: max(ready + len(sick) - self.desired, int(self.is_blocked))]:
-            self._stop(each, because_of=each.failing)
+            self._stop(each, unhealthy=True)
             self.is_blocked = False
 
     def _retire_old(self) -> None:
@@ -418,10 +427,12 @@ class _Pass:
                 running -= each.is_running
                 self.is_blocked = False
 
-    def _stop(self, each: _Judged, because_of: TargetRef | None = None) -> None:
+    def _stop(self, each: _Judged, *, unhealthy: bool = False) -> None:
         task = each.task
-        if because_of is not None:
-            reason = f"Task failed ELB health checks in (target-group {because_of.target_group_arn})"
+        if unhealthy and each.failing is not None:
+            reason = f"Task failed ELB health checks in (target-group {each.failing.target_group_arn})"
+        elif unhealthy:
+            reason = "Task failed container health checks"
         else:
             cause = self.primary.id if self.primary is not None else task.deployment_id
             reason = f"Scaling activity initiated by (deployment {cause})"
@@ -451,7 +462,11 @@ class _Pass:
             by_deployment[task.deployment_id or ""] = by_deployment.get(task.deployment_id or "", 0) + 1
         return messages + [event.draining(name, deployment, count) for deployment, count in by_deployment.items()]
 
-    def _report_unhealthy(self, task: Task, ref: TargetRef) -> None:
+    def _report_unhealthy(self, each: _Judged) -> None:
+        task, ref = each.task, each.failing
+        if ref is None:
+            self._report_cause(event.failed_container_checks(self.service.name, task.id))
+            return
         target = self._target(task, ref)
         detail = (target.failure_detail if target is not None else "") or "Health checks failed"
         self._report_cause(
@@ -568,6 +583,10 @@ class _Pass:
         calm = event.steady(self.service.name)
         last = next((each.at for each in self.service.events if each.message == calm), None)
         return last is not None and self.now - last >= event.SILENCE
+
+
+def _has_check(task: Task) -> bool:
+    return any(each.essential and each.health_check is not None for each in task.containers)
 
 
 def _is_kept(task: Task) -> bool:

@@ -14,7 +14,18 @@ from typing import Final, assert_never
 from portside.domain import arn
 from portside.domain.record import replace
 from portside.domain.task import record as r
-from portside.domain.task.record import AnyFact, ContainerHistory, Exit, Plan, Planned, Stop, StopCode, Task, TaskStatus
+from portside.domain.task.record import (
+    AnyFact,
+    ContainerHistory,
+    Exit,
+    HealthStatus,
+    Plan,
+    Planned,
+    Stop,
+    StopCode,
+    Task,
+    TaskStatus,
+)
 from portside.domain.task_definition import ContainerDefinition, DependsOn
 
 STORY_KEPT: Final = 200
@@ -169,6 +180,7 @@ _ContainerFact = (
     | r.KillIssued
     | r.ContainerKilled
     | r.ContainerExited
+    | r.ContainerHealthChanged
     | r.ContainerRemoved
 )
 
@@ -210,6 +222,8 @@ def _fold_history(h: ContainerHistory, fact: _ContainerFact, now: datetime) -> C
             ended = _exit_of(fact, now)
             ran_at = h.started_at or (ended.at if ended.code is not None else None)
             return replace(h, exit=ended, started_at=ran_at)
+        case r.ContainerHealthChanged(status=status):
+            return h if h.exit is not None or h.health is status else replace(h, health=status)
         case r.ContainerRemoved():
             if h.removed_at is not None:
                 return h
@@ -390,18 +404,20 @@ def _met(task: Task, dependency: DependsOn) -> bool:
             return h.exit is not None
         case "SUCCESS":
             return h.exit is not None and h.exit.code == 0
-        case "HEALTHY":  # no container health checks yet: refused at registration
-            return False
+        case "HEALTHY":
+            return h.exit is None and h.health is HealthStatus.HEALTHY
         case _:
             assert_never(dependency.condition)
 
 
 def _unmeetable(task: Task, dependency: DependsOn, now: datetime) -> bool:
     h = _of(task, dependency.container)
-    if h is None or dependency.condition == "HEALTHY":
+    if h is None:
         return True
     if h.exit is not None:
         return not _met(task, dependency)
+    if dependency.condition == "HEALTHY" and h.health is HealthStatus.UNHEALTHY:
+        return True
     given_up_at = _given_up_at(task, dependency)
     return given_up_at is not None and now >= given_up_at
 
@@ -413,6 +429,8 @@ def _given_up_at(task: Task, dependency: DependsOn) -> datetime | None:
         if h.name == dependency.container and dependency.condition != "START":
             if h.started_at is None or h.exit is not None or definition.start_timeout_s is None:
                 return None
+            if _met(task, dependency):
+                return None
             return h.started_at + timedelta(seconds=definition.start_timeout_s)
     return None
 
@@ -421,7 +439,7 @@ def _dependency_words(task: Task, target: ContainerDefinition, dependency: Depen
     """AWS's words. Source: amazon-ecs-agent, agent/engine/dependencygraph, and its pull request 3218."""
     on = next((each for each in task.containers if each.name == dependency.container), None)
     h = _of(task, dependency.container)
-    if h is not None and h.exit is None and dependency.condition != "HEALTHY":
+    if h is not None and h.exit is None and h.health is not HealthStatus.UNHEALTHY:
         return (
             "CannotStartContainerError: dependency graph: container ordering dependency "
             f"[{dependency.container}({on.image if on else ''}) (RUNNING->RUNNING)] "
@@ -448,7 +466,7 @@ def _visible(task: Task) -> tuple[object, ...]:
         task.eni,
         task.network_ready_at is None,
         task.eni_released_at is None,
-        tuple((h.image_digest, h.started_at is None, h.exit) for h in task.history),
+        tuple((h.image_digest, h.started_at is None, h.health, h.exit) for h in task.history),
     )
 
 
@@ -472,6 +490,9 @@ def _detail(fact: AnyFact) -> str:
         case r.ContainerExited():
             out_of_memory = ", out of memory" if fact.oom_killed else ""
             return f"{fact.container} exit code {fact.exit_code}{out_of_memory}"
+        case r.ContainerHealthChanged():
+            said = f": {fact.output}" if fact.output else ""
+            return f"{fact.container} {fact.status}{said}"[:REASON_MAX]
         case r.EffectFailed():
             return f"{fact.effect} {fact.effect_key}: {fact.reason}"[:REASON_MAX]
         case r.StartFailed():

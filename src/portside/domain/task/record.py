@@ -34,6 +34,14 @@ class StopCode(StrEnum):
     SERVICE_SCHEDULER_INITIATED = "ServiceSchedulerInitiated"
 
 
+class HealthStatus(StrEnum):
+    """https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Container.html, healthStatus."""
+
+    UNKNOWN = "UNKNOWN"
+    HEALTHY = "HEALTHY"
+    UNHEALTHY = "UNHEALTHY"
+
+
 class Stop(Record, frozen=True, kw_only=True):
     """Why a task ends. The first one counts; later ones change nothing."""
 
@@ -93,6 +101,7 @@ class ContainerHistory(Record, frozen=True, kw_only=True):
     pulled_at: datetime | None = None
     start_issued_at: datetime | None = None
     started_at: datetime | None = None
+    health: HealthStatus = HealthStatus.UNKNOWN
     signalled_at: datetime | None = None
     kill_issued_at: datetime | None = None
     exit: Exit | None = None
@@ -428,6 +437,14 @@ class ContainerExited(Fact, frozen=True, kw_only=True):
     exited_at: datetime | None = None
 
 
+class ContainerHealthChanged(Fact, frozen=True, kw_only=True):
+    """What the container's health check says now; `output`: the beginning of what it wrote."""
+
+    container: str
+    status: HealthStatus
+    output: str = ""
+
+
 class ContainerRemoved(Fact, frozen=True, kw_only=True):
     container: str
 
@@ -461,6 +478,7 @@ AnyFact = (
     | KillIssued
     | ContainerKilled
     | ContainerExited
+    | ContainerHealthChanged
     | ContainerRemoved
     | TargetsIssued
     | TargetsRegistered

@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from portside.domain.record import Record
+from portside.domain.task_definition import HealthCheck
 from portside.node.log.sink import LogDestination
 
 
@@ -25,6 +26,7 @@ class ContainerRecord(Record, frozen=True, kw_only=True):
     container: str
     stop_signal: int
     log: LogDestination | None = None
+    health_check: HealthCheck | None = None
     pid: int | None = None
     pid_started: int | None = None
     monitor_pid: int | None = None

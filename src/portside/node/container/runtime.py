@@ -168,6 +168,15 @@ class Runtime:
         if output.code != 0:
             raise CreateFailed(output.err.strip() or f"crun start ended with code {output.code}")
 
+    def exec_argv(self, runtime_id: str, *, process_file: Path, pid_file: Path) -> list[str]:
+        """The command that runs a further process in the container and ends with its exit code.
+
+        Args: process_file: the OCI specification's `process`; pid_file: where its process id goes."""
+        return [
+            *(self._crun, "--cgroup-manager=cgroupfs", f"--root={self.state_root}", "exec"),
+            *(f"--process={process_file}", f"--pid-file={pid_file}", runtime_id),
+        ]
+
     def was_started(self, runtime_id: str) -> bool:
         """False for a container that was created and still waits for `start`."""
         return not self._fifo(runtime_id).exists()

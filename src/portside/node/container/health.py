@@ -1,0 +1,185 @@
+"""Container health checks: the command run inside the container, again and again, and its changes of mind reported.
+
+It runs through the runtime's `exec`: in the container's namespaces and cgroup, as its user, with its environment. What
+the results amount to is `domain/task/health.py`'s. A new daemon begins anew with every container that it adopts.
+"""
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from portside.domain.task import health
+from portside.domain.task.record import ContainerHealthChanged, HealthStatus
+from portside.domain.task_definition import HealthCheck
+from portside.node import process
+from portside.node.container.record import ContainerFolder
+from portside.node.container.runtime import Runtime
+
+log = logging.getLogger(__name__)
+
+FIRST_S: Final = 0.25
+"""The first check comes this soon, the next ones at doubled waits up to the interval: a container that is healthy early
+is known to be so early."""
+OUTPUT_MAX_BYTES: Final = 1024
+PARALLEL: Final = 8
+_END_TIMEOUT_S: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    passed: bool
+    output: str
+
+
+def command_of(check: HealthCheck) -> list[str]:
+    """The arguments to run: CMD-SHELL goes through the image's shell."""
+    kind, *rest = check.command
+    return ["/bin/sh", "-c", " ".join(rest)] if kind == "CMD-SHELL" else rest
+
+
+class HealthChecks:
+    """Runs the checks of all containers that have one.
+
+    Args:
+        report: called with the task's key and the fact when a container's health changes.
+    """
+
+    def __init__(self, runtime: Runtime, report: Callable[[str, ContainerHealthChanged], None]) -> None:
+        self._runtime, self._report = runtime, report
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self._slots = asyncio.Semaphore(PARALLEL)
+
+    def watch(self, folder: ContainerFolder, task_key: str, container: str, check: HealthCheck) -> None:
+        """Check from now on, until `forget`."""
+        self.forget(folder.runtime_id)
+        loop = asyncio.get_running_loop()
+        work = loop.create_task(self._watch(folder, task_key, container, check), name=f"health {folder.runtime_id}")
+        self._running[folder.runtime_id] = work
+
+    def forget(self, runtime_id: str) -> None:
+        """No more checks of that container; no harm if there were none."""
+        work = self._running.pop(runtime_id, None)
+        if work is not None:
+            work.cancel()
+
+    async def close(self) -> None:
+        works = list(self._running.values())
+        for work in works:
+            work.cancel()
+        self._running.clear()
+        await asyncio.gather(*works, return_exceptions=True)
+
+    async def _watch(self, folder: ContainerFolder, task_key: str, container: str, check: HealthCheck) -> None:
+        started = time.monotonic()
+        probes, pause_s = health.Probes(), min(FIRST_S, float(check.interval_s))
+        while True:
+            await asyncio.sleep(pause_s)
+            begun_s = time.monotonic() - started
+            try:
+                async with self._slots:
+                    result = await self.probe(folder, check)
+            except OSError as error:
+                log.warning("the health check of %s of task %s can not be run: %s", container, task_key, error)
+                result = Result(False, str(error))
+            before = probes.status
+            probes = health.with_result(probes, check, passed=result.passed, running_s=begun_s)
+            if probes.status is not before:
+                fact = ContainerHealthChanged(container=container, status=probes.status, output=result.output)
+                self._report(task_key, fact)
+            early = begun_s + 2 * pause_s < check.interval_s and before is HealthStatus.UNKNOWN
+            pause_s = 2 * pause_s if early else float(check.interval_s)
+
+    async def probe(self, folder: ContainerFolder, check: HealthCheck) -> Result:
+        """Run the command once. It fails by its exit code or by taking longer than the timeout; then what it started is
+        killed. Raises OSError."""
+        spec_file, pid_file = folder.path / "health.json", folder.path / "health.pid"
+        process_spec = json.loads((folder.path / "config.json").read_bytes())["process"]
+        process_spec |= {"args": command_of(check), "terminal": False}
+        spec_file.write_bytes(json.dumps(process_spec).encode())
+        pid_file.unlink(missing_ok=True)
+        argv = self._runtime.exec_argv(folder.runtime_id, process_file=spec_file, pid_file=pid_file)
+        output, theirs = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+        kept = bytearray()
+        loop = asyncio.get_running_loop()
+        try:
+            os.set_blocking(theirs, True)
+            pid = process.spawn(
+                argv,
+                environment={"PATH": os.environ.get("PATH", os.defpath)},
+                descriptors={0: null, 1: theirs, 2: theirs},
+            )
+        except BaseException:
+            os.close(output)
+            raise
+        finally:
+            os.close(theirs)
+            os.close(null)
+        pidfd = os.pidfd_open(pid)
+
+        def drain() -> None:
+            """Keep the beginning and let the rest go: a full pipe would hold the command up."""
+            with contextlib.suppress(BlockingIOError):
+                chunk = os.read(output, 65536)
+                kept.extend(chunk[: OUTPUT_MAX_BYTES - len(kept)])
+                if not chunk:
+                    loop.remove_reader(output)
+
+        loop.add_reader(output, drain)
+        ended = False
+        try:
+            ended = await process.wait_readable(pidfd, check.timeout_s)
+        finally:
+            if not ended:
+                _kill_tree(_pid_in(pid_file))
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+                await asyncio.shield(process.wait_readable(pidfd, _END_TIMEOUT_S))
+            with contextlib.suppress(OSError):
+                kept.extend(os.read(output, OUTPUT_MAX_BYTES)[: OUTPUT_MAX_BYTES - len(kept)])
+            loop.remove_reader(output)
+            os.close(output)
+            os.close(pidfd)
+            code = _reaped(pid)
+        text = kept.decode(errors="replace").strip()
+        if not ended:
+            return Result(False, f"Health check exceeded timeout ({check.timeout_s}s)")
+        return Result(code == 0, text)
+
+
+def _reaped(pid: int) -> int | None:
+    try:
+        found, status = os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:
+        return None
+    return os.waitstatus_to_exitcode(status) if found else None
+
+
+def _pid_in(file: Path) -> int | None:
+    try:
+        return int(file.read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def _kill_tree(pid: int | None) -> None:
+    """SIGKILL to a process and all below it. Children are listed before their parent dies and they change hands."""
+    if pid is None:
+        return
+    pending, found = [pid], []
+    while pending:
+        each = pending.pop()
+        found.append(each)
+        with contextlib.suppress(OSError, ValueError):
+            pending += [int(child) for child in Path(f"/proc/{each}/task/{each}/children").read_text().split()]
+    for each in found:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(each, signal.SIGKILL)
