@@ -226,6 +226,7 @@ def _matters(old: Task, new: Task) -> bool:
     """Whether the scheduler may decide otherwise after this change."""
     return (
         (old.stop is None) != (new.stop is None)
+        or old.protected_until != new.protected_until
         or old.targets_registered_at != new.targets_registered_at
         or (
             old.last_status != new.last_status

@@ -42,6 +42,10 @@ def container(scope: Scope, cluster_name: str, task_id: str, container_id: str) 
     return ecs(scope, f"container/{cluster_name}/{task_id}/{container_id}")
 
 
+def container_instance(scope: Scope, cluster_name: str, instance_id: str) -> str:
+    return ecs(scope, f"container-instance/{cluster_name}/{instance_id}")
+
+
 def service(scope: Scope, cluster_name: str, name: str) -> str:
     return ecs(scope, f"service/{cluster_name}/{name}")
 

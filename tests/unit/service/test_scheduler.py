@@ -180,6 +180,31 @@ def test_scale_down_keeps_zones_even() -> None:
     assert stop.reason == "Scaling activity initiated by (deployment ecs-svc/2)"
 
 
+def test_protected_tasks_outlast_scale_in_and_rollouts() -> None:
+    """Scale-in takes others, a rollout leaves it, and the scheduler looks again when the protection ends."""
+    later = NOW + timedelta(minutes=5)
+    kept = task(2, protected_until=later)
+    assert stopped(planned(service(1), [task(1), kept])) == [1]
+    for held in (planned(service(0), [task(1), kept]), planned(service(0), [kept])):
+        assert 2 not in stopped(held)
+        assert held.wake_at == later
+    rollout = service(2, deployment(), deployment(OLD))
+    tasks = [task(1, of=OLD), task(2, of=OLD, protected_until=later), task(3), task(4)]
+    held = planned(rollout, tasks)
+    assert stopped(held) == [1]
+    assert held.wake_at == later
+    assert [each.id for each in held.service.deployments] == [NEW, OLD]
+
+
+def test_protection_ends_with_its_time_its_health_and_its_service() -> None:
+    """Protection that has expired, an unhealthy task, and a deleted service's tasks: all may be stopped."""
+    later = NOW + timedelta(minutes=5)
+    assert stopped(planned(service(0), [task(1, protected_until=NOW)])) == [1]
+    assert stopped(planned(service(2, status="DRAINING"), [task(1, protected_until=later)])) == [1]
+    sick = balanced(1, protected_until=later)
+    assert stopped(planned(service(0), [sick], [target(sick, "unhealthy")])) == [1]
+
+
 def test_rollout_starts_before_it_stops() -> None:
     """With the default limits new tasks come first, and old ones go as the new become healthy."""
     rollout = service(2, deployment(), deployment(OLD))

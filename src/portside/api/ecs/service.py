@@ -3,15 +3,19 @@
 from typing import Final
 
 from portside.api.ecs.cluster import Clusters
+from portside.api.ecs.container_instance import ContainerInstances
 from portside.api.ecs.error import mapped
 from portside.api.ecs.field import member_table
 from portside.api.ecs.scheduled_service import Services
 from portside.api.ecs.tag import TagsOfResources
 from portside.api.ecs.task import Tasks
 from portside.api.ecs.task_definition import TaskDefinitions
+from portside.api.ecs.task_protection import TaskProtections
 from portside.aws.service import Service
 from portside.domain.clock import Clock, Ids
 from portside.store.interface import Store
+
+NO_INSTANCES: Final = "there are no container instances; the answer is that of a cluster without any"
 
 PARTIAL: Final = {
     "CreateCluster": "containerInsights and ECS Exec settings are kept and shown, nothing is collected yet; "
@@ -25,6 +29,13 @@ PARTIAL: Final = {
     "CreateService": "on Fargate, REPLICA, rolling updates; no circuit breaker, alarms, service registries, "
     "Service Connect, volumes, ECS Exec, Availability Zone rebalancing",
     "UpdateService": "as CreateService",
+    "UpdateTaskProtection": "no DEPLOYMENT_BLOCKED failure",
+    "ListContainerInstances": NO_INSTANCES,
+    "DescribeContainerInstances": NO_INSTANCES,
+    "StartTask": NO_INSTANCES,
+    "PutAttributes": NO_INSTANCES,
+    "DeleteAttributes": NO_INSTANCES,
+    "ListAttributes": NO_INSTANCES,
     "TagResource": "clusters, services, tasks, task definitions",
 }
 """What is not there yet, for the coverage page."""
@@ -37,6 +48,8 @@ def ecs_service(store: Store, clock: Clock, ids: Ids) -> Service:
         **TaskDefinitions(store, clock).handlers(),
         **Tasks(store, clock, ids).handlers(),
         **Services(store, clock, ids).handlers(),
+        **TaskProtections(store, clock).handlers(),
+        **ContainerInstances(store, clock).handlers(),
         **TagsOfResources(store, clock).handlers(),
     }
     return Service(

@@ -384,14 +384,26 @@ class _Pass:
 
     def _decide_stops(self) -> None:
         if self.desired == 0:
+            is_deleted = self.service.status != "ACTIVE"
             for each in (*self.mine, *self.old):
-                self._stop(each)
+                if is_deleted or not self._is_protected(each):
+                    self._stop(each)
             return
         self._replace_unhealthy()
         good = self._good
-        for each in _given_up_first(good)[: max(0, len(good) - self.desired)]:
-            self._stop(each)
+        if len(good) > self.desired:
+            eligible = [each for each in _given_up_first(good) if not self._is_protected(each)]
+            for each in eligible[: len(good) - self.desired]:
+                self._stop(each)
         self._retire_old()
+
+    def _is_protected(self, each: _Judged) -> bool:
+        """Whether scale-in and deployments must leave it alone for now; an unhealthy task is protected from neither."""
+        until = each.task.protected_until
+        if until is None or self.now >= until or each.health == Health.UNHEALTHY:
+            return False
+        self._wake(until)
+        return True
 
     def _replace_unhealthy(self) -> None:
         """Unhealthy tasks go when their replacements are healthy; where there is no room for these, one by one."""
@@ -411,6 +423,8 @@ class _Pass:
         running = sum(each.is_running for each in staying)
         least = lower_limit(self.desired, self.service.minimum_healthy_percent)
         for each in _given_up_first(self.old):
+            if self._is_protected(each):
+                continue
             if each.health == Health.STARTING:
                 allowed = True
             elif each.health == Health.HEALTHY:

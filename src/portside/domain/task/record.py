@@ -164,6 +164,7 @@ class Task(Record, frozen=True, kw_only=True):
 
     # desired: written by the API and the schedulers
     stop: Stop | None = None
+    protected_until: datetime | None = None  # the service scheduler spares it on scale-in and deployments
 
     # known: written by observe()
     last_status: TaskStatus = TaskStatus.PROVISIONING
