@@ -4,6 +4,7 @@ Sources: ECS developer guide, "Task definition parameters"; API_ContainerDefinit
 people who published them. What a field's shape is (required, enumerated) the API's model checks before.
 """
 
+import ipaddress
 import re
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -16,6 +17,7 @@ from portside.domain.task_definition import (
     Compatibility,
     ContainerDefinition,
     HealthCheck,
+    LinuxParameters,
     LogConfiguration,
     PortMapping,
     TaskDefinition,
@@ -37,7 +39,40 @@ _PORT_NAME: Final = re.compile(r"[a-z0-9_][a-z0-9_-]{0,63}")
 _ECR_IMAGE: Final = re.compile(r"\d{12}\.dkr\.ecr[.-]")
 _CPU: Final = re.compile(r"(\d*\.?\d+)\s*vcpus?", re.IGNORECASE)
 _MEMORY: Final = re.compile(r"(\d*\.?\d+)\s*([gm])i?b", re.IGNORECASE)
+_HOST: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,252}[A-Za-z0-9])?")
 _BUFFER_SIZE: Final = re.compile(r"[1-9]\d*[bkmg]?", re.IGNORECASE)
+
+CAPABILITY_NAMES: Final = (
+    *("CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID", "SETPCAP"),
+    *("LINUX_IMMUTABLE", "NET_BIND_SERVICE", "NET_BROADCAST", "NET_ADMIN", "NET_RAW", "IPC_LOCK", "IPC_OWNER"),
+    *("SYS_MODULE", "SYS_RAWIO", "SYS_CHROOT", "SYS_PTRACE", "SYS_PACCT", "SYS_ADMIN", "SYS_BOOT", "SYS_NICE"),
+    *("SYS_RESOURCE", "SYS_TIME", "SYS_TTY_CONFIG", "MKNOD", "LEASE", "AUDIT_WRITE", "AUDIT_CONTROL", "SETFCAP"),
+    *("MAC_OVERRIDE", "MAC_ADMIN", "SYSLOG", "WAKE_ALARM", "BLOCK_SUSPEND"),
+)
+"""Those of API_KernelCapabilities, each at the place of its number. Source: capability.h."""
+NO_NEW_PRIVILEGES: Final = "no-new-privileges"
+_IPC_CONTROLS: Final = frozenset(
+    {
+        *("kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem", "kernel.shmall", "kernel.shmmax"),
+        *("kernel.shmmni", "kernel.shm_rmid_forced"),
+    }
+)
+"""What belongs to the IPC namespace, besides fs.mqueue.*. Source: API_SystemControl, sysctl(5)."""
+_SYSCTL: Final = re.compile(r"[a-z0-9_]+(\.[A-Za-z0-9_-]+)+")
+TMPFS_OPTIONS: Final = frozenset(
+    {
+        *("defaults", "ro", "rw", "suid", "nosuid", "dev", "nodev", "exec", "noexec", "sync", "async", "dirsync"),
+        *("remount", "mand", "nomand", "atime", "noatime", "diratime", "nodiratime", "bind", "rbind", "unbindable"),
+        *("runbindable", "private", "rprivate", "shared", "rshared", "slave", "rslave", "relatime", "norelatime"),
+        *("strictatime", "nostrictatime", "mode", "uid", "gid", "nr_inodes", "nr_blocks", "mpol"),
+    }
+)
+"""API_Tmpfs, mountOptions."""
+_TMPFS_TAKEN: Final = TMPFS_OPTIONS - {
+    *("remount", "bind", "rbind", "unbindable", "runbindable", "private", "rprivate", "shared", "rshared", "slave"),
+    *("rslave", "mand", "nomand", "nr_blocks", "mpol"),
+}
+"""Those that mean something for a mount of its own."""
 
 AWSLOGS_OPTIONS: Final = (
     "awslogs-region",
@@ -102,6 +137,12 @@ def check_fargate(definition: TaskDefinition) -> None:
         raise _invalid("Fargate only supports network mode ‘awsvpc’.", "networkMode")
     fargate.check_size(definition.cpu_units, definition.memory_mib)
     for container in definition.containers:
+        added = container.linux.capabilities_add if container.linux is not None else ()
+        if any(each != "SYS_PTRACE" for each in added):
+            raise _invalid(
+                "Tasks using the Fargate launch type only support adding the 'SYS_PTRACE' kernel capability.",
+                "linuxParameters",
+            )
         if container.stop_timeout_s is not None and container.stop_timeout_s > fargate.STOP_TIMEOUT_MAX_S:
             raise _invalid(
                 "Tasks using the Fargate launch type must have a container stop timeout of less than 120 seconds.",
@@ -217,6 +258,21 @@ def _check_container(definition: TaskDefinition, container: ContainerDefinition)
             )
     if container.health_check is not None:
         _check_health(container.health_check, name)
+    if container.linux is not None:
+        _check_linux(container.linux, name)
+    _check_system_controls(definition, container)
+    for option in container.docker_security_options:
+        if option not in (NO_NEW_PRIVILEGES, f"{NO_NEW_PRIVILEGES}:true"):
+            raise fargate.unsupported(f"dockerSecurityOptions {option}")
+    for host in container.extra_hosts:
+        if not _HOST.fullmatch(host.hostname) or not _is_address(host.address):
+            raise _invalid_for_container("extraHosts", name)
+    if any(not _is_address(each) for each in container.dns_servers):
+        raise _invalid_for_container("dnsServers", name)
+    if any(not _HOST.fullmatch(each) for each in container.dns_search_domains):
+        raise _invalid_for_container("dnsSearchDomains", name)
+    if container.hostname is not None and not _HOST.fullmatch(container.hostname):
+        raise _invalid_for_container("hostname", name)
     for ulimit in container.ulimits:
         if ulimit.soft > ulimit.hard >= 0:
             raise _invalid(
@@ -227,6 +283,62 @@ def _check_container(definition: TaskDefinition, container: ContainerDefinition)
         raise _invalid(f"Invalid 'environment' setting for container '{name}': a name is empty.", "environment")
     if container.log is not None:
         _check_log(container.log)
+
+
+def _check_linux(linux: LinuxParameters, container: str) -> None:
+    for capability in (*linux.capabilities_add, *linux.capabilities_drop):
+        if capability != "ALL" and capability not in CAPABILITY_NAMES:
+            raise _invalid(f"Invalid capability '{capability}' for container '{container}'.", "linuxParameters")
+    for tmpfs in linux.tmpfs:
+        if not _is_path(tmpfs.container_path) or tmpfs.size_mib < 1:
+            raise _invalid_for_container("tmpfs", container)
+        for option in tmpfs.mount_options:
+            kind = option.partition("=")[0]
+            if kind not in TMPFS_OPTIONS or "," in option:
+                raise _invalid(f"Invalid tmpfs mount option '{option}' for container '{container}'.", "linuxParameters")
+            if kind not in _TMPFS_TAKEN:
+                raise fargate.unsupported(f"tmpfs mount option {option}")
+    for device in linux.devices:
+        if not _is_path(device.host_path) or not _is_path(device.container_path or "/x"):
+            raise _invalid_for_container("devices", container)
+    if linux.shared_memory_mib is not None and linux.shared_memory_mib < 1:
+        raise _invalid_for_container("sharedMemorySize", container)
+    if linux.max_swap_mib is not None and linux.max_swap_mib < 0:
+        raise _invalid_for_container("maxSwap", container)
+    if linux.swappiness is not None and linux.swappiness not in range(101):
+        raise _invalid_for_container("swappiness", container)
+
+
+def _check_system_controls(definition: TaskDefinition, container: ContainerDefinition) -> None:
+    """Only what belongs to a namespace of the task's or the container's own can be set."""
+    for control in container.system_controls:
+        name = control.namespace
+        if not _SYSCTL.fullmatch(name) or not control.value:
+            raise _invalid_for_container("systemControls", container.name)
+        if name.startswith("net."):
+            if definition.network_mode == "host":
+                raise _invalid(
+                    f"System control '{name}' of container '{container.name}' is not supported when networkMode=host.",
+                    "systemControls",
+                )
+        elif name not in _IPC_CONTROLS and not name.startswith("fs.mqueue."):
+            raise _invalid(
+                f"System control '{name}' of container '{container.name}' is not namespaced: only net.*, fs.mqueue.* "
+                "and the kernel's IPC settings are.",
+                "systemControls",
+            )
+
+
+def _is_path(path: str) -> bool:
+    return path.startswith("/") and path != "/" and "\0" not in path and ".." not in path.split("/")
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _check_health(check: HealthCheck, container: str) -> None:

@@ -13,7 +13,7 @@ import os
 import signal
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -21,7 +21,7 @@ from portside.domain.record import Scope
 from portside.domain.task.record import StartContainer
 from portside.node import process
 from portside.node.cgroup import CgroupTree, TaskLimits
-from portside.node.container import spec
+from portside.node.container import seccomp, spec
 from portside.node.container.record import ContainerFolder, ContainerRecord, boot_id
 from portside.node.container.runtime import Created, CreateFailed, Runtime
 from portside.node.image.store import Image, ImageStore
@@ -175,8 +175,11 @@ class RootfsHook:
             account.ensure_directory(launch.root, directory)
         name = spec.hostname(effect)
         (folder.path / "hostname").write_text(f"{name}\n")
-        (folder.path / "hosts").write_text(spec.hosts_text(name, effect.eni))
-        (folder.path / "resolv.conf").write_text(spec.resolv_text(effect.eni))
+        definition = effect.definition
+        (folder.path / "hosts").write_text(spec.hosts_text(name, effect.eni, definition.extra_hosts))
+        (folder.path / "resolv.conf").write_text(
+            spec.resolv_text(effect.eni, definition.dns_servers, definition.dns_search_domains)
+        )
 
     async def release(self, container: Container) -> None:
         try:
@@ -259,7 +262,10 @@ class ContainerHook:
         pool: Pool,
         machine: spec.Machine,
         netns: Callable[[StartContainer], str | None],
+        filter_folder: Path,
     ) -> None:
+        self._filter_folder = filter_folder
+        self._filters: dict[tuple[str, ...], spec.Machine] = {}
         self._runtime, self._tree, self._pool, self._machine, self._netns = runtime, tree, pool, machine, netns
 
     async def prepare(self, launch: Launch) -> None:
@@ -268,21 +274,29 @@ class ContainerHook:
         assert record is not None
         assert launch.root is not None
         try:
+            held = spec.capabilities(launch.effect.definition, held=self._machine.own_capabilities)
             config = spec.build(
                 launch.effect,
                 launch.made_image,
-                machine=self._machine,
+                machine=await self._machine_for(held),
+                held=held,
                 root=launch.root,
                 folder=folder.path,
                 account=launch.account,
                 cgroup_path=self._tree.path(record.task_id, record.container),
                 netns=self._netns(launch.effect),
             )
-        except spec.NoCommand as error:
+        except (spec.NoCommand, spec.CannotBuild) as error:
             raise Refused(f"CannotCreateContainerError: {error}") from error
         (folder.path / "config.json").write_bytes(json.dumps(config).encode())
         try:
-            created = await self._runtime.create(folder, log_forwarded=record.log is not None)
+            definition = launch.effect.definition
+            created = await self._runtime.create(
+                folder,
+                log_forwarded=record.log is not None,
+                terminal=definition.pseudo_terminal,
+                stdin=definition.interactive,
+            )
             launch.created = created
             container.pidfd, container.monitor_pidfd = created.pidfd, created.monitor_pidfd
             # Recorded before the program runs: from here on a new daemon adopts it instead of starting it again.
@@ -315,6 +329,15 @@ class ContainerHook:
         if record is not None and record.monitor_pid is not None:
             process.reap(record.monitor_pid)
         await self._pool.run(self._runtime.clear, container.runtime_id)
+
+    async def _machine_for(self, held: tuple[str, ...]) -> spec.Machine:
+        """The machine with the seccomp filter that goes with these capabilities, compiled when first asked for."""
+        if held == spec.CAPABILITIES:
+            return self._machine
+        if held not in self._filters:
+            bpf = await self._pool.run(seccomp.load, self._filter_folder, held)
+            self._filters[held] = replace(self._machine, seccomp={seccomp.ANNOTATION: bpf})
+        return self._filters[held]
 
     def _no_process(self, record: ContainerRecord) -> bool:
         """True once the cgroup is empty; kills what is in it."""

@@ -116,13 +116,14 @@ class LinuxNode:
             cgroup_version=2 if v2 else 1,
             swap_limit=self._tree.counts_swap(),
             oom_score_adj=spec.usual_oom_score_adj(),
+            own_capabilities=spec.own_capabilities(),
         )
         hooks = (
             hook.ImageHook(self._images),
             hook.RootfsHook(self._storage, self._pool),
             hook.CgroupHook(self._tree, self._pool),
             hook.LogHook(self._forwarder),
-            hook.ContainerHook(self._runtime, self._tree, self._pool, machine, self._netns),
+            hook.ContainerHook(self._runtime, self._tree, self._pool, machine, self._netns, self._folder),
         )
         self._hooks = failpoint.armed(hooks, self._settings.failpoint)
         await self._network.start()

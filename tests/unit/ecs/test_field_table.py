@@ -118,3 +118,14 @@ def test_aws_words_come_first() -> None:
         field.check_task_definition(params)
     assert caught.value.kind is RefusalKind.INVALID
     assert caught.value.message == "Fargate compatible task definitions do not support sourcePath"
+
+
+def test_members_that_aws_takes_elsewhere_only() -> None:
+    """What AWS refuses on Fargate or in awsvpc mode is refused there in its words, and taken elsewhere."""
+    for path, reason in field.ELSEWHERE.items():
+        params: dict[str, Any] = {"family": "f", "containerDefinitions": [{"name": "a", "image": "i"}]}
+        nest(params["containerDefinitions"][0], path.split("."))
+        field.check_task_definition({**params, "networkMode": "bridge"})
+        with pytest.raises(Refused) as caught:
+            field.check_task_definition({**params, "networkMode": "awsvpc", "requiresCompatibilities": ["FARGATE"]})
+        assert (caught.value.kind, caught.value.message) == (RefusalKind.INVALID, reason.fargate or reason.awsvpc)

@@ -105,6 +105,47 @@ BROKEN: list[tuple[dict[str, Any], list[dict[str, Any]] | None, str]] = [
         [{"stopTimeout": 121}],
         "Tasks using the Fargate launch type must have a container stop timeout of less than 120 seconds.",
     ),
+    (
+        {},
+        [{"linuxParameters": {"capabilities": {"add": ["SYS_ADMIN"]}}}],
+        "Tasks using the Fargate launch type only support adding the 'SYS_PTRACE' kernel capability.",
+    ),
+    (
+        {},
+        [{"linuxParameters": {"capabilities": {"drop": ["CAP_CHOWN"]}}}],
+        "Invalid capability 'CAP_CHOWN' for container 'app'.",
+    ),
+    (
+        {},
+        [{"linuxParameters": {"tmpfs": [{"containerPath": "relative", "size": 1}]}}],
+        "Invalid 'tmpfs' setting for container 'app'.",
+    ),
+    (
+        {},
+        [{"linuxParameters": {"tmpfs": [{"containerPath": "/t", "size": 1, "mountOptions": ["size=9g"]}]}}],
+        "Invalid tmpfs mount option 'size=9g' for container 'app'.",
+    ),
+    (
+        {},
+        [{"systemControls": [{"namespace": "vm.swappiness", "value": "1"}]}],
+        "System control 'vm.swappiness' of container 'app' is not namespaced: only net.*, fs.mqueue.* "
+        "and the kernel's IPC settings are.",
+    ),
+    (
+        {},
+        [{"systemControls": [{"namespace": "net/../x", "value": "1"}]}],
+        "Invalid 'systemControls' setting for container 'app'.",
+    ),
+    (
+        {},
+        [{"healthCheck": {"command": ["curl", "localhost"]}}],
+        "The health check command of container 'app' must begin with CMD or CMD-SHELL, followed by what to run.",
+    ),
+    (
+        {},
+        [{"healthCheck": {"command": ["CMD", "true"], "interval": 4}}],
+        "Invalid 'healthCheck' setting for container 'app': interval must be between 5 and 300.",
+    ),
     ({}, [{"stopTimeout": 1}], "Granular stop timeout on container 'app' must be at least 2 seconds."),
     (
         {},

@@ -63,6 +63,35 @@ SUPPORTED: Final[Mapping[str, str]] = {
     "containerDefinitions.user": "",
     "containerDefinitions.workingDirectory": "",
     "containerDefinitions.readonlyRootFilesystem": "",
+    "containerDefinitions.linuxParameters": "",
+    "containerDefinitions.linuxParameters.capabilities": "with the seccomp filter that goes with them",
+    "containerDefinitions.linuxParameters.capabilities.add": "on Fargate only SYS_PTRACE",
+    "containerDefinitions.linuxParameters.capabilities.drop": "",
+    "containerDefinitions.linuxParameters.devices": "not on Fargate",
+    "containerDefinitions.linuxParameters.devices.hostPath": "",
+    "containerDefinitions.linuxParameters.devices.containerPath": "",
+    "containerDefinitions.linuxParameters.devices.permissions": "",
+    "containerDefinitions.linuxParameters.initProcessEnabled": "catatonit is process 1",
+    "containerDefinitions.linuxParameters.sharedMemorySize": "not on Fargate",
+    "containerDefinitions.linuxParameters.tmpfs": "",
+    "containerDefinitions.linuxParameters.tmpfs.containerPath": "",
+    "containerDefinitions.linuxParameters.tmpfs.size": "",
+    "containerDefinitions.linuxParameters.tmpfs.mountOptions": "but bind, remount, propagation, nr_blocks and mpol",
+    "containerDefinitions.linuxParameters.maxSwap": "not on Fargate; where the kernel counts swap",
+    "containerDefinitions.linuxParameters.swappiness": "not on Fargate; with maxSwap, on cgroup v1",
+    "containerDefinitions.systemControls": "those of the task's network and of IPC",
+    "containerDefinitions.systemControls.namespace": "",
+    "containerDefinitions.systemControls.value": "",
+    "containerDefinitions.hostname": "not in awsvpc mode",
+    "containerDefinitions.disableNetworking": "not in awsvpc mode",
+    "containerDefinitions.dnsServers": "not in awsvpc mode",
+    "containerDefinitions.dnsSearchDomains": "not in awsvpc mode",
+    "containerDefinitions.extraHosts": "not in awsvpc mode",
+    "containerDefinitions.extraHosts.hostname": "",
+    "containerDefinitions.extraHosts.ipAddress": "",
+    "containerDefinitions.dockerSecurityOptions": "no-new-privileges, not on Fargate",
+    "containerDefinitions.interactive": "standard input stays open",
+    "containerDefinitions.pseudoTerminal": "",
     "containerDefinitions.dockerLabels": "kept and shown",
     "containerDefinitions.ulimits": "",
     "containerDefinitions.ulimits.name": "",
@@ -92,31 +121,9 @@ REFUSED: Final[Mapping[str, Reason]] = {
     "containerDefinitions.environmentFiles": NOT_YET,
     "containerDefinitions.mountPoints": NOT_YET,
     "containerDefinitions.volumesFrom": NOT_YET,
-    "containerDefinitions.linuxParameters": NOT_YET,
-    "containerDefinitions.linuxParameters.devices": _fargate("devices"),
-    "containerDefinitions.linuxParameters.sharedMemorySize": _fargate("sharedMemorySize"),
-    "containerDefinitions.linuxParameters.maxSwap": _fargate("maxSwap"),
-    "containerDefinitions.linuxParameters.swappiness": _fargate("swappiness"),
     "containerDefinitions.secrets": NOT_YET,
-    "containerDefinitions.hostname": Reason(awsvpc="hostname is not supported on container when networkMode=awsvpc"),
-    "containerDefinitions.disableNetworking": Reason(
-        awsvpc="Disable Networking is not supported on container when networkMode=awsvpc"
-    ),
     "containerDefinitions.privileged": _fargate("privileged"),
-    "containerDefinitions.dnsServers": Reason(
-        awsvpc="DNS servers are not supported on container when networkMode=awsvpc"
-    ),
-    "containerDefinitions.dnsSearchDomains": Reason(
-        awsvpc="DNS search domains are not supported on container when networkMode=awsvpc"
-    ),
-    "containerDefinitions.extraHosts": Reason(
-        awsvpc="Extra hosts are not supported on container when networkMode=awsvpc"
-    ),
-    "containerDefinitions.dockerSecurityOptions": _fargate("dockerSecurityOptions"),
-    "containerDefinitions.interactive": NOT_YET,
-    "containerDefinitions.pseudoTerminal": NOT_YET,
     "containerDefinitions.logConfiguration.secretOptions": NOT_YET,
-    "containerDefinitions.systemControls": NOT_YET,
     "containerDefinitions.resourceRequirements": Reason(
         fargate="Tasks using the Fargate launch type do not support GPU resource requirements"
     ),
@@ -133,6 +140,20 @@ REFUSED: Final[Mapping[str, Reason]] = {
     "enableFaultInjection": NOT_YET,
     "trustedExecutionConfiguration": NOT_YET,
 }
+
+ELSEWHERE: Final[Mapping[str, Reason]] = {
+    "linuxParameters.devices": _fargate("devices"),
+    "linuxParameters.sharedMemorySize": _fargate("sharedMemorySize"),
+    "linuxParameters.maxSwap": _fargate("maxSwap"),
+    "linuxParameters.swappiness": _fargate("swappiness"),
+    "hostname": Reason(awsvpc="hostname is not supported on container when networkMode=awsvpc"),
+    "disableNetworking": Reason(awsvpc="Disable Networking is not supported on container when networkMode=awsvpc"),
+    "dnsServers": Reason(awsvpc="DNS servers are not supported on container when networkMode=awsvpc"),
+    "dnsSearchDomains": Reason(awsvpc="DNS search domains are not supported on container when networkMode=awsvpc"),
+    "extraHosts": Reason(awsvpc="Extra hosts are not supported on container when networkMode=awsvpc"),
+    "dockerSecurityOptions": _fargate("dockerSecurityOptions"),
+}
+"""Members of a container that are supported, but not where AWS refuses them."""
 
 HOST_PID_MODE: Final = (
     "Tasks using the Fargate launch type do not support pidMode 'host'. The supported value for pidMode is 'task'."
@@ -249,6 +270,7 @@ def check_task_definition(params: Mapping[str, Any]) -> None:
             raise Refused(RefusalKind.INVALID, HOST_PID_MODE, name)
         _check(name, params[name], fargate=fargate, awsvpc=awsvpc)
     for container in params["containerDefinitions"]:
+        _check_elsewhere(container, fargate=fargate, awsvpc=awsvpc)
         for name in container.keys() - _CONTAINER:
             _check(f"containerDefinitions.{name}", container[name], fargate=fargate, awsvpc=awsvpc)
         for mapping in container.get("portMappings") or ():
@@ -258,6 +280,15 @@ def check_task_definition(params: Mapping[str, Any]) -> None:
         if log:
             for name in log.keys() - _LOG:
                 _check(f"containerDefinitions.logConfiguration.{name}", log[name], fargate=fargate, awsvpc=awsvpc)
+
+
+def _check_elsewhere(container: Mapping[str, Any], *, fargate: bool, awsvpc: bool) -> None:
+    for path, reason in ELSEWHERE.items():
+        parent, _, name = path.rpartition(".")
+        holder = container.get(parent) or {} if parent else container
+        message = (reason.fargate if fargate else "") or (reason.awsvpc if awsvpc else "")
+        if message and name in holder and is_asked_for(holder[name]):
+            raise Refused(RefusalKind.INVALID, message, f"containerDefinitions.{path}")
 
 
 _RUN: Final = _kept("", RUN_SUPPORTED)

@@ -70,9 +70,12 @@ class Runtime:
         self._sockets.mkdir(parents=True, exist_ok=True)
         self._exits.mkdir(parents=True, exist_ok=True)
 
-    async def create(self, folder: ContainerFolder, *, log_forwarded: bool) -> Created:
+    async def create(
+        self, folder: ContainerFolder, *, log_forwarded: bool, terminal: bool = False, stdin: bool = False
+    ) -> Created:
         """Make the container of the folder's bundle, up to the moment before its program runs.
 
+        Args: terminal: its streams are a pseudo-terminal; stdin: its standard input stays open, with nobody writing.
         Raises CreateFailed, OSError. Cleanup: `clear`, after every process of its cgroup is gone.
         """
         name = folder.runtime_id
@@ -98,6 +101,10 @@ class Runtime:
             "--runtime-arg=--cgroup-manager=cgroupfs",
             f"--runtime-arg=--root={self.state_root}",
         ]
+        if terminal:
+            argv.append("--terminal")
+        if stdin:
+            argv.append("--stdin")
         if not log_forwarded:
             argv.append(f"--log-size-max={_LOCAL_LOG_BYTES}")
         answer, theirs = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)

@@ -4,14 +4,18 @@ Sources: https://github.com/opencontainers/runtime-spec, moby's `oci/defaults.go
 paths, and the ECS developer guide for the environment and the limits on Fargate.
 """
 
+import os
 import resource
-from collections.abc import Mapping
+import shutil
+import stat
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from portside.domain.task.record import EniAttachment, StartContainer
-from portside.domain.task_definition import ContainerDefinition
+from portside.domain.task_definition import ContainerDefinition, Device, ExtraHost, LinuxParameters, Tmpfs
+from portside.domain.task_definition_rule import CAPABILITY_NAMES, NO_NEW_PRIVILEGES
 from portside.node.image.store import Image
 from portside.node.rootfs.account import Account
 
@@ -31,6 +35,8 @@ CAPABILITIES = (
     "CAP_SETUID",
     "CAP_SYS_CHROOT",
 )
+INIT_PATH = "/dev/init"
+"""Where an init of the container's own is, if it wants one: on /dev, so that no image has to have a place for it."""
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 PIDS_MAX = 4096
 """Per container; generous for thread pools, far below the machine's pid_max, so one container can not use it up."""
@@ -91,12 +97,14 @@ class NoCommand(Exception):
 @dataclass(frozen=True, kw_only=True)
 class Machine:
     """What is the same for every container of this node. `swap_limit`: the kernel counts swap (v1: memsw files).
-    `oom_score_adj`: how likely the kernel chooses its processes when the machine's memory runs short."""
+    `oom_score_adj`: how likely the kernel chooses its processes when the machine's memory runs short.
+    `own_capabilities`: this process's bounding set, bit by bit."""
 
     seccomp: Mapping[str, str]
     cgroup_version: int
     swap_limit: bool
     oom_score_adj: int = 0
+    own_capabilities: int = -1
 
 
 def usual_oom_score_adj(own: Path = Path("/proc/self/oom_score_adj")) -> int:
@@ -105,24 +113,61 @@ def usual_oom_score_adj(own: Path = Path("/proc/self/oom_score_adj")) -> int:
     return max(0, int(own.read_text()))
 
 
+class CannotBuild(Exception):
+    """The definition asks for what this machine does not have."""
+
+
+def capabilities(definition: ContainerDefinition, *, held: int) -> tuple[str, ...]:
+    """What the container may do. As in Docker, ALL stands for every one, and a dropped ALL leaves what is added.
+
+    Args: held: this process's own bounding set, bit by bit; `own_capabilities` reads it.
+    Raises CannotBuild: one is added that this process does not have itself."""
+    linux = definition.linux or LinuxParameters()
+    add, drop = set(linux.capabilities_add), set(linux.capabilities_drop)
+    if not add and not drop:
+        return CAPABILITIES
+    available = {name for bit, name in enumerate(CAPABILITY_NAMES) if held >> bit & 1}
+    missing = sorted(add - available - {"ALL"})
+    if missing:
+        raise CannotBuild(f"the capability {missing[0]} can not be added: Portside does not have it on this machine")
+    usual = {name.removeprefix("CAP_") for name in CAPABILITIES}
+    if "ALL" in add:
+        found = available - drop
+    elif "ALL" in drop:
+        found = add
+    else:
+        found = (usual | add) - drop
+    return tuple(f"CAP_{name}" for name in CAPABILITY_NAMES if name in found)
+
+
+def own_capabilities(status: Path = Path("/proc/self/status")) -> int:
+    """This process's bounding set: no container can have more."""
+    line = next(each for each in status.read_text().splitlines() if each.startswith("CapBnd:"))
+    return int(line.split()[1], 16)
+
+
 def hostname(effect: StartContainer) -> str:
-    """`ip-10-0-0-5` in awsvpc; else the container's id, as Docker does."""
+    """`ip-10-0-0-5` in awsvpc; else what the definition says, else the container's id, as Docker does."""
+    if effect.definition.hostname and effect.eni is None:
+        return effect.definition.hostname
     return effect.eni.private_dns_name.partition(".")[0] if effect.eni else effect.runtime_id[:12]
 
 
-def hosts_text(name: str, eni: EniAttachment | None) -> str:
+def hosts_text(name: str, eni: EniAttachment | None, extra: Sequence[ExtraHost] = ()) -> str:
     lines = ["127.0.0.1\tlocalhost", "::1\tlocalhost ip6-localhost ip6-loopback"]
     if eni is not None:
         lines.append(f"{eni.address}\t{' '.join(dict.fromkeys((eni.private_dns_name, name)))}")
     else:
         lines.append(f"127.0.1.1\t{name}")
+    lines += [f"{each.address}\t{each.hostname}" for each in extra]
     return "\n".join(lines) + "\n"
 
 
-def resolv_text(eni: EniAttachment | None) -> str:
-    """The VPC's resolver, at the address that is the same in every VPC."""
+def resolv_text(eni: EniAttachment | None, servers: Sequence[str] = (), search: Sequence[str] = ()) -> str:
+    """The VPC's resolver, at the address that is the same in every VPC; outside a VPC what the definition says."""
     if eni is None:
-        return ""
+        lines = [f"search {' '.join(search)}"] if search else []
+        return "".join(f"{each}\n" for each in (*lines, *(f"nameserver {server}" for server in servers)))
     domain = eni.private_dns_name.partition(".")[2]
     return (f"search {domain}\n" if domain else "") + "nameserver 169.254.169.253\n"
 
@@ -135,6 +180,8 @@ def arguments(definition: ContainerDefinition, image: Image) -> tuple[str, ...]:
         argv = (*image.entry_point, *(definition.command or image.command))
     if not argv:
         raise NoCommand("no command specified")
+    if definition.linux is not None and definition.linux.init_process_enabled:
+        return (INIT_PATH, "--", *argv)
     return argv
 
 
@@ -186,26 +233,33 @@ def build(
     account: Account,
     cgroup_path: str,
     netns: str | None,
+    held: Sequence[str] = CAPABILITIES,
 ) -> dict[str, Any]:
     """The `config.json`.
 
     Args: root: the mounted root file system; folder: holds hosts, hostname and resolv.conf; netns: path of the task's
-        network namespace, or None for an empty one of the container's own (unless the mode is `host`)."""
+        network namespace, or None for an empty one of the container's own (unless the mode is `host`); held: what the
+        container may do.
+
+    Raises CannotBuild, NoCommand."""
     definition = effect.definition
+    linux = definition.linux or LinuxParameters()
     name = hostname(effect)
     network: dict[str, str] = {"type": "network"}
-    if netns is not None:
+    if netns is not None and not definition.disable_networking:
         network["path"] = netns
     namespaces = [{"type": each} for each in ("pid", "ipc", "uts", "mount")]
-    if effect.network_mode != "host":
+    if effect.network_mode != "host" or definition.disable_networking:
         namespaces.append(network)
     if machine.cgroup_version == 2:
         namespaces.append({"type": "cgroup"})
-    capabilities = list(CAPABILITIES)
+    resources = _resources(effect, machine)
+    devices = [_device(each) for each in linux.devices]
+    resources["devices"] += [_device_rule(each, made) for each, made in zip(linux.devices, devices, strict=True)]
     return {
         "ociVersion": "1.0.2",
         "process": {
-            "terminal": False,
+            "terminal": definition.pseudo_terminal,
             "user": {
                 "uid": account.uid,
                 "gid": account.gid,
@@ -215,32 +269,84 @@ def build(
             "env": list(environment(effect, image, name)),
             "cwd": working_directory(definition, image),
             "capabilities": {
-                "bounding": capabilities,
-                "effective": capabilities,
-                "permitted": capabilities,
+                "bounding": list(held),
+                "effective": list(held),
+                "permitted": list(held),
             },
             "rlimits": rlimits(definition),
-            "noNewPrivileges": False,
+            "noNewPrivileges": NO_NEW_PRIVILEGES in definition.docker_security_options,
             "oomScoreAdj": machine.oom_score_adj,
         },
         "root": {"path": str(root), "readonly": definition.readonly_root_filesystem},
         "hostname": name,
         "mounts": [
-            *_MOUNTS,
+            *(_MOUNTS if linux.shared_memory_mib is None else _with_shm(linux.shared_memory_mib)),
             *(
                 {"destination": f"/etc/{each}", "type": "bind", "source": str(folder / each), "options": ["bind", "rw"]}
                 for each in ("hosts", "hostname", "resolv.conf")
             ),
+            *([_init_mount()] if linux.init_process_enabled else []),
+            *(_tmpfs_mount(each) for each in linux.tmpfs),
         ],
         "linux": {
             "cgroupsPath": cgroup_path,
             "namespaces": namespaces,
-            "resources": _resources(effect, machine),
+            "resources": resources,
+            "devices": devices,
+            "sysctl": {each.namespace: each.value for each in definition.system_controls},
             "maskedPaths": list(_MASKED),
             "readonlyPaths": list(_READ_ONLY),
         },
         "annotations": dict(machine.seccomp),
     }
+
+
+def _with_shm(size_mib: int) -> tuple[Mapping[str, Any], ...]:
+    """The usual mounts with /dev/shm of that size."""
+    size = f"size={size_mib * _MIB}"
+    shm = next(each for each in _MOUNTS if each["destination"] == "/dev/shm")
+    options = [each for each in shm["options"] if not each.startswith("size=")]
+    return (*(each for each in _MOUNTS if each is not shm), {**shm, "options": [*options, size]})
+
+
+def _tmpfs_mount(tmpfs: Tmpfs) -> dict[str, Any]:
+    """As Docker mounts it: nosuid, nodev and noexec unless the definition says otherwise."""
+    usual = [each for each in ("nosuid", "nodev", "noexec") if each.removeprefix("no") not in tmpfs.mount_options]
+    options = [*usual, *(each for each in tmpfs.mount_options if each not in usual), f"size={tmpfs.size_mib * _MIB}"]
+    return {"destination": tmpfs.container_path, "type": "tmpfs", "source": "tmpfs", "options": options}
+
+
+def _init_mount() -> dict[str, Any]:
+    program = shutil.which("catatonit")
+    if program is None:
+        raise CannotBuild("initProcessEnabled takes catatonit, which is not installed: apt-get install catatonit")
+    return {"destination": INIT_PATH, "type": "bind", "source": program, "options": ["bind", "ro"]}
+
+
+def _device(device: Device) -> dict[str, Any]:
+    """A device node of the host, at the same path unless the definition names another."""
+    try:
+        found = os.stat(device.host_path)
+    except OSError as error:
+        raise CannotBuild(
+            f"error gathering device information while adding custom device {device.host_path!r}: {error.strerror}"
+        ) from error
+    if not (stat.S_ISCHR(found.st_mode) or stat.S_ISBLK(found.st_mode)):
+        raise CannotBuild(f"{device.host_path!r} is not a device node")
+    return {
+        "path": device.container_path or device.host_path,
+        "type": "c" if stat.S_ISCHR(found.st_mode) else "b",
+        "major": os.major(found.st_rdev),
+        "minor": os.minor(found.st_rdev),
+        "fileMode": stat.S_IMODE(found.st_mode),
+        "uid": found.st_uid,
+        "gid": found.st_gid,
+    }
+
+
+def _device_rule(device: Device, made: Mapping[str, Any]) -> dict[str, Any]:
+    access = "".join(each[0] for each in device.permissions) or "rwm"
+    return {"allow": True, "access": access, **{name: made[name] for name in ("type", "major", "minor")}}
 
 
 def working_directory(definition: ContainerDefinition, image: Image) -> str:
@@ -250,13 +356,21 @@ def working_directory(definition: ContainerDefinition, image: Image) -> str:
 
 def _resources(effect: StartContainer, machine: Machine) -> dict[str, Any]:
     definition = effect.definition
+    linux = definition.linux or LinuxParameters()
+    if linux.max_swap_mib and not machine.swap_limit:
+        raise CannotBuild("maxSwap takes a kernel that counts swap, and this one does not (swapaccount=1)")
     memory: dict[str, int] = {}
     if definition.memory_mib:
         memory["limit"] = definition.memory_mib * _MIB
         if machine.swap_limit:
-            memory["swap"] = memory["limit"]  # memory and swap together: none of it is swap
+            # Memory and swap together: none of it is swap unless the definition says so.
+            memory["swap"] = memory["limit"] + (linux.max_swap_mib or 0) * _MIB
     if definition.memory_reservation_mib:
         memory["reservation"] = definition.memory_reservation_mib * _MIB
+    if linux.swappiness is not None and linux.max_swap_mib is not None:
+        if machine.cgroup_version == 2:
+            raise CannotBuild("swappiness takes cgroup v1: version 2 has no such setting for a group")
+        memory["swappiness"] = linux.swappiness
     found: dict[str, Any] = {
         "devices": [{"allow": False, "access": "rwm"}],  # the runtime adds null, zero, random, tty and their like
         # A container's CPU is a share of the task's, never a quota of its own.
