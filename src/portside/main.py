@@ -38,6 +38,7 @@ from portside.aws.signature import Secret, SignatureVerifier
 from portside.balancer.envoy import EnvoyBalancer
 from portside.control.balancers import BalancerLoop
 from portside.control.clock import RandomIds, SystemClock
+from portside.control.definitions import DefinitionLoop
 from portside.control.enis import Enis
 from portside.control.logsink import ControlLogSink
 from portside.control.loop import spawn
@@ -162,6 +163,7 @@ class Daemon:
         tasks = TaskLoop(store, clock, ids, node, enis, vpcs, targets, retention_s=settings.stopped_task_retention_s)
         services = ServiceLoop(store, clock, ids, retention_s=settings.stopped_task_retention_s)
         balancers = BalancerLoop(store, clock, ids, node, balancer, enis, vpcs)
+        definitions = DefinitionLoop(store, clock)
         retention = RetentionLoop(store, logs, clock)
 
         gateway = Gateway(
@@ -187,7 +189,7 @@ class Daemon:
         running: list[Any] = []
         try:
             # tasks first: it makes the machine ready and looks at what runs
-            for part in (tasks, vpcs, balancers, services, retention):
+            for part in (tasks, vpcs, balancers, services, definitions, retention):
                 await part.start()
                 running.append(part)
             self._ready = True

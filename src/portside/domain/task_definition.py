@@ -13,6 +13,7 @@ Compatibility = Literal["EC2", "FARGATE", "EXTERNAL"]
 class TaskDefinitionStatus(StrEnum):
     ACTIVE = "ACTIVE"
     INACTIVE = "INACTIVE"
+    DELETE_IN_PROGRESS = "DELETE_IN_PROGRESS"
 
 
 class EnvironmentVariable(Record, frozen=True, kw_only=True):
@@ -180,6 +181,7 @@ class TaskDefinition(Record, frozen=True, kw_only=True):
     registered_at: datetime
     registered_by: str
     deregistered_at: datetime | None = None
+    delete_requested_at: datetime | None = None
 
     @property
     def name(self) -> str:

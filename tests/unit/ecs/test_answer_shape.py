@@ -26,6 +26,7 @@ def test_answers_fit_the_model(ready: Any) -> None:
         ("ListTaskDefinitions", {}),
         ("ListTaskDefinitionFamilies", {}),
         ("DeregisterTaskDefinition", {"taskDefinition": "web:2"}),
+        ("DeleteTaskDefinitions", {"taskDefinitions": ["web:2", "web:1", "web:9"]}),
         ("ListTasks", {}),
         ("ListServices", {}),
         ("UpdateTaskProtection", {"cluster": "default", "tasks": ["0" * 32], "protectionEnabled": True}),

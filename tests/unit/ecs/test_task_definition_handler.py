@@ -2,11 +2,13 @@
 
 from typing import Any
 
-from ecs_sample import TASK_DEFINITION, Ecs, check_answer
+from ecs_sample import SCOPE, TASK_DEFINITION, Ecs, check_answer
 from hypothesis import given
 from hypothesis import strategies as st
 
 from portside.api.ecs import page
+from portside.domain import table
+from portside.store.interface import Delete
 
 
 def test_registered_definition_is_shown_again(ecs: Any) -> None:
@@ -172,3 +174,36 @@ def test_bad_page(ecs: Any) -> None:
         "InvalidParameterException",
         "Invalid token.",
     )
+
+
+def test_deletion_is_asked_for_after_deregistration(ecs: Ecs) -> None:
+    """An INACTIVE revision becomes DELETE_IN_PROGRESS, also when asked again; others are failures in AWS's words."""
+    first, second = ecs.register(), ecs.register()
+    ecs("DeregisterTaskDefinition", taskDefinition=first)
+    asked = [first, second, "web:9"]
+    for _ in range(2):
+        answer = ecs("DeleteTaskDefinitions", taskDefinitions=asked)
+        assert [(each["revision"], each["status"]) for each in answer["taskDefinitions"]] == [(1, "DELETE_IN_PROGRESS")]
+        assert answer["taskDefinitions"][0]["deleteRequestedAt"] == ecs.clock.now()
+        assert [(each["arn"].rpartition("/")[2], each["reason"]) for each in answer["failures"]] == [
+            (
+                "web:2",
+                "The specified task definition is still in ACTIVE status. Please deregister the target and try again.",
+            ),
+            ("web:9", "The specified task definition does not exist."),
+        ]
+    assert ecs("DescribeTaskDefinition", taskDefinition=first)["taskDefinition"]["status"] == "DELETE_IN_PROGRESS"
+    assert ecs("ListTaskDefinitions", status="DELETE_IN_PROGRESS") == {"taskDefinitionArns": [first]}
+    assert ecs("ListTaskDefinitions", status="INACTIVE") == {"taskDefinitionArns": []}
+    assert ecs.error("DeleteTaskDefinitions", taskDefinitions=["web"]) == ("ClientException", "Revision is missing.")
+    for wrong in ([], ["web:1"] * 11):
+        assert ecs.error("DeleteTaskDefinitions", taskDefinitions=wrong)[0] == "InvalidParameterException"
+
+
+def test_a_family_whose_revisions_are_gone_is_not_listed(ecs: Ecs) -> None:
+    """Its numbers stay taken nevertheless: AWS gives no revision twice."""
+    ecs("DeregisterTaskDefinition", taskDefinition=ecs.register())
+    assert ecs("ListTaskDefinitionFamilies", status="INACTIVE") == {"families": ["web"]}
+    ecs.store.transact(Delete(table.TASK_DEFINITION, f"{SCOPE.prefix}web/{1:09d}"))
+    assert ecs("ListTaskDefinitionFamilies", status="ALL") == {"families": []}
+    assert ecs.register().endswith("/web:2")

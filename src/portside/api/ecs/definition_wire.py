@@ -250,6 +250,8 @@ def definition_to(definition: TaskDefinition) -> Wire:
     _present(wire, pidMode=definition.pid_mode, ipcMode=definition.ipc_mode)
     if definition.deregistered_at is not None:
         wire["deregisteredAt"] = definition.deregistered_at
+    if definition.delete_requested_at is not None:
+        wire["deleteRequestedAt"] = definition.delete_requested_at
     return wire
 
 

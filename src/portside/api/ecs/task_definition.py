@@ -1,4 +1,4 @@
-"""Task definitions: register, describe, list, deregister."""
+"""Task definitions: register, describe, list, deregister, delete."""
 
 from collections.abc import Iterator, Mapping
 from typing import Final
@@ -15,6 +15,11 @@ from portside.domain.table import TASK_DEFINITION, TASK_DEFINITION_FAMILY
 from portside.domain.task_definition import TaskDefinition, TaskDefinitionFamily, TaskDefinitionStatus
 from portside.store.interface import Put, Store
 
+DELETED_MOST: Final = 10
+STILL_ACTIVE: Final = (
+    "The specified task definition is still in ACTIVE status. Please deregister the target and try again."
+)
+NOT_THERE: Final = "The specified task definition does not exist."
 UNKNOWN: Final = "Unable to describe task definition."
 _encoder: Final = msgspec.json.Encoder(enc_hook=str)
 
@@ -30,6 +35,7 @@ class TaskDefinitions:
             "ListTaskDefinitions": self.list,
             "ListTaskDefinitionFamilies": self.list_families,
             "DeregisterTaskDefinition": self.deregister,
+            "DeleteTaskDefinitions": self.delete,
         }
 
     def register(self, context: RequestContext, params: Params) -> Result:
@@ -119,7 +125,8 @@ class TaskDefinitions:
         families = [
             each.family
             for each in self._store.scan(TASK_DEFINITION_FAMILY, context.prefix + (params.get("familyPrefix") or ""))
-            if status == "ALL" or (each.latest_active is not None) == (status == "ACTIVE")
+            if (status == "ALL" or (each.latest_active is not None) == (status == "ACTIVE"))
+            and (each.latest_active is not None or self._has_revisions(each))
         ]
         shown, more = page.cut(families, params)
         result: Result = {"families": list(shown)}
@@ -133,7 +140,7 @@ class TaskDefinitions:
             raise client_error("Revision is missing.")
         definition = lookup.definition(self._store, context, named)
         if definition is None:
-            raise client_error("The specified task definition does not exist.")
+            raise client_error(NOT_THERE)
         if definition.status is TaskDefinitionStatus.ACTIVE:
             definition = replace(definition, status=TaskDefinitionStatus.INACTIVE, deregistered_at=self._clock.now())
             family = self._store.get(TASK_DEFINITION_FAMILY, context.prefix + definition.family)
@@ -142,6 +149,44 @@ class TaskDefinitions:
                 family = replace(family, latest_active=self._active_below(context, definition))
             self._store.transact(Put(TASK_DEFINITION, definition), Put(TASK_DEFINITION_FAMILY, family))
         return {"taskDefinition": definition_wire.definition_to(definition)}
+
+    def delete(self, context: RequestContext, params: Params) -> Result:
+        """Asks for deletion only: a loop removes each revision, once nothing uses it any more."""
+        asked = params["taskDefinitions"]
+        if not asked:
+            raise invalid("Task definitions cannot be empty.")
+        if len(asked) > DELETED_MOST:
+            raise invalid(f"Task definitions cannot have more than {DELETED_MOST} elements.")
+        if any(":" not in named.rpartition("/")[2] for named in asked):
+            raise client_error("Revision is missing.")
+        shown: list[wire.Wire] = []
+        failures: list[wire.Wire] = []
+        writes: list[Put] = []
+        for named in dict.fromkeys(asked):
+            definition = lookup.definition(self._store, context, named)
+            if definition is None:
+                resource = named.rpartition("/")[2]
+                failures.append(wire.failure(arn.ecs(lookup.scope(context), f"task-definition/{resource}"), NOT_THERE))
+                continue
+            if definition.status is TaskDefinitionStatus.ACTIVE:
+                named_arn = arn.task_definition(definition.scope, definition.family, definition.revision)
+                failures.append(wire.failure(named_arn, STILL_ACTIVE))
+                continue
+            if definition.status is TaskDefinitionStatus.INACTIVE:
+                definition = replace(
+                    definition,
+                    status=TaskDefinitionStatus.DELETE_IN_PROGRESS,
+                    delete_requested_at=self._clock.now(),
+                )
+                writes.append(Put(TASK_DEFINITION, definition))
+            shown.append(definition_wire.definition_to(definition))
+        if writes:
+            self._store.transact(*writes)
+        return {"taskDefinitions": shown, "failures": failures}
+
+    def _has_revisions(self, family: TaskDefinitionFamily) -> bool:
+        prefix = f"{family.scope.prefix}{family.family}/"
+        return next(iter(self._store.scan(TASK_DEFINITION, prefix)), None) is not None
 
     def _active_below(self, context: RequestContext, definition: TaskDefinition) -> int | None:
         for revision in range(definition.revision - 1, 0, -1):
