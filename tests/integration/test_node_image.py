@@ -10,6 +10,7 @@ from portside.domain.task.record import ImagePulled, StartFailed
 from portside.settings import Settings
 from portside.testing.image import BUSYBOX_IMAGE, ensure_busybox_image, remove_image
 from portside.testing.node_lab import NodeLab, lab_task
+from portside.testing.registry import push, registry
 from portside.testing.wait import free_port
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("busybox")]
@@ -98,3 +99,29 @@ def test_a_digest_outlives_its_name(no_leaks: Settings) -> None:
 
 def podman(*arguments: str) -> None:
     subprocess.run(["podman", *arguments], check=True, capture_output=True, timeout=60)
+
+
+def test_pulls_from_a_registry(no_leaks: Settings) -> None:
+    """An image is pulled from a registry by tag and by digest, once for all tasks that want it; what is not there is
+    not found."""
+
+    async def body(host: str) -> None:
+        name = await asyncio.to_thread(push, BUSYBOX_IMAGE, host, "team/app:1")
+        async with NodeLab(no_leaks) as lab:
+            pulls = [lab.do(lab_task("", image=name).pull) for _ in range(5)]
+            first, *others = await asyncio.gather(*pulls)
+            assert isinstance(first, ImagePulled)
+            assert set(others) <= {first}
+            task = lab_task("echo hello", image=f"{host}/team/app@{first.digest}")
+            await lab.run(task)
+            await lab.do(task.remove)
+            assert lab.sink.lines(task.stream) == ["hello"]
+            for missing in ("team/app:2", "team/other:1"):
+                fact = await lab.node.execute(lab_task("", image=f"{host}/{missing}").pull)
+                assert isinstance(fact, StartFailed)
+                assert fact.reason.startswith("CannotPullContainerError: ")
+                assert "not found" in fact.reason
+        await asyncio.to_thread(remove_image, name)
+
+    with registry() as host:
+        asyncio.run(body(host))

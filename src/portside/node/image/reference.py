@@ -36,6 +36,12 @@ class Reference:
         return (self.canonical,)
 
     @property
+    def on_loopback(self) -> bool:
+        """A registry of this very machine may speak plain HTTP, as for Docker."""
+        host = (self.registry or "").rpartition(":")[0]
+        return host == LOCAL_REGISTRY or host.startswith("127.")
+
+    @property
     def pullable(self) -> bool:
         """Images under localhost/ exist nowhere else."""
         return self.registry != LOCAL_REGISTRY
