@@ -51,7 +51,7 @@ def failing(tmp_path: Path) -> Iterator[Instance]:
 
 def fill(disk: Path) -> Path:
     filler = disk / "filler"
-    with filler.open("wb", buffering=0) as file:
+    with filler.open("ab", buffering=0) as file:
         for size in (65536, 4096, 512):
             with suppress(OSError):
                 while True:
@@ -64,6 +64,22 @@ def refused(call: Callable[[], Any]) -> str:
         call()
     assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 500
     return str(caught.value)
+
+
+def refused_when_full(portside: Instance, call: Callable[[], Any]) -> str:
+    """What the call is answered on a full disk; while starts that fail still give some room back, it may succeed."""
+    words: list[str] = []
+
+    def told() -> bool:
+        fill(portside.settings.data_dir.parent)
+        try:
+            call()
+        except ClientError as error:
+            words.append(str(error))
+        return bool(words)
+
+    wait_for(told, timeout_s=20, what="a refusal")
+    return words[0]
 
 
 def lines(portside: Instance, arn: str) -> list[str]:
@@ -89,10 +105,11 @@ def test_full_disk_under_tasks(small: Instance) -> None:
         small.wait_task(arn, "RUNNING")
     starting = [small.run_task("loop") for _ in range(5)]
     filler = fill(small.settings.data_dir.parent)
-    # The database has some pages left over: it refuses once these are used up.
+    # The database has some pages left over, and starts that fail give theirs back: it refuses once these are used up.
     wait_for(lambda: _refuses(lambda: small.run_task("loop"), starting), timeout_s=20, what="a refusal")
-    assert "free space" in refused(lambda: small.run_task("loop"))
-    assert "free space" in refused(lambda: ecs.stop_task(cluster="default", task=looping))
+    assert "free space" in refused_when_full(small, lambda: starting.append(small.run_task("loop")))
+    spare = starting.pop()
+    assert "free space" in refused_when_full(small, lambda: ecs.stop_task(cluster="default", task=spare))
     os.kill(_process_of(failing), 15)
     wait_for(lambda: not _runs(failing), timeout_s=20, what="the end of the container")
     before = len(lines(small, talking))
@@ -123,6 +140,11 @@ def _refuses(run: Callable[[], str], accepted: list[str]) -> bool:
     except ClientError:
         return True
     return False
+
+
+def free_bytes(disk: Path) -> int:
+    found = os.statvfs(disk)
+    return found.f_bavail * found.f_frsize
 
 
 def _process_of(arn: str) -> int:
@@ -168,6 +190,26 @@ def test_start_on_a_full_disk(small: Instance) -> None:
     assert after["containers"][0]["runtimeId"] == before["containers"][0]["runtimeId"]
     small.client("ecs").stop_task(cluster="default", task=arn)
     small.wait_task(arn, "STOPPED")
+
+
+def test_task_fills_the_disk_of_the_host(failing: Instance) -> None:
+    """A task that writes more than the host has room for is ended, though its `ephemeralStorage` is larger; what it
+    took is free again, others run on, and new tasks start."""
+    ecs, disk = failing.client("ecs"), failing.settings.data_dir.parent
+    failing.register("loop", {"command": ["sleep", "600"]})
+    failing.register("greedy", {"command": ["sh", "-c", "dd if=/dev/zero of=/x bs=1M count=400; sync; sleep 600"]})
+    other = failing.run_task("loop")
+    failing.wait_task(other, "RUNNING")
+    greedy = failing.run_task("greedy")
+    task = failing.wait_task(greedy, "STOPPED", timeout_s=60)
+    assert task["containers"][0]["exitCode"] == 137
+    assert f"task {greedy.rsplit('/', 1)[-1]}, which took the most of it, is ended" in failing.log
+    wait_for(lambda: free_bytes(disk) > 64 << 20, timeout_s=60, what="room again")
+    assert failing.task(other)["lastStatus"] == "RUNNING"
+    failing.wait_task(failing.run_task("loop"), "RUNNING")
+    for each in ecs.list_tasks(cluster="default")["taskArns"]:
+        ecs.stop_task(cluster="default", task=each)
+        failing.wait_task(each, "STOPPED")
 
 
 def test_disk_turned_read_only(failing: Instance) -> None:

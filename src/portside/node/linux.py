@@ -55,6 +55,9 @@ log = logging.getLogger(__name__)
 RETRY_S = 1.0
 """When an effect that failed for a passing cause may be tried again; the task's machine doubles it."""
 
+ROOM_CHECK_S = 1.0
+"""How often it is looked whether the host has room left for what tasks write."""
+
 
 class Network(Protocol):
     """What the node needs of its network; `node/network/network.py` is the real one."""
@@ -92,6 +95,7 @@ class LinuxNode:
         # A start keeps a core busy: more at once would only make each of them slower.
         self._starting = asyncio.Semaphore(2 * (os.cpu_count() or 1))
         self._endings: set[asyncio.Task[None]] = set()
+        self._room_watch: asyncio.Task[None] | None = None
         self._balancers: set[str] = set()
 
     async def start(self, listener: FactListener) -> None:
@@ -127,8 +131,13 @@ class LinuxNode:
         )
         self._hooks = failpoint.armed(hooks, self._settings.failpoint)
         await self._network.start()
+        if not self._storage.problem:
+            self._room_watch = asyncio.get_running_loop().create_task(self._watch_room(), name="room")
 
     async def close(self) -> None:
+        if self._room_watch is not None:
+            self._room_watch.cancel()
+            await asyncio.gather(self._room_watch, return_exceptions=True)
         for ending in list(self._endings):
             ending.cancel()
         await asyncio.gather(*self._endings, return_exceptions=True)
@@ -145,6 +154,17 @@ class LinuxNode:
 
     def ephemeral_storage(self, task_id: str) -> tuple[int, int] | None:
         return self._storage.usage(task_id)
+
+    async def _watch_room(self) -> None:
+        while True:
+            await asyncio.sleep(ROOM_CHECK_S)
+            try:
+                task_id = await self._pool.run(self._storage.give_up_largest)
+                if task_id is not None:
+                    log.error("the disk of the host is full: task %s, which took the most of it, is ended", task_id)
+                    await self._pool.run(self._tree.kill, task_id)
+            except OSError as error:
+                log.warning("the room on the disk of the host: %s", error)
 
     # --- networks ----------------------------------------------------------------------------------------------------
 

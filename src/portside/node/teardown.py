@@ -29,8 +29,9 @@ class StillThere(OSError):
 def teardown(settings: Settings) -> None:
     """Remove all that runs or is mounted for the instance: processes, mounts, cgroups, namespaces, firewall tables.
 
-    Containers' folders stay, so that the next start reports how they ended and delivers the rest of their output; they
-    hold nothing but files. Safe to repeat. Raises StillThere, after having tried everything; NodeUnusable.
+    Containers' folders stay, without what the containers wrote, so that the next start reports how they ended and
+    delivers the rest of their output; they hold nothing but files. Safe to repeat. Raises StillThere, after having
+    tried everything; NodeUnusable.
     """
     left: list[str] = []
     containers = settings.data_dir / "node" / "containers"
@@ -49,6 +50,8 @@ def teardown(settings: Settings) -> None:
     tree.kill()
     for point in reversed(mounts_below(settings.data_dir / "node")):
         _unmount(point, left)
+    # What ended containers wrote is of no use to anybody, and may be what fills the disk.
+    shutil.rmtree(settings.data_dir / "node" / "storage", ignore_errors=True)
     if not _until(tree.remove_all):
         left.append(f"the cgroup {tree.path()} is still in use")
     teardown_network(settings)

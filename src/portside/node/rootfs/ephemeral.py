@@ -30,6 +30,10 @@ GIB = 1024**3
 _MKFS_TIMEOUT_S = 60
 _TRIAL, _TRIAL_GIB = "trial", 20
 """Of the usual size: so the first task finds its template made."""
+RESERVE_BYTES = 16 * 1024**2
+"""Of the host's room, kept for Portside's own state: with less, not even the stop of a task could be recorded."""
+_WORTH_BYTES = 64 * 1024**2
+"""Ending a task that takes less would not help."""
 _KIND = "ext4"
 _OPTIONS = "noinit_itable"
 """A hole reads as the zeroes that the kernel would otherwise write in the background."""
@@ -139,6 +143,27 @@ class EphemeralStorage:
             return (found.f_blocks - found.f_bfree) * found.f_frsize, self._file(task_id).stat().st_size
         except OSError:
             return None  # it is going this moment
+
+    def give_up_largest(self) -> str | None:
+        """If the host has hardly any room left, make the disk that takes the most of it fail at once and take its room
+        back: for the kernel would accept what tasks write, and lose it. Returns the task, which is to be ended."""
+        host = os.statvfs(self._folder)
+        if host.f_bfree * host.f_frsize >= RESERVE_BYTES:
+            return None
+        sizes = {}
+        for task_id, disk in list(self._disks.items()):
+            with contextlib.suppress(OSError):  # it may be going this moment
+                if disk.root is not None:
+                    sizes[task_id] = self._file(task_id).stat().st_blocks * 512
+        task_id = max(sizes, key=lambda each: sizes[each], default="")
+        if sizes.get(task_id, 0) < _WORTH_BYTES:
+            return None
+        with self._held(task_id) as disk:
+            if disk.root is None:
+                return None
+            fcntl.ioctl(disk.root, _FS_IOC_SHUTDOWN, _SHUTDOWN_AT_ONCE)
+            os.truncate(self._file(task_id), 0)
+        return task_id
 
     def recover(self, task_ids: Collection[str]) -> None:
         """Hold the disks of these tasks that are in use; remove all others. Before the first `mount`."""
