@@ -21,6 +21,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from portside import __version__, credential
 from portside.api.ec2.default_network import with_default_network
@@ -29,6 +30,7 @@ from portside.api.ecs.service import ecs_service
 from portside.api.elbv2.service import elbv2_service
 from portside.api.iam.service import iam_service
 from portside.api.logs.service import logs_service
+from portside.api.portside import story
 from portside.api.portside.status import status
 from portside.api.sts.service import sts_service
 from portside.aws.gateway import INTERNAL, Gateway
@@ -175,6 +177,7 @@ class Daemon:
             extensions={
                 "/_portside/health": self._health,
                 "/_portside/status": lambda *_: self._status(store, balancer),
+                "/_portside/tasks/": lambda _method, path, query, _body: self._story(store, path, query),
             },
             error_mapper=_service_error,
         )
@@ -239,6 +242,13 @@ class Daemon:
     async def _status(self, store: Store, balancer: EnvoyBalancer) -> tuple[int, str, bytes]:
         problems = [each for each in (self._problem, balancer.problem) if each]
         return 200, "application/json", json.dumps(status(store, problems)).encode()
+
+    async def _story(self, store: Store, path: str, query: Mapping[str, str]) -> tuple[int, str, bytes]:
+        named, _, rest = path.removeprefix("/_portside/tasks/").rpartition("/")
+        found = (404, {"error": f"there is nothing at {path}"})
+        if named and rest == "story":
+            found = story.answer(store, self._clock, unquote(named), query.get("cluster", ""))
+        return found[0], "application/json", json.dumps(found[1]).encode()
 
 
 def tell_service_manager(state: str, environment: Mapping[str, str] = os.environ) -> None:

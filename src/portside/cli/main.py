@@ -167,6 +167,18 @@ def application() -> "typer.Typer":
         command.show(settings(data_dir=data_dir), as_json=as_json)
 
     @app.command()
+    def why(
+        task: Annotated[str, typer.Argument(metavar="TASK", help="Its id, the beginning of it, or its ARN.")],
+        cluster: Annotated[str, typer.Option("--cluster", help="Only in this cluster.")] = "",
+        as_json: as_json = False,
+        data_dir: data_dir = None,
+    ) -> None:
+        """The story of a task: its phases, all that happened to it, why it does not run or why it ended."""
+        from portside.cli import why as command
+
+        command.show(settings(data_dir=data_dir), task, cluster=cluster, as_json=as_json)
+
+    @app.command()
     def demo(
         remove: Annotated[bool, typer.Option("--remove", help="Remove the demonstration again.")] = False,
         demo_port: Annotated[

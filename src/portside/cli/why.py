@@ -1,0 +1,95 @@
+"""`portside why TASK`: the story of a task, in tables that fit 80 columns."""
+
+import json
+import urllib.error
+from datetime import datetime
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from portside import credential
+from portside.cli import instance as daemon
+from portside.cli.failure import Failure
+from portside.settings import Settings
+
+COLOURS = {"done": "green", "under way": "yellow", "unfinished": "red"}
+
+
+def show(settings: Settings, task: str, *, cluster: str, as_json: bool) -> None:
+    """Raises: Failure for a task that is unknown or not one, and when the daemon does not run or does not answer."""
+    running = daemon.require(settings)
+    path = f"/_portside/tasks/{quote(task, safe='')}/story"
+    if cluster:
+        path += f"?{urlencode({'cluster': cluster})}"
+    try:
+        answer = daemon.fetch(running.url, path, key=credential.read(settings.data_dir))
+    except urllib.error.HTTPError as error:
+        raise _failure(error) from error
+    except (OSError, ValueError) as error:
+        raise Failure(
+            f"Portside (pid {running.pid}) does not answer at {running.url}: {error}", "See: portside logs"
+        ) from error
+    if as_json:
+        print(json.dumps(answer, indent=2))
+        return
+    console = Console(highlight=False)
+    for line in render(answer):
+        console.print(line)
+
+
+def _failure(error: urllib.error.HTTPError) -> Failure:
+    try:
+        message = str(json.loads(error.read())["error"])
+    except (ValueError, KeyError, TypeError):
+        return Failure(f"Portside answered with {error.code} {error.reason}", "See: portside logs")
+    return Failure(
+        message,
+        "Tasks and their ids: portside status",
+        "A stopped task is forgotten after an hour, unless --stopped-task-retention-s says otherwise.",
+    )
+
+
+def render(answer: dict[str, Any]) -> list[Table | Text]:
+    """The daemon's answer as things to print."""
+    head = f"{answer['id']} of {answer['group']} ({answer['taskDefinition']}) in {answer['cluster']}"
+    begin = datetime.fromisoformat(answer["createdAt"])
+    phases = _table("Phases", "phase", "after", "took", "state")
+    for phase in answer["phases"]:
+        phases.add_row(
+            phase["name"],
+            _after(phase["startedAt"], begin),
+            _span(phase["seconds"]),
+            Text(phase["state"], style=COLOURS.get(phase["state"], "")),
+        )
+    moments = _table("Story", "after", "what", "detail")
+    for moment in answer["story"]:
+        moments.add_row(_after(moment["at"], begin), moment["what"], Text(moment["detail"]))
+    return [
+        Text(head, style="bold"),
+        Text(f"{answer['lastStatus']}, created {begin:%Y-%m-%d %H:%M:%S} UTC"),
+        Text(answer["summary"], style="yellow"),
+        *([phases] if answer["phases"] else []),
+        *([moments] if answer["story"] else []),
+    ]
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for column in columns:
+        table.add_column(column, header_style="dim", overflow="fold")
+    return table
+
+
+def _after(text: str, begin: datetime) -> str:
+    return f"+{_span(max(0.0, (datetime.fromisoformat(text) - begin).total_seconds()))}"
+
+
+def _span(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.2f} s"
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
