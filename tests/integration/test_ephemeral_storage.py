@@ -1,13 +1,18 @@
 """A task's containers can write as much as the task's `ephemeralStorage`, together, and no more."""
 
 import asyncio
+import os
+import signal
 from pathlib import Path
+from typing import NoReturn
 
 import msgspec
 import pytest
 
 from portside.domain.task.record import RemoveContainer, StartContainer
 from portside.node import loop
+from portside.node.rootfs import overlay
+from portside.node.rootfs.ephemeral import EphemeralStorage
 from portside.settings import Settings
 from portside.testing.node_lab import LabTask, MemorySink, NodeLab, lab_task
 
@@ -118,6 +123,45 @@ def test_adopted_by_the_next_daemon(no_leaks: Settings) -> None:
 
     asyncio.run(body())
     assert not stray.exists()
+    assert disks(no_leaks) == []
+
+
+@pytest.mark.parametrize("step", ["copied", "attached", "mounted"])
+def test_killed_while_the_disk_is_made(no_leaks: Settings, step: str) -> None:
+    """A daemon killed after any step by which a disk is made: the next one starts the container, and removes it all."""
+    task = first(f"echo hello > /a && cat /a; {WAIT}")
+
+    def die(*_: object) -> NoReturn:
+        os.kill(os.getpid(), signal.SIGKILL)
+        raise AssertionError
+
+    async def die_half_way() -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            async with NodeLab(no_leaks) as lab:
+                match step:
+                    case "copied":
+                        patch.setattr(loop, "attach", die)
+                    case "attached":
+                        patch.setattr(EphemeralStorage, "_mount_and_hold", die)
+                    case _:
+                        patch.setattr(overlay, "mount", die)
+                await lab.do(task.start)
+
+    child = os.fork()
+    if child == 0:
+        asyncio.run(die_half_way())
+        os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+
+    async def body() -> None:
+        async with NodeLab(no_leaks) as lab:
+            await lab.node.recover([task.record(started=False)])
+            await lab.do(task.start)
+            await told(lab.sink, task.stream, "hello")
+            assert len(loop.attached(no_leaks.data_dir)) == 1
+            await lab.do(task.remove)
+
+    asyncio.run(body())
     assert disks(no_leaks) == []
 
 
