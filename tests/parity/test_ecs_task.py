@@ -9,6 +9,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from portside.api.ecs.service import ecs_service
+from portside.api.iam.service import iam_service
 from portside.control.clock import RandomIds, SystemClock
 from portside.domain.load_balancer import Forward, Listener, TargetGroup, WeightedTargetGroup
 from portside.domain.record import Scope, replace
@@ -49,7 +50,7 @@ def store() -> MemoryStore:
 @pytest.fixture
 def served(serve: Callable[..., Any], store: MemoryStore) -> Any:
     """With the default cluster and one revision of `web`."""
-    served = serve([ecs_service(store, SystemClock(), RandomIds())])
+    served = serve([service(store, SystemClock(), RandomIds()) for service in (ecs_service, iam_service)])
     ecs = served.client("ecs")
     ecs.create_cluster()
     ecs.register_task_definition(
@@ -150,3 +151,37 @@ def test_errors(ecs: Any) -> None:
         (ecs.stop_task, {"task": "0" * 32}, "InvalidParameterException", "The referenced task was not found."),
     ):
         assert error_of(call, **params) == (code, 400, message)
+
+
+def test_a_role_that_tasks_may_not_assume(served: Any) -> None:
+    """RunTask and CreateService refuse a role whose trust policy leaves tasks out; one that IAM lacks passes."""
+    ecs, iam = served.client("ecs"), served.client("iam")
+    for name, service in (("task", "ecs-tasks"), ("other", "ec2")):
+        principal = {"Service": f"{service}.amazonaws.com"}
+        trust = {"Effect": "Allow", "Principal": principal, "Action": "sts:AssumeRole"}
+        iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps({"Statement": [trust]}))
+    where: dict[str, Any] = {"launchType": "FARGATE", "networkConfiguration": NETWORK}
+
+    def role(name: str) -> str:
+        return f"arn:aws:iam::000000000000:role/{name}"
+
+    for name in ("task", "unheard-of"):
+        assert ecs.run_task(taskDefinition="web", overrides={"taskRoleArn": role(name)}, **where)["tasks"]
+    with pytest.raises(ClientError) as caught:
+        ecs.run_task(taskDefinition="web", overrides={"executionRoleArn": role("other")}, **where)
+    error = caught.value.response["Error"]
+    assert error["Code"] == "ClientException"
+    assert error["Message"].startswith(
+        f"ECS was unable to assume the role '{role('other')}' that was provided for this task."
+    )
+    ecs.register_task_definition(
+        family="badly",
+        networkMode="awsvpc",
+        requiresCompatibilities=["FARGATE"],
+        cpu="256",
+        memory="512",
+        taskRoleArn=role("other"),
+        containerDefinitions=[{"name": "app", "image": "app"}],
+    )
+    with pytest.raises(ClientError, match="unable to assume the role"):
+        ecs.create_service(serviceName="badly", taskDefinition="badly", desiredCount=1, **where)

@@ -4,15 +4,17 @@ from typing import Final
 
 from portside.api.ecs.error import client_error, cluster_not_found, invalid
 from portside.aws.service import RequestContext
-from portside.domain import arn, cluster_rule
+from portside.domain import arn, cluster_rule, trust
 from portside.domain.clock import Clock
 from portside.domain.cluster import Cluster
 from portside.domain.record import Scope
-from portside.domain.table import CLUSTER, TASK_DEFINITION, TASK_DEFINITION_FAMILY
+from portside.domain.table import CLUSTER, ROLE, TASK_DEFINITION, TASK_DEFINITION_FAMILY
 from portside.domain.task_definition import TaskDefinition, TaskDefinitionStatus
 from portside.store.interface import Store
 
 DEFAULT_CLUSTER: Final = "default"
+TASKS_SERVICE: Final = "ecs-tasks.amazonaws.com"
+"""Who assumes the roles of a task."""
 
 _scopes: dict[tuple[str, str], Scope] = {}
 
@@ -124,3 +126,26 @@ def runnable_definition(store: Store, context: RequestContext, named: str) -> Ta
         error = invalid if context.operation == "RunTask" else client_error
         raise error("TaskDefinition is inactive")
     return found
+
+
+def check_passed_roles(store: Store, context: RequestContext, *roles: str | None) -> None:
+    """That tasks may assume these roles (ARNs or names; None is none).
+
+    A role that IAM does not hold is passed over: policies are not enforced, and stacks name roles that were never made
+    here.
+
+    Raises:
+        ServiceError: ClientException as ECS words it, for a role whose trust policy leaves tasks out.
+    """
+    for role in roles:
+        if role is None:
+            continue
+        account, _, name = role.removeprefix("arn:").partition("role/")
+        owner = account.split(":")[3] if name else context.account
+        known = store.get(ROLE, f"{owner}/{(name or role).rpartition('/')[2]}")
+        if known is not None and not trust.admits_service(known.assume_role_policy, TASKS_SERVICE):
+            raise client_error(
+                f"ECS was unable to assume the role '{role}' that was provided for this task. Please verify that the "
+                "role being passed has the proper trust relationship and permissions and that your IAM user has "
+                "permissions to pass this role."
+            )

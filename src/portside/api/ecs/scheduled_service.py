@@ -67,6 +67,7 @@ class Services:
         if not params.get("taskDefinition"):
             raise invalid("TaskDefinition can not be blank.")
         definition = lookup.runnable_definition(self._store, context, params["taskDefinition"])
+        lookup.check_passed_roles(self._store, context, definition.task_role_arn, definition.execution_role_arn)
         if params.get("schedulingStrategy") == "DAEMON":
             raise unsupported("schedulingStrategy DAEMON")
         desired_count = params.get("desiredCount")
@@ -218,6 +219,7 @@ class Services:
                 raise invalid("TaskDefinition not found.")
         else:
             definition = lookup.runnable_definition(self._store, context, named)
+            lookup.check_passed_roles(self._store, context, definition.task_role_arn, definition.execution_role_arn)
         if current.launch_type not in definition.compatibilities:
             raise invalid(f"Task definition does not support launch_type {current.launch_type}.")
         request = current.network

@@ -56,6 +56,12 @@ class Tasks:
         if launch.type == "EC2":
             raise invalid("No Container Instances were found in your cluster.")
         override = _checked_override(params, definition)
+        lookup.check_passed_roles(
+            self._store,
+            context,
+            (override.task_role_arn if override is not None else None) or definition.task_role_arn,
+            (override.execution_role_arn if override is not None else None) or definition.execution_role_arn,
+        )
         group = params.get("group") or f"family:{definition.family}"
         if len(group) > GROUP_MAX:
             raise invalid(f"group exceeds the maximum length of {GROUP_MAX} characters.")
