@@ -2,6 +2,7 @@
 
 from typing import Any, Final
 
+from portside.domain.account_setting import AccountSetting
 from portside.domain.cluster import Cluster
 from portside.domain.iam import InstanceProfile, Policy, Role
 from portside.domain.kind import Kind
@@ -73,6 +74,9 @@ LOG_GROUP: Final = Kind(name="log_group", type=LogGroup, key=lambda g: f"{g.scop
 ROLE: Final = Kind(name="role", type=Role, key=lambda r: f"{r.account}/{r.name}")
 POLICY: Final = Kind(name="policy", type=Policy, key=lambda p: f"{p.account}/{p.path}{p.name}")
 INSTANCE_PROFILE: Final = Kind(name="instance_profile", type=InstanceProfile, key=lambda p: f"{p.account}/{p.name}")
+ACCOUNT_SETTING: Final = Kind(
+    name="account_setting", type=AccountSetting, key=lambda s: f"{s.scope.prefix}{s.name}/{s.principal_arn}"
+)
 
 KINDS: Final[tuple[Kind[Any], ...]] = (
     CLUSTER,
@@ -93,4 +97,5 @@ KINDS: Final[tuple[Kind[Any], ...]] = (
     ROLE,
     POLICY,
     INSTANCE_PROFILE,
+    ACCOUNT_SETTING,
 )

@@ -4,13 +4,13 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from portside.api.ecs import lookup, page, wire
+from portside.api.ecs import account_setting, lookup, page, wire
 from portside.api.ecs.error import invalid
 from portside.api.ecs.field import is_asked_for
 from portside.aws.service import Handler, Params, RequestContext, Result
 from portside.domain import arn, cluster_rule, tag_rule
 from portside.domain.clock import Clock
-from portside.domain.cluster import Cluster
+from portside.domain.cluster import Cluster, Setting
 from portside.domain.fargate import unsupported
 from portside.domain.record import replace
 from portside.domain.table import CLUSTER, SERVICE, TASK
@@ -43,6 +43,9 @@ class Clusters:
         cluster_rule.check_name(name)
         _refuse(params, "serviceConnectDefaults")
         settings = cluster_rule.checked_settings(wire.settings_from(params.get("settings")))
+        if not params.get("settings"):
+            insights, _ = account_setting.effective(self._store, context, "containerInsights")
+            settings = (Setting(name="containerInsights", value=insights),)
         providers = tuple(params.get("capacityProviders") or ())
         strategy = wire.shares_from(params.get("defaultCapacityProviderStrategy"))
         cluster_rule.check_capacity(providers, strategy)

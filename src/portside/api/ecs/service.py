@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from portside.api.ecs.account_setting import AccountSettings
 from portside.api.ecs.cluster import Clusters
 from portside.api.ecs.container_instance import ContainerInstances
 from portside.api.ecs.error import mapped
@@ -16,6 +17,11 @@ from portside.domain.clock import Clock, Ids
 from portside.store.interface import Store
 
 NO_INSTANCES: Final = "there are no container instances; the answer is that of a cluster without any"
+
+SETTINGS: Final = (
+    "containerInsights is what new clusters get; short ARNs, FIPS mode, event windows and blocking logs are refused; "
+    "the others are kept and have nothing to act on yet"
+)
 
 PARTIAL: Final = {
     "CreateCluster": "containerInsights and ECS Exec settings are kept and shown, nothing is collected yet; "
@@ -36,6 +42,8 @@ PARTIAL: Final = {
     "PutAttributes": NO_INSTANCES,
     "DeleteAttributes": NO_INSTANCES,
     "ListAttributes": NO_INSTANCES,
+    "PutAccountSetting": SETTINGS,
+    "PutAccountSettingDefault": SETTINGS,
     "TagResource": "clusters, services, tasks, task definitions",
 }
 """What is not there yet, for the coverage page."""
@@ -50,6 +58,7 @@ def ecs_service(store: Store, clock: Clock, ids: Ids) -> Service:
         **Services(store, clock, ids).handlers(),
         **TaskProtections(store, clock).handlers(),
         **ContainerInstances(store, clock).handlers(),
+        **AccountSettings(store).handlers(),
         **TagsOfResources(store, clock).handlers(),
     }
     return Service(
