@@ -6,7 +6,15 @@ from typing import Any
 import pytest
 
 from portside.domain.task.record import StartFailed
-from portside.domain.task_definition import Device, ExtraHost, LinuxParameters, SystemControl, Tmpfs
+from portside.domain.task_definition import (
+    Device,
+    EnvironmentFile,
+    EnvironmentVariable,
+    ExtraHost,
+    LinuxParameters,
+    SystemControl,
+    Tmpfs,
+)
 from portside.settings import Settings
 from portside.testing.node_lab import NodeLab, lab_task
 
@@ -169,3 +177,48 @@ def test_no_new_privileges(no_leaks: Settings) -> None:
     """The security option no-new-privileges is set on the process."""
     (line,) = lines_of(no_leaks, "grep NoNewPrivs /proc/self/status", docker_security_options=("no-new-privileges",))
     assert line.split()[1] == "1"
+
+
+def test_environment_files(no_leaks: Settings) -> None:
+    """Variables come from files below the folder; the definition's own win, and an earlier file over a later one."""
+    folder = no_leaks.data_dir / "env"
+    folder.mkdir(parents=True)
+    (folder / "one.env").write_text("# comment\n\nA=one\nB=has = and $A\r\nOWN=file\n")
+    (folder / "two.env").write_text("A=two\nC=three")
+    files = tuple(EnvironmentFile(type="s3", value=f"file://{folder}/{name}.env") for name in ("one", "two"))
+    own = (EnvironmentVariable(name="OWN", value="mine"),)
+    script = 'echo "$A,$B,$C,$OWN"'
+    assert lines_of(no_leaks, script, environment=own, environment_files=files) == ["one,has = and $A,three,mine"]
+
+
+def test_environment_files_that_can_not_be_read(no_leaks: Settings) -> None:
+    """A missing file, a line that is no variable, and a link out of the folder end the task; no content is told."""
+    folder = no_leaks.data_dir / "env"
+    folder.mkdir(parents=True)
+    (folder / "bad.env").write_text("A=1\nsecret")
+    (no_leaks.data_dir / "other.env").write_text("A=1")
+    (folder / "link.env").symlink_to(no_leaks.data_dir / "other.env")
+    for name, why in (
+        ("missing", "No such file or directory"),
+        ("bad", "line 2 is not NAME=VALUE"),
+        ("link", "is not below"),
+    ):
+        file = EnvironmentFile(type="s3", value=f"file://{folder}/{name}.env")
+        reason = refusal_of(no_leaks, environment_files=(file,))
+        assert reason.startswith("ResourceInitializationError: failed to download env files: ")
+        assert why in reason
+        assert "secret" not in reason
+
+
+def test_a_child_that_takes_too_much_memory(no_leaks: Settings) -> None:
+    """The kernel's victim is a child; the container, which ends with its code, is said to have run out of memory."""
+
+    async def body() -> None:
+        async with NodeLab(no_leaks) as lab:
+            task = lab_task("tail /dev/zero; code=$?; echo child $code; exit $code", memory_mib=32)
+            exited = await lab.run(task)
+            assert (exited.exit_code, exited.oom_killed) == (137, True)
+            await lab.do(task.remove)
+            assert "child 137" in lab.sink.lines(task.stream)
+
+    asyncio.run(body())

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from portside.domain import fargate, tag_rule
+from portside.domain import environment_file, fargate, tag_rule
 from portside.domain.cluster_rule import NAME
 from portside.domain.record import replace
 from portside.domain.refusal import RefusalKind, Refused
@@ -279,6 +279,7 @@ def _check_container(definition: TaskDefinition, container: ContainerDefinition)
                 f"Invalid ulimit '{ulimit.name}' for container '{name}': the soft limit exceeds the hard limit.",
                 "ulimits",
             )
+    environment_file.check(container.environment_files)
     if any(not variable.name for variable in container.environment):
         raise _invalid(f"Invalid 'environment' setting for container '{name}': a name is empty.", "environment")
     if container.log is not None:

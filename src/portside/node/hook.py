@@ -19,7 +19,7 @@ from typing import Any, Protocol, TypeVar
 
 from portside.domain.record import Scope
 from portside.domain.task.record import StartContainer
-from portside.node import process
+from portside.node import environment, process
 from portside.node.cgroup import CgroupTree, TaskLimits
 from portside.node.container import seccomp, spec
 from portside.node.container.record import ContainerFolder, ContainerRecord, boot_id
@@ -131,6 +131,28 @@ class ImageHook:
 
     async def release(self, container: Container) -> None:
         pass  # images stay, to be used again; `podman image prune` removes them
+
+
+class EnvironmentHook:
+    """The variables of environment files: from here on the definition has them as its own."""
+
+    name = "environment"
+
+    def __init__(self, pool: Pool, folder: Path) -> None:
+        self._pool, self._folder = pool, folder
+
+    async def prepare(self, launch: Launch) -> None:
+        if not launch.effect.definition.environment_files:
+            return
+        try:
+            launch.effect = await self._pool.run(environment.with_files, launch.effect, self._folder)
+        except environment.Unreadable as error:
+            raise Refused(
+                f"ResourceInitializationError: failed to download env files: {error}", whole_task=True
+            ) from error
+
+    async def release(self, container: Container) -> None:
+        pass
 
 
 class RootfsHook:

@@ -124,6 +124,7 @@ class LinuxNode:
         )
         hooks = (
             hook.ImageHook(self._images),
+            hook.EnvironmentHook(self._pool, self._settings.data_dir / "env"),
             hook.RootfsHook(self._storage, self._pool),
             hook.CgroupHook(self._tree, self._pool),
             hook.LogHook(self._forwarder),

@@ -9,7 +9,7 @@ from portside.api.ecs import definition_wire, lookup, network, page, placement, 
 from portside.api.ecs.error import invalid, service_not_found
 from portside.api.ecs.field import check_run_task, is_asked_for
 from portside.aws.service import Handler, Params, RequestContext, Result, ServiceError
-from portside.domain import arn, fargate, tag_rule, task_definition_rule
+from portside.domain import arn, environment_file, fargate, tag_rule, task_definition_rule
 from portside.domain.clock import Clock, Ids
 from portside.domain.cluster import Cluster
 from portside.domain.record import Tag, Tags, replace
@@ -236,6 +236,7 @@ def _checked_override(params: Params, definition: TaskDefinition) -> TaskOverrid
     for container in override.containers:
         if not container.name:
             raise invalid("Container override name can not be blank.")
+        environment_file.check(container.environment_files)
         if container.name not in names:
             raise invalid(f"Override for container named {container.name} is not a container in the TaskDefinition.")
     task_definition_rule.check_roles(override.task_role_arn, override.execution_role_arn)
