@@ -310,3 +310,10 @@ def test_list_tasks(ready: Any) -> None:
     second = ready("ListTasks", maxResults=1, nextToken=first["nextToken"])
     assert sorted(first["taskArns"] + second["taskArns"]) == sorted(running + other)
     assert "nextToken" not in second
+
+
+def test_a_task_says_what_it_runs_on(ready: Any) -> None:
+    """The attribute ecs.cpu-architecture, as every task on Fargate has it."""
+    (attribute,) = ready.run()["tasks"][0]["attributes"]
+    assert attribute["name"] == "ecs.cpu-architecture"
+    assert attribute["value"] in ("x86_64", "arm64")

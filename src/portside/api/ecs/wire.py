@@ -4,6 +4,7 @@ Answers are built as plain dicts by hand: DescribeTasks and RegisterTaskDefiniti
 """
 
 import json
+import platform
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -114,6 +115,15 @@ def cluster_to(
 _UNATTACHED: Final = ("PRECREATED", "ElasticNetworkInterface")
 
 
+_ATTRIBUTES: Final = (
+    {
+        "name": "ecs.cpu-architecture",
+        "value": {"aarch64": "arm64"}.get(platform.machine(), platform.machine()),
+    },
+)
+"""Of every task: the machine it runs on, in AWS's words."""
+
+
 def task_to(task: Task) -> Wire:
     """As DescribeTasks shows it, without tags."""
     scope, cluster = task.scope, task.cluster
@@ -121,7 +131,7 @@ def task_to(task: Task) -> Wire:
     status = task.last_status
     wire: Wire = {
         "attachments": [_attachment_to(task)] if task.network_mode == "awsvpc" else [],
-        "attributes": [],
+        "attributes": list(_ATTRIBUTES),
         "clusterArn": arn.cluster(scope, cluster),
         "containers": _containers_to(task, task_arn),
         "createdAt": task.created_at,
