@@ -436,3 +436,44 @@ def _bent_form(form: dict[str, Any], chance: random.Random, maker: Maker) -> byt
         )
         pairs.append((bent, str(maker.json())))
     return urlencode([(name, str(value)) for name, value in pairs], errors="replace").encode()
+
+
+@FEW
+@given(seed=st.integers(0, 2**32))
+def test_definitions(world: World, seed: int) -> None:
+    """Task definitions that are right but for one or two members of any value are registered or refused; those that are
+    registered are described with what was given, and can be run or refused."""
+    chance = random.Random(seed)
+    world.reset()
+    shape = world.models["ecs"].operation_model("RegisterTaskDefinition").input_shape
+    assert shape is not None
+    container_shape = shape.members["containerDefinitions"].member
+    for _ in range(CALLS):
+        maker = Maker(chance, world.pool)
+        fargate = chance.random() < 0.5
+        container: dict[str, Any] = {"name": "main", "image": "image", "memory": 64}
+        params: dict[str, Any] = {"family": "web", "containerDefinitions": [container]}
+        if fargate:
+            params |= {"networkMode": "awsvpc", "requiresCompatibilities": ["FARGATE"], "cpu": "256", "memory": "512"}
+        for _ in range(chance.choice((1, 1, 2))):
+            name = chance.choice(sorted(container_shape.members))
+            container[name] = maker.value(container_shape.members[name], 1, name)
+        if chance.random() < 0.2:
+            name = chance.choice(sorted(shape.members))
+            params[name] = maker.value(shape.members[name], 1, name)
+        try:
+            answer = world.call("ecs", "RegisterTaskDefinition", params)
+            if answer.status != 200:
+                continue
+            assert isinstance(answer.body, bytes)
+            made = json.loads(answer.body)["taskDefinition"]
+            shown = world.call("ecs", "DescribeTaskDefinition", {"taskDefinition": made["taskDefinitionArn"]})
+            assert isinstance(shown.body, bytes)
+            assert json.loads(shown.body)["taskDefinition"] == made
+            subnets = [each for each in world.pool if each.startswith("subnet-")][:1]
+            network = {"awsvpcConfiguration": {"subnets": subnets}}
+            run = {"cluster": "one", "taskDefinition": made["taskDefinitionArn"], "launchType": "FARGATE"}
+            world.call("ecs", "RunTask", run | {"networkConfiguration": network})
+        except Exception as error:
+            error.add_note(f"{params!r}")
+            raise
