@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from portside.control.clock import RandomIds, SystemClock
 from portside.control.services import ServiceLoop
@@ -141,6 +141,34 @@ def test_a_task_that_ends_is_replaced_without_waiting() -> None:
             for _ in range(10):
                 await asyncio.sleep(0)
             assert len({task.id for task in store.find(TASK, "service", KEY)}) == 3
+
+    asyncio.run(run())
+
+
+def test_protection_holds_until_it_is_taken_back_or_over() -> None:
+    """Scaled to nothing, a service keeps its protected tasks; each goes when its protection does, by itself."""
+
+    async def run() -> None:
+        async with running(2) as store:
+            await until(store, lambda: is_steady(store))
+            first, second = (task.key for task in alive(store))
+            later = datetime.now(UTC) + timedelta(hours=2)
+            for key in (first, second):
+                task = store.get(TASK, key)
+                assert task is not None
+                store.transact(Put(TASK, replace(task, protected_until=later)))
+            service = store.get(SERVICE, KEY)
+            assert service is not None
+            store.transact(Put(SERVICE, replace(service, desired_count=0)))
+            await until(store, lambda: not is_steady(store))
+            task = store.get(TASK, first)
+            assert task is not None
+            store.transact(Put(TASK, replace(task, protected_until=None)))
+            await until(store, lambda: [each.key for each in alive(store)] == [second])
+            task = store.get(TASK, second)
+            assert task is not None
+            store.transact(Put(TASK, replace(task, protected_until=datetime.now(UTC) + timedelta(milliseconds=50))))
+            await until(store, lambda: not alive(store) and is_steady(store))
 
     asyncio.run(run())
 
