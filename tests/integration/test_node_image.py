@@ -2,11 +2,15 @@
 
 import asyncio
 import subprocess
+import tempfile
+from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from portside.domain.record import replace
 from portside.domain.task.record import ImagePulled, StartFailed
+from portside.node.image.store import NATIVE_ARCHITECTURE
 from portside.settings import Settings
 from portside.testing.image import BUSYBOX_IMAGE, ensure_busybox_image, remove_image
 from portside.testing.node_lab import NodeLab, lab_task
@@ -95,6 +99,34 @@ def test_a_digest_outlives_its_name(no_leaks: Settings) -> None:
                 await asyncio.to_thread(remove_image, name)
 
     asyncio.run(body())
+
+
+def test_another_architecture(no_leaks: Settings) -> None:
+    """An image of another architecture, and a task that asks for one, end with the reason."""
+    name, foreign = "localhost/portside-test-foreign:1", "s390x"
+    remove_image(name)
+    with tempfile.TemporaryDirectory() as folder:
+        archive = Path(folder, "root.tar")
+        archive.write_bytes(bytes(10240))  # an empty one
+        podman("import", "--quiet", "--arch", foreign, str(archive), name)
+
+    async def body() -> None:
+        async with NodeLab(no_leaks) as lab:
+            fact = await lab.node.execute(lab_task("", image=name).pull)
+            assert isinstance(fact, StartFailed)
+            assert fact.reason == (
+                "CannotPullContainerError: image Manifest does not contain descriptor matching platform "
+                f"'linux/{NATIVE_ARCHITECTURE}'"
+            )
+            asked: Literal["X86_64", "ARM64"] = "ARM64" if NATIVE_ARCHITECTURE == "amd64" else "X86_64"
+            fact = await lab.node.execute(replace(lab_task("", image=BUSYBOX_IMAGE).pull, cpu_architecture=asked))
+            assert isinstance(fact, StartFailed)
+            assert f"runtimePlatform asks for {asked}" in fact.reason
+
+    try:
+        asyncio.run(body())
+    finally:
+        remove_image(name)
 
 
 def podman(*arguments: str) -> None:

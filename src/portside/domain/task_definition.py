@@ -172,7 +172,7 @@ class TaskDefinition(Record, frozen=True, kw_only=True):
     task_role_arn: str | None = None
     execution_role_arn: str | None = None
     ephemeral_storage_gib: int | None = None
-    cpu_architecture: str | None = None
+    cpu_architecture: Literal["X86_64", "ARM64"] | None = None
     operating_system_family: str | None = None
     pid_mode: Literal["host", "task"] | None = None
     ipc_mode: Literal["host", "task", "none"] | None = None

@@ -42,8 +42,8 @@ from portside.node.container.health import HealthChecks
 from portside.node.container.record import ContainerFolder, boot_id
 from portside.node.container.runtime import Runtime
 from portside.node.hook import Container, Hook, Launch, NotYet, Pool, Refused
-from portside.node.image.failure import PullFailed
-from portside.node.image.store import ImageStore
+from portside.node.image.failure import PullFailed, wrong_platform
+from portside.node.image.store import NATIVE_ARCHITECTURE, ImageStore
 from portside.node.interface import EniConfig, FactListener, NodeUnusable, VpcConfig
 from portside.node.log.forwarder import LogForwarder
 from portside.node.log.sink import LogSink
@@ -52,6 +52,7 @@ from portside.settings import Settings
 
 log = logging.getLogger(__name__)
 
+_OCI_ARCHITECTURE = {"X86_64": "amd64", "ARM64": "arm64"}
 RETRY_S = 1.0
 """When an effect that failed for a passing cause may be tried again; the task's machine doubles it."""
 
@@ -251,10 +252,19 @@ class LinuxNode:
                 await self._network.release_task(effect.task_key, effect.eni)
                 return NetworkReleased()
             case PullImage():
+                asked = _OCI_ARCHITECTURE.get(effect.cpu_architecture or "", NATIVE_ARCHITECTURE)
+                if asked != NATIVE_ARCHITECTURE:
+                    raise Refused(
+                        f"ResourceInitializationError: runtimePlatform asks for {effect.cpu_architecture}, and this "
+                        f"machine runs linux/{NATIVE_ARCHITECTURE}",
+                        whole_task=True,
+                    )
                 if effect.digest:
                     image = await self._images.get(effect.image, effect.digest)
                 else:
                     image = await self._images.ensure(effect.image, pull_anew=effect.pull_anew)
+                if image.architecture not in ("", NATIVE_ARCHITECTURE):
+                    raise wrong_platform(f"linux/{NATIVE_ARCHITECTURE}")
                 return ImagePulled(container=effect.container, digest=image.digest)
             case StartContainer():
                 return await self._start(effect)

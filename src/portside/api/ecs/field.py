@@ -112,7 +112,7 @@ SUPPORTED: Final[Mapping[str, str]] = {
     "ephemeralStorage": "",
     "ephemeralStorage.sizeInGiB": "of all its containers' writable layers together; the image's layers do not count",
     "runtimePlatform": "",
-    "runtimePlatform.cpuArchitecture": "images are run as the machine can run them",
+    "runtimePlatform.cpuArchitecture": "a task for another machine, or with an image for one, ends with the reason",
     "runtimePlatform.operatingSystemFamily": "LINUX",
 }
 

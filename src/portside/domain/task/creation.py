@@ -78,6 +78,7 @@ def new_task(
         memory_mib=override.memory_mib or definition.memory_mib,
         ephemeral_storage_gib=override.ephemeral_storage_gib or definition.ephemeral_storage_gib or 20,
         network_mode=definition.network_mode,
+        cpu_architecture=definition.cpu_architecture,
         pid_mode=definition.pid_mode,
         ipc_mode=definition.ipc_mode,
         network=network,

@@ -568,6 +568,7 @@ def _starting(task: Task, wakes: list[datetime]) -> Iterable[Planned]:
                     runtime_id=h.runtime_id,
                     image=definition.image,
                     digest=task.image_digests.get(h.name, ""),
+                    cpu_architecture=task.cpu_architecture,
                 ),
                 intent=r.ImagePullStarted(container=h.name),
             )

@@ -142,6 +142,7 @@ class Task(Record, frozen=True, kw_only=True):
     memory_mib: int | None = None
     ephemeral_storage_gib: int = 20
     network_mode: Literal["none", "bridge", "host", "awsvpc"] = "awsvpc"
+    cpu_architecture: Literal["X86_64", "ARM64"] | None = None
     pid_mode: Literal["host", "task"] | None = None
     ipc_mode: Literal["host", "task", "none"] | None = None
     network: NetworkRequest | None = None
@@ -265,6 +266,7 @@ class PullImage(_ContainerEffect, frozen=True, kw_only=True):
 
     image: str
     digest: str = ""  # the very image; "" for whatever the name stands for
+    cpu_architecture: Literal["X86_64", "ARM64"] | None = None  # what the task definition's runtimePlatform asks for
     pull_anew: bool = False
 
 

@@ -32,9 +32,20 @@ _CAUSES: tuple[tuple[str, str, bool], ...] = (
 )
 
 
+def wrong_platform(platform: str) -> PullFailed:
+    """The image has no variant for that platform, `linux/amd64` say."""
+    return PullFailed(
+        f"CannotPullContainerError: image Manifest does not contain descriptor matching platform '{platform}'",
+        passing=False,
+    )
+
+
 def pull_failed(reference: str, cause: str, *, not_found: bool = False) -> PullFailed:
     """The error for what podman wrote on its standard error."""
     detail = _last_words(cause)
+    other = re.search(r"no image found in (?:manifest list|image index) for architecture \"?(\w+)", cause)
+    if other is not None:
+        return wrong_platform(f"linux/{other[1]}")
     words, passing = ("not found", False) if not_found else ("", False)
     if not words:
         for pattern, candidate, is_passing in _CAUSES:

@@ -7,10 +7,11 @@ import asyncio
 import contextlib
 import json
 import logging
+import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from portside.node import process
 from portside.node.image.failure import PullFailed, pull_failed
@@ -36,6 +37,11 @@ class Image:
     working_directory: str = ""
     user: str = ""
     stop_signal: str = ""
+    architecture: str = ""
+
+
+NATIVE_ARCHITECTURE: Final = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
+"""What this machine runs, in OCI's name for it."""
 
 
 class ImageStore:
@@ -193,4 +199,5 @@ def _image(inspected: Mapping[str, Any]) -> Image:
         working_directory=config.get("WorkingDir") or "",
         user=config.get("User") or "",
         stop_signal=config.get("StopSignal") or "",
+        architecture=inspected.get("Architecture") or "",
     )
