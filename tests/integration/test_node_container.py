@@ -370,3 +370,48 @@ def test_a_pulled_image_is_the_one_that_is_started(no_leaks: Settings) -> None:
             await lab.do(task.remove)
 
     asyncio.run(body())
+
+
+def test_a_restart_keeps_what_the_container_wrote(no_leaks: Settings) -> None:
+    """The same container runs again: its files are there, its log stream goes on, and its new end is told as such."""
+
+    async def body() -> None:
+        async with NodeLab(no_leaks) as lab:
+            task = lab_task("echo x >> /written; wc -l < /written; exit 3")
+            assert (await lab.run(task)).restart == 0
+            for restart in (1, 2):
+                lab.told.clear()
+                again = LabTask(task.task_id, replace(task.start, restart=restart))
+                exited = await lab.run(again)
+                assert (exited.exit_code, exited.restart) == (3, restart)
+            await lab.do(task.remove)
+            assert lab.sink.lines(task.stream) == ["1", "2", "3"]
+
+    asyncio.run(body())
+
+
+def test_a_new_daemon_restarts_a_container(no_leaks: Settings) -> None:
+    """What ended under one daemon is restarted by the next, with what it wrote; asked for twice, it runs once."""
+
+    async def body() -> None:
+        task = lab_task(
+            "echo x >> /written; wc -l < /written; while [ $(wc -l < /written) -gt 1 ]; do sleep 0.05; done"
+        )
+        again = LabTask(task.task_id, replace(task.start, restart=1))
+        async with NodeLab(no_leaks) as lab:
+            await lab.run(task)
+        async with NodeLab(no_leaks, lab.sink) as lab:
+            facts = [fact for _, fact in await lab.node.recover([task.record()])]
+            assert [type(each).__name__ for each in facts] == ["ContainerStarted", "ContainerExited"]
+            first = await lab.do(again.start)
+            assert await lab.do(again.start) == first
+            await lab.lines(task, 2)
+        async with NodeLab(no_leaks, lab.sink) as lab:
+            (adopted,) = [fact for _, fact in await lab.node.recover([task.record()])]
+            assert adopted == first
+            await lab.do(task.kill)
+            assert (await lab.exited(task)).restart == 1
+            await lab.do(task.remove)
+            assert lab.sink.lines(task.stream) == ["1", "2"]
+
+    asyncio.run(body())

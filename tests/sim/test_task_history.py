@@ -51,13 +51,16 @@ def test_no_history_breaks_a_rule(first: int) -> None:
 
 
 def test_histories_go_everywhere() -> None:
-    """The first histories visit every status, so the rules are tried on all of them."""
+    """The first histories visit every status and restart containers, so the rules are tried on all of them."""
     reached: set[TaskStatus] = set()
+    restarts = 0
     for seed in range(40):
         history = History(seed)
         history.run()
         reached |= history.reached
+        restarts += history.world.restarts
     assert reached == set(TaskStatus)
+    assert restarts > 3
 
 
 def test_a_history_is_deterministic() -> None:
@@ -183,6 +186,46 @@ MUTANTS = (
                 "        elif network_ready:\n",
             ),
         ),
+    ),
+    Mutant(
+        "a dependency that runs counts as healthy",
+        machine,
+        (
+            (
+                "            return h.exit is None and h.health is HealthStatus.HEALTHY\n",
+                "            return h.exit is None\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "a restart without regard to the attempt period",
+        machine,
+        ((" or ended.at - ran_since < timedelta(seconds=period_s):\n", ":\n"),),
+    ),
+    Mutant(
+        "a restart after an ignored exit code",
+        machine,
+        (("    if ended.code in policy.ignored_exit_codes:\n", "    if False:\n"),),
+    ),
+    Mutant(
+        "a restart whose intent is not stored",
+        machine,
+        (("                intent=r.StartIssued(container=h.name, restart=h.restarts),\n", ""),),
+    ),
+    Mutant(
+        "the end of the run before taken for that of the restarted one",
+        machine,
+        (
+            (
+                "            is_late = fact.restart is not None and fact.restart != h.restarts\n",
+                "            is_late = False\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "a container that is down when its task ends is forgotten",
+        machine,
+        (("    task = _without_restarts(task)\n", ""),),
     ),
     Mutant(
         "the last stop counts",

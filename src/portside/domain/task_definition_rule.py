@@ -20,6 +20,7 @@ from portside.domain.task_definition import (
     LinuxParameters,
     LogConfiguration,
     PortMapping,
+    RestartPolicy,
     TaskDefinition,
 )
 
@@ -29,6 +30,8 @@ CONTAINER_MEMORY_MIN_MIB: Final = 4
 TIMEOUT_MIN_S: Final = 2
 TASK_CPU_UNITS: Final = range(128, 196608 + 1)
 """0.125 to 192 vCPU on instances (API_RegisterTaskDefinition, cpu)."""
+IGNORED_EXIT_CODES_MAX: Final = 50
+RESTART_ATTEMPT_PERIOD_S: Final = range(60, 1800 + 1)
 SETTING_MAX_CHARS: Final = 32
 """No size of a task takes more; a bound on what is matched."""
 TASK_MEMORY_MAX_MIB: Final = 2**31 - 1
@@ -256,6 +259,8 @@ def _check_container(definition: TaskDefinition, container: ContainerDefinition)
             raise _invalid(
                 f"Granular {kind} timeout on container '{name}' must be at least 2 seconds.", f"{kind}Timeout"
             )
+    if container.restart_policy is not None:
+        _check_restart_policy(container.restart_policy, name)
     if container.health_check is not None:
         _check_health(container.health_check, name)
     if container.linux is not None:
@@ -340,6 +345,19 @@ def _is_address(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _check_restart_policy(policy: RestartPolicy, container: str) -> None:
+    """Source: API_ContainerRestartPolicy for the ranges."""
+    words = f"Invalid 'restartPolicy' setting for container '{container}': "
+    if len(policy.ignored_exit_codes) > IGNORED_EXIT_CODES_MAX:
+        raise _invalid(f"{words}at most {IGNORED_EXIT_CODES_MAX} exit codes can be ignored.", "restartPolicy")
+    if policy.attempt_period_s is not None and policy.attempt_period_s not in RESTART_ATTEMPT_PERIOD_S:
+        raise _invalid(
+            f"{words}restartAttemptPeriod must be between {RESTART_ATTEMPT_PERIOD_S[0]} and "
+            f"{RESTART_ATTEMPT_PERIOD_S[-1]}.",
+            "restartPolicy",
+        )
 
 
 def _check_health(check: HealthCheck, container: str) -> None:

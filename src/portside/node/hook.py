@@ -63,6 +63,7 @@ class Container:
     pidfd: int | None = None
     monitor_pidfd: int | None = None
     watched: bool = False
+    is_kept: bool = False  # it is to run again: its folder and what it wrote stay when it is released
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -168,7 +169,9 @@ class RootfsHook:
 
     def _prepare(self, launch: Launch) -> None:
         effect, folder = launch.effect, launch.container.folder
-        os.mkdir(folder.path, 0o711)
+        again = effect.restart > 0
+        if not again:
+            os.mkdir(folder.path, 0o711)
         image = launch.made_image
         record = ContainerRecord(
             runtime_id=effect.runtime_id,
@@ -178,16 +181,19 @@ class RootfsHook:
             log=destination(effect),
             health_check=effect.definition.health_check,
             boot_id=boot_id(),
+            restart=effect.restart,
         )
         # Before the first mount and the first process: what a crash leaves can be found and undone from here.
         folder.write(record)
         launch.container.record = record
+        if again:
+            folder.forget_run()
         writable = folder.path
         if not self._storage.problem:
             writable = self._storage.mount(
-                record.task_id, folder.runtime_id, effect.ephemeral_storage_gib, folder.path / overlay.DISK
+                record.task_id, folder.runtime_id, effect.ephemeral_storage_gib, folder.path / overlay.DISK, again=again
             )
-        launch.root = overlay.mount(image.layers, folder.path, writable)
+        launch.root = overlay.mount(image.layers, folder.path, writable, again=again)
         try:
             launch.account = account.resolve(launch.root, effect.definition.user or image.user)
         except account.UnknownUser as error:
@@ -211,6 +217,8 @@ class RootfsHook:
 
     def _release(self, container: Container) -> None:
         overlay.unmount(container.folder.path)
+        if container.is_kept:
+            return
         if container.record is not None:
             # While there still is a folder: without one, nobody would come here again.
             self._storage.release(container.record.task_id, container.runtime_id)

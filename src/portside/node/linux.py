@@ -292,13 +292,20 @@ class LinuxNode:
     async def _start(self, effect: StartContainer) -> AnyFact:
         running = self._running(effect.runtime_id)
         if running is not None and running.record is not None and running.record.pid is not None:
-            return ContainerStarted(container=effect.container, pid=running.record.pid)
+            record = running.record
+            return ContainerStarted(container=effect.container, pid=record.pid or 0, restart=record.restart)
         async with self._starting:
             folder = self._folder_of(effect.runtime_id)
-            if folder.path.exists():
+            if effect.restart:
+                await self._release(effect.runtime_id, is_kept=True)
+                if not folder.path.exists():
+                    raise Refused(
+                        "CannotStartContainerError: what the container wrote is gone: it can not be restarted"
+                    )
+            elif folder.path.exists():
                 # An earlier attempt that was cut short: how far it came can not be told, so it is undone first.
                 await self._release(effect.runtime_id)
-            container = Container(folder)
+            container = Container(folder, is_kept=effect.restart > 0)
             self._containers[effect.runtime_id] = container
             launch = Launch(effect=effect, container=container)
             try:
@@ -309,7 +316,7 @@ class LinuxNode:
                 raise
         assert launch.created is not None
         self._watch(container)
-        return ContainerStarted(container=effect.container, pid=launch.created.pid)
+        return ContainerStarted(container=effect.container, pid=launch.created.pid, restart=effect.restart)
 
     def _signal(self, effect: SignalContainer) -> AnyFact:
         container = self._running(effect.runtime_id)
@@ -332,8 +339,8 @@ class LinuxNode:
         await self._release(effect.runtime_id)
         return ContainerRemoved(container=effect.container)
 
-    async def _release(self, runtime_id: str) -> None:
-        """No trace of the container is left. Raises NotYet."""
+    async def _release(self, runtime_id: str, *, is_kept: bool = False) -> None:
+        """No trace of the container is left, or none but its folder and what it wrote. Raises NotYet."""
         container = self._containers.get(runtime_id)
         if container is None:
             folder = self._folder_of(runtime_id)
@@ -349,6 +356,7 @@ class LinuxNode:
                     await container.ended.wait()
             except TimeoutError:
                 raise NotYet(f"container {runtime_id} has not ended after SIGKILL") from None
+        container.is_kept = is_kept
         await hook.release(self._hooks, container)
         self._unwatch(container)
         container.close()
@@ -413,9 +421,15 @@ class LinuxNode:
         folder = self._folder_of(runtime_id)
         ended, record = self._runtime.ended(folder), folder.read()
         if ended is None:
-            return ContainerExited(container=name, exit_code=None)
+            return ContainerExited(container=name, exit_code=None, restart=None if record is None else record.restart)
         killed = record is not None and ended.exit_code != 0 and self._tree.oom_kills(record.task_id, name) > 0
-        return ContainerExited(container=name, exit_code=ended.exit_code, oom_killed=killed, exited_at=ended.at)
+        return ContainerExited(
+            container=name,
+            exit_code=ended.exit_code,
+            oom_killed=killed,
+            exited_at=ended.at,
+            restart=None if record is None else record.restart,
+        )
 
     # --- recovery ----------------------------------------------------------------------------------------------------
 
@@ -428,7 +442,7 @@ class LinuxNode:
                     continue
                 live.add(history.runtime_id)
                 found = await self._recover_container(history.runtime_id, history.name)
-                if not found and history.started_at is not None and history.exit is None:
+                if not found and history.started_at is not None and history.exit is None and history.down is None:
                     found = [ContainerExited(container=history.name, exit_code=None)]
                 facts.extend((task.key, fact) for fact in found)
         await self._remove_leftovers(live, {task.id for task in tasks})
@@ -461,7 +475,7 @@ class LinuxNode:
         self._containers[runtime_id] = container
         if record.log is not None and folder.log_file.exists():
             self._forwarder.adopt(runtime_id, folder.log_file, record.log)
-        started = ContainerStarted(container=name, pid=record.pid)
+        started = ContainerStarted(container=name, pid=record.pid, restart=record.restart)
         if container.monitor_pidfd is not None:
             self._watch(container)
             return [started]

@@ -9,9 +9,10 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 
 from portside.domain.task import record as r
-from portside.domain.task.record import AnyFact, NodeEffect, Task
+from portside.domain.task.record import AnyFact, HealthStatus, NodeEffect, Task
 from portside.node.interface import EniConfig, FactListener, VpcConfig
 
 Now = Callable[[], datetime]
@@ -56,6 +57,9 @@ class Behaviour:
 class FakeContainer:
     pid: int
     deaf: bool
+    began: datetime
+    restart: int = 0
+    health: HealthStatus = HealthStatus.UNKNOWN
     exit_code: int | None = None
     oom_killed: bool = False
     exited_at: datetime | None = None
@@ -74,6 +78,7 @@ class Machine:
         self.networks: set[str] = set()
         self.containers: dict[str, dict[str, FakeContainer]] = {}
         self.started: list[tuple[str, str]] = []
+        self.restarts = 0
         self.killed: set[tuple[str, str]] = set()
         self.wrong: list[str] = []
         self.listener: FactListener | None = None
@@ -82,16 +87,38 @@ class Machine:
     def chance(self, probability: float) -> bool:
         return probability > 0 and self.rng.random() < probability
 
-    def start(self, key: str, name: str) -> FakeContainer:
+    def start(self, key: str, name: str, *, restart: int = 0, is_checked: bool = False) -> FakeContainer:
         self._pids += 1
-        container = FakeContainer(pid=self._pids, deaf=self.chance(self.behaviour.deaf))
+        container = FakeContainer(
+            pid=self._pids, deaf=self.chance(self.behaviour.deaf), began=self.now(), restart=restart
+        )
         self.containers.setdefault(key, {})[name] = container
         self.started.append((key, name))
         if self.chance(self.behaviour.exits_at_once):
             self._exit_in(key, name, container, 0.0)
         elif self.chance(self.behaviour.exits):
             self._exit_in(key, name, container, self.rng.uniform(0, self.behaviour.run_s))
+        if is_checked:
+            # Healthy soon, most often; then it may turn, and turn back.
+            statuses = self.rng.choice(
+                (
+                    (HealthStatus.HEALTHY,),
+                    (HealthStatus.UNHEALTHY,),
+                    (HealthStatus.HEALTHY, HealthStatus.UNHEALTHY, HealthStatus.HEALTHY),
+                )
+            )
+            delay_s = 0.0
+            for status in statuses:
+                delay_s += self.rng.uniform(0, self.behaviour.run_s / 2)
+                self.after(container, delay_s, partial(self.turn, key, name, container, status))
         return container
+
+    def turn(self, key: str, name: str, container: FakeContainer, status: HealthStatus) -> None:
+        """A container's health check finds something else."""
+        if container.runs:
+            container.health = status
+            if self.listener is not None:
+                self.listener(key, r.ContainerHealthChanged(container=name, status=status))
 
     def exit(self, key: str, name: str, code: int, *, oom_killed: bool = False) -> None:
         """A container's process ends."""
@@ -143,6 +170,7 @@ def exit_fact(name: str, container: FakeContainer) -> r.ContainerExited:
         exit_code=container.exit_code,
         oom_killed=container.oom_killed,
         exited_at=container.exited_at,
+        restart=container.restart,
     )
 
 
@@ -177,10 +205,14 @@ class FakeNode:
             for h in task.history:
                 container = there.get(h.name)
                 if container is not None and container.runs:
-                    facts.append((key, r.ContainerStarted(container=h.name, pid=container.pid)))
+                    facts.append(
+                        (key, r.ContainerStarted(container=h.name, pid=container.pid, restart=container.restart))
+                    )
+                    if container.health is not HealthStatus.UNKNOWN:
+                        facts.append((key, r.ContainerHealthChanged(container=h.name, status=container.health)))
                 elif container is not None:
                     facts.append((key, exit_fact(h.name, container)))
-                elif h.started_at is not None and h.exit is None:
+                elif h.started_at is not None and h.exit is None and h.down is None:
                     facts.append((key, r.ContainerExited(container=h.name, exit_code=None)))
             if task.network_ready_at is not None and key not in machine.networks:
                 facts.append((key, r.StartFailed(reason="ResourceInitializationError: the task's network is gone")))
@@ -269,12 +301,25 @@ class FakeNode:
         machine, key, name = self.machine, effect.task_key, effect.container
         if effect.eni is not None and key not in machine.networks:
             machine.wrong.append(f"{name} of {key} was started without a network")
+        before = machine.containers.get(key, {}).get(name)
+        policy = effect.definition.restart_policy
+        if effect.restart and before is not None and before.restart < effect.restart and before.exited_at is not None:
+            ran_s = (before.exited_at - before.began).total_seconds()
+            if policy is None or before.exit_code in policy.ignored_exit_codes:
+                machine.wrong.append(f"{name} of {key} was restarted after exit code {before.exit_code}")
+            elif ran_s < (policy.attempt_period_s or 300):
+                machine.wrong.append(f"{name} of {key} was restarted after {ran_s} s")
+            machine.restarts += 1
+        elif effect.restart and before is None:
+            machine.wrong.append(f"{name} of {key} was restarted, and what it wrote was gone")
         if name in machine.containers.get(key, {}):
             machine.remove(key, name)  # an earlier start whose answer was lost
         if machine.chance(machine.behaviour.start_fails):
             return r.StartFailed(container=name, reason="CannotStartContainerError: exec: not found", exit_code=127)
-        container = machine.start(key, name)
-        return r.ContainerStarted(container=name, pid=container.pid)
+        container = machine.start(
+            key, name, restart=effect.restart, is_checked=effect.definition.health_check is not None
+        )
+        return r.ContainerStarted(container=name, pid=container.pid, restart=container.restart)
 
     def _signal(self, key: str, name: str) -> AnyFact:
         machine = self.machine

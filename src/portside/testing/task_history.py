@@ -20,6 +20,7 @@ from portside.domain.task import record as r
 from portside.domain.task.creation import new_task
 from portside.domain.task.record import (
     EniAttachment,
+    HealthStatus,
     NetworkRequest,
     NodeEffect,
     StopCode,
@@ -27,7 +28,7 @@ from portside.domain.task.record import (
     Task,
     TaskStatus,
 )
-from portside.domain.task_definition import ContainerDefinition, DependsOn, TaskDefinition
+from portside.domain.task_definition import ContainerDefinition, DependsOn, HealthCheck, RestartPolicy, TaskDefinition
 from portside.domain.vpc import Eni
 from portside.store.faulty import FaultyStore
 from portside.store.interface import Change, Conflict, Delete, Put, Store, StoreUnavailable
@@ -336,6 +337,10 @@ class History:
                 wrong.append("StartContainer before its intent was stored")
             if task.network is not None and task.network_ready_at is None:
                 wrong.append("StartContainer before the network was ready")
+            if effect.restart:
+                if h.restarts != effect.restart or h.restart_issued_at is None:
+                    wrong.append("a restart before its intent was stored")
+                return wrong
             wrong += [f"StartContainer before {each}" for each in definition.depends_on if not self._holds(task, each)]
         if isinstance(effect, r.SignalContainer) and task.stop is not None:
             dependents = [d.name for d in task.containers if any(e.container == effect.container for e in d.depends_on)]
@@ -350,6 +355,8 @@ class History:
     @staticmethod
     def _holds(task: Task, dependency: DependsOn) -> bool:
         on = next(each for each in task.history if each.name == dependency.container)
+        if dependency.condition == "HEALTHY":
+            return on.health is HealthStatus.HEALTHY and on.exit is None
         if dependency.condition == "START":
             return on.started_at is not None
         if dependency.condition == "COMPLETE":
@@ -389,8 +396,10 @@ class History:
             depends: tuple[DependsOn, ...] = ()
             if n and rng.random() < 0.5:
                 on = rng.choice(containers)
-                conditions: tuple[Literal["START", "COMPLETE", "SUCCESS"], ...] = ("START", "COMPLETE", "SUCCESS")
-                condition = rng.choice(conditions[:1] if on.essential else conditions)
+                conditions: list[Literal["START", "COMPLETE", "SUCCESS", "HEALTHY"]] = ["START"]
+                conditions += [] if on.essential else ["COMPLETE", "SUCCESS"]
+                conditions += [] if on.health_check is None else ["HEALTHY"]
+                condition = rng.choice(conditions)
                 depends = (DependsOn(container=on.name, condition=condition),)
             containers.append(
                 ContainerDefinition(
@@ -399,6 +408,15 @@ class History:
                     essential=n == count - 1 or rng.random() < 0.4,
                     depends_on=depends,
                     stop_timeout_s=rng.choice((None, 2, 10)),
+                    start_timeout_s=rng.choice((None, None, 20)),
+                    health_check=HealthCheck(command=("CMD", "true")) if rng.random() < 0.4 else None,
+                    restart_policy=RestartPolicy(
+                        enabled=rng.random() < 0.9,
+                        ignored_exit_codes=rng.choice(((), (0,))),
+                        attempt_period_s=rng.choice((1, 5)),
+                    )
+                    if rng.random() < 0.6
+                    else None,
                 )
             )
         awsvpc = rng.random() < 0.9

@@ -146,6 +146,16 @@ BROKEN: list[tuple[dict[str, Any], list[dict[str, Any]] | None, str]] = [
         [{"healthCheck": {"command": ["CMD", "true"], "interval": 4}}],
         "Invalid 'healthCheck' setting for container 'app': interval must be between 5 and 300.",
     ),
+    (
+        {},
+        [{"restartPolicy": {"enabled": True, "restartAttemptPeriod": 59}}],
+        "Invalid 'restartPolicy' setting for container 'app': restartAttemptPeriod must be between 60 and 1800.",
+    ),
+    (
+        {},
+        [{"restartPolicy": {"enabled": True, "ignoredExitCodes": list(range(51))}}],
+        "Invalid 'restartPolicy' setting for container 'app': at most 50 exit codes can be ignored.",
+    ),
     ({}, [{"stopTimeout": 1}], "Granular stop timeout on container 'app' must be at least 2 seconds."),
     (
         {},

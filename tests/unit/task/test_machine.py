@@ -15,7 +15,7 @@ from portside.domain.task import invariant, machine
 from portside.domain.task import record as r
 from portside.domain.task.creation import new_task
 from portside.domain.task.record import AnyFact, EniAttachment, NetworkRequest, StopCode, TargetRef, Task, TaskStatus
-from portside.domain.task_definition import ContainerDefinition, DependsOn, TaskDefinition
+from portside.domain.task_definition import ContainerDefinition, DependsOn, RestartPolicy, TaskDefinition
 from portside.testing.clock import EPOCH
 
 SCOPE = Scope(account="123456789012", region="eu-west-1")
@@ -605,3 +605,55 @@ def test_a_task_is_held_to_its_deployments_digests() -> None:
         ("free", ""),
         ("new", ""),
     ]
+
+
+def restarted(name: str, *, essential: bool = True, ignored: tuple[int, ...] = ()) -> ContainerDefinition:
+    policy = RestartPolicy(enabled=True, ignored_exit_codes=ignored, attempt_period_s=60)
+    return replace(container(name, essential=essential), restart_policy=policy)
+
+
+def test_a_restart_keeps_the_task_running() -> None:
+    """An essential container that ran for the attempt period is started again; its end is not the task's. Late news of
+    the run before change nothing."""
+    script = running(restarted("app")).later(60).told(exited("app", 3))
+    assert (script.status, script.effects) == ("RUNNING", ["StartContainer app"])
+    (planned,) = machine.plan(script.task, now=script.now).effects
+    assert isinstance(planned.effect, r.StartContainer)
+    assert (planned.effect.restart, planned.intent) == (1, r.StartIssued(container="app", restart=1))
+    script.begun().told(r.ContainerExited(container="app", exit_code=3, restart=0))
+    script.told(r.ContainerStarted(container="app", pid=8, restart=1))
+    assert (script.status, script.effects, script.task.history[0].restarts) == ("RUNNING", [], 1)
+    script.told(r.ContainerExited(container="app", exit_code=3, restart=1))
+    assert script.task.stop is not None  # it had not run for the attempt period again
+    assert script.task.stop.code is StopCode.ESSENTIAL_CONTAINER_EXITED
+
+
+@pytest.mark.parametrize(("ran_s", "code", "policy"), [(50, 1, True), (60, 0, True), (60, None, True), (60, 1, False)])
+def test_what_is_not_restarted(ran_s: int, code: int | None, policy: bool) -> None:
+    """A run shorter than the attempt period, an ignored exit code, an end nobody saw, a policy that is not enabled."""
+    app = restarted("app", ignored=(0,))
+    app = replace(app, restart_policy=RestartPolicy(enabled=policy, ignored_exit_codes=(0,), attempt_period_s=60))
+    script = running(app).later(ran_s).told(exited("app", code))
+    assert script.task.stop is not None
+    assert script.task.history[0].restarts == 0
+
+
+def test_a_task_that_ends_restarts_nothing() -> None:
+    """A container that is down when its task is stopped has ended; one whose restart is under way is removed."""
+    down = running(restarted("app")).later(60).told(exited("app", 3)).stopped()
+    assert (down.task.history[0].exit and down.task.history[0].exit.code, down.effects) == (3, ["RemoveContainer app"])
+    issued = running(restarted("app")).later(60).told(exited("app", 3)).begun().stopped()
+    assert (issued.status, issued.effects) == ("STOPPING", ["RemoveContainer app"])
+    issued.told(r.ContainerRemoved(container="app"))
+    assert issued.task.history[0].exit is not None
+    assert issued.task.history[0].exit.code == 3
+
+
+def test_a_restart_that_fails_is_the_end() -> None:
+    """A container that can not be started again has ended as it last did, for the reason given."""
+    script = running(restarted("app")).later(60).told(exited("app", 3)).begun()
+    script.told(r.StartFailed(container="app", reason="CannotStartContainerError: no"))
+    ended = script.task.history[0].exit
+    assert ended is not None
+    assert (ended.code, ended.reason) == (3, "CannotStartContainerError: no")
+    assert script.task.stop is not None

@@ -587,7 +587,10 @@ class _Pass:
         times = [
             each.task.started_at + COUNTED_AFTER
             for each in self.mine
-            if each.health == Health.WAITING and not each.task.targets and each.task.started_at is not None
+            if each.health == Health.WAITING
+            and not each.task.targets
+            and not _has_check(each.task)  # that one's news will come, and time alone brings none
+            and each.task.started_at is not None
         ]
         if times:
             self._wake(min(times) if first else max(times))

@@ -91,6 +91,9 @@ def of_step(before: Task, after: Task) -> list[str]:
         if getattr(before, field) is not None and getattr(after, field) != getattr(before, field):
             broken.append(f"{field} changed from {getattr(before, field)} to {getattr(after, field)}")
     for old, new in zip(before.history, after.history, strict=True):
+        if new.restarts < old.restarts:
+            broken.append(f"{old.name}: the restarts went back from {old.restarts} to {new.restarts}")
+    for old, new in zip(before.history, after.history, strict=True):
         for field in _ONCE_OF_CONTAINER:
             if getattr(old, field) is not None and getattr(new, field) != getattr(old, field):
                 broken.append(f"{old.name}: {field} changed from {getattr(old, field)} to {getattr(new, field)}")
@@ -138,14 +141,14 @@ def _of_effect(task: Task, planned: Planned) -> list[str]:
             h = next(each for each in task.history if each.name == container)
             if task.network is not None and task.network_ready_at is None:
                 broken.append(f"{container} is started before the network is there")
-            if h.image_digest is None or h.exit is not None:
+            if h.image_digest is None or h.exit is not None or (h.started_at is not None and h.down is None):
                 broken.append(f"{container} is started without its image, or again")
         case r.RegisterTargets():
             if any(h.exit is None and h.started_at is None for h in task.history):
                 broken.append("targets are registered before the containers have started")
         case r.RemoveContainer(container=container):
             h = next(each for each in task.history if each.name == container)
-            if h.exit is None and (task.stop is None or h.started_at is not None):
+            if h.exit is None and (task.stop is None or (h.started_at is not None and h.down is None)):
                 broken.append(f"{container} is removed while it may run")
         case r.ReleaseNetwork():
             if left:

@@ -34,6 +34,8 @@ REASON_MAX: Final = 1024
 ecsMaxContainerReasonLength in amazon-ecs-agent, ecs-agent/api/ecs/client."""
 STOP_TIMEOUT_S: Final = 30
 """https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ContainerDefinition.html, stopTimeout."""
+RESTART_ATTEMPT_PERIOD_S: Final = 300
+"""https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ContainerRestartPolicy.html, restartAttemptPeriod."""
 KILL_AGAIN_S: Final = 5
 START_ATTEMPTS: Final = 8
 """Passing failures of one effect on the way to RUNNING before the task is given up: half a minute with `backoff`."""
@@ -134,6 +136,7 @@ def settle(task: Task, *, now: datetime, before: Task | None = None) -> Task:
     before = before if before is not None else task
     task = _with_unmeetable(task, now)
     task = _with_stop(task, now)
+    task = _without_restarts(task)
     task = _with_status(task, now)
     if task is not before and _visible(task) != _visible(before):
         task = replace(task, version=task.version + 1)
@@ -191,6 +194,8 @@ def _fold_container(task: Task, fact: _ContainerFact, now: datetime) -> Task:
         return task
     old = task.history[index]
     new = _fold_history(old, fact, now)
+    if isinstance(fact, r.ContainerExited) and task.stop is None:
+        new = _restarting(task.containers[index], old, new)
     if new is old:
         return task
     return replace(task, history=(*task.history[:index], new, *task.history[index + 1 :]))
@@ -202,13 +207,20 @@ def _fold_history(h: ContainerHistory, fact: _ContainerFact, now: datetime) -> C
             return h if h.pull_asked_at is not None else replace(h, pull_asked_at=now)
         case r.ImagePulled(digest=digest):
             return h if h.pulled_at is not None else replace(h, pulled_at=now, image_digest=digest)
+        case r.StartIssued() if h.down is not None:
+            return h if h.restart_issued_at is not None else replace(h, restart_issued_at=now)
         case r.StartIssued():
             return h if h.start_issued_at is not None else replace(h, start_issued_at=now)
+        case r.ContainerStarted() if h.down is not None:
+            if fact.restart != h.restarts or h.exit is not None or h.restart_issued_at is None:
+                return h
+            return replace(h, down=None, restarted_at=now)
         case r.ContainerStarted():
             return h if h.started_at is not None or h.removed_at is not None else replace(h, started_at=now)
         case r.StartFailed(reason=reason, exit_code=code):
-            if h.exit is not None or h.started_at is not None:
+            if h.exit is not None or (h.started_at is not None and h.down is None):
                 return h
+            code = h.down.code if h.down is not None else code
             return replace(h, exit=Exit(code=code, reason=reason[:REASON_MAX], at=now))
         case r.ContainerSignalled():
             return h if h.signalled_at is not None else replace(h, signalled_at=now)
@@ -217,7 +229,10 @@ def _fold_history(h: ContainerHistory, fact: _ContainerFact, now: datetime) -> C
         case r.ContainerKilled():
             return h
         case r.ContainerExited():
-            if h.exit is not None or h.start_issued_at is None:
+            is_late = fact.restart is not None and fact.restart != h.restarts
+            if h.exit is not None or h.start_issued_at is None or is_late:
+                return h
+            if h.down is not None and h.restart_issued_at is None:
                 return h
             ended = _exit_of(fact, now)
             ran_at = h.started_at or (ended.at if ended.code is not None else None)
@@ -227,9 +242,45 @@ def _fold_history(h: ContainerHistory, fact: _ContainerFact, now: datetime) -> C
         case r.ContainerRemoved():
             if h.removed_at is not None:
                 return h
-            return replace(h, removed_at=now, exit=h.exit or Exit(code=None, at=now))
+            return replace(h, removed_at=now, exit=h.exit or h.down or Exit(code=None, at=now))
         case _:
             assert_never(fact)
+
+
+def _restarting(definition: ContainerDefinition, before: ContainerHistory, after: ContainerHistory) -> ContainerHistory:
+    """A run that has just ended is followed by another, if the container's restart policy says so: unless its exit code
+    is ignored, or it had not run for the attempt period. Source: API_ContainerRestartPolicy."""
+    policy, ended = definition.restart_policy, after.exit
+    if policy is None or not policy.enabled or before.exit is not None or ended is None or ended.code is None:
+        return after
+    ran_since = before.restarted_at if before.restarts else before.started_at
+    period_s = policy.attempt_period_s if policy.attempt_period_s is not None else RESTART_ATTEMPT_PERIOD_S
+    if before.down is not None or ran_since is None or ended.at - ran_since < timedelta(seconds=period_s):
+        return after
+    if ended.code in policy.ignored_exit_codes:
+        return after
+    return replace(
+        after,
+        exit=None,
+        down=ended,
+        restarts=before.restarts + 1,
+        restart_issued_at=None,
+        restarted_at=None,
+        health=HealthStatus.UNKNOWN,
+    )
+
+
+def _without_restarts(task: Task) -> Task:
+    """A task that is to end restarts nothing: a container that is down, with no start under way, has ended."""
+    if task.stop is None or all(h.down is None for h in task.history):
+        return task
+    return replace(
+        task,
+        history=tuple(
+            replace(h, exit=h.down) if h.down is not None and h.exit is None and h.restart_issued_at is None else h
+            for h in task.history
+        ),
+    )
 
 
 def _exit_of(fact: r.ContainerExited, now: datetime) -> Exit:
@@ -558,7 +609,13 @@ def _starting(task: Task, wakes: list[datetime]) -> Iterable[Planned]:
         yield Planned(effect=r.CreateNetwork(task_key=task.key, eni=task.eni), intent=r.NetworkIssued())
     network_ready = network is None or task.network_ready_at is not None
     for definition, h in _pairs(task):
-        if h.exit is not None or h.started_at is not None:
+        if h.exit is not None or (h.started_at is not None and h.down is None):
+            continue
+        if h.down is not None and h.image_digest is not None:
+            yield Planned(
+                effect=_start_effect(task, definition, h, h.image_digest),
+                intent=r.StartIssued(container=h.name, restart=h.restarts),
+            )
             continue
         if h.image_digest is None:
             yield Planned(
@@ -606,6 +663,7 @@ def _start_effect(
         cluster=task.cluster,
         family=task.family,
         revision=task.revision,
+        restart=h.restarts,
     )
 
 
@@ -638,7 +696,7 @@ def _ending(
     task: Task, why: Stop, definition: ContainerDefinition, h: ContainerHistory, now: datetime, wakes: list[datetime]
 ) -> Iterable[Planned]:
     """Signal, wait, kill, kill again; one whose start was never answered is removed outright."""
-    if h.started_at is None:
+    if h.started_at is None or h.down is not None:
         yield Planned(effect=r.RemoveContainer(task_key=task.key, container=h.name, runtime_id=h.runtime_id))
         return
     dependents = [other for d, other in _pairs(task) if any(each.container == h.name for each in d.depends_on)]

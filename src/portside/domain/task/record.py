@@ -104,6 +104,10 @@ class ContainerHistory(Record, frozen=True, kw_only=True):
     health: HealthStatus = HealthStatus.UNKNOWN
     signalled_at: datetime | None = None
     kill_issued_at: datetime | None = None
+    restarts: int = 0  # the number of its present run, by its restart policy
+    down: Exit | None = None  # how its last run ended, from then until the next one has started
+    restart_issued_at: datetime | None = None
+    restarted_at: datetime | None = None
     exit: Exit | None = None
     removed_at: datetime | None = None
 
@@ -273,6 +277,8 @@ class PullImage(_ContainerEffect, frozen=True, kw_only=True):
 class StartContainer(_ContainerEffect, frozen=True, kw_only=True):
     """Node: root file system, cgroups, log stream, process. -> ContainerStarted | StartFailed
 
+    A restart (1 or more) runs the same container anew: what it wrote is there, and its log stream goes on.
+
     If it can not tell whether the container was started before (after a crash), it makes sure that it is gone first."""
 
     scope: Scope
@@ -289,6 +295,7 @@ class StartContainer(_ContainerEffect, frozen=True, kw_only=True):
     cluster: str
     family: str
     revision: int
+    restart: int = 0
 
 
 class SignalContainer(_ContainerEffect, frozen=True, kw_only=True):
@@ -392,11 +399,13 @@ class StartIssued(Fact, frozen=True, kw_only=True):
     """Intent of StartContainer: from here on the container may exist."""
 
     container: str
+    restart: int = 0
 
 
 class ContainerStarted(Fact, frozen=True, kw_only=True):
     container: str
     pid: int
+    restart: int = 0
 
 
 class StartFailed(Fact, frozen=True, kw_only=True):
@@ -432,12 +441,14 @@ class ContainerKilled(Fact, frozen=True, kw_only=True):
 
 
 class ContainerExited(Fact, frozen=True, kw_only=True):
-    """`exit_code` None: it is gone and nobody saw how. `oom_killed`: the kernel killed it for memory."""
+    """`exit_code` None: it is gone and nobody saw how. `oom_killed`: the kernel killed it for memory.
+    `restart`: which of its runs ended; None if that is not known, and it does not run."""
 
     container: str
     exit_code: int | None
     oom_killed: bool = False
     exited_at: datetime | None = None
+    restart: int | None = None
 
 
 class ContainerHealthChanged(Fact, frozen=True, kw_only=True):

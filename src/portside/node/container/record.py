@@ -6,6 +6,7 @@ runs), the monitor's pid files, its exit file and its log. Nothing of it is need
 
 import contextlib
 import os
+import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,6 +28,7 @@ class ContainerRecord(Record, frozen=True, kw_only=True):
     stop_signal: int
     log: LogDestination | None = None
     health_check: HealthCheck | None = None
+    restart: int = 0  # which of the container's runs this is
     pid: int | None = None
     pid_started: int | None = None
     monitor_pid: int | None = None
@@ -79,6 +81,12 @@ class ContainerFolder:
         fresh = self.path / "record.fresh"
         fresh.write_bytes(msgspec.json.encode(record))
         os.replace(fresh, self.record_file)
+
+    def forget_run(self) -> None:
+        """Remove what the monitor wrote and made for the container's last run, but its log: the next one's goes on."""
+        shutil.rmtree(self.exit_folder, ignore_errors=True)
+        for name in ("pid", "ctl", "winsz", "attach", "health.pid"):
+            (self.path / name).unlink(missing_ok=True)
 
     def ended(self) -> Ended | None:
         """None while the container runs, or if nobody saw it end."""

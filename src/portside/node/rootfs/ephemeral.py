@@ -85,10 +85,10 @@ class EphemeralStorage:
             _let_go(disk)
         self._disks.clear()
 
-    def mount(self, task_id: str, user: str, size_gib: int, target: Path) -> Path:
+    def mount(self, task_id: str, user: str, size_gib: int, target: Path, *, again: bool = False) -> Path:
         """Mount the task's disk on a folder, made if need be; the disk is made for the first user. Raises OSError.
 
-        Returns: where on it this user may write; nothing is there yet.
+        Returns: where on it this user may write; nothing is there yet, unless it is mounted `again`.
         Cleanup: the caller unmounts; `release` with the same user."""
         with self._held(task_id) as disk:
             self._users(task_id).mkdir(parents=True, exist_ok=True)
@@ -96,7 +96,8 @@ class EphemeralStorage:
             target.mkdir(exist_ok=True)
             self._mount(task_id, disk, size_gib, target)
             with contextlib.suppress(FileNotFoundError):
-                shutil.rmtree(target / user)  # of an attempt that a crash cut short
+                if not again:
+                    shutil.rmtree(target / user)  # of an attempt that a crash cut short
             return target / user
 
     def _mount(self, task_id: str, disk: _Disk, size_gib: int, target: Path) -> None:

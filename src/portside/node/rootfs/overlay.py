@@ -19,15 +19,19 @@ MOUNT_POINTS = ("merged", DISK)
 _OPTIONS_MAX = 4_000  # mount(2) takes one page of options, the final NUL included
 
 
-def mount(layers: Sequence[Path], folder: Path, writable: Path) -> Path:
+def mount(layers: Sequence[Path], folder: Path, writable: Path, *, again: bool = False) -> Path:
     """Mount an overlay below `folder`; returns the mount point. Raises OSError.
 
-    Args: writable: an empty or new folder for what the container writes, on a file system that takes it.
+    Args: writable: an empty or new folder for what the container writes, on a file system that takes it; again: the
+        container ran before, and what it wrote is kept.
 
     Cleanup: `unmount` once the container has a mount of its own, `remove` for everything."""
     target, upper, work = folder / "merged", writable / "upper", writable / "work"
+    if again:
+        # The kernel refuses the work folder of a volatile mount; it holds nothing once that is gone.
+        shutil.rmtree(work, ignore_errors=True)
     for made in (target, upper, work):
-        made.mkdir(0o755, parents=True)
+        made.mkdir(0o755, parents=True, exist_ok=again)
     descriptors: list[int] = []
     lower = ":".join(_escaped(each) for each in layers)
     try:
