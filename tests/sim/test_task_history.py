@@ -223,9 +223,9 @@ MUTANTS = (
         ),
     ),
     Mutant(
-        "a container that is down when its task ends is forgotten",
+        "a container that is down when its task ends is signalled",
         machine,
-        (("    task = _without_restarts(task)\n", ""),),
+        (("    if h.started_at is None or h.down is not None:\n", "    if h.started_at is None:\n"),),
     ),
     Mutant(
         "the last stop counts",

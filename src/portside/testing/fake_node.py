@@ -79,6 +79,7 @@ class Machine:
         self.containers: dict[str, dict[str, FakeContainer]] = {}
         self.started: list[tuple[str, str]] = []
         self.restarts = 0
+        self.ended: set[tuple[str, str, int]] = set()
         self.killed: set[tuple[str, str]] = set()
         self.wrong: list[str] = []
         self.listener: FactListener | None = None
@@ -126,10 +127,18 @@ class Machine:
         if container is None or not container.runs:
             return
         container.exit_code, container.oom_killed, container.exited_at = code, oom_killed, self.now()
+        self.ended.add((key, name, container.restart))
         for timer in container.timers:
             timer.cancel()
         self._tell_exit(key, name, container)
         if self.chance(self.behaviour.late_exit):
+            late_s = self.rng.choice((0.0, self.rng.uniform(0, 2 * self.behaviour.delay_s)))
+            asyncio.get_running_loop().call_later(late_s, self._tell_again, key, name, container)
+
+    def _tell_again(self, key: str, name: str, container: FakeContainer) -> None:
+        """Of a run, that is: a node tells the end of one attempt to start before it makes the next."""
+        there = self.containers.get(key, {}).get(name)
+        if there is container or (there is not None and there.restart != container.restart):
             self._tell_exit(key, name, container)
 
     def _tell_exit(self, key: str, name: str, container: FakeContainer) -> None:

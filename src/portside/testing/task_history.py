@@ -342,6 +342,14 @@ class History:
                     wrong.append("a restart before its intent was stored")
                 return wrong
             wrong += [f"StartContainer before {each}" for each in definition.depends_on if not self._holds(task, each)]
+        if isinstance(effect, r.RemoveContainer):
+            h = next(each for each in task.history if each.name == effect.container)
+            there = self.world.containers.get(task.key, {}).get(h.name)
+            has_ended = h.exit is not None and h.started_at is not None and h.down is None
+            # Of a start that was tried again, one attempt may have ended and the next one run.
+            runs_on = there is not None and there.runs and (task.key, h.name, there.restart) not in self.world.ended
+            if has_ended and runs_on:
+                wrong.append(f"{h.name} is removed as if it had ended, and it runs")
         if isinstance(effect, r.SignalContainer) and task.stop is not None:
             dependents = [d.name for d in task.containers if any(e.container == effect.container for e in d.depends_on)]
             running = [h.name for h in task.history if h.name in dependents and h.started_at and h.exit is None]

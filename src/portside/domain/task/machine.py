@@ -136,7 +136,6 @@ def settle(task: Task, *, now: datetime, before: Task | None = None) -> Task:
     before = before if before is not None else task
     task = _with_unmeetable(task, now)
     task = _with_stop(task, now)
-    task = _without_restarts(task)
     task = _with_status(task, now)
     if task is not before and _visible(task) != _visible(before):
         task = replace(task, version=task.version + 1)
@@ -267,19 +266,6 @@ def _restarting(definition: ContainerDefinition, before: ContainerHistory, after
         restart_issued_at=None,
         restarted_at=None,
         health=HealthStatus.UNKNOWN,
-    )
-
-
-def _without_restarts(task: Task) -> Task:
-    """A task that is to end restarts nothing: a container that is down, with no start under way, has ended."""
-    if task.stop is None or all(h.down is None for h in task.history):
-        return task
-    return replace(
-        task,
-        history=tuple(
-            replace(h, exit=h.down) if h.down is not None and h.exit is None and h.restart_issued_at is None else h
-            for h in task.history
-        ),
     )
 
 
@@ -695,7 +681,7 @@ def _drains_first(why: Stop) -> bool:
 def _ending(
     task: Task, why: Stop, definition: ContainerDefinition, h: ContainerHistory, now: datetime, wakes: list[datetime]
 ) -> Iterable[Planned]:
-    """Signal, wait, kill, kill again; one whose start was never answered is removed outright."""
+    """Signal, wait, kill, kill again; one whose start was never answered, or that is down, is removed outright."""
     if h.started_at is None or h.down is not None:
         yield Planned(effect=r.RemoveContainer(task_key=task.key, container=h.name, runtime_id=h.runtime_id))
         return
