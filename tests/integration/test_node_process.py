@@ -1,10 +1,13 @@
 """What a container definition says of the process, seen from inside real containers."""
 
 import asyncio
+import os
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from portside.domain.record import replace
 from portside.domain.task.record import StartFailed
 from portside.domain.task_definition import (
     Device,
@@ -220,5 +223,48 @@ def test_a_child_that_takes_too_much_memory(no_leaks: Settings) -> None:
             assert (exited.exit_code, exited.oom_killed) == (137, True)
             await lab.do(task.remove)
             assert "child 137" in lab.sink.lines(task.stream)
+
+    asyncio.run(body())
+
+
+@pytest.mark.parametrize(
+    ("modes", "shared"),
+    [
+        ({"pid_mode": "host"}, {"pid"}),
+        ({"ipc_mode": "host"}, {"ipc"}),
+        ({"ipc_mode": "none"}, set()),
+    ],
+)
+def test_namespaces_of_the_host(no_leaks: Settings, modes: dict[str, Any], shared: set[str]) -> None:
+    """With a mode of host the container is in that namespace of the host's, and in no other; it ends as any."""
+
+    async def body() -> list[str]:
+        async with NodeLab(no_leaks) as lab:
+            task = lab_task("readlink /proc/self/ns/pid; readlink /proc/self/ns/ipc; exit 3")
+            task.start = replace(task.start, **modes)
+            assert (await lab.run(task)).exit_code == 3
+            await lab.do(task.remove)
+            return lab.sink.lines(task.stream)
+
+    inside = set(asyncio.run(body()))
+    assert {each.partition(":")[0] for each in inside} == {"pid", "ipc"}
+    outside = {os.readlink(f"/proc/self/ns/{name}") for name in ("pid", "ipc")}
+    assert {each.partition(":")[0] for each in inside & outside} == shared
+
+
+def test_what_a_container_in_the_hosts_pid_namespace_leaves(no_leaks: Settings) -> None:
+    """Its removal ends the processes that it started, though no namespace ends with it."""
+
+    async def body() -> None:
+        async with NodeLab(no_leaks) as lab:
+            task = lab_task("sleep 1000 >/dev/null 2>&1 & echo $!")
+            task.start = replace(task.start, pid_mode="host")
+            await lab.run(task)
+            await lab.do(task.remove)
+            try:
+                state = Path(f"/proc/{lab.sink.lines(task.stream)[0]}/stat").read_text().rpartition(")")[2].split()[0]
+            except (FileNotFoundError, ProcessLookupError):
+                return
+            assert state in "ZX"  # ended; the host's process 1 has not reaped it yet
 
     asyncio.run(body())

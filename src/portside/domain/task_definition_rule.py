@@ -327,6 +327,11 @@ def _check_system_controls(definition: TaskDefinition, container: ContainerDefin
                     f"System control '{name}' of container '{container.name}' is not supported when networkMode=host.",
                     "systemControls",
                 )
+        elif definition.ipc_mode == "host":
+            raise _invalid(
+                f"System control '{name}' of container '{container.name}' is not supported when ipcMode=host.",
+                "systemControls",
+            )
         elif name not in _IPC_CONTROLS and not name.startswith("fs.mqueue."):
             raise _invalid(
                 f"System control '{name}' of container '{container.name}' is not namespaced: only net.*, fs.mqueue.* "

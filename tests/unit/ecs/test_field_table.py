@@ -129,3 +129,26 @@ def test_members_that_aws_takes_elsewhere_only() -> None:
         with pytest.raises(Refused) as caught:
             field.check_task_definition({**params, "networkMode": "awsvpc", "requiresCompatibilities": ["FARGATE"]})
         assert (caught.value.kind, caught.value.message) == (RefusalKind.INVALID, reason.fargate or reason.awsvpc)
+
+
+@pytest.mark.parametrize(
+    ("fargate", "modes", "kind"),
+    [
+        (True, {"pidMode": "host"}, RefusalKind.INVALID),
+        (True, {"pidMode": "task"}, RefusalKind.UNSUPPORTED),
+        (True, {"ipcMode": "none"}, RefusalKind.INVALID),
+        (False, {"pidMode": "task"}, RefusalKind.UNSUPPORTED),
+        (False, {"ipcMode": "task"}, RefusalKind.UNSUPPORTED),
+        (False, {"pidMode": "host", "ipcMode": "host"}, None),
+        (False, {"ipcMode": "none"}, None),
+    ],
+)
+def test_shared_namespaces(fargate: bool, modes: dict[str, str], kind: RefusalKind | None) -> None:
+    """Those of the host are taken off Fargate; those of a task are refused, as nothing makes them."""
+    params = {"containerDefinitions": [], "requiresCompatibilities": ["FARGATE"] if fargate else [], **modes}
+    if kind is None:
+        field.check_task_definition(params)
+        return
+    with pytest.raises(Refused) as caught:
+        field.check_task_definition(params)
+    assert caught.value.kind is kind

@@ -204,3 +204,17 @@ def test_the_profile_is_tightened() -> None:
     assert actions["unshare"] == actions["mount"] == actions["clone3"] == "SCMP_ACT_ERRNO"
     clone = next(rule for rule in tight if rule["names"] == ["clone"])
     assert clone["args"][0]["op"] == "SCMP_CMP_MASKED_EQ"
+
+
+@pytest.mark.parametrize("option", ["no-new-privileges", "no-new-privileges:true"])
+def test_both_ways_of_saying_no_new_privileges(option: str) -> None:
+    """What registration takes is acted upon."""
+    effect = lab_task("true", docker_security_options=(option,)).start
+    assert build(effect)["process"]["noNewPrivileges"] is True
+
+
+def test_namespaces_that_a_task_shares_are_refused() -> None:
+    """They are not implemented: the container is not run in others instead."""
+    for modes in ({"pid_mode": "task"}, {"ipc_mode": "task"}):
+        with pytest.raises(spec.CannotBuild):
+            build(replace(lab_task("true").start, **modes))

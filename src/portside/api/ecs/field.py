@@ -110,6 +110,8 @@ SUPPORTED: Final[Mapping[str, str]] = {
     "requiresCompatibilities": "EC2, FARGATE and EXTERNAL; only Fargate tasks run so far",
     "cpu": "",
     "memory": "",
+    "pidMode": "host, not on Fargate; task is refused",
+    "ipcMode": "host and none, not on Fargate; task is refused",
     "tags": "",
     "tags.key": "",
     "tags.value": "",
@@ -138,8 +140,6 @@ REFUSED: Final[Mapping[str, Reason]] = {
     "volumes.host.sourcePath": _fargate("sourcePath"),
     "volumes.dockerVolumeConfiguration": _fargate("dockerVolumeConfiguration"),
     "placementConstraints": _fargate("constraints"),
-    "pidMode": NOT_YET,
-    "ipcMode": Reason(fargate="Tasks using the Fargate launch type do not support ipcMode."),
     "proxyConfiguration": NOT_YET,
     "inferenceAccelerators": NOT_YET,
     "enableFaultInjection": NOT_YET,
@@ -160,6 +160,7 @@ ELSEWHERE: Final[Mapping[str, Reason]] = {
 }
 """Members of a container that are supported, but not where AWS refuses them."""
 
+FARGATE_IPC_MODE: Final = "Tasks using the Fargate launch type do not support ipcMode."
 HOST_PID_MODE: Final = (
     "Tasks using the Fargate launch type do not support pidMode 'host'. The supported value for pidMode is 'task'."
 )
@@ -272,9 +273,14 @@ def check_task_definition(params: Mapping[str, Any]) -> None:
     """
     fargate = "FARGATE" in (params.get("requiresCompatibilities") or ())
     awsvpc = params.get("networkMode") == "awsvpc"
+    if fargate and params.get("pidMode") == "host":
+        raise Refused(RefusalKind.INVALID, HOST_PID_MODE, "pidMode")
+    if fargate and params.get("ipcMode"):
+        raise Refused(RefusalKind.INVALID, FARGATE_IPC_MODE, "ipcMode")
+    for name in ("pidMode", "ipcMode"):
+        if params.get(name) == "task":
+            raise unsupported(f"{name} task")
     for name in params.keys() - _TASK:
-        if name == "pidMode" and fargate and params[name] == "host":
-            raise Refused(RefusalKind.INVALID, HOST_PID_MODE, name)
         _check(name, params[name], fargate=fargate, awsvpc=awsvpc)
     for container in params["containerDefinitions"]:
         _check_elsewhere(container, fargate=fargate, awsvpc=awsvpc)

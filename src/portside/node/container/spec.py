@@ -90,6 +90,10 @@ _MOUNTS: tuple[Mapping[str, Any], ...] = (
 )
 
 
+_IPC_PATHS = ("/dev/mqueue", "/dev/shm")
+"""Where objects of POSIX IPC are: the host's, for a container in its IPC namespace."""
+
+
 class NoCommand(Exception):
     """Neither the definition nor the image says what to run."""
 
@@ -248,7 +252,10 @@ def build(
     network: dict[str, str] = {"type": "network"}
     if netns is not None and not definition.disable_networking:
         network["path"] = netns
-    namespaces = [{"type": each} for each in ("pid", "ipc", "uts", "mount")]
+    if "task" in (effect.pid_mode, effect.ipc_mode):
+        raise CannotBuild("namespaces that the containers of a task share are not implemented")
+    shared = {name for name, mode in (("pid", effect.pid_mode), ("ipc", effect.ipc_mode)) if mode == "host"}
+    namespaces = [{"type": each} for each in ("pid", "ipc", "uts", "mount") if each not in shared]
     if effect.network_mode != "host" or definition.disable_networking:
         namespaces.append(network)
     if machine.cgroup_version == 2:
@@ -274,13 +281,20 @@ def build(
                 "permitted": list(held),
             },
             "rlimits": rlimits(definition),
-            "noNewPrivileges": NO_NEW_PRIVILEGES in definition.docker_security_options,
+            "noNewPrivileges": any(
+                each.partition(":")[0] == NO_NEW_PRIVILEGES for each in definition.docker_security_options
+            ),
             "oomScoreAdj": machine.oom_score_adj,
         },
         "root": {"path": str(root), "readonly": definition.readonly_root_filesystem},
         "hostname": name,
         "mounts": [
-            *(_MOUNTS if linux.shared_memory_mib is None else _with_shm(linux.shared_memory_mib)),
+            *(
+                each
+                for each in (_MOUNTS if linux.shared_memory_mib is None else _with_shm(linux.shared_memory_mib))
+                if "ipc" not in shared or each["destination"] not in _IPC_PATHS
+            ),
+            *(_host_mount(each) for each in _IPC_PATHS if "ipc" in shared and os.path.exists(each)),
             *(
                 {"destination": f"/etc/{each}", "type": "bind", "source": str(folder / each), "options": ["bind", "rw"]}
                 for each in ("hosts", "hostname", "resolv.conf")
@@ -347,6 +361,10 @@ def _device(device: Device) -> dict[str, Any]:
 def _device_rule(device: Device, made: Mapping[str, Any]) -> dict[str, Any]:
     access = "".join(each[0] for each in device.permissions) or "rwm"
     return {"allow": True, "access": access, **{name: made[name] for name in ("type", "major", "minor")}}
+
+
+def _host_mount(path: str) -> dict[str, Any]:
+    return {"destination": path, "type": "bind", "source": path, "options": ["rbind", "nosuid", "noexec", "nodev"]}
 
 
 def working_directory(definition: ContainerDefinition, image: Image) -> str:
