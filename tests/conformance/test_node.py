@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from portside.domain.record import replace
 from portside.domain.task.record import (
     AnyFact,
     ContainerExited,
@@ -20,6 +21,7 @@ from portside.domain.task.record import (
     NetworkReady,
     NetworkReleased,
 )
+from portside.domain.task_definition import RestartPolicy
 from portside.node.interface import FactListener, Node
 from portside.node.linux import LinuxNode
 from portside.node.teardown import teardown
@@ -176,5 +178,27 @@ def test_the_next_daemon(run: Run) -> None:
             assert (await bench.exit_of(runs.key)).exit_code == 137
             for task in (runs, ended, never):
                 assert await node.execute(task.remove) == ContainerRemoved(container="main")
+
+    run(body)
+
+
+def test_a_restart(run: Run) -> None:
+    """A container that ended is started again; its facts say which run they are of."""
+
+    async def body(bench: Bench) -> None:
+        task = lab_task("trap '' TERM; sleep 1000")
+        policy = RestartPolicy(enabled=True, attempt_period_s=0)
+        again = replace(task.start, restart=1, definition=replace(task.start.definition, restart_policy=policy))
+        async with bench.node() as node:
+            await node.execute(task.start)
+            await node.execute(task.kill)
+            assert (await bench.exit_of(task.key)).restart == 0
+            bench.told.clear()
+            started = await node.execute(again)
+            assert isinstance(started, ContainerStarted)
+            assert started.restart == 1
+            await node.execute(task.kill)
+            assert (await bench.exit_of(task.key)).restart == 1
+            assert await node.execute(task.remove) == ContainerRemoved(container="main")
 
     run(body)

@@ -121,7 +121,7 @@ def test_a_container_that_nobody_remembers(no_leaks: Settings) -> None:
         task = lab_task("true")
         async with NodeLab(no_leaks) as lab:
             facts = await lab.node.recover([task.record()])
-            assert facts == [(task.key, ContainerExited(container="main", exit_code=None))]
+            assert facts == [(task.key, ContainerExited(container="main", exit_code=None, restart=0))]
             assert await lab.node.recover([task.record(started=False)]) == []
 
     asyncio.run(body())
@@ -141,7 +141,7 @@ def test_a_killed_monitor(no_leaks: Settings, daemon_runs: bool) -> None:
             assert record.monitor_pid is not None
             if daemon_runs:
                 os.kill(record.monitor_pid, signal.SIGKILL)
-                assert await first.exited(task) == ContainerExited(container="main", exit_code=None)
+                assert await first.exited(task) == ContainerExited(container="main", exit_code=None, restart=0)
                 assert not Path(f"/proc/{record.pid}/exe").exists()
                 await first.do(task.remove)
                 return
@@ -150,7 +150,7 @@ def test_a_killed_monitor(no_leaks: Settings, daemon_runs: bool) -> None:
         await asyncio.to_thread(wait_for, lambda: start_time(monitor) is None, timeout_s=10)
         async with NodeLab(no_leaks, first.sink) as second:
             facts = await second.node.recover([task.record()])
-            assert facts[-1] == (task.key, ContainerExited(container="main", exit_code=None))
+            assert facts[-1] == (task.key, ContainerExited(container="main", exit_code=None, restart=0))
             await second.do(task.remove)
 
     asyncio.run(body())

@@ -316,7 +316,7 @@ class FakeNode:
             ran_s = (before.exited_at - before.began).total_seconds()
             if policy is None or before.exit_code in policy.ignored_exit_codes:
                 machine.wrong.append(f"{name} of {key} was restarted after exit code {before.exit_code}")
-            elif ran_s < (policy.attempt_period_s or 300):
+            elif ran_s < (300 if policy.attempt_period_s is None else policy.attempt_period_s):
                 machine.wrong.append(f"{name} of {key} was restarted after {ran_s} s")
             machine.restarts += 1
         elif effect.restart and before is None:

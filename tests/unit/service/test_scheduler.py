@@ -15,6 +15,7 @@ from portside.domain.service.scheduler import ServicePlan, plan
 from portside.domain.task.record import (
     ContainerHistory,
     EniAttachment,
+    HealthStatus,
     NetworkRequest,
     Stop,
     StopCode,
@@ -22,7 +23,7 @@ from portside.domain.task.record import (
     Task,
     TaskStatus,
 )
-from portside.domain.task_definition import ContainerDefinition, TaskDefinition
+from portside.domain.task_definition import ContainerDefinition, HealthCheck, TaskDefinition
 
 SCOPE = Scope(account="000000000000", region="us-east-1")
 GROUP = arn.target_group(SCOPE, "web", "0123456789abcdef")
@@ -259,6 +260,34 @@ def test_an_unhealthy_task_is_replaced_start_first() -> None:
     result = planned(of, [sick, fresh], [bad, target(fresh, "healthy")])
     assert stopped(result) == [1]
     assert result.stops[0].stop.reason == f"Task failed ELB health checks in (target-group {GROUP})"
+
+
+def checked(number: int, status: HealthStatus, **changes: object) -> Task:
+    """A task whose container has a health check that found so."""
+    container = ContainerDefinition(name="web", image="web", health_check=HealthCheck(command=("CMD", "true")))
+    history = (ContainerHistory(name="web", runtime_id="r", started_at=LONG_AGO, health=status),)
+    return task(number, containers=(container,), history=history, **changes)  # type: ignore[arg-type]
+
+
+def test_a_task_that_fails_its_own_health_check_is_replaced_start_first() -> None:
+    """Its replacement starts first and must be found healthy by its own check, for which nothing but news is waited;
+    then it goes, with AWS's reason."""
+    sick = checked(1, HealthStatus.UNHEALTHY)
+    result = planned(service(1), [sick])
+    assert (result.start is not None and result.start.count, stopped(result)) == (1, [])
+    assert f"(service web) (task {sick.id}) failed container health checks." in result.messages
+    waiting = planned(service(1), [sick, checked(2, HealthStatus.UNKNOWN)])
+    assert (waiting.start, stopped(waiting), waiting.wake_at) == (None, [], None)
+    done = planned(service(1), [sick, checked(2, HealthStatus.HEALTHY)])
+    assert stopped(done) == [1]
+    assert done.stops[0].stop.reason == "Task failed container health checks"
+
+
+def test_a_rollout_does_not_wait_for_time_where_a_check_decides() -> None:
+    """New tasks whose check has not answered make no time to look again at: planning would go round and round."""
+    rollout = service(1, deployment(), deployment(OLD))
+    result = planned(rollout, [task(1, of=OLD), checked(2, HealthStatus.UNKNOWN)])
+    assert (stopped(result), result.wake_at) == ([], None)
 
 
 def test_an_unhealthy_task_makes_room_where_there_is_none() -> None:
