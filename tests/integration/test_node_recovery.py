@@ -121,7 +121,7 @@ def test_a_container_that_nobody_remembers(no_leaks: Settings) -> None:
         task = lab_task("true")
         async with NodeLab(no_leaks) as lab:
             facts = await lab.node.recover([task.record()])
-            assert facts == [(task.key, ContainerExited(container="main", exit_code=None, restart=0))]
+            assert facts == [(task.key, ContainerExited(container="main", exit_code=None))]
             assert await lab.node.recover([task.record(started=False)]) == []
 
     asyncio.run(body())
