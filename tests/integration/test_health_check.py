@@ -1,6 +1,7 @@
 """Container health checks on real containers."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,6 +9,8 @@ import pytest
 from portside.testing.instance import Instance
 from portside.testing.instance import instance as portside_instance
 from portside.testing.wait import wait_for
+
+SLOW_S = 7331
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("busybox")]
 
@@ -21,6 +24,19 @@ def instance() -> Iterator[Instance]:
 
 def check(command: str, **more: Any) -> dict[str, Any]:
     return {"command": ["CMD-SHELL", command], "interval": 5, "timeout": 2, "retries": 1, **more}
+
+
+def slow_checks() -> list[int]:
+    """Processes of checks that take too long: two for each that runs."""
+    found = []
+    for each in Path("/proc").glob("[0-9]*"):
+        try:
+            argv = (each / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if argv[:2] == [b"sleep", str(SLOW_S).encode()]:
+            found.append(int(each.name))
+    return found
 
 
 def healths(instance: Instance, arn: str) -> tuple[str, dict[str, str]]:
@@ -62,7 +78,7 @@ def test_checks_go_on_with_a_new_daemon(instance: Instance) -> None:
             "name": "hand",
             "command": ["sleep", "1000"],
             "essential": False,
-            "healthCheck": {"command": ["CMD", "/bin/sleep", "60"], "interval": 5, "timeout": 2, "retries": 1},
+            "healthCheck": check(f"(sleep {SLOW_S} &); sleep {SLOW_S}"),
         },
     )
     arn = instance.run_task("failing")
@@ -71,10 +87,11 @@ def test_checks_go_on_with_a_new_daemon(instance: Instance) -> None:
     instance.kill()
     instance.start()
     instance.ready()
-    # A check that takes longer than its timeout has failed.
+    # A check that takes longer than its timeout has failed, and all that it started is killed.
     wait_for(lambda: healths(instance, arn)[1]["hand"] == "UNHEALTHY", timeout_s=30, what="the slow check's end")
     assert healths(instance, arn)[0] == "HEALTHY"
     assert instance.task(arn)["lastStatus"] == "RUNNING"
+    wait_for(lambda: len(slow_checks()) <= 2, timeout_s=10, what="the end of checks that took too long")
     instance.client("ecs").stop_task(task=arn)
     instance.wait_task(arn, "STOPPED")
 

@@ -371,7 +371,7 @@ class LinuxNode:
         asyncio.get_running_loop().add_reader(container.monitor_pidfd, self._monitor_ended, container)
         record = container.record
         if record is not None and record.health_check is not None:
-            self._health.watch(container.folder, record.task_key, record.container, record.health_check)
+            self._health.watch(container.folder, record, record.health_check)
 
     def _report_health(self, task_key: str, fact: ContainerHealthChanged) -> None:
         self._listener(task_key, fact)

@@ -20,7 +20,7 @@ from portside.domain.task import health
 from portside.domain.task.record import ContainerHealthChanged, HealthStatus
 from portside.domain.task_definition import HealthCheck
 from portside.node import process
-from portside.node.container.record import ContainerFolder
+from portside.node.container.record import ContainerFolder, ContainerRecord
 from portside.node.container.runtime import Runtime
 
 log = logging.getLogger(__name__)
@@ -57,11 +57,11 @@ class HealthChecks:
         self._running: dict[str, asyncio.Task[None]] = {}
         self._slots = asyncio.Semaphore(PARALLEL)
 
-    def watch(self, folder: ContainerFolder, task_key: str, container: str, check: HealthCheck) -> None:
-        """Check from now on, until `forget`."""
+    def watch(self, folder: ContainerFolder, record: ContainerRecord, check: HealthCheck) -> None:
+        """Check from now on, until `forget`. The start period counts from the start of the container's process."""
         self.forget(folder.runtime_id)
         loop = asyncio.get_running_loop()
-        work = loop.create_task(self._watch(folder, task_key, container, check), name=f"health {folder.runtime_id}")
+        work = loop.create_task(self._watch(folder, record, check), name=f"health {folder.runtime_id}")
         self._running[folder.runtime_id] = work
 
     def forget(self, runtime_id: str) -> None:
@@ -77,12 +77,13 @@ class HealthChecks:
         self._running.clear()
         await asyncio.gather(*works, return_exceptions=True)
 
-    async def _watch(self, folder: ContainerFolder, task_key: str, container: str, check: HealthCheck) -> None:
-        started = time.monotonic()
+    async def _watch(self, folder: ContainerFolder, record: ContainerRecord, check: HealthCheck) -> None:
+        task_key, container = record.task_key, record.container
+        started = (record.pid_started or 0) / os.sysconf("SC_CLK_TCK")
         probes, pause_s = health.Probes(), min(FIRST_S, float(check.interval_s))
         while True:
             await asyncio.sleep(pause_s)
-            begun_s = time.monotonic() - started
+            begun_s = time.clock_gettime(time.CLOCK_BOOTTIME) - started
             try:
                 async with self._slots:
                     result = await self.probe(folder, check)
@@ -139,7 +140,7 @@ class HealthChecks:
             ended = await process.wait_readable(pidfd, check.timeout_s)
         finally:
             if not ended:
-                _kill_tree(_pid_in(pid_file))
+                _kill_session(_pid_in(pid_file))
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
                 await asyncio.shield(process.wait_readable(pidfd, _END_TIMEOUT_S))
@@ -170,16 +171,22 @@ def _pid_in(file: Path) -> int | None:
         return None
 
 
-def _kill_tree(pid: int | None) -> None:
-    """SIGKILL to a process and all below it. Children are listed before their parent dies and they change hands."""
-    if pid is None:
+def _kill_session(pid: int | None) -> None:
+    """SIGKILL to all that a command has started: the runtime makes a session for each one, which children whose parent
+    has ended are still in."""
+    session = _session(pid) if pid is not None else None
+    if session is None or session == os.getsid(0):
         return
-    pending, found = [pid], []
-    while pending:
-        each = pending.pop()
-        found.append(each)
-        with contextlib.suppress(OSError, ValueError):
-            pending += [int(child) for child in Path(f"/proc/{each}/task/{each}/children").read_text().split()]
-    for each in found:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(each, signal.SIGKILL)
+    for entry in os.listdir("/proc"):
+        if entry.isdigit() and _session(int(entry)) == session:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(entry), signal.SIGKILL)
+
+
+def _session(pid: int) -> int | None:
+    """Source: proc(5), /proc/pid/stat, field 6."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return None
+    return int(text[text.rindex(")") + 2 :].split()[3])
