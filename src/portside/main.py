@@ -26,6 +26,8 @@ from urllib.parse import unquote
 from portside import __version__, credential
 from portside.api.ec2.default_network import with_default_network
 from portside.api.ec2.service import ec2_service
+from portside.api.ecs.data_channel import serve_session
+from portside.api.ecs.execute_command import DATA_CHANNEL, ExecSessions
 from portside.api.ecs.service import ecs_service
 from portside.api.elbv2.service import elbv2_service
 from portside.api.iam.service import iam_service
@@ -34,6 +36,7 @@ from portside.api.portside import story
 from portside.api.portside.status import status
 from portside.api.sts.service import sts_service
 from portside.aws.gateway import INTERNAL, Gateway
+from portside.aws.request import WebSocket
 from portside.aws.server import listen, make_server
 from portside.aws.service import Service, ServiceError
 from portside.aws.signature import Secret, SignatureVerifier
@@ -69,11 +72,13 @@ class StartRefused(Exception):
     """Portside can not start; the message says why and what to do."""
 
 
-def api_services(store: Store, logs: LogStore, clock: Clock, ids: Ids) -> tuple[Service, ...]:
+def api_services(
+    store: Store, logs: LogStore, clock: Clock, ids: Ids, sessions: ExecSessions | None = None
+) -> tuple[Service, ...]:
     """Every AWS service that is answered, in one visible list."""
 
     return (
-        with_default_network(ecs_service(store, clock, ids), store, clock, ids),
+        with_default_network(ecs_service(store, clock, ids, sessions), store, clock, ids),
         ec2_service(store, clock, ids),
         with_default_network(elbv2_service(store, clock, ids), store, clock, ids),
         logs_service(store, logs, clock, ids),
@@ -168,8 +173,13 @@ class Daemon:
         definitions = DefinitionLoop(store, clock)
         retention = RetentionLoop(store, logs, clock)
 
+        sessions = ExecSessions(clock)
+
+        async def exec_session(sock: WebSocket) -> None:
+            await serve_session(sock, sessions, node.open_exec)
+
         gateway = Gateway(
-            api_services(store, logs, clock, ids),
+            api_services(store, logs, clock, ids, sessions),
             max_body_bytes=settings.max_body_bytes,
             auth=self._verifier(),
             default_account=settings.account,
@@ -180,6 +190,7 @@ class Daemon:
                 "/_portside/tasks/": lambda _method, path, query, _body: self._story(store, path, query),
             },
             error_mapper=_service_error,
+            sockets={DATA_CHANNEL: exec_session},
         )
         server = make_server(gateway)
         serving = spawn("http", server.serve(sockets=[sock]))

@@ -202,3 +202,34 @@ def test_a_restart(run: Run) -> None:
             assert await node.execute(task.remove) == ContainerRemoved(container="main")
 
     run(body)
+
+
+def test_a_session_in_a_running_container(run: Run) -> None:
+    """A terminal gives back what is typed, ends with its program and is closed twice without harm; a container that
+    does not run has none."""
+
+    async def body(bench: Bench) -> None:
+        task = lab_task(LONG)
+        async with bench.node() as node:
+            await node.recover([])
+            with pytest.raises(OSError, match="not running"):
+                await node.open_exec(task.key, "main", ["cat"])
+            await node.execute(task.start)
+            session = await node.open_exec(task.key, "main", ["cat"])
+            session.resize(24, 80)
+            await session.write(b"hello\n")
+            output = b""
+            async with asyncio.timeout(30):
+                while b"hello" not in output:
+                    output += await session.read()
+                await session.write(b"\x04")
+                while await session.read():
+                    pass
+                assert await session.wait() == 0
+            await session.close()
+            await session.close()
+            await node.execute(task.kill)
+            await bench.exit_of(task.key)
+            await node.execute(task.remove)
+
+    run(body)

@@ -7,6 +7,7 @@ the model → handle → serialise by the model. Any step may end it with an err
 """
 
 import asyncio
+import contextlib
 import ipaddress
 import logging
 import uuid
@@ -21,7 +22,7 @@ from portside.aws.protocol.ec2 import Ec2Protocol
 from portside.aws.protocol.interface import Fault, Parse, Serialize, WireProtocol
 from portside.aws.protocol.json import JsonProtocol
 from portside.aws.protocol.query import QueryProtocol
-from portside.aws.request import Answer, Extension, Request
+from portside.aws.request import Answer, Extension, Request, SocketExtension, WebSocket
 from portside.aws.service import Handler, RequestContext, Result, Service, ServiceError
 from portside.aws.signature import SignatureError, SignatureVerifier, is_account_id, read_credential
 
@@ -138,6 +139,8 @@ class Gateway:
         error_mapper: turns an exception of a handler into a service error, where it knows one (the gateway knows
             nothing of the store's); with the code INTERNAL it becomes the service's own.
         trusted_hosts: further names by which clients may reach the endpoint when it takes any credentials.
+        sockets: WebSocket endpoints by the beginning of their path. They are not signed: each knows its clients by a
+            token of its own.
     """
 
     def __init__(
@@ -151,7 +154,9 @@ class Gateway:
         extensions: Mapping[str, Extension],
         error_mapper: Callable[[Exception], ServiceError | None] = lambda error: None,
         trusted_hosts: Sequence[str] = (),
+        sockets: Mapping[str, SocketExtension] | None = None,
     ) -> None:
+        self._sockets = dict(sockets or {})
         self._services = {service.name: service for service in services}
         self._max_body_bytes = max_body_bytes
         self._auth = auth
@@ -165,6 +170,9 @@ class Gateway:
         self._endpoints: dict[str, Endpoint] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await self._converse(scope, receive, send)
+            return
         if scope["type"] != "http":
             raise RuntimeError(f"the gateway speaks HTTP only, not {scope['type']}")
         headers: dict[str, str] = {}
@@ -188,6 +196,33 @@ class Gateway:
             request.body = request.content = body
             answer = await self.answer(request, request_id)
         await _send(answer, request_id, receive, send)
+
+    async def _converse(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """A WebSocket from its request to its end."""
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        request = Request(method="GET", path=scope["path"], query="", headers=headers, body=b"")
+        run = next((run for path, run in self._sockets.items() if request.path.startswith(path)), None)
+        await receive()  # websocket.connect
+        if run is None or self._foreign(request) is not None:
+            await send({"type": "websocket.close", "code": 1008})  # before it is accepted: 403
+            return
+        await send({"type": "websocket.accept"})
+
+        async def take() -> str | bytes | None:
+            message = await receive()
+            if message["type"] != "websocket.receive":
+                return None
+            given: str | bytes | None = message.get("bytes")
+            return message["text"] if given is None else given
+
+        async def give(data: bytes) -> None:
+            await send({"type": "websocket.send", "bytes": data})
+
+        try:
+            await run(WebSocket(request.path, take, give))
+        finally:
+            with contextlib.suppress(Exception):  # the client may have closed it
+                await send({"type": "websocket.close", "code": 1000})
 
     async def answer(self, request: Request, request_id: str) -> Answer:
         """Every step from a request that has been read to its answer. Never raises for what a client sent."""
@@ -238,6 +273,7 @@ class Gateway:
             request_id=request_id,
             access_key_id=credential.access_key_id,
             user_agent=request.headers.get("user-agent", ""),
+            host=request.headers.get("host", "127.0.0.1:4566"),
         )
         try:
             params = operation.parse(message.payload)

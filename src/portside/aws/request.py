@@ -33,6 +33,18 @@ class Answer:
     headers: list[tuple[bytes, bytes]] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class WebSocket:
+    """An accepted WebSocket. `receive` gives None once the client is gone."""
+
+    path: str
+    receive: Callable[[], Awaitable[str | bytes | None]]
+    send: Callable[[bytes], Awaitable[None]]
+
+
+SocketExtension = Callable[[WebSocket], Awaitable[None]]
+"""An endpoint that speaks WebSocket; the connection is closed when it returns."""
+
 ExtensionAnswer = tuple[int, str, bytes | AsyncIterator[bytes]]
 Extension = Callable[[str, str, Mapping[str, str], bytes], Awaitable[ExtensionAnswer]]
 """An endpoint of Portside's own: (method, path, query, body) -> (status, content type, body or stream)."""

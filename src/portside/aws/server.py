@@ -32,7 +32,8 @@ def make_server(gateway: Gateway) -> Server:
         uvicorn.Config(
             gateway,
             http="httptools",
-            ws="none",
+            ws="wsproto",
+            ws_max_size=1024 * 1024,
             loop="none",
             lifespan="off",
             interface="asgi3",

@@ -23,6 +23,7 @@ class RequestContext:
     request_id: str
     access_key_id: str
     user_agent: str = ""
+    host: str = "127.0.0.1:4566"  # by which the client reached the endpoint
 
     @property
     def prefix(self) -> str:

@@ -224,6 +224,22 @@ def application() -> "typer.Typer":
 
         lifecycle.logs(settings(data_dir=data_dir), follow=follow, lines=lines)
 
+    @app.command(name="exec")
+    def execute(
+        task: Annotated[str, typer.Argument(metavar="TASK", help="A task's id or ARN.")],
+        command: Annotated[list[str], typer.Argument(metavar="-- COMMAND…", help="What to run, after two dashes.")],
+        container: Annotated[
+            str | None, typer.Option("--container", "-c", help="Needed if the task has several.")
+        ] = None,
+        cluster: Annotated[str, typer.Option("--cluster", help="The task's cluster.")] = "default",
+        data_dir: data_dir = None,
+    ) -> None:
+        """Run a command in a task's container, at this terminal: portside exec TASK -- sh"""
+        from portside.cli import exec as session
+
+        chosen = settings(data_dir=data_dir)
+        raise typer.Exit(session.run(chosen, task, cluster=cluster, container=container, command=command))
+
     @app.command()
     def unit(
         port: port = None,

@@ -37,6 +37,26 @@ class EniConfig:
     security_group_ids: tuple[str, ...]
 
 
+class ExecSession(Protocol):
+    """A process at a terminal inside a running container."""
+
+    async def read(self) -> bytes:
+        """What it wrote next; empty once it has ended."""
+        ...
+
+    async def write(self, data: bytes) -> None: ...
+
+    def resize(self, rows: int, columns: int) -> None: ...
+
+    async def wait(self) -> int:
+        """Its exit code; for a signal 128 and its number."""
+        ...
+
+    async def close(self) -> None:
+        """The process and what it started are ended, nothing is left. Idempotent; every session is closed once."""
+        ...
+
+
 class Node(Protocol):
     async def start(self, listener: FactListener) -> None:
         """Prepare the machine (directories, cgroups, seccomp profile). Raises NodeUnusable with what to mend."""
@@ -77,6 +97,12 @@ class Node(Protocol):
     def ephemeral_storage(self, task_id: str) -> tuple[int, int] | None:
         """Bytes that the task's containers have written together, and how many they may. None: no limit is enforced, or
         the task has no container here."""
+        ...
+
+    async def open_exec(self, task_key: str, container: str, command: Sequence[str]) -> ExecSession:
+        """Run a command as root in a running container, at a terminal. Raises OSError with the reason.
+
+        It ends with the container, and when the node is closed."""
         ...
 
     async def close(self) -> None:

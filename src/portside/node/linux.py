@@ -38,13 +38,14 @@ from portside.domain.task.record import (
 )
 from portside.node import cgroup, failpoint, hook, process
 from portside.node.container import seccomp, spec
+from portside.node.container.exec import LinuxExecSession, open_session
 from portside.node.container.health import HealthChecks
 from portside.node.container.record import ContainerFolder, boot_id
 from portside.node.container.runtime import Runtime
 from portside.node.hook import Container, Hook, Launch, NotYet, Pool, Refused
 from portside.node.image.failure import PullFailed, wrong_platform
 from portside.node.image.store import NATIVE_ARCHITECTURE, ImageStore
-from portside.node.interface import EniConfig, FactListener, NodeUnusable, VpcConfig
+from portside.node.interface import EniConfig, ExecSession, FactListener, NodeUnusable, VpcConfig
 from portside.node.log.forwarder import LogForwarder
 from portside.node.log.sink import LogSink
 from portside.node.rootfs.ephemeral import EphemeralStorage
@@ -53,6 +54,7 @@ from portside.settings import Settings
 log = logging.getLogger(__name__)
 
 _OCI_ARCHITECTURE = {"X86_64": "amd64", "ARM64": "arm64"}
+EXEC_SESSIONS_MOST = 64
 RETRY_S = 1.0
 """When an effect that failed for a passing cause may be tried again; the task's machine doubles it."""
 
@@ -98,6 +100,8 @@ class LinuxNode:
         self._endings: set[asyncio.Task[None]] = set()
         self._room_watch: asyncio.Task[None] | None = None
         self._balancers: set[str] = set()
+        self._execs: set[LinuxExecSession] = set()
+        self._execs_opening = 0
 
     async def start(self, listener: FactListener) -> None:
         self._listener = listener
@@ -140,6 +144,8 @@ class LinuxNode:
         if self._room_watch is not None:
             self._room_watch.cancel()
             await asyncio.gather(self._room_watch, return_exceptions=True)
+        for session in list(self._execs):
+            await session.close()
         for ending in list(self._endings):
             ending.cancel()
         await asyncio.gather(*self._endings, return_exceptions=True)
@@ -361,6 +367,26 @@ class LinuxNode:
         self._unwatch(container)
         container.close()
         self._containers.pop(runtime_id, None)
+
+    # --- a look inside -----------------------------------------------------------------------------------------------
+
+    async def open_exec(self, task_key: str, container: str, command: Sequence[str]) -> ExecSession:
+        self._execs = {each for each in self._execs if not each.closed}
+        if len(self._execs) + self._execs_opening >= EXEC_SESSIONS_MOST:
+            raise OSError(f"{EXEC_SESSIONS_MOST} sessions are open, no more are allowed at once")
+        for each in self._containers.values():
+            record = each.record
+            if record is None or each.ended.is_set():
+                continue
+            if (record.task_key, record.container) == (task_key, container):
+                self._execs_opening += 1
+                try:
+                    session = await open_session(self._runtime, each.folder, command)
+                finally:
+                    self._execs_opening -= 1
+                self._execs.add(session)
+                return session
+        raise OSError(f"the container {container} is not running")
 
     # --- ends --------------------------------------------------------------------------------------------------------
 

@@ -65,6 +65,27 @@ def reap(pid: int) -> None:
         os.waitpid(pid, os.WNOHANG)
 
 
+def kill_session(pid: int | None) -> None:
+    """SIGKILL to all that a command has started: the runtime makes a session for each one, which children whose parent
+    has ended are still in."""
+    session = _session(pid) if pid is not None else None
+    if session is None or session == os.getsid(0):
+        return
+    for entry in os.listdir("/proc"):
+        if entry.isdigit() and _session(int(entry)) == session:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(entry), signal.SIGKILL)
+
+
+def _session(pid: int) -> int | None:
+    """Source: proc(5), /proc/pid/stat, field 6."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return None
+    return int(text[text.rindex(")") + 2 :].split()[3])
+
+
 async def wait_readable(descriptor: int, timeout_s: float) -> bool:
     """Wait until a descriptor (a pidfd: the process ended) is readable. False on timeout."""
     loop = asyncio.get_running_loop()

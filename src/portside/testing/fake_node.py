@@ -13,7 +13,7 @@ from functools import partial
 
 from portside.domain.task import record as r
 from portside.domain.task.record import AnyFact, HealthStatus, NodeEffect, Task
-from portside.node.interface import EniConfig, FactListener, VpcConfig
+from portside.node.interface import EniConfig, ExecSession, FactListener, VpcConfig
 
 Now = Callable[[], datetime]
 
@@ -274,6 +274,12 @@ class FakeNode:
         here = any(key.endswith(f"/{task_id}") for key in self.machine.containers)
         return (0, 20 * 1024**3) if here else None
 
+    async def open_exec(self, task_key: str, container: str, command: Sequence[str]) -> ExecSession:
+        found = self.machine.containers.get(task_key, {}).get(container)
+        if found is None or not found.runs:
+            raise OSError(f"the container {container} is not running")
+        return FakeExecSession()
+
     async def close(self) -> None:
         self.machine.listener = None
 
@@ -353,6 +359,34 @@ class FakeNode:
         if not machine.chance(machine.behaviour.unkillable):
             machine.after(container, 0.0, lambda: machine.exit(key, name, 137))
         return r.ContainerKilled(container=name)
+
+
+class FakeExecSession:
+    """A terminal that echoes, whatever the command; ^D ends it."""
+
+    def __init__(self) -> None:
+        self._echoed: asyncio.Queue[bytes] = asyncio.Queue()
+        self._ended = asyncio.Event()
+
+    async def read(self) -> bytes:
+        return b"" if self._ended.is_set() and self._echoed.empty() else await self._echoed.get()
+
+    async def write(self, data: bytes) -> None:
+        if data == b"\x04":
+            await self.close()
+        else:
+            self._echoed.put_nowait(data)
+
+    def resize(self, rows: int, columns: int) -> None:
+        pass
+
+    async def wait(self) -> int:
+        await self._ended.wait()
+        return 0
+
+    async def close(self) -> None:
+        self._ended.set()
+        self._echoed.put_nowait(b"")
 
 
 def hash_of(image: str) -> str:

@@ -4,6 +4,10 @@ from typing import Any
 
 from ecs_sample import MODEL, TASK_DEFINITION, check_answer
 
+from portside.domain.record import replace
+from portside.domain.table import TASK
+from portside.store.interface import Put
+
 
 def test_answers_fit_the_model(ready: Any) -> None:
     """Every operation's answer has the members of AWS's model and no others, with values of their types."""
@@ -48,6 +52,15 @@ def test_answers_fit_the_model(ready: Any) -> None:
     check_answer("RunTask", started)
     task_arns = [task["taskArn"] for task in started["tasks"]]
     check_answer("DescribeTasks", ready("DescribeTasks", tasks=[*task_arns, "0" * 32], include=["TAGS"]))
+    executable = ready.run(taskDefinition="web:1", enableExecuteCommand=True)
+    task = ready.stored_task(executable)
+    running = tuple(replace(each, started_at=task.created_at) for each in task.history)
+    ready.store.transact(Put(TASK, replace(task, history=running)))
+    shown = ready("DescribeTasks", tasks=[task.id])
+    assert shown["tasks"][0]["containers"][0]["managedAgents"][0]["lastStatus"] == "RUNNING"
+    check_answer("DescribeTasks", shown)
+    asked = {"task": task.id, "command": "sh", "interactive": True, "container": running[0].name}
+    check_answer("ExecuteCommand", ready("ExecuteCommand", **asked))
     check_answer("StopTask", ready("StopTask", task=task_arns[0]))
     check_answer("CreateService", ready.create_service(propagateTags="SERVICE", tags=[{"key": "a", "value": "b"}]))
     check_answer("DescribeServices", ready("DescribeServices", services=["web", "other"], include=["TAGS"]))
@@ -56,7 +69,7 @@ def test_answers_fit_the_model(ready: Any) -> None:
     for operation, params in calls:
         check_answer(operation, ready(operation, **params))
     tested = {operation for operation, _ in calls} | {
-        *("RunTask", "DescribeTasks", "StopTask", "RegisterTaskDefinition", "CreateCluster"),
+        *("RunTask", "DescribeTasks", "ExecuteCommand", "StopTask", "RegisterTaskDefinition", "CreateCluster"),
         *("CreateService", "DescribeServices", "UpdateService", "DeleteService"),
     }
     refused = {"PutAttributes", "DeleteAttributes"}  # there is no container instance to put them on

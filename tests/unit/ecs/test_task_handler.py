@@ -108,11 +108,6 @@ def test_new_task(ready: Any) -> None:
             "ClientException",
             "Portside does not support capacity provider FARGATE_SPOT yet; see docs/coverage.md",
         ),
-        (
-            {"enableExecuteCommand": True},
-            "ClientException",
-            "Portside does not support enableExecuteCommand yet; see docs/coverage.md",
-        ),
     ],
 )
 def test_run_refused(ready: Any, params: dict[str, Any], code: str, message: str) -> None:

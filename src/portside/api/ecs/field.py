@@ -175,6 +175,7 @@ RUN_SUPPORTED: Final[Mapping[str, str]] = {
     "cluster": "",
     "count": "",
     "enableECSManagedTags": "",
+    "enableExecuteCommand": "",
     "group": "",
     "launchType": "FARGATE; there are no container instances for EC2 yet",
     "networkConfiguration": "",
@@ -212,7 +213,6 @@ RUN_SUPPORTED: Final[Mapping[str, str]] = {
 """Members of RunTask that are acted upon."""
 
 RUN_REFUSED: Final[Mapping[str, Reason]] = {
-    "enableExecuteCommand": NOT_YET,
     "overrides.containerOverrides.resourceRequirements": NOT_YET,
     "overrides.inferenceAcceleratorOverrides": NOT_YET,
     "placementConstraints": Reason(fargate="Placement constraints are not supported with FARGATE launch type."),

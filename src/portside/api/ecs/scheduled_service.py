@@ -27,7 +27,6 @@ PAGE: Final = 10
 """Services on a page of ListServices, unless asked otherwise."""
 
 _REFUSED: Final = (
-    "enableExecuteCommand",
     "gatewayConnectors",
     "monitoring",
     "serviceRegistries",
@@ -339,11 +338,13 @@ def _configured(service: Service, params: Params, *, has_targets: bool) -> Servi
     grace_s = params.get("healthCheckGracePeriodSeconds")
     change.check_grace_period(grace_s, has_targets=has_targets)
     managed = params.get("enableECSManagedTags")
+    executable = params.get("enableExecuteCommand")
     return replace(
         service,
         health_check_grace_period_s=service.health_check_grace_period_s if grace_s is None else grace_s,
         enable_ecs_managed_tags=service.enable_ecs_managed_tags if managed is None else managed,
         propagate_tags=params.get("propagateTags") or service.propagate_tags,
+        enable_execute_command=service.enable_execute_command if executable is None else executable,
     )
 
 

@@ -6,6 +6,7 @@ from portside.api.ecs.account_setting import AccountSettings
 from portside.api.ecs.cluster import Clusters
 from portside.api.ecs.container_instance import ContainerInstances
 from portside.api.ecs.error import mapped
+from portside.api.ecs.execute_command import ExecSessions, ExecuteCommand
 from portside.api.ecs.field import member_table
 from portside.api.ecs.scheduled_service import Services
 from portside.api.ecs.tag import TagsOfResources
@@ -30,10 +31,12 @@ PARTIAL: Final = {
     "UpdateClusterSettings": "containerInsights is kept and shown, nothing is collected yet",
     "PutClusterCapacityProviders": "FARGATE and FARGATE_SPOT; tasks run on FARGATE only",
     "RegisterTaskDefinition": "see the members below",
-    "RunTask": "on Fargate; no volumes, no ECS Exec, no capacity provider but FARGATE",
+    "RunTask": "on Fargate; no volumes, no capacity provider but FARGATE",
+    "ExecuteCommand": "sessions are neither logged nor encrypted by a KMS key, "
+    "whatever the cluster's configuration says",
     "ListTasks": "there are no container instances and no daemons to filter by",
     "CreateService": "on Fargate, REPLICA, rolling updates; no circuit breaker, alarms, service registries, "
-    "Service Connect, volumes, ECS Exec, Availability Zone rebalancing",
+    "Service Connect, volumes, Availability Zone rebalancing",
     "UpdateService": "as CreateService",
     "UpdateTaskProtection": "no DEPLOYMENT_BLOCKED failure",
     "ListContainerInstances": NO_INSTANCES,
@@ -49,12 +52,13 @@ PARTIAL: Final = {
 """What is not there yet, for the coverage page."""
 
 
-def ecs_service(store: Store, clock: Clock, ids: Ids) -> Service:
+def ecs_service(store: Store, clock: Clock, ids: Ids, sessions: ExecSessions | None = None) -> Service:
     """The service for the gateway. Operations that are not in its list are not implemented."""
     handlers = {
         **Clusters(store, clock).handlers(),
         **TaskDefinitions(store, clock).handlers(),
         **Tasks(store, clock, ids).handlers(),
+        **ExecuteCommand(store, clock, sessions or ExecSessions(clock)).handlers(),
         **Services(store, clock, ids).handlers(),
         **TaskProtections(store, clock).handlers(),
         **ContainerInstances(store, clock).handlers(),

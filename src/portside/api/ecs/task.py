@@ -91,6 +91,7 @@ class Tasks:
                 overrides_json=overrides_json,
                 started_by=started_by,
                 tags=tags,
+                enable_execute_command=bool(params.get("enableExecuteCommand")),
             )
             tasks.append(
                 replace(

@@ -240,12 +240,22 @@ def _task_container_to(
             wire["imageDigest"] = known.image_digest
         if known.started_at is not None:
             wire["runtimeId"] = known.runtime_id
+        if task.enable_execute_command:
+            wire["managedAgents"] = [_agent_to(wire["lastStatus"], known)]
         if known.exit is not None:
             if known.exit.code is not None:
                 wire["exitCode"] = known.exit.code
             if known.exit.reason is not None:
                 wire["reason"] = known.exit.reason
     return wire
+
+
+def _agent_to(status: str, known: ContainerHistory) -> Wire:
+    """ECS Exec's agent, which is as its container is: Portside itself stands in for it."""
+    agent: Wire = {"name": "ExecuteCommandAgent", "lastStatus": status}
+    if known.started_at is not None:
+        agent["lastStartedAt"] = known.started_at
+    return agent
 
 
 def _container_status(task: Task, known: ContainerHistory | None) -> str:

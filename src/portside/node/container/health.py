@@ -140,7 +140,7 @@ class HealthChecks:
             ended = await process.wait_readable(pidfd, check.timeout_s)
         finally:
             if not ended:
-                _kill_session(_pid_in(pid_file))
+                process.kill_session(_pid_in(pid_file))
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
                 await asyncio.shield(process.wait_readable(pidfd, _END_TIMEOUT_S))
@@ -169,24 +169,3 @@ def _pid_in(file: Path) -> int | None:
         return int(file.read_text())
     except (OSError, ValueError):
         return None
-
-
-def _kill_session(pid: int | None) -> None:
-    """SIGKILL to all that a command has started: the runtime makes a session for each one, which children whose parent
-    has ended are still in."""
-    session = _session(pid) if pid is not None else None
-    if session is None or session == os.getsid(0):
-        return
-    for entry in os.listdir("/proc"):
-        if entry.isdigit() and _session(int(entry)) == session:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(int(entry), signal.SIGKILL)
-
-
-def _session(pid: int) -> int | None:
-    """Source: proc(5), /proc/pid/stat, field 6."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return None
-    return int(text[text.rindex(")") + 2 :].split()[3])
