@@ -131,7 +131,7 @@ def test_killed_while_the_disk_is_made(no_leaks: Settings, step: str) -> None:
     """A daemon killed after any step by which a disk is made: the next one starts the container, and removes it all."""
     task = first(f"echo hello > /a && cat /a; {WAIT}")
 
-    def die(*_: object) -> NoReturn:
+    def die(*_: object, **__: object) -> NoReturn:
         os.kill(os.getpid(), signal.SIGKILL)
         raise AssertionError
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from portside.node.failpoint import MOMENTS
-from portside.node.hook import CgroupHook, ContainerHook, ImageHook, LogHook, RootfsHook
+from portside.node.hook import CgroupHook, ContainerHook, EnvironmentHook, ImageHook, LogHook, RootfsHook
 from portside.testing import leak
 from portside.testing.image import ensure_busybox_image
 from portside.testing.instance import IMAGE, Instance, instance
@@ -14,7 +14,7 @@ from portside.testing.wait import wait_for
 
 pytestmark = pytest.mark.integration
 
-HOOKS = [each.name for each in (ImageHook, RootfsHook, CgroupHook, LogHook, ContainerHook)]
+HOOKS = [each.name for each in (ImageHook, EnvironmentHook, RootfsHook, CgroupHook, LogHook, ContainerHook)]
 PREPARES = [f"{moment}-{name}" for name in HOOKS for moment in MOMENTS if "prepare" in moment]
 RELEASES = [f"{moment}-{name}" for name in HOOKS for moment in MOMENTS if "release" in moment]
 FAMILY, GROUP = "once", "/failpoint"
