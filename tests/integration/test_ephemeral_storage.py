@@ -149,8 +149,10 @@ def test_killed_while_the_disk_is_made(no_leaks: Settings, step: str) -> None:
 
     child = os.fork()
     if child == 0:
-        asyncio.run(die_half_way())
-        os._exit(1)
+        try:
+            asyncio.run(die_half_way())
+        finally:  # whatever happens, the copy of this process does not run the tests that follow
+            os._exit(1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
 
     async def body() -> None:
