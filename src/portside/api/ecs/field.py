@@ -27,8 +27,8 @@ NOT_YET: Final = Reason()
 
 SUPPORTED: Final[Mapping[str, str]] = {
     "family": "",
-    "taskRoleArn": "checked for its form; the role's policies are not enforced yet",
-    "executionRoleArn": "checked for its form; the role's policies are not enforced yet",
+    "taskRoleArn": "its form, and its trust policy when a task is run; other policies are not enforced yet",
+    "executionRoleArn": "as taskRoleArn",
     "networkMode": "awsvpc runs; the others are registered and wait for container instances",
     "containerDefinitions": "",
     "containerDefinitions.name": "",
