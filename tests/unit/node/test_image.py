@@ -171,3 +171,34 @@ def test_a_failed_pull_is_tried_once_more(tmp_path: Path) -> None:
         assert len([each for each in podman.calls if each.startswith("pull")]) == 2
 
     asyncio.run(body())
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("127.0.0.1:5000/a:1", True),
+        ("127.0.0.1/a:1", True),
+        ("localhost:5000/a:1", True),
+        ("127.evil.example:5000/a:1", False),
+        ("127.0.0.1.evil.example/a:1", False),
+        ("registry.example/a:1", False),
+        ("a:1", False),
+    ],
+)
+def test_only_addresses_of_this_machine_are_on_loopback(name: str, expected: bool) -> None:
+    """A name that begins like a loopback address is no loopback address: TLS is checked there."""
+    assert parse(name).on_loopback is expected
+
+
+@pytest.mark.parametrize(
+    ("said", "cause"),
+    [
+        ("dial tcp 127.0.0.1:40311: connect: connection refused", ": connection refused: "),
+        ("lookup registry.example: no such host sha256:aa404bb", ": no such host: "),
+        ("reading manifest: StatusCode: 403, forbidden", ": pull access denied"),
+        ("unexpected status code 404 (Not Found)", ": not found: "),
+    ],
+)
+def test_a_status_is_no_part_of_a_number(said: str, cause: str) -> None:
+    """Digits of ports and digests are not taken for an HTTP status."""
+    assert cause in str(pull_failed("r/a:1", f"Error: {said}"))

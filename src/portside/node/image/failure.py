@@ -14,21 +14,30 @@ class PullFailed(Exception):
         self.passing = passing
 
 
+def _status(code: int, phrase: str) -> str:
+    """An HTTP status as clients write it: never digits within a port or a digest."""
+    return rf"\b(?:status(?: code)?:?|StatusCode:?|HTTP) {code}\b|\b{code} \({phrase}\)|\b{code} {phrase}"
+
+
 # In this order: "unauthorized" answers of Docker Hub also say that the repository may not exist.
 _CAUSES: tuple[tuple[str, str, bool], ...] = (
     (r"no space left on device|disk quota exceeded", "no space left on device", False),
     (
-        r"unauthorized|denied|authentication required|insufficient_scope|403",
+        r"unauthorized|denied|authentication required|insufficient_scope|" + _status(403, "Forbidden"),
         "pull access denied, repository does not exist or may require authorization",
         False,
     ),
-    (r"manifest unknown|not found|404|no such image|name unknown|does not exist", "not found", False),
+    (
+        r"manifest unknown|not found|no such image|name unknown|does not exist|" + _status(404, "Not Found"),
+        "not found",
+        False,
+    ),
     (r"i/o timeout|timeout|deadline exceeded|Client\.Timeout", "i/o timeout", True),
     (r"no route to host|network is unreachable", "network is unreachable", True),
     (r"no such host|lookup .* on |server misbehaving|Temporary failure in name resolution", "no such host", True),
     (r"connection refused", "connection refused", True),
     (r"x509|certificate|HTTP response to HTTPS", "certificate not accepted", False),
-    (r"toomanyrequests|429", "429 Too Many Requests", True),
+    (r"toomanyrequests|" + _status(429, "Too Many Requests"), "429 Too Many Requests", True),
 )
 
 

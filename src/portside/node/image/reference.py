@@ -1,5 +1,7 @@
 """Image names: what a task definition says, and under which full names the image may be present or pulled."""
 
+import ipaddress
+import re
 from dataclasses import dataclass
 
 DEFAULT_REGISTRY = "docker.io"
@@ -38,8 +40,13 @@ class Reference:
     @property
     def on_loopback(self) -> bool:
         """A registry of this very machine may speak plain HTTP, as for Docker."""
-        host = (self.registry or "").rpartition(":")[0]
-        return host == LOCAL_REGISTRY or host.startswith("127.")
+        host = re.sub(r":\d+$", "", self.registry or "").strip("[]")
+        if host == LOCAL_REGISTRY:
+            return True
+        try:
+            return ipaddress.ip_address(host).is_loopback
+        except ValueError:
+            return False  # a name, however much it looks like an address
 
     @property
     def pullable(self) -> bool:
