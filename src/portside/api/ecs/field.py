@@ -27,8 +27,8 @@ NOT_YET: Final = Reason()
 
 SUPPORTED: Final[Mapping[str, str]] = {
     "family": "",
-    "taskRoleArn": "its form, and its trust policy when a task is run; other policies are not enforced yet",
-    "executionRoleArn": "as taskRoleArn",
+    "taskRoleArn": "checked (form, trust policy) and shown; the task gets no credentials of it yet",
+    "executionRoleArn": "checked (form, trust policy) and shown; its policies are not enforced yet",
     "networkMode": "awsvpc runs; the others are registered and wait for container instances",
     "containerDefinitions": "",
     "containerDefinitions.name": "",
@@ -201,7 +201,7 @@ RUN_SUPPORTED: Final[Mapping[str, str]] = {
     "overrides.ephemeralStorage": "",
     "overrides.ephemeralStorage.sizeInGiB": "",
     "overrides.executionRoleArn": "",
-    "overrides.taskRoleArn": "",
+    "overrides.taskRoleArn": "as in the task definition: no credentials yet",
     "platformVersion": "1.4.0 and LATEST",
     "propagateTags": "",
     "startedBy": "",
