@@ -35,6 +35,25 @@ def spawn(argv: Sequence[str], *, environment: Mapping[str, str], descriptors: M
     )
 
 
+def spawn_heard(argv: Sequence[str], *, environment: Mapping[str, str], heard: Sequence[int]) -> tuple[int, int]:
+    """As `spawn`, with what it writes to these descriptors to be read here; those of 0, 1 and 2 that are not among them
+    are /dev/null.
+
+    Returns: the process id, and the descriptor to read, which does not block and is the caller's to close."""
+    ours, theirs = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+    try:
+        os.set_blocking(theirs, True)
+        descriptors = {0: null, 1: null, 2: null} | dict.fromkeys(heard, theirs)
+        return spawn(argv, environment=environment, descriptors=descriptors), ours
+    except BaseException:
+        os.close(ours)
+        raise
+    finally:
+        os.close(theirs)
+        os.close(null)
+
+
 def start_time(pid: int) -> int | None:
     """Clock ticks from boot to the start of the process: with the pid it names a process for good. None if it is gone
     or a zombie. Source: proc(5), /proc/pid/stat, fields 3 and 22."""

@@ -123,6 +123,21 @@ def test_one_pull_for_many(tmp_path: Path) -> None:
     asyncio.run(body())
 
 
+@pytest.mark.parametrize("name", ["nginx:1.25", f"nginx@sha256:{'12' * 32}"])
+def test_another_digest_is_pulled_by_its_own_name(tmp_path: Path, name: str) -> None:
+    """An image that a name does not stand for is asked for by repository and digest, whatever the name ended with."""
+    podman = Podman(tmp_path)
+    (tmp_path / "present").touch()
+    wanted = f"sha256:{'34' * 32}"
+
+    async def body() -> None:
+        await ImageStore(str(podman.program)).get(name, wanted)
+        assert podman.calls[-1].endswith(f"nginx@{wanted}")
+        assert podman.calls[-1].count("@") == 1
+
+    asyncio.run(body())
+
+
 def test_a_change_of_storage_is_seen(tmp_path: Path) -> None:
     """After an image was built or removed, what is known is looked up again."""
     podman = Podman(tmp_path)

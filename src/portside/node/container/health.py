@@ -45,6 +45,17 @@ def command_of(check: HealthCheck) -> list[str]:
     return ["/bin/sh", "-c", " ".join(rest)] if kind == "CMD-SHELL" else rest
 
 
+def _spec_file(folder: ContainerFolder) -> Path:
+    return folder.path / "health.json"
+
+
+def write_spec(folder: ContainerFolder, check: HealthCheck) -> None:
+    """What `probe` runs: the container's own process with the check's command. Raises OSError."""
+    process_spec = json.loads((folder.path / "config.json").read_bytes())["process"]
+    process_spec |= {"args": command_of(check), "terminal": False}
+    _spec_file(folder).write_bytes(json.dumps(process_spec).encode())
+
+
 class HealthChecks:
     """Runs the checks of all containers that have one.
 
@@ -81,10 +92,14 @@ class HealthChecks:
         task_key, container = record.task_key, record.container
         started = (record.pid_started or 0) / os.sysconf("SC_CLK_TCK")
         probes, pause_s = health.Probes(), min(FIRST_S, float(check.interval_s))
+        is_written = False
         while True:
             await asyncio.sleep(pause_s)
             begun_s = time.clock_gettime(time.CLOCK_BOOTTIME) - started
             try:
+                if not is_written:
+                    write_spec(folder, check)
+                    is_written = True
                 async with self._slots:
                     result = await self.probe(folder, check)
             except OSError as error:
@@ -99,31 +114,14 @@ class HealthChecks:
             pause_s = 2 * pause_s if early else float(check.interval_s)
 
     async def probe(self, folder: ContainerFolder, check: HealthCheck) -> Result:
-        """Run the command once. It fails by its exit code or by taking longer than the timeout; then what it started is
-        killed. Raises OSError."""
-        spec_file, pid_file = folder.path / "health.json", folder.path / "health.pid"
-        process_spec = json.loads((folder.path / "config.json").read_bytes())["process"]
-        process_spec |= {"args": command_of(check), "terminal": False}
-        spec_file.write_bytes(json.dumps(process_spec).encode())
+        """Run the command of `write_spec` once. It fails by its exit code or by taking longer than the timeout; then what
+        it started is killed. Raises OSError."""
+        pid_file = folder.path / "health.pid"
         pid_file.unlink(missing_ok=True)
-        argv = self._runtime.exec_argv(folder.runtime_id, process_file=spec_file, pid_file=pid_file)
-        output, theirs = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+        argv = self._runtime.exec_argv(folder.runtime_id, process_file=_spec_file(folder), pid_file=pid_file)
         kept = bytearray()
         loop = asyncio.get_running_loop()
-        try:
-            os.set_blocking(theirs, True)
-            pid = process.spawn(
-                argv,
-                environment={"PATH": os.environ.get("PATH", os.defpath)},
-                descriptors={0: null, 1: theirs, 2: theirs},
-            )
-        except BaseException:
-            os.close(output)
-            raise
-        finally:
-            os.close(theirs)
-            os.close(null)
+        pid, output = process.spawn_heard(argv, environment={"PATH": os.environ.get("PATH", os.defpath)}, heard=(1, 2))
         pidfd = os.pidfd_open(pid)
 
         def drain() -> None:

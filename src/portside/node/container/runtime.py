@@ -107,21 +107,9 @@ class Runtime:
             argv.append("--stdin")
         if not log_forwarded:
             argv.append(f"--log-size-max={_LOCAL_LOG_BYTES}")
-        answer, theirs = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
-        try:
-            os.set_blocking(theirs, True)
-            monitor_pid = process.spawn(
-                argv,
-                environment={"PATH": os.environ.get("PATH", os.defpath), "_OCI_SYNCPIPE": "3"},
-                descriptors={0: null, 1: null, 2: null, 3: theirs},
-            )
-        except BaseException:
-            os.close(answer)
-            raise
-        finally:
-            os.close(theirs)
-            os.close(null)
+        monitor_pid, answer = process.spawn_heard(
+            argv, environment={"PATH": os.environ.get("PATH", os.defpath), "_OCI_SYNCPIPE": "3"}, heard=(3,)
+        )
         monitor_pidfd = os.pidfd_open(monitor_pid)
         try:
             try:

@@ -9,7 +9,7 @@ import json
 import logging
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -83,8 +83,7 @@ class ImageStore:
         unnamed = await self._find_digest(digest)
         if unnamed is not None:
             return self._keep(f"{name}@{digest}", unnamed)
-        reference = parse(name)
-        return await self.ensure(f"{reference.canonical.rsplit(reference.tag, 1)[0].rstrip(':')}@{digest}")
+        return await self.ensure(replace(parse(name), digest=digest).canonical)
 
     async def close(self) -> None:
         pending = list(self._pending.values())
