@@ -155,11 +155,12 @@ def test_a_token_is_good_once(portside: Instance, task: str) -> None:
 
 
 def test_the_command_line(portside: Instance, task: str) -> None:
-    """`portside exec` passes standard input, output and the exit code on, also without a terminal."""
+    """`portside exec` finds the task by the beginning of its id, and passes standard input, output and the exit code
+    on, also without a terminal."""
     done = subprocess.run(
         [
             *(sys.executable, "-m", "portside.cli", "exec", "--data-dir", str(portside.settings.data_dir)),
-            *(task.rpartition("/")[2], "--", "sh", "-c", "read line; echo got-$line; exit 5"),
+            *(task.rpartition("/")[2][:12], "--", "sh", "-c", "read line; echo got-$line; exit 5"),
         ],
         input=b"some words\n",
         capture_output=True,
@@ -200,3 +201,26 @@ def test_a_task_without_it_is_refused(portside: Instance) -> None:
     )
     assert done.returncode == 1
     assert b"--enable-execute-command" in done.stderr
+
+
+def test_a_task_that_is_not_there(portside: Instance) -> None:
+    """`portside exec` says which task it did not find, and how to find one."""
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "portside.cli",
+            "exec",
+            "--data-dir",
+            str(portside.settings.data_dir),
+            "nosuch",
+            "--",
+            "sh",
+        ],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert b"there is no task nosuch" in done.stderr
+    assert b"portside status" in done.stderr

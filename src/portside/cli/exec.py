@@ -32,6 +32,7 @@ from portside.aws.ssm import message as m
 from portside.aws.ssm.message import Message, PayloadType
 from portside.cli.environment import variables
 from portside.cli.failure import Failure
+from portside.cli.why import story
 from portside.settings import Settings
 
 WINDOW: Final = 16
@@ -200,15 +201,16 @@ def _asked(settings: Settings, task: str, cluster: str, container: str | None, c
     from botocore.exceptions import BotoCoreError, ClientError
     from botocore.session import get_session
 
+    found = story(settings, task, cluster=cluster)
     given = variables(settings)
     ecs = get_session().create_client(
         "ecs",
         endpoint_url=given["AWS_ENDPOINT_URL"],
-        region_name=given["AWS_DEFAULT_REGION"],
+        region_name=found["arn"].split(":")[3],
         aws_access_key_id=given["AWS_ACCESS_KEY_ID"],
         aws_secret_access_key=given["AWS_SECRET_ACCESS_KEY"],
     )
-    asked = {"cluster": cluster, "task": task, "command": shlex.join(command), "interactive": True}
+    asked = {"cluster": found["cluster"], "task": found["id"], "command": shlex.join(command), "interactive": True}
     if container is not None:
         asked["container"] = container
     try:

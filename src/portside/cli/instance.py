@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from portside import credential
 from portside.cli.failure import Failure
 from portside.credential import AccessKey
 from portside.settings import DEFAULT_REGION, Settings
@@ -165,6 +166,26 @@ def fetch(url: str, path: str, *, key: AccessKey | None = None, timeout_s: float
     headers = {} if key is None else _signed(url + path, key)
     with _opener.open(urllib.request.Request(url + path, headers=headers), timeout=timeout_s) as answer:
         return json.loads(answer.read())
+
+
+def ask(settings: Settings, path: str, *hints: str) -> tuple[Instance, Any]:
+    """The daemon of the data folder, and what it answers to a GET.
+
+    Args: hints: what to do, where the answer is a refusal.
+    Raises: Failure when it does not run, does not answer, or refuses."""
+    running = require(settings)
+    try:
+        return running, fetch(running.url, path, key=credential.read(settings.data_dir))
+    except urllib.error.HTTPError as error:
+        try:
+            message = str(json.loads(error.read())["error"])
+        except (ValueError, KeyError, TypeError):
+            raise Failure(f"Portside answered with {error.code} {error.reason}", "See: portside logs") from error
+        raise Failure(message, *hints) from error
+    except (OSError, ValueError) as error:
+        raise Failure(
+            f"Portside (pid {running.pid}) does not answer at {running.url}: {error}", "See: portside logs"
+        ) from error
 
 
 def _signed(url: str, key: AccessKey) -> dict[str, str]:

@@ -226,12 +226,12 @@ def application() -> "typer.Typer":
 
     @app.command(name="exec")
     def execute(
-        task: Annotated[str, typer.Argument(metavar="TASK", help="A task's id or ARN.")],
+        task: Annotated[str, typer.Argument(metavar="TASK", help="Its id, the beginning of it, or its ARN.")],
         command: Annotated[list[str], typer.Argument(metavar="-- COMMAND…", help="What to run, after two dashes.")],
         container: Annotated[
             str | None, typer.Option("--container", "-c", help="Needed if the task has several.")
         ] = None,
-        cluster: Annotated[str, typer.Option("--cluster", help="The task's cluster.")] = "default",
+        cluster: Annotated[str, typer.Option("--cluster", help="Only in this cluster.")] = "",
         data_dir: data_dir = None,
     ) -> None:
         """Run a command in a task's container, at this terminal: portside exec TASK -- sh"""

@@ -8,9 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from portside import credential
 from portside.cli import instance as daemon
-from portside.cli.failure import Failure
 from portside.settings import Settings
 
 STOPPED_SHOWN = 5
@@ -31,13 +29,7 @@ COLOURS = {
 
 def show(settings: Settings, *, as_json: bool) -> None:
     """Raises: Failure when the daemon does not run or does not answer."""
-    running = daemon.require(settings)
-    try:
-        answer = daemon.fetch(running.url, "/_portside/status", key=credential.read(settings.data_dir))
-    except (OSError, ValueError) as error:
-        raise Failure(
-            f"Portside (pid {running.pid}) does not answer at {running.url}: {error}", "See: portside logs"
-        ) from error
+    running, answer = daemon.ask(settings, "/_portside/status")
     if as_json:
         print(json.dumps(answer, indent=2))
         return

@@ -1,7 +1,6 @@
 """`portside why TASK`: the story of a task, in tables that fit 80 columns."""
 
 import json
-import urllib.error
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -10,46 +9,37 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from portside import credential
 from portside.cli import instance as daemon
-from portside.cli.failure import Failure
 from portside.settings import Settings
 
 COLOURS = {"done": "green", "under way": "yellow", "unfinished": "red"}
 
 
-def show(settings: Settings, task: str, *, cluster: str, as_json: bool) -> None:
-    """Raises: Failure for a task that is unknown or not one, and when the daemon does not run or does not answer."""
-    running = daemon.require(settings)
+def story(settings: Settings, task: str, *, cluster: str = "") -> Any:
+    """What the daemon tells of the task that is meant: by its id, the beginning of it, or its ARN.
+
+    Raises: Failure for a task that is unknown or not one, and when the daemon does not run or does not answer."""
     path = f"/_portside/tasks/{quote(task, safe='')}/story"
     if cluster:
         path += f"?{urlencode({'cluster': cluster})}"
-    try:
-        answer = daemon.fetch(running.url, path, key=credential.read(settings.data_dir))
-    except urllib.error.HTTPError as error:
-        raise _failure(error) from error
-    except (OSError, ValueError) as error:
-        raise Failure(
-            f"Portside (pid {running.pid}) does not answer at {running.url}: {error}", "See: portside logs"
-        ) from error
+    _, answer = daemon.ask(
+        settings,
+        path,
+        "Tasks and their ids: portside status",
+        "A stopped task is forgotten after an hour, unless --stopped-task-retention-s says otherwise.",
+    )
+    return answer
+
+
+def show(settings: Settings, task: str, *, cluster: str, as_json: bool) -> None:
+    """Raises: Failure, as `story` does."""
+    answer = story(settings, task, cluster=cluster)
     if as_json:
         print(json.dumps(answer, indent=2))
         return
     console = Console(highlight=False)
     for line in render(answer):
         console.print(line)
-
-
-def _failure(error: urllib.error.HTTPError) -> Failure:
-    try:
-        message = str(json.loads(error.read())["error"])
-    except (ValueError, KeyError, TypeError):
-        return Failure(f"Portside answered with {error.code} {error.reason}", "See: portside logs")
-    return Failure(
-        message,
-        "Tasks and their ids: portside status",
-        "A stopped task is forgotten after an hour, unless --stopped-task-retention-s says otherwise.",
-    )
 
 
 def render(answer: dict[str, Any]) -> list[Table | Text]:
