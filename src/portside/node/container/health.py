@@ -114,8 +114,8 @@ class HealthChecks:
             pause_s = 2 * pause_s if early else float(check.interval_s)
 
     async def probe(self, folder: ContainerFolder, check: HealthCheck) -> Result:
-        """Run the command of `write_spec` once. It fails by its exit code or by taking longer than the timeout; then what
-        it started is killed. Raises OSError."""
+        """Run the command of `write_spec` once. It fails by its exit code, or by taking longer than the timeout: then
+        what it started is killed. Raises OSError."""
         pid_file = folder.path / "health.pid"
         pid_file.unlink(missing_ok=True)
         argv = self._runtime.exec_argv(folder.runtime_id, process_file=_spec_file(folder), pid_file=pid_file)
