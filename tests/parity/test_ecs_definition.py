@@ -109,7 +109,11 @@ def test_null_members_are_left_out(served: Any) -> None:
         ),
         ({"networkMode": "bridge"}, "ClientException", "Fargate only supports network mode ‘awsvpc’."),
         ({"tags": []}, "ClientException", "Tags can not be empty."),
-        ({"volumes": [{"name": "v"}]}, "ClientException", "Portside does not support volumes yet"),
+        (
+            {"volumes": [{"name": "v", "efsVolumeConfiguration": {"fileSystemId": "fs-1"}}]},
+            "ClientException",
+            "Portside does not support volumes.efsVolumeConfiguration.fileSystemId yet",
+        ),
     ],
 )
 def test_refused_definitions(ecs: Any, changes: dict[str, Any], code: str, words: str) -> None:

@@ -50,6 +50,7 @@ TIMEOUT_S: Final[Mapping[type[Any], float]] = {
     r.SignalContainer: 10,
     r.KillContainer: 10,
     r.RemoveContainer: 60,
+    r.ReleaseVolumes: 60,
     r.RegisterTargets: 30,
     r.DrainTargets: 3660,  # the longest deregistration delay, and a minute
 }

@@ -115,6 +115,25 @@ class ExtraHost(Record, frozen=True, kw_only=True):
     address: str
 
 
+class Volume(Record, frozen=True, kw_only=True):
+    """Storage that containers of one task share. It has no source: it is empty at first, and gone with the task."""
+
+    name: str
+
+
+class MountPoint(Record, frozen=True, kw_only=True):
+    volume: str
+    container_path: str
+    read_only: bool = False
+
+
+class VolumesFrom(Record, frozen=True, kw_only=True):
+    """All mount points of another container."""
+
+    container: str
+    read_only: bool = False
+
+
 class ContainerDefinition(Record, frozen=True, kw_only=True):
     """One container of a task. `cpu_units`: 1024 is one vCPU; None or 0 means no share asked for."""
 
@@ -155,6 +174,8 @@ class ContainerDefinition(Record, frozen=True, kw_only=True):
     docker_security_options: tuple[str, ...] = ()
     interactive: bool = False
     pseudo_terminal: bool = False
+    mount_points: tuple[MountPoint, ...] = ()
+    volumes_from: tuple[VolumesFrom, ...] = ()
 
 
 class TaskDefinition(Record, frozen=True, kw_only=True):
@@ -164,6 +185,7 @@ class TaskDefinition(Record, frozen=True, kw_only=True):
     family: str
     revision: int
     containers: tuple[ContainerDefinition, ...]
+    volumes: tuple[Volume, ...] = ()
     network_mode: NetworkMode = "bridge"
     cpu_units: int | None = None
     memory_mib: int | None = None

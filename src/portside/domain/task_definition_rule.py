@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from portside.domain import environment_file, fargate, tag_rule
+from portside.domain import environment_file, fargate, tag_rule, volume
 from portside.domain.cluster_rule import NAME
 from portside.domain.record import replace
 from portside.domain.refusal import RefusalKind, Refused
@@ -106,6 +106,7 @@ def checked(definition: TaskDefinition) -> TaskDefinition:
     for container in definition.containers:
         _check_container(definition, container)
     check_sums(definition.containers, definition.cpu_units, definition.memory_mib)
+    volume.check(definition)
     check_roles(definition.task_role_arn, definition.execution_role_arn)
     _check_dependencies(definition.containers, by_name)
     if definition.ephemeral_storage_gib is not None:
@@ -421,7 +422,7 @@ def check_roles(task_role: str | None, execution_role: str | None) -> None:
 
 
 def _check_dependencies(containers: Sequence[ContainerDefinition], by_name: Mapping[str, ContainerDefinition]) -> None:
-    if not any(container.depends_on for container in containers):
+    if not any(container.depends_on or container.volumes_from for container in containers):
         return
     for container in containers:
         for dependency in container.depends_on:
@@ -453,8 +454,10 @@ def _cycle(by_name: Mapping[str, ContainerDefinition]) -> tuple[str, ...]:
             return (*path[path.index(name) :], name)
         if name in done:
             return ()
-        for dependency in by_name[name].depends_on:
-            found = visit(dependency.container, (*path, name))
+        container = by_name[name]
+        sources = [each.container for each in container.volumes_from]
+        for following in (*(each.container for each in container.depends_on), *sources):
+            found = visit(following, (*path, name))
             if found:
                 return found
         done.add(name)

@@ -11,7 +11,7 @@ import json
 import logging
 import os
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -27,9 +27,9 @@ from portside.node.container.runtime import Created, CreateFailed, Runtime
 from portside.node.image.store import Image, ImageStore
 from portside.node.log.forwarder import LogForwarder
 from portside.node.log.sink import LogDestination, LogGroupMissing
-from portside.node.rootfs import account, overlay
+from portside.node.rootfs import account, overlay, volume
 from portside.node.rootfs.account import ROOT, Account
-from portside.node.rootfs.ephemeral import EphemeralStorage
+from portside.node.rootfs.ephemeral import VOLUMES, EphemeralStorage
 
 log = logging.getLogger(__name__)
 
@@ -87,6 +87,7 @@ class Launch:
     container: Container
     image: Image | None = None
     root: Path | None = None
+    volumes: Mapping[str, Path] = field(default_factory=dict)
     account: Account = ROOT
     created: Created | None = None
 
@@ -194,6 +195,15 @@ class RootfsHook:
                 record.task_id, folder.runtime_id, effect.ephemeral_storage_gib, folder.path / overlay.DISK, again=again
             )
         launch.root = overlay.mount(image.layers, folder.path, writable, again=again)
+        if effect.definition.mount_points:
+            self._storage.hold_volumes(record.task_id)
+            disk = folder.path / overlay.DISK / VOLUMES
+            launch.volumes = volume.prepare(
+                self._storage.volumes_without_disk(record.task_id) if self._storage.problem else disk,
+                effect.definition.mount_points,
+                launch.root,
+                image.volumes,
+            )
         try:
             launch.account = account.resolve(launch.root, effect.definition.user or image.user)
         except account.UnknownUser as error:
@@ -311,6 +321,7 @@ class ContainerHook:
                 machine=await self._machine_for(held),
                 held=held,
                 root=launch.root,
+                volumes=launch.volumes,
                 folder=folder.path,
                 account=launch.account,
                 cgroup_path=self._tree.path(record.task_id, record.container),

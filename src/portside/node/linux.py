@@ -30,11 +30,13 @@ from portside.domain.task.record import (
     NodeEffect,
     PullImage,
     ReleaseNetwork,
+    ReleaseVolumes,
     RemoveContainer,
     SignalContainer,
     StartContainer,
     StartFailed,
     Task,
+    VolumesReleased,
 )
 from portside.node import cgroup, failpoint, hook, process
 from portside.node.container import seccomp, spec
@@ -280,6 +282,9 @@ class LinuxNode:
                 return await self._kill(effect)
             case RemoveContainer():
                 return await self._remove(effect)
+            case ReleaseVolumes():
+                await self._pool.run(self._storage.release_volumes, effect.task_key.rpartition("/")[2])
+                return VolumesReleased()
             case _:
                 assert_never(effect)
 

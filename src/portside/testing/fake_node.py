@@ -71,11 +71,14 @@ class FakeContainer:
 
 
 class Machine:
-    """The containers and networks of one machine; both by task key, containers then by name."""
+    """The containers, networks and volumes of one machine, by task key; containers then by name.
+
+    Of volumes it knows which containers wrote to them; they are gone when `volumes` has no such key any more."""
 
     def __init__(self, now: Now, rng: random.Random, behaviour: Behaviour) -> None:
         self.now, self.rng, self.behaviour = now, rng, behaviour
         self.networks: set[str] = set()
+        self.volumes: dict[str, set[str]] = {}
         self.containers: dict[str, dict[str, FakeContainer]] = {}
         self.started: list[tuple[str, str]] = []
         self.restarts = 0
@@ -171,6 +174,7 @@ class Machine:
                 if container.runs:
                     container.exit_code, container.exited_at = 137, self.now()
         self.networks.clear()
+        self.volumes.clear()
 
 
 def exit_fact(name: str, container: FakeContainer) -> r.ContainerExited:
@@ -208,6 +212,7 @@ class FakeNode:
             for name in list(machine.containers[key]):
                 machine.remove(key, name)
         machine.networks &= set(live)
+        machine.volumes = {key: names for key, names in machine.volumes.items() if key in live}
         facts: list[tuple[str, AnyFact]] = []
         for key, task in live.items():
             there = machine.containers.get(key, {})
@@ -311,6 +316,11 @@ class FakeNode:
             case r.RemoveContainer(container=name):
                 machine.remove(key, name)
                 return r.ContainerRemoved(container=name)
+            case r.ReleaseVolumes():
+                if machine.containers.get(key):
+                    machine.wrong.append(f"the volumes of {key} were released under {sorted(machine.containers[key])}")
+                machine.volumes.pop(key, None)
+                return r.VolumesReleased()
 
     def _start(self, effect: r.StartContainer) -> AnyFact:
         machine, key, name = self.machine, effect.task_key, effect.container
@@ -327,6 +337,8 @@ class FakeNode:
             machine.restarts += 1
         elif effect.restart and before is None:
             machine.wrong.append(f"{name} of {key} was restarted, and what it wrote was gone")
+        if effect.definition.mount_points:
+            machine.volumes.setdefault(key, set()).add(name)
         if name in machine.containers.get(key, {}):
             machine.remove(key, name)  # an earlier start whose answer was lost
         if machine.chance(machine.behaviour.start_fails):

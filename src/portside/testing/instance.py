@@ -152,7 +152,9 @@ class Instance:
             configuration["securityGroups"] = list(groups)
         return {"awsvpcConfiguration": configuration}
 
-    def register(self, family: str, *containers: dict[str, Any], cpu: str = "256", memory: str = "512") -> str:
+    def register(
+        self, family: str, *containers: dict[str, Any], cpu: str = "256", memory: str = "512", **more: Any
+    ) -> str:
         """A Fargate task definition; containers default to the test image. Returns its ARN."""
         answer = self.client("ecs").register_task_definition(
             family=family,
@@ -162,6 +164,7 @@ class Instance:
             memory=memory,
             executionRoleArn=f"arn:aws:iam::{ACCOUNT}:role/execution",
             containerDefinitions=[{"name": "main", "image": IMAGE, "stopTimeout": 2, **each} for each in containers],
+            **more,
         )
         return str(answer["taskDefinition"]["taskDefinitionArn"])
 

@@ -28,7 +28,15 @@ from portside.domain.task.record import (
     Task,
     TaskStatus,
 )
-from portside.domain.task_definition import ContainerDefinition, DependsOn, HealthCheck, RestartPolicy, TaskDefinition
+from portside.domain.task_definition import (
+    ContainerDefinition,
+    DependsOn,
+    HealthCheck,
+    MountPoint,
+    RestartPolicy,
+    TaskDefinition,
+    Volume,
+)
 from portside.domain.vpc import Eni
 from portside.store.faulty import FaultyStore
 from portside.store.interface import Change, Conflict, Delete, Put, Store, StoreUnavailable
@@ -287,7 +295,14 @@ class History:
             if task.last_status is not TaskStatus.STOPPED:
                 self.wrong.append(f"{task.id} is {task.last_status.name} for ever: {plan_words(task)}")
             self._compare(task)
-        left = [*self.world.containers, *self.world.networks, *self.store.scan(table.ENI), *self.targets.registered]
+        world = self.world
+        left = [
+            *world.containers,
+            *world.networks,
+            *world.volumes,
+            *self.store.scan(table.ENI),
+            *self.targets.registered,
+        ]
         if left:
             self.wrong.append(f"left over at the end: {left}")
         await asyncio.sleep(3700)
@@ -376,8 +391,9 @@ class History:
         there = self.world.containers.get(task.key, {})
         if task.last_status is TaskStatus.STOPPED:
             owned = self.store.find(table.ENI, "owner", f"task:{task.key}")
-            if there or task.key in self.world.networks or owned:
-                self.wrong.append(f"{task.id} is STOPPED and holds {there, task.key in self.world.networks, owned}")
+            held = {"network": task.key in self.world.networks, "volumes": task.key in self.world.volumes}
+            if there or owned or any(held.values()):
+                self.wrong.append(f"{task.id} is STOPPED and holds {there, held, owned}")
             return
         if task.stop is not None:
             self.wrong.append(f"{task.id} is {task.last_status.name} for ever: {plan_words(task)}")
@@ -428,12 +444,17 @@ class History:
                 )
             )
         awsvpc = rng.random() < 0.9
+        shared = rng.random() < 0.4
+        if shared:
+            mount = MountPoint(volume="data", container_path="/data")
+            containers = [replace(each, mount_points=(mount,)) for each in containers]
         definition = TaskDefinition(
             scope=SCOPE,
             family="f",
             revision=1,
             containers=tuple(containers),
             network_mode="awsvpc" if awsvpc else "none",
+            volumes=(Volume(name="data"),) if shared else (),
             registered_at=EPOCH,
             registered_by="",
         )

@@ -13,8 +13,8 @@ CONTAINER: dict[str, Any] = {
     "portMappings": [],
     "essential": True,
     "environment": [],
-    "mountPoints": [],
-    "volumesFrom": [],
+    "mountPoints": [{"sourceVolume": "data", "containerPath": "/data", "readOnly": True}],
+    "volumesFrom": [{"sourceContainer": "db", "readOnly": False}],
     "systemControls": [{"namespace": "net.core.somaxconn", "value": "1024"}],
     "healthCheck": {"command": ["CMD-SHELL", "true"], "interval": 5, "timeout": 2, "retries": 1, "startPeriod": 3},
     "restartPolicy": {"enabled": True, "ignoredExitCodes": [0], "restartAttemptPeriod": 60},
@@ -52,13 +52,20 @@ CONTAINER: dict[str, Any] = {
 def test_every_member_of_a_container_comes_back() -> None:
     """The wire shape of a container with all members is the one that was given."""
     draft = definition_wire.definition_from(
-        {"family": "f", "containerDefinitions": [CONTAINER], "pidMode": "task", "ipcMode": "none"},
+        {
+            "family": "f",
+            "containerDefinitions": [CONTAINER],
+            "volumes": [{"name": "data"}],
+            "pidMode": "task",
+            "ipcMode": "none",
+        },
         scope=Scope(account="0" * 12, region="r"),
         registered_at=datetime(2026, 1, 1, tzinfo=UTC),
         registered_by="me",
     )
     shown = definition_wire.definition_to(draft)
     assert shown["containerDefinitions"] == [CONTAINER]
+    assert shown["volumes"] == [{"name": "data", "host": {}}]
     assert (shown["pidMode"], shown["ipcMode"]) == ("task", "none")
 
 

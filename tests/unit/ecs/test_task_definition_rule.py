@@ -206,9 +206,33 @@ BROKEN: list[tuple[dict[str, Any], list[dict[str, Any]] | None, str]] = [
         "Fargate compatible task definitions do not support dockerVolumeConfiguration",
     ),
     (
-        {"volumes": [{"name": "v"}]},
+        {"volumes": [{"name": "v", "efsVolumeConfiguration": {"fileSystemId": "fs-1"}}]},
         None,
-        "Portside does not support volumes yet; see docs/coverage.md",
+        "Portside does not support volumes.efsVolumeConfiguration.fileSystemId yet; see docs/coverage.md",
+    ),
+    ({"volumes": [{"name": "v/w"}]}, None, "Volume name contains invalid characters: 'v/w'."),
+    ({"volumes": [{"name": "v"}, {"name": "v"}]}, None, "Volume names must be unique: 'v' is there twice."),
+    ({}, [{"mountPoints": [{"sourceVolume": "v", "containerPath": "/v"}]}], "Unknown volume 'v'."),
+    (
+        {"volumes": [{"name": "v"}]},
+        [{"mountPoints": [{"sourceVolume": "v", "containerPath": "/v/../w"}]}],
+        "Invalid 'mountPoints' setting for container 'app': containerPath '/v/../w' is not an absolute path below '/'.",
+    ),
+    (
+        {"volumes": [{"name": "v"}, {"name": "w"}]},
+        [
+            {
+                "mountPoints": [
+                    {"sourceVolume": each, "containerPath": f"/x{end}"} for each, end in (("v", ""), ("w", "/"))
+                ]
+            }
+        ],
+        "Invalid 'mountPoints' setting for container 'app': '/x/' is mounted twice.",
+    ),
+    (
+        {},
+        [{"volumesFrom": [{"sourceContainer": "other"}]}],
+        "Container 'app' can not take volumes from container 'other', which is not another one of the task definition.",
     ),
     (
         {},

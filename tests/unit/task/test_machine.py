@@ -15,7 +15,7 @@ from portside.domain.task import invariant, machine
 from portside.domain.task import record as r
 from portside.domain.task.creation import new_task
 from portside.domain.task.record import AnyFact, EniAttachment, NetworkRequest, StopCode, TargetRef, Task, TaskStatus
-from portside.domain.task_definition import ContainerDefinition, DependsOn, RestartPolicy, TaskDefinition
+from portside.domain.task_definition import ContainerDefinition, DependsOn, RestartPolicy, TaskDefinition, Volume
 from portside.testing.clock import EPOCH
 
 SCOPE = Scope(account="123456789012", region="eu-west-1")
@@ -455,6 +455,7 @@ ANY_FACT: st.SearchStrategy[AnyFact] = st.one_of(
             r.NetworkIssued(),
             r.NetworkReady(),
             r.NetworkReleased(),
+            r.VolumesReleased(),
             r.EniReleased(),
             r.TargetsIssued(),
             r.TargetsRegistered(),
@@ -484,17 +485,21 @@ ANY_FACT: st.SearchStrategy[AnyFact] = st.one_of(
     ),
 )
 TASKS = st.builds(
-    lambda e1, e2, c1, c2, targets: task_of(
-        container("a", essential=e1),
-        container("b", essential=e2, depends=[("a", c1)] if c1 else []),
-        container("c", depends=[("b", c2)] if c2 else []),
-        targets=targets,
+    lambda e1, e2, c1, c2, targets, volumes: replace(
+        task_of(
+            container("a", essential=e1),
+            container("b", essential=e2, depends=[("a", c1)] if c1 else []),
+            container("c", depends=[("b", c2)] if c2 else []),
+            targets=targets,
+        ),
+        volumes=volumes,
     ),
     st.booleans(),
     st.booleans(),
     st.sampled_from([None, "START", "COMPLETE", "SUCCESS"]),
     st.sampled_from([None, "START", "COMPLETE", "SUCCESS"]),
     st.booleans(),
+    st.sampled_from([(), (Volume(name="data"),)]),
 )
 
 
@@ -553,6 +558,8 @@ def answers(effect: r.Effect) -> list[AnyFact]:
             return [r.NetworkReady()]
         case r.ReleaseNetwork():
             return [r.NetworkReleased()]
+        case r.ReleaseVolumes():
+            return [r.VolumesReleased()]
         case r.ReleaseEni():
             return [r.EniReleased()]
         case r.RegisterTargets():

@@ -21,6 +21,7 @@ from portside.domain.task_definition import (
     HealthCheck,
     LinuxParameters,
     LogConfiguration,
+    MountPoint,
     PortMapping,
     RestartPolicy,
     Secret,
@@ -28,6 +29,8 @@ from portside.domain.task_definition import (
     TaskDefinition,
     Tmpfs,
     Ulimit,
+    Volume,
+    VolumesFrom,
 )
 from portside.domain.task_definition_rule import parsed_cpu, parsed_memory
 
@@ -52,6 +55,7 @@ def definition_from(params: FromWire, *, scope: Scope, registered_at: datetime, 
         family=params["family"],
         revision=0,
         containers=tuple([_container_from(each) for each in params["containerDefinitions"]]),
+        volumes=tuple([Volume(name=each.get("name") or "") for each in params.get("volumes") or ()]),
         network_mode=params.get("networkMode") or "bridge",
         cpu_units=parsed_cpu(cpu) if cpu is not None else None,
         memory_mib=parsed_memory(memory) if memory is not None else None,
@@ -128,6 +132,22 @@ def _container_from(item: FromWire) -> ContainerDefinition:
         docker_security_options=tuple(get("dockerSecurityOptions") or ()),
         interactive=bool(get("interactive")),
         pseudo_terminal=bool(get("pseudoTerminal")),
+        mount_points=tuple(
+            [
+                MountPoint(
+                    volume=each.get("sourceVolume") or "",
+                    container_path=each.get("containerPath") or "",
+                    read_only=bool(each.get("readOnly")),
+                )
+                for each in get("mountPoints") or ()
+            ]
+        ),
+        volumes_from=tuple(
+            [
+                VolumesFrom(container=each.get("sourceContainer") or "", read_only=bool(each.get("readOnly")))
+                for each in get("volumesFrom") or ()
+            ]
+        ),
     )
 
 
@@ -221,7 +241,7 @@ def definition_to(definition: TaskDefinition) -> Wire:
         "family": definition.family,
         "networkMode": definition.network_mode,
         "revision": definition.revision,
-        "volumes": [],
+        "volumes": [{"name": each.name, "host": {}} for each in definition.volumes],
         "status": definition.status.value,
         "requiresAttributes": [{"name": name} for name in _attributes(definition)],
         "placementConstraints": [],
@@ -263,8 +283,13 @@ def _container_to(container: ContainerDefinition) -> Wire:
         "portMappings": [_port_to(each) for each in container.port_mappings],
         "essential": container.essential,
         "environment": [{"name": each.name, "value": each.value} for each in container.environment],
-        "mountPoints": [],
-        "volumesFrom": [],
+        "mountPoints": [
+            {"sourceVolume": each.volume, "containerPath": each.container_path, "readOnly": each.read_only}
+            for each in container.mount_points
+        ],
+        "volumesFrom": [
+            {"sourceContainer": each.container, "readOnly": each.read_only} for each in container.volumes_from
+        ],
         "systemControls": [{"namespace": each.namespace, "value": each.value} for each in container.system_controls],
     }
     if container.memory_mib is not None:

@@ -107,6 +107,16 @@ SUPPORTED: Final[Mapping[str, str]] = {
     "containerDefinitions.logConfiguration": "",
     "containerDefinitions.logConfiguration.logDriver": "awslogs",
     "containerDefinitions.logConfiguration.options": "those of awslogs but datetime-format and multiline-pattern",
+    "containerDefinitions.mountPoints": "",
+    "containerDefinitions.mountPoints.sourceVolume": "",
+    "containerDefinitions.mountPoints.containerPath": "",
+    "containerDefinitions.mountPoints.readOnly": "",
+    "containerDefinitions.volumesFrom": "with the order that follows from it: the other container starts first",
+    "containerDefinitions.volumesFrom.sourceContainer": "",
+    "containerDefinitions.volumesFrom.readOnly": "",
+    "volumes": "without a source: empty at first, shared by the task's containers, gone with the task",
+    "volumes.name": "",
+    "volumes.host": "",
     "requiresCompatibilities": "EC2, FARGATE and EXTERNAL; only Fargate tasks run so far",
     "cpu": "",
     "memory": "",
@@ -126,8 +136,6 @@ REFUSED: Final[Mapping[str, Reason]] = {
     "containerDefinitions.repositoryCredentials": NOT_YET,
     "containerDefinitions.links": Reason(awsvpc="Links are not supported when networkMode=awsvpc"),
     "containerDefinitions.portMappings.containerPortRange": NOT_YET,
-    "containerDefinitions.mountPoints": NOT_YET,
-    "containerDefinitions.volumesFrom": NOT_YET,
     "containerDefinitions.secrets": NOT_YET,
     "containerDefinitions.privileged": _fargate("privileged"),
     "containerDefinitions.logConfiguration.secretOptions": NOT_YET,
@@ -136,9 +144,12 @@ REFUSED: Final[Mapping[str, Reason]] = {
     ),
     "containerDefinitions.firelensConfiguration": NOT_YET,
     "containerDefinitions.credentialSpecs": NOT_YET,
-    "volumes": NOT_YET,
     "volumes.host.sourcePath": _fargate("sourcePath"),
     "volumes.dockerVolumeConfiguration": _fargate("dockerVolumeConfiguration"),
+    "volumes.efsVolumeConfiguration": NOT_YET,
+    "volumes.fsxWindowsFileServerVolumeConfiguration": _fargate("fsxWindowsFileServerVolumeConfiguration"),
+    "volumes.s3filesVolumeConfiguration": NOT_YET,
+    "volumes.configuredAtLaunch": NOT_YET,
     "placementConstraints": _fargate("constraints"),
     "proxyConfiguration": NOT_YET,
     "inferenceAccelerators": NOT_YET,
@@ -263,6 +274,8 @@ _TASK: Final = _kept("")
 _CONTAINER: Final = _kept("containerDefinitions.")
 _PORT: Final = _kept("containerDefinitions.portMappings.")
 _LOG: Final = _kept("containerDefinitions.logConfiguration.")
+_VOLUME: Final = _kept("volumes.")
+_VOLUME_HOST: Final = _kept("volumes.host.")
 
 
 def check_task_definition(params: Mapping[str, Any]) -> None:
@@ -282,6 +295,13 @@ def check_task_definition(params: Mapping[str, Any]) -> None:
             raise unsupported(f"{name} task")
     for name in params.keys() - _TASK:
         _check(name, params[name], fargate=fargate, awsvpc=awsvpc)
+    for volume in params.get("volumes") or ():
+        for prefix, given, kept in (
+            ("volumes.", volume, _VOLUME),
+            ("volumes.host.", volume.get("host") or {}, _VOLUME_HOST),
+        ):
+            for name in given.keys() - kept:
+                _check(f"{prefix}{name}", given[name], fargate=fargate, awsvpc=awsvpc)
     for container in params["containerDefinitions"]:
         _check_elsewhere(container, fargate=fargate, awsvpc=awsvpc)
         for name in container.keys() - _CONTAINER:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Literal
 
-from portside.domain import arn
+from portside.domain import arn, volume
 from portside.domain.record import Record, Scope, Tags, replace
 from portside.domain.task.record import ContainerHistory, Moment, NetworkRequest, TargetRef, Task
 from portside.domain.task_definition import ContainerDefinition, EnvironmentFile, EnvironmentVariable, TaskDefinition
@@ -82,7 +82,11 @@ def new_task(
         pid_mode=definition.pid_mode,
         ipc_mode=definition.ipc_mode,
         network=network,
-        containers=tuple(_overridden(each, by_name.get(each.name)) for each in definition.containers),
+        containers=tuple(
+            volume.with_inherited(_overridden(each, by_name.get(each.name)), definition.containers)
+            for each in definition.containers
+        ),
+        volumes=definition.volumes,
         image_digests={
             each.name: image_digests[each.name]
             for each in definition.containers

@@ -11,6 +11,7 @@ _ONCE = (
     "network_ready_at",
     "network_released_at",
     "eni_released_at",
+    "volumes_released_at",
     "targets_issued_at",
     "targets_registered_at",
     "targets_drained_at",
@@ -64,6 +65,8 @@ def _left(task: Task) -> list[str]:
     ]
     if task.network_issued_at is not None and task.network_released_at is None:
         left.append("its network was issued and not released")
+    if task.volumes and any(h.start_issued_at for h in task.history) and task.volumes_released_at is None:
+        left.append("its volumes were not released")
     if task.eni_asked_at is not None and task.eni_released_at is None:
         left.append("its ENI was asked for and not released")
     if task.targets_issued_at is not None and task.targets_drained_at is None:
@@ -153,6 +156,9 @@ def _of_effect(task: Task, planned: Planned) -> list[str]:
         case r.ReleaseNetwork():
             if left:
                 broken.append("the network is released before the containers are gone")
+        case r.ReleaseVolumes():
+            if left:
+                broken.append("the volumes are released before the containers are gone")
         case r.ReleaseEni():
             if left or may_run or (task.network_issued_at is not None and task.network_released_at is None):
                 broken.append("the ENI is released before the network")

@@ -64,7 +64,7 @@ TRANSITIONS: Final[tuple[tuple[TaskStatus, TaskStatus, str], ...]] = (
     (S.RUNNING, S.DEPROVISIONING, "its last container exited, no targets"),
     (S.PROVISIONING, S.STOPPED, "stop before anything was asked for"),
     (S.PENDING, S.STOPPED, "stop before anything was asked for"),
-    (S.DEPROVISIONING, S.STOPPED, "containers, network and interface are released"),
+    (S.DEPROVISIONING, S.STOPPED, "containers, volumes, network and interface are released"),
 )
 """Every step the status takes, with its cause. The simulation checks that no other one happens."""
 
@@ -73,6 +73,7 @@ _ANSWER_KEYS: Final[dict[type[AnyFact], str]] = {
     r.EniReleased: "AllocateEni",
     r.NetworkReady: "network",
     r.NetworkReleased: "network",
+    r.VolumesReleased: "volumes",
     r.TargetsRegistered: "targets",
     r.TargetsDrained: "targets",
 }
@@ -158,6 +159,8 @@ def _fold(task: Task, fact: AnyFact, now: datetime) -> Task:
             return ready if ready is task else replace(ready, connectivity_at=now)
         case r.NetworkReleased():
             return _once(task, "network_released_at", now)
+        case r.VolumesReleased():
+            return _once(task, "volumes_released_at", now)
         case r.TargetsIssued():
             return _once(task, "targets_issued_at", now)
         case r.TargetsRegistered():
@@ -417,13 +420,20 @@ def _network_gone(task: Task) -> bool:
     return task.network_issued_at is None or task.network_released_at is not None
 
 
+def _volumes_gone(task: Task) -> bool:
+    """They come to be with the first container that starts."""
+    never_were = not task.volumes or all(h.start_issued_at is None for h in task.history)
+    return never_were or task.volumes_released_at is not None
+
+
 def _eni_gone(task: Task) -> bool:
     return task.eni_asked_at is None or task.eni_released_at is not None
 
 
 def _released(task: Task) -> bool:
     """Nothing is left of all that was ever asked for."""
-    return _drained(task) and _all_removed(task) and _network_gone(task) and _eni_gone(task)
+    gone = (_network_gone(task), _volumes_gone(task), _eni_gone(task))
+    return _drained(task) and _all_removed(task) and all(gone)
 
 
 def _of(task: Task, name: str) -> ContainerHistory | None:
@@ -665,6 +675,8 @@ def _stopping(task: Task, why: Stop, now: datetime, wakes: list[datetime]) -> It
         return
     if not _all_removed(task) or not _drained(task):
         return
+    if not _volumes_gone(task):
+        yield Planned(effect=r.ReleaseVolumes(task_key=task.key))
     if not _network_gone(task):
         if task.eni is not None:
             yield Planned(effect=r.ReleaseNetwork(task_key=task.key, eni=task.eni))

@@ -9,7 +9,7 @@ from enum import IntEnum, StrEnum
 from typing import Literal
 
 from portside.domain.record import Record, Scope, Tags
-from portside.domain.task_definition import ContainerDefinition
+from portside.domain.task_definition import ContainerDefinition, Volume
 
 
 class TaskStatus(IntEnum):
@@ -151,6 +151,7 @@ class Task(Record, frozen=True, kw_only=True):
     ipc_mode: Literal["host", "task", "none"] | None = None
     network: NetworkRequest | None = None
     containers: tuple[ContainerDefinition, ...]
+    volumes: tuple[Volume, ...] = ()
     image_digests: dict[str, str] = {}  # container -> the digest that its deployment is held to
     overrides_json: str = "{}"  # as given, in AWS's shape, only to be shown again
     task_role_arn: str | None = None
@@ -181,6 +182,7 @@ class Task(Record, frozen=True, kw_only=True):
     network_ready_at: datetime | None = None
     network_released_at: datetime | None = None
     eni_released_at: datetime | None = None
+    volumes_released_at: datetime | None = None
     targets_issued_at: datetime | None = None
     targets_registered_at: datetime | None = None
     targets_drained_at: datetime | None = None
@@ -313,6 +315,14 @@ class RemoveContainer(_ContainerEffect, frozen=True, kw_only=True):
     Idempotent; safe for a container that never was. -> ContainerRemoved"""
 
 
+class ReleaseVolumes(TaskEffect, frozen=True, kw_only=True):
+    """Node: nothing of the task's volumes is left. Idempotent. -> VolumesReleased"""
+
+    @property
+    def key(self) -> str:
+        return "volumes"
+
+
 class RegisterTargets(TaskEffect, frozen=True, kw_only=True):
     """Control plane: the task's address is a target in its groups. -> TargetsRegistered"""
 
@@ -346,11 +356,19 @@ Effect = (
     | SignalContainer
     | KillContainer
     | RemoveContainer
+    | ReleaseVolumes
     | RegisterTargets
     | DrainTargets
 )
 NodeEffect = (
-    CreateNetwork | ReleaseNetwork | PullImage | StartContainer | SignalContainer | KillContainer | RemoveContainer
+    CreateNetwork
+    | ReleaseNetwork
+    | PullImage
+    | StartContainer
+    | SignalContainer
+    | KillContainer
+    | RemoveContainer
+    | ReleaseVolumes
 )
 
 # --- facts ----------------------------------------------------------------------------------------------------------
@@ -377,6 +395,10 @@ class NetworkReady(Fact, frozen=True, kw_only=True):
 
 
 class NetworkReleased(Fact, frozen=True, kw_only=True):
+    pass
+
+
+class VolumesReleased(Fact, frozen=True, kw_only=True):
     pass
 
 
@@ -481,6 +503,7 @@ AnyFact = (
     | NetworkIssued
     | NetworkReady
     | NetworkReleased
+    | VolumesReleased
     | EniReleased
     | ImagePullStarted
     | ImagePulled

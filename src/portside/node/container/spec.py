@@ -10,11 +10,11 @@ import shutil
 import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from portside.domain.task.record import EniAttachment, StartContainer
-from portside.domain.task_definition import ContainerDefinition, Device, ExtraHost, LinuxParameters, Tmpfs
+from portside.domain.task_definition import ContainerDefinition, Device, ExtraHost, LinuxParameters, MountPoint, Tmpfs
 from portside.domain.task_definition_rule import CAPABILITY_NAMES, NO_NEW_PRIVILEGES
 from portside.node.image.store import Image
 from portside.node.rootfs.account import Account
@@ -238,12 +238,13 @@ def build(
     cgroup_path: str,
     netns: str | None,
     held: Sequence[str] = CAPABILITIES,
+    volumes: Mapping[str, Path] = {},
 ) -> dict[str, Any]:
     """The `config.json`.
 
     Args: root: the mounted root file system; folder: holds hosts, hostname and resolv.conf; netns: path of the task's
         network namespace, or None for an empty one of the container's own (unless the mode is `host`); held: what the
-        container may do.
+        container may do; volumes: where the task's are, by name.
 
     Raises CannotBuild, NoCommand."""
     definition = effect.definition
@@ -301,6 +302,7 @@ def build(
             ),
             *([_init_mount()] if linux.init_process_enabled else []),
             *(_tmpfs_mount(each) for each in linux.tmpfs),
+            *(_volume_mount(each, volumes) for each in _outermost_first(definition.mount_points)),
         ],
         "linux": {
             "cgroupsPath": cgroup_path,
@@ -328,6 +330,22 @@ def _tmpfs_mount(tmpfs: Tmpfs) -> dict[str, Any]:
     usual = [each for each in ("nosuid", "nodev", "noexec") if each.removeprefix("no") not in tmpfs.mount_options]
     options = [*usual, *(each for each in tmpfs.mount_options if each not in usual), f"size={tmpfs.size_mib * _MIB}"]
     return {"destination": tmpfs.container_path, "type": "tmpfs", "source": "tmpfs", "options": options}
+
+
+def _outermost_first(mount_points: Sequence[MountPoint]) -> list[MountPoint]:
+    """A mount point below another one must come later, or it would be hidden."""
+    return sorted(mount_points, key=lambda each: len(PurePosixPath(each.container_path).parts))
+
+
+def _volume_mount(mount: MountPoint, volumes: Mapping[str, Path]) -> dict[str, Any]:
+    access = "ro" if mount.read_only else "rw"
+    options = ["rbind", access, "rprivate"]
+    return {
+        "destination": mount.container_path,
+        "type": "bind",
+        "source": str(volumes[mount.volume]),
+        "options": options,
+    }
 
 
 def _init_mount() -> dict[str, Any]:

@@ -38,6 +38,7 @@ class Image:
     user: str = ""
     stop_signal: str = ""
     architecture: str = ""
+    volumes: tuple[str, ...] = ()
 
 
 NATIVE_ARCHITECTURE: Final = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
@@ -199,4 +200,5 @@ def _image(inspected: Mapping[str, Any]) -> Image:
         user=config.get("User") or "",
         stop_signal=config.get("StopSignal") or "",
         architecture=inspected.get("Architecture") or "",
+        volumes=tuple(config.get("Volumes") or ()),
     )

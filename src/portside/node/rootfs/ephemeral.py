@@ -6,6 +6,8 @@ to it. The disk goes with the last of them. No mount stays on the host: each con
 keeps it after that is the container's overlay and a descriptor in the daemon's memory. So whatever dies, the kernel
 unmounts and detaches what nobody uses any more.
 
+The task's volumes are on it, too, and count as one more user: they outlive the containers.
+
 There is no journal: a disk never outlives a boot of the machine.
 """
 
@@ -27,6 +29,8 @@ from portside.node.container.record import boot_id
 log = logging.getLogger(__name__)
 
 GIB = 1024**3
+VOLUMES = "volumes"
+"""Where on the disk the task's volumes are; no container's runtime id is this word."""
 _MKFS_TIMEOUT_S = 60
 _TRIAL, _TRIAL_GIB = "trial", 20
 """Of the usual size: so the first task finds its template made."""
@@ -133,6 +137,20 @@ class EphemeralStorage:
             self._drop(task_id, disk)
             with self._lock:
                 self._disks.pop(task_id, None)
+
+    def hold_volumes(self, task_id: str) -> None:
+        """The task's volumes are there, whoever of its containers is, until they are released. Raises OSError."""
+        with self._held(task_id):
+            self._users(task_id).mkdir(parents=True, exist_ok=True)
+            (self._users(task_id) / VOLUMES).touch()
+
+    def release_volumes(self, task_id: str) -> None:
+        """No volume of the task is left. Idempotent. Raises OSError."""
+        self.release(task_id, VOLUMES)
+
+    def volumes_without_disk(self, task_id: str) -> Path:
+        """Where volumes are on a machine that can not have a disk for each task. After `hold_volumes`."""
+        return self._folder / task_id / VOLUMES
 
     def usage(self, task_id: str) -> tuple[int, int] | None:
         """Bytes used and reserved; None if the task has no disk."""
