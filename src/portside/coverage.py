@@ -8,11 +8,16 @@ from portside.control.clock import RandomIds, SystemClock
 from portside.main import api_services
 from portside.store.memory import MemoryStore
 from portside.telemetry.sqlite import SqliteLogStore
+from portside.vault.aes import KEY_BYTES, AesVault
 
 
 def page() -> str:
     """The API coverage page as markdown. Nothing is opened: the log store makes its file at its first use."""
-    return coverage_page(api_services(MemoryStore(), SqliteLogStore(Path("unused")), SystemClock(), RandomIds()))
+    return coverage_page(
+        api_services(
+            MemoryStore(), SqliteLogStore(Path("unused")), SystemClock(), RandomIds(), AesVault(bytes(KEY_BYTES))
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -34,6 +34,7 @@ from portside.api.iam.service import iam_service
 from portside.api.logs.service import logs_service
 from portside.api.portside import story
 from portside.api.portside.status import status
+from portside.api.ssm.service import ssm_service
 from portside.api.sts.service import sts_service
 from portside.aws.gateway import INTERNAL, Gateway
 from portside.aws.request import WebSocket
@@ -53,15 +54,19 @@ from portside.control.targets import Targets
 from portside.control.tasks import TaskLoop
 from portside.control.vpcs import VpcLoop
 from portside.domain.clock import Clock, Ids
-from portside.domain.table import KINDS
+from portside.domain.table import KINDS, VAULT_KEY
+from portside.domain.vault import VaultKey
 from portside.node.interface import NodeUnusable
 from portside.node.linux import LinuxNode
 from portside.node.network.network import Network, public_addresses
 from portside.settings import Settings
-from portside.store.interface import Store, StoreUnavailable
+from portside.store.interface import Put, Store, StoreUnavailable
 from portside.store.sqlite import SqliteStore
 from portside.telemetry.interface import LogStore, LogsUnavailable
 from portside.telemetry.sqlite import SqliteLogStore
+from portside.vault import key
+from portside.vault.aes import AesVault, fingerprint
+from portside.vault.interface import Vault
 
 log = logging.getLogger("portside")
 
@@ -73,7 +78,7 @@ class StartRefused(Exception):
 
 
 def api_services(
-    store: Store, logs: LogStore, clock: Clock, ids: Ids, sessions: ExecSessions | None = None
+    store: Store, logs: LogStore, clock: Clock, ids: Ids, vault: Vault, sessions: ExecSessions | None = None
 ) -> tuple[Service, ...]:
     """Every AWS service that is answered, in one visible list."""
 
@@ -84,6 +89,7 @@ def api_services(
         logs_service(store, logs, clock, ids),
         iam_service(store, clock, ids),
         sts_service(),
+        ssm_service(store, vault, clock),
     )
 
 
@@ -161,6 +167,7 @@ class Daemon:
             store = SqliteStore(settings.data_dir / "state.db", KINDS, durability=settings.durability)
         except StoreUnavailable as error:
             raise StartRefused(str(error)) from error
+        vault = self._vault(store)
         logs = SqliteLogStore(settings.data_dir / "logs.db")
         node = LinuxNode(settings, Network(settings), ControlLogSink(store, logs, clock))
         balancer = EnvoyBalancer(settings)
@@ -179,7 +186,7 @@ class Daemon:
             await serve_session(sock, sessions, node.open_exec)
 
         gateway = Gateway(
-            api_services(store, logs, clock, ids, sessions),
+            api_services(store, logs, clock, ids, vault, sessions),
             max_body_bytes=settings.max_body_bytes,
             auth=self._verifier(),
             default_account=settings.account,
@@ -223,6 +230,28 @@ class Daemon:
             store.close()
             (settings.run_dir / "daemon.json").unlink(missing_ok=True)
             log.info("stopped; containers, networks and the proxy run on")
+
+    def _vault(self, store: Store) -> Vault:
+        known = store.get(VAULT_KEY, "vault")
+        try:
+            secret = key.ensure(self.settings.data_dir, is_known=known is not None)
+        except key.KeyUnusable as error:
+            store.close()
+            raise StartRefused(str(error)) from error
+        found = VaultKey(fingerprint=fingerprint(secret).hex())
+        if known is None:
+            try:
+                store.transact(Put(VAULT_KEY, found))
+            except StoreUnavailable as error:
+                store.close()
+                raise StartRefused(str(error)) from error
+        elif known != found:
+            store.close()
+            raise StartRefused(
+                f"{self.settings.data_dir / key.FILE} is not the key that sealed this instance's secrets. Put the "
+                "right one back."
+            )
+        return AesVault(secret)
 
     def _verifier(self) -> SignatureVerifier | None:
         if not self.settings.auth:

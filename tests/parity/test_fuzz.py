@@ -31,6 +31,7 @@ from portside.store.faulty import FaultyStore
 from portside.store.memory import MemoryStore
 from portside.telemetry.sqlite import SqliteLogStore
 from portside.testing.clock import FakeClock, SeededIds
+from portside.vault.aes import AesVault
 
 ACCOUNT, REGION = "000000000000", "us-east-1"
 SIGNING = {"elbv2": "elasticloadbalancing"}
@@ -152,7 +153,7 @@ class World:
         self.store, self.clock = FaultyStore(MemoryStore()), FakeClock(datetime.now(UTC))
         self.loop = asyncio.new_event_loop()
         self.logs = SqliteLogStore(folder / "logs.db")
-        self.services = api_services(self.store, self.logs, self.clock, SeededIds())
+        self.services = api_services(self.store, self.logs, self.clock, SeededIds(), AesVault(bytes(32)))
         self.gateway = Gateway(
             self.services,
             max_body_bytes=1 << 20,

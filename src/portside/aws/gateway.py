@@ -39,6 +39,8 @@ SERVICE_OF_SIGNING_NAME = {
     "logs": "logs",
     "sts": "sts",
     "iam": "iam",
+    "ssm": "ssm",
+    "secretsmanager": "secretsmanager",
 }
 """Signing name -> botocore's service."""
 
@@ -54,7 +56,12 @@ EC2_VERSION = "2016-11-15"
 
 INTERNAL = "InternalFailure"
 """The common code of a failure of the server's; a service that has one of its own uses that:"""
-INTERNAL_CODES = {"ecs": "ServerException", "logs": "ServiceUnavailableException", "ec2": "InternalError"}
+INTERNAL_CODES = {
+    "ecs": "ServerException",
+    "logs": "ServiceUnavailableException",
+    "ec2": "InternalError",
+    "ssm": "InternalServerError",
+}
 
 COVERAGE = "docs/coverage.md"
 

@@ -8,9 +8,11 @@ from portside.domain.iam import InstanceProfile, Policy, Role
 from portside.domain.kind import Kind
 from portside.domain.load_balancer import Listener, LoadBalancer, Rule, Target, TargetGroup
 from portside.domain.log import LogGroup
+from portside.domain.parameter import Parameter, ParameterVersion
 from portside.domain.service.record import Service
 from portside.domain.task.record import Task, TaskStatus
 from portside.domain.task_definition import TaskDefinition, TaskDefinitionFamily
+from portside.domain.vault import VaultKey
 from portside.domain.vpc import Eni, SecurityGroup, Subnet, Vpc
 
 CLUSTER: Final = Kind(name="cluster", type=Cluster, key=lambda c: f"{c.scope.prefix}{c.name}")
@@ -77,6 +79,11 @@ INSTANCE_PROFILE: Final = Kind(name="instance_profile", type=InstanceProfile, ke
 ACCOUNT_SETTING: Final = Kind(
     name="account_setting", type=AccountSetting, key=lambda s: f"{s.scope.prefix}{s.name}/{s.principal_arn}"
 )
+PARAMETER: Final = Kind(name="parameter", type=Parameter, key=lambda p: f"{p.scope.prefix}{p.name}")
+PARAMETER_VERSION: Final = Kind(
+    name="parameter_version", type=ParameterVersion, key=lambda v: f"{v.scope.prefix}{v.name}:{v.version:09d}"
+)
+VAULT_KEY: Final = Kind(name="vault_key", type=VaultKey, key=lambda k: "vault")
 
 KINDS: Final[tuple[Kind[Any], ...]] = (
     CLUSTER,
@@ -98,4 +105,7 @@ KINDS: Final[tuple[Kind[Any], ...]] = (
     POLICY,
     INSTANCE_PROFILE,
     ACCOUNT_SETTING,
+    PARAMETER,
+    PARAMETER_VERSION,
+    VAULT_KEY,
 )

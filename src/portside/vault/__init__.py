@@ -1,0 +1,1 @@
+"""Encryption at rest of what must not be readable in the store: secrets and parameters."""
