@@ -25,6 +25,7 @@ from urllib.parse import unquote
 
 from portside import __version__, credential
 from portside.api.ec2.default_network import with_default_network
+from portside.api.ec2.instance import NATIVE_ARCHITECTURE
 from portside.api.ec2.service import ec2_service
 from portside.api.ecs.data_channel import serve_session
 from portside.api.ecs.execute_command import DATA_CHANNEL, ExecSessions
@@ -46,6 +47,7 @@ from portside.control.balancers import BalancerLoop
 from portside.control.clock import RandomIds, SystemClock
 from portside.control.definitions import DefinitionLoop
 from portside.control.enis import Enis
+from portside.control.instances import InstanceLoop
 from portside.control.logsink import ControlLogSink
 from portside.control.loop import spawn
 from portside.control.retention import RetentionLoop
@@ -176,6 +178,7 @@ class Daemon:
         targets = Targets(store, clock)
         tasks = TaskLoop(store, clock, ids, node, enis, vpcs, targets, retention_s=settings.stopped_task_retention_s)
         services = ServiceLoop(store, clock, ids, retention_s=settings.stopped_task_retention_s)
+        instances = InstanceLoop(store, clock, ids, node, enis, vpcs, architecture=NATIVE_ARCHITECTURE)
         balancers = BalancerLoop(store, clock, ids, node, balancer, enis, vpcs)
         definitions = DefinitionLoop(store, clock)
         retention = RetentionLoop(store, logs, clock)
@@ -210,7 +213,7 @@ class Daemon:
         running: list[Any] = []
         try:
             # tasks first: it makes the machine ready and looks at what runs
-            for part in (tasks, vpcs, balancers, services, definitions, retention):
+            for part in (tasks, vpcs, instances, balancers, services, definitions, retention):
                 await part.start()
                 running.append(part)
             self._ready = True

@@ -101,7 +101,7 @@ def test_recover(lab: Lab) -> None:
         lab.restart()
         standing.sendall(b"through the restart")
         assert accepted.recv(100) == b"through the restart"
-        lab.run(lab.network.recover({lab.key(host.eni): host.eni for host in (server, client)}, ["kept"]))
+        lab.run(lab.network.recover({lab.key(host.eni): host.eni for host in (server, client)}, ["kept"], {}))
         assert client.can_connect(server.address, 80), "the old rules hold until the VPC is applied"
         lab.apply(ALL, web)
         standing.sendall(b"and after it")
@@ -131,7 +131,7 @@ def test_recover_makes_what_is_missing(lab: Lab) -> None:
     lab.pool.submit(netns.drop, task.path).result(timeout=10)
     lab.network = type(lab.network)(lab.settings)
     lab.run(lab.network.start())
-    lab.run(lab.network.recover({lab.key(host.eni): host.eni for host in (task, client)}, []))
+    lab.run(lab.network.recover({lab.key(host.eni): host.eni for host in (task, client)}, [], {}))
     lab.apply(ALL)
     assert client.reaches(task, 80)
 

@@ -129,7 +129,12 @@ MUTANTS = (
     Mutant(
         "start before the network is there",
         machine,
-        (("    network_ready = network is None or task.network_ready_at is not None\n", "    network_ready = True\n"),),
+        (
+            (
+                "    network_ready = not _has_network(task) or task.network_ready_at is not None\n",
+                "    network_ready = True\n",
+            ),
+        ),
     ),
     Mutant(
         "facts dropped when the disk is full",

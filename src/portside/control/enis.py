@@ -8,7 +8,7 @@ from typing import Literal
 
 from portside.domain import vpc_rule
 from portside.domain.clock import Ids
-from portside.domain.record import Scope
+from portside.domain.record import Scope, replace
 from portside.domain.refusal import RefusalKind, Refused
 from portside.domain.table import ENI, SECURITY_GROUP, SUBNET, VPC
 from portside.domain.task.record import EniAttachment, NetworkRequest
@@ -106,6 +106,16 @@ class Enis:
         self._cursor[subnet.id] = number
         self._public_cursor = public or self._public_cursor
         return _attachment(eni, subnet)
+
+    def with_public_address(self, eni: Eni) -> Eni:
+        """The interface with a public address, if its VPC leads out; recorded. Raises Refused EXHAUSTED."""
+        if eni.public_address is not None or not self._leads_out(eni.scope, eni.vpc_id):
+            return eni
+        number = self._choose_public(self._subnet(eni.scope, eni.subnet_id))
+        given = replace(eni, public_address=str(ipaddress.IPv4Address(number)))
+        self._store.transact(Put(ENI, given))
+        self._public_cursor = number
+        return given
 
     def attachment(self, eni: Eni) -> EniAttachment:
         """An interface recorded earlier, as the node wants it. Raises Refused NOT_FOUND if its subnet is gone."""

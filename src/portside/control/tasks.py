@@ -323,7 +323,7 @@ class TaskLoop:
                 return self._register(effect)
             case r.DrainTargets():
                 return await self._drain(effect)
-            case r.CreateNetwork(eni=eni):
+            case r.CreateNetwork(eni=EniAttachment() as eni):
                 try:
                     await self._vpcs.ensure(self._task(effect).scope, eni.vpc_id)
                 except Refused as refused:

@@ -69,11 +69,17 @@ def check_shares(strategy: tuple[CapacityProviderShare, ...]) -> None:
         )
 
 
-def check_deletable(*, services: int, tasks: int) -> None:
+def check_deletable(*, services: int, tasks: int, instances: int) -> None:
     """
     Args:
-        services: how many are not INACTIVE. tasks: how many have not STOPPED.
+        services: how many are not INACTIVE. tasks: how many have not STOPPED. instances: how many are registered.
     """
+    if instances:
+        raise Refused(
+            RefusalKind.IN_USE,
+            "The Cluster cannot be deleted while Container Instances are active or draining.",
+            "cluster.instances",
+        )
     if services:
         raise Refused(
             RefusalKind.IN_USE, "The Cluster cannot be deleted while Services are active.", "cluster.services"

@@ -4,7 +4,9 @@ from typing import Any, Final
 
 from portside.domain.account_setting import AccountSetting
 from portside.domain.cluster import Cluster
+from portside.domain.container_instance import ContainerInstance
 from portside.domain.iam import InstanceProfile, Policy, Role
+from portside.domain.instance import Instance
 from portside.domain.kind import Kind
 from portside.domain.load_balancer import Listener, LoadBalancer, Rule, Target, TargetGroup
 from portside.domain.log import LogGroup
@@ -36,7 +38,29 @@ TASK: Final = Kind(
         "live": lambda t: f"{t.scope.prefix}{t.cluster}" if t.last_status < TaskStatus.STOPPED else None,
         "arn_id": lambda t: f"{t.scope.prefix}{t.id}",
         "client_token": lambda t: f"{t.scope.prefix}{t.cluster}/{t.client_token}" if t.client_token else None,
+        "placed": lambda t: (
+            f"{t.scope.prefix}{t.cluster}/{t.placement.container_instance}" if t.placement is not None else None
+        ),
+        "on_instance": lambda t: (
+            f"{t.scope.prefix}{t.placement.instance_id}"
+            if t.placement is not None and t.last_status < TaskStatus.STOPPED
+            else None
+        ),
     },
+)
+INSTANCE: Final = Kind(
+    name="instance",
+    type=Instance,
+    key=lambda i: i.key,
+    indexes={
+        "client_token": lambda i: f"{i.scope.prefix}{i.client_token}" if i.client_token else None,
+    },
+)
+CONTAINER_INSTANCE: Final = Kind(
+    name="container_instance",
+    type=ContainerInstance,
+    key=lambda c: c.key,
+    indexes={"instance": lambda c: f"{c.scope.prefix}{c.instance_id}"},
 )
 SERVICE: Final = Kind(name="service", type=Service, key=lambda s: s.key)
 VPC: Final = Kind(name="vpc", type=Vpc, key=lambda v: f"{v.scope.prefix}{v.id}")
@@ -108,4 +132,6 @@ KINDS: Final[tuple[Kind[Any], ...]] = (
     PARAMETER,
     PARAMETER_VERSION,
     VAULT_KEY,
+    INSTANCE,
+    CONTAINER_INSTANCE,
 )

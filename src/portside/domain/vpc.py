@@ -58,7 +58,8 @@ class SecurityGroup(Record, frozen=True, kw_only=True):
 
 
 class Eni(Record, frozen=True, kw_only=True):
-    """A network interface. `owner` says what uses it: `task:<task key>` or `loadbalancer:<arn>`."""
+    """A network interface. `owner` says what uses it: `task:<task key>`, `instance:<id>` or
+    `loadbalancer:<arn>`."""
 
     scope: Scope
     id: str

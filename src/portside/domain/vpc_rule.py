@@ -69,6 +69,22 @@ def _round(first: int, start: int, last: int) -> Iterator[int]:
     yield from range(first, start)
 
 
+def free_address(cidr: str, used: Collection[str]) -> str | None:
+    """The first free address; None if there is none."""
+    number = next_address(cidr, {int(ipaddress.IPv4Address(each)) for each in used})
+    return None if number is None else str(ipaddress.IPv4Address(number))
+
+
+def is_usable(address: str, cidr: str) -> bool:
+    """Whether an interface in the subnet may have the address, apart from who else has it."""
+    try:
+        number = int(ipaddress.IPv4Address(address))
+    except ValueError:
+        return False
+    network = ipaddress.IPv4Network(cidr)
+    return int(network.network_address) + RESERVED_FIRST <= number < int(network.broadcast_address)
+
+
 def private_dns_name(address: str, region: str) -> str:
     domain = "ec2.internal" if region == "us-east-1" else f"{region}.compute.internal"
     return f"ip-{address.replace('.', '-')}.{domain}"

@@ -1,4 +1,5 @@
-"""Control groups of tasks and containers: `/portside-INSTANCE/TASK/CONTAINER`, on cgroup v2 and on v1.
+"""Control groups of tasks and containers: `/portside-INSTANCE/TASK/CONTAINER`, on cgroup v2 and on v1; those of tasks
+on a container instance lie below the instance's: `/portside-INSTANCE/i-…/TASK/CONTAINER`.
 
 The task's group carries the task's limits and is made here; the container's group is made by the OCI runtime, with the
 container's own limits, from the specification. Everything else (killing, counting, removing) goes through this file.
@@ -21,6 +22,8 @@ from portside.node.interface import NodeUnusable
 
 CPU_PERIOD_US = 100_000  # the kernel's default period of the CPU bandwidth controller
 _MIB = 1024 * 1024
+INSTANCE_PREFIX = "i-"
+"""Of ids of EC2 instances; a task's id is hexadecimal digits."""
 _V2_CONTROLLERS = ("cpu", "memory", "pids", "cpuset", "io")
 _V2_NEEDED = frozenset({"cpu", "memory", "pids"})
 
@@ -68,6 +71,11 @@ class CgroupTree(ABC):
             self._users.setdefault(task, set()).add(container)
             self._ensure(task, limits)
 
+    def ensure_instance(self, instance: str, limits: TaskLimits) -> None:
+        """A container instance's group is there, with what its tasks may use together. Raises OSError."""
+        with self._lock:
+            self._ensure(instance, limits)
+
     def adopt(self, task: str, container: str) -> None:
         """Count a container that an earlier daemon started."""
         with self._lock:
@@ -98,8 +106,15 @@ class CgroupTree(ABC):
             return self._remove("")
 
     def tasks(self) -> set[str]:
-        """Tasks that have a group."""
-        return {name for root in self._roots() for name in _children(root / self.name)}
+        """Tasks that have a group, those on an instance as `i-…/TASK`."""
+        found: set[str] = set()
+        for root in self._roots():
+            for name in _children(root / self.name):
+                if name.startswith(INSTANCE_PREFIX):
+                    found |= {f"{name}/{each}" for each in _children(root / self.name / name)}
+                else:
+                    found.add(name)
+        return found
 
     def kill(self, *parts: str) -> None:
         """SIGKILL to every process in the group and below it, also to those being forked meanwhile."""

@@ -183,6 +183,7 @@ class RootfsHook:
             health_check=effect.definition.health_check,
             boot_id=boot_id(),
             restart=effect.restart,
+            instance_id=effect.placement.instance_id if effect.placement is not None else "",
         )
         # Before the first mount and the first process: what a crash leaves can be found and undone from here.
         folder.write(record)
@@ -214,9 +215,13 @@ class RootfsHook:
         name = spec.hostname(effect)
         (folder.path / "hostname").write_text(f"{name}\n")
         definition = effect.definition
-        (folder.path / "hosts").write_text(spec.hosts_text(name, effect.eni, definition.extra_hosts))
+        (folder.path / "hosts").write_text(
+            spec.hosts_text(name, effect.eni, definition.extra_hosts, spec.address_of(effect))
+        )
+        connected = effect.placement is not None and spec.address_of(effect) is not None
+        instance_name = effect.placement.private_dns_name if effect.placement is not None and connected else ""
         (folder.path / "resolv.conf").write_text(
-            spec.resolv_text(effect.eni, definition.dns_servers, definition.dns_search_domains)
+            spec.resolv_text(effect.eni, definition.dns_servers, definition.dns_search_domains, instance_name)
         )
 
     async def release(self, container: Container) -> None:
@@ -246,7 +251,7 @@ class CgroupHook:
         limits = TaskLimits(cpu_units=effect.task_cpu_units, memory_mib=effect.task_memory_mib)
         record = launch.container.record
         assert record is not None
-        await self._pool.run(self._tree.acquire, record.task_id, record.container, limits)
+        await self._pool.run(self._tree.acquire, record.cgroup, record.container, limits)
 
     async def release(self, container: Container) -> None:
         record = container.record
@@ -254,7 +259,7 @@ class CgroupHook:
             return
         # A group is busy for a moment after its last process has been reaped.
         await _until(
-            lambda: self._pool.run(self._tree.release, record.task_id, record.container),
+            lambda: self._pool.run(self._tree.release, record.cgroup, record.container),
             f"the cgroup of {container.runtime_id} is still in use",
         )
 
@@ -324,7 +329,7 @@ class ContainerHook:
                 volumes=launch.volumes,
                 folder=folder.path,
                 account=launch.account,
-                cgroup_path=self._tree.path(record.task_id, record.container),
+                cgroup_path=self._tree.path(record.cgroup, record.container),
                 netns=self._netns(launch.effect),
             )
         except (spec.NoCommand, spec.CannotBuild) as error:
@@ -382,10 +387,10 @@ class ContainerHook:
 
     def _no_process(self, record: ContainerRecord) -> bool:
         """True once the cgroup is empty; kills what is in it."""
-        if not self._tree.processes(record.task_id, record.container):
+        if not self._tree.processes(record.cgroup, record.container):
             return True
-        self._tree.kill(record.task_id, record.container)
-        return not self._tree.processes(record.task_id, record.container)
+        self._tree.kill(record.cgroup, record.container)
+        return not self._tree.processes(record.cgroup, record.container)
 
     def _no_strays(self, container: Container) -> bool:
         """True once no monitor and no runtime works on the container; kills those that nobody holds, of a daemon that

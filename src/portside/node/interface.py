@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from portside.domain.task.record import AnyFact, NodeEffect, Task
+from portside.domain.task.record import AnyFact, EniAttachment, NodeEffect, Task
 from portside.domain.vpc import SecurityGroup, Subnet, Vpc
 
 FactListener = Callable[[str, AnyFact], None]
@@ -35,6 +35,16 @@ class EniConfig:
     gateway: str
     mac_address: str
     security_group_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class InstanceConfig:
+    """A container instance: a network namespace with its interface, and a cgroup for the tasks on it."""
+
+    instance_id: str
+    eni: EniAttachment
+    cpu_units: int
+    memory_mib: int
 
 
 class ExecSession(Protocol):
@@ -89,6 +99,14 @@ class Node(Protocol):
         ...
 
     async def remove_balancer_network(self, name: str) -> None: ...
+
+    async def apply_instance(self, config: InstanceConfig) -> None:
+        """Make the instance's namespace and cgroup as given; idempotent, cheap if nothing changed. Its VPC is there."""
+        ...
+
+    async def remove_instance(self, instance_id: str, eni: EniAttachment | None) -> None:
+        """Nothing of the instance is left. No task is on it any more. Idempotent. Raises OSError, to be tried again."""
+        ...
 
     async def accepts_connections(self, netns_path: str, address: str, port: int) -> bool:
         """Whether a TCP connection from that namespace to the address is accepted within a second. Sends no byte."""

@@ -28,6 +28,7 @@ from portside.domain.task.record import (
     NetworkReady,
     NetworkReleased,
     NodeEffect,
+    Placement,
     PullImage,
     ReleaseNetwork,
     ReleaseVolumes,
@@ -47,7 +48,7 @@ from portside.node.container.runtime import Runtime
 from portside.node.hook import Container, Hook, Launch, NotYet, Pool, Refused
 from portside.node.image.failure import PullFailed, wrong_platform
 from portside.node.image.store import NATIVE_ARCHITECTURE, ImageStore
-from portside.node.interface import EniConfig, ExecSession, FactListener, NodeUnusable, VpcConfig
+from portside.node.interface import EniConfig, ExecSession, FactListener, InstanceConfig, NodeUnusable, VpcConfig
 from portside.node.log.forwarder import LogForwarder
 from portside.node.log.sink import LogSink
 from portside.node.rootfs.ephemeral import EphemeralStorage
@@ -77,7 +78,18 @@ class Network(Protocol):
     async def apply_balancer_network(self, name: str, vpc_id: str, enis: Sequence[EniConfig]) -> str: ...
     async def remove_balancer_network(self, name: str) -> None: ...
     async def accepts_connections(self, netns_path: str, address: str, port: int) -> bool: ...
-    async def recover(self, enis_by_task: Mapping[str, EniAttachment], balancer_names: Collection[str]) -> None: ...
+    async def apply_instance(self, instance_id: str, eni: EniAttachment) -> None: ...
+    async def remove_instance(self, instance_id: str, eni: EniAttachment | None) -> None: ...
+    async def attach_placed(self, task_key: str, placement: Placement) -> None: ...
+    async def release_placed(self, task_key: str, placement: Placement) -> None: ...
+    def instance_netns_path(self, instance_id: str) -> Path: ...
+    def container_netns_path(self, task_key: str, container: str) -> Path: ...
+    async def recover(
+        self,
+        enis_by_task: Mapping[str, EniAttachment],
+        balancer_names: Collection[str],
+        placements_by_task: Mapping[str, Placement],
+    ) -> None: ...
 
 
 class LinuxNode:
@@ -172,7 +184,9 @@ class LinuxNode:
                 task_id = await self._pool.run(self._storage.give_up_largest)
                 if task_id is not None:
                     log.error("the disk of the host is full: task %s, which took the most of it, is ended", task_id)
-                    await self._pool.run(self._tree.kill, task_id)
+                    for group in self._tree.tasks():
+                        if group.rpartition("/")[2] == task_id:
+                            await self._pool.run(self._tree.kill, group)
             except OSError as error:
                 log.warning("the room on the disk of the host: %s", error)
 
@@ -195,6 +209,17 @@ class LinuxNode:
         if name in self._balancers:
             self._balancers.discard(name)
             self._save_balancers()
+
+    async def apply_instance(self, config: InstanceConfig) -> None:
+        limits = cgroup.TaskLimits(cpu_units=config.cpu_units, memory_mib=config.memory_mib)
+        await self._pool.run(self._tree.ensure_instance, config.instance_id, limits)
+        await self._network.apply_instance(config.instance_id, config.eni)
+
+    async def remove_instance(self, instance_id: str, eni: EniAttachment | None) -> None:
+        await self._network.remove_instance(instance_id, eni)
+        await self._pool.run(self._tree.kill, instance_id)
+        if not await self._pool.run(self._tree.drop, instance_id):
+            raise OSError(f"the cgroup of instance {instance_id} is still in use")
 
     async def accepts_connections(self, netns_path: str, address: str, port: int) -> bool:
         return await self._network.accepts_connections(netns_path, address, port)
@@ -220,12 +245,15 @@ class LinuxNode:
         match effect.network_mode:
             case "awsvpc":
                 return str(self._network.netns_path(effect.task_key))
+            case "host" if effect.placement is not None:
+                return str(self._network.instance_netns_path(effect.placement.instance_id))
+            case "bridge" if effect.placement is not None:
+                return str(self._network.container_netns_path(effect.task_key, effect.container))
             case "none" | "host":
                 return None
             case _:
                 raise Refused(
-                    f"CannotStartContainerError: the network mode {effect.network_mode} is not implemented; "
-                    "use awsvpc, host or none"
+                    f"CannotStartContainerError: the network mode {effect.network_mode} takes a container instance"
                 )
 
     # --- effects -----------------------------------------------------------------------------------------------------
@@ -254,10 +282,16 @@ class LinuxNode:
     async def _execute(self, effect: NodeEffect) -> AnyFact:
         match effect:
             case CreateNetwork():
-                await self._network.attach_task(effect.task_key, effect.eni)
+                if effect.placement is not None:
+                    await self._network.attach_placed(effect.task_key, effect.placement)
+                if effect.eni is not None:
+                    await self._network.attach_task(effect.task_key, effect.eni)
                 return NetworkReady()
             case ReleaseNetwork():
-                await self._network.release_task(effect.task_key, effect.eni)
+                if effect.eni is not None or effect.placement is None:
+                    await self._network.release_task(effect.task_key, effect.eni)
+                if effect.placement is not None:
+                    await self._network.release_placed(effect.task_key, effect.placement)
                 return NetworkReleased()
             case PullImage():
                 asked = _OCI_ARCHITECTURE.get(effect.cpu_architecture or "", NATIVE_ARCHITECTURE)
@@ -343,7 +377,7 @@ class LinuxNode:
         container = self._running(effect.runtime_id)
         if container is None or container.record is None:
             return self._exit_fact(effect.runtime_id, effect.container)
-        await self._pool.run(self._tree.kill, container.record.task_id, container.record.container)
+        await self._pool.run(self._tree.kill, container.record.cgroup, container.record.container)
         return ContainerKilled(container=effect.container)
 
     async def _remove(self, effect: RemoveContainer) -> AnyFact:
@@ -361,7 +395,7 @@ class LinuxNode:
             self._hold_monitor(container)
         if container.watched and not container.ended.is_set() and container.record is not None:
             # Still running: it is killed, and its end is reported before its traces go.
-            await self._pool.run(self._tree.kill, container.record.task_id, container.record.container)
+            await self._pool.run(self._tree.kill, container.record.cgroup, container.record.container)
             try:
                 async with asyncio.timeout(hook.END_TIMEOUT_S):
                     await container.ended.wait()
@@ -433,7 +467,7 @@ class LinuxNode:
         record = container.record
         assert record is not None
         for _ in range(100):
-            await self._pool.run(self._tree.kill, record.task_id, record.container)
+            await self._pool.run(self._tree.kill, record.cgroup, record.container)
             if container.pidfd is None or await process.wait_readable(container.pidfd, 1.0):
                 break
         else:
@@ -453,7 +487,7 @@ class LinuxNode:
         ended, record = self._runtime.ended(folder), folder.read()
         if ended is None:
             return ContainerExited(container=name, exit_code=None, restart=None if record is None else record.restart)
-        killed = record is not None and ended.exit_code != 0 and self._tree.oom_kills(record.task_id, name) > 0
+        killed = record is not None and ended.exit_code != 0 and self._tree.oom_kills(record.cgroup, name) > 0
         return ContainerExited(
             container=name,
             exit_code=ended.exit_code,
@@ -485,6 +519,13 @@ class LinuxNode:
                 if task.eni is not None and task.network_issued_at is not None and task.network_released_at is None
             },
             sorted(self._balancers),
+            {
+                task.key: task.placement
+                for task in tasks
+                if task.placement is not None
+                and task.network_issued_at is not None
+                and task.network_released_at is None
+            },
         )
         return facts
 
@@ -502,7 +543,7 @@ class LinuxNode:
             if container.monitor_pidfd is not None and not self._runtime.was_started(runtime_id):
                 container.close()
                 return []
-        self._tree.adopt(record.task_id, record.container)
+        self._tree.adopt(record.cgroup, record.container)
         self._containers[runtime_id] = container
         if record.log is not None and folder.log_file.exists():
             self._forwarder.adopt(runtime_id, folder.log_file, record.log)
@@ -511,7 +552,7 @@ class LinuxNode:
             self._watch(container)
             return [started]
         # Ended while nobody looked, or its monitor was killed meanwhile: then what still runs of it is ended.
-        await self._pool.run(self._tree.kill, record.task_id, record.container)
+        await self._pool.run(self._tree.kill, record.cgroup, record.container)
         if container.pidfd is not None and not await process.wait_readable(container.pidfd, hook.END_TIMEOUT_S):
             log.error("container %s of task %s has no monitor and can not be killed", name, record.task_key)
         container.watched = True
@@ -538,7 +579,9 @@ class LinuxNode:
                 await self._release(runtime_id)
             except (NotYet, OSError) as error:
                 log.warning("leftover container %s: %s", runtime_id, error)
-        for task_id in self._tree.tasks() - task_ids:
-            await self._pool.run(self._tree.kill, task_id)
-            if not await self._pool.run(self._tree.drop, task_id):
-                log.warning("the cgroup of task %s, which is no more, is still in use", task_id)
+        for group in self._tree.tasks():
+            if group.rpartition("/")[2] in task_ids:
+                continue
+            await self._pool.run(self._tree.kill, group)
+            if not await self._pool.run(self._tree.drop, group):
+                log.warning("the cgroup of task %s, which is no more, is still in use", group)

@@ -12,8 +12,8 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from portside.domain.task import record as r
-from portside.domain.task.record import AnyFact, HealthStatus, NodeEffect, Task
-from portside.node.interface import EniConfig, ExecSession, FactListener, VpcConfig
+from portside.domain.task.record import AnyFact, EniAttachment, HealthStatus, NodeEffect, Task
+from portside.node.interface import EniConfig, ExecSession, FactListener, InstanceConfig, VpcConfig
 
 Now = Callable[[], datetime]
 
@@ -200,6 +200,7 @@ class FakeNode:
         self.most_starts = 0
         self._starts = 0
         self.vpcs: dict[str, VpcConfig] = {}
+        self.instances: dict[str, InstanceConfig] = {}
 
     async def start(self, listener: FactListener) -> None:
         self.machine.listener = listener
@@ -268,6 +269,14 @@ class FakeNode:
 
     async def apply_balancer_network(self, name: str, vpc_id: str, enis: Sequence[EniConfig]) -> str:
         return f"/run/netns/{name}"
+
+    async def apply_instance(self, config: InstanceConfig) -> None:
+        await self._delay()
+        self.instances[config.instance_id] = config
+
+    async def remove_instance(self, instance_id: str, eni: EniAttachment | None) -> None:
+        await self._delay()
+        self.instances.pop(instance_id, None)
 
     async def accepts_connections(self, netns_path: str, address: str, port: int) -> bool:
         return True

@@ -17,6 +17,7 @@ from portside.domain.task.record import (
     CreateNetwork,
     EniAttachment,
     KillContainer,
+    Placement,
     PullImage,
     ReleaseNetwork,
     RemoveContainer,
@@ -76,7 +77,30 @@ class PlainNetwork:
     async def remove_balancer_network(self, name: str) -> None:
         raise NotImplementedError("a plain network has no load balancers")
 
-    async def recover(self, enis_by_task: Mapping[str, EniAttachment], balancer_names: Collection[str]) -> None:
+    async def apply_instance(self, instance_id: str, eni: EniAttachment) -> None:
+        raise NotImplementedError("a plain network has no instances")
+
+    async def remove_instance(self, instance_id: str, eni: EniAttachment | None) -> None:
+        raise NotImplementedError("a plain network has no instances")
+
+    async def attach_placed(self, task_key: str, placement: Placement) -> None:
+        raise NotImplementedError("a plain network has no instances")
+
+    async def release_placed(self, task_key: str, placement: Placement) -> None:
+        raise NotImplementedError("a plain network has no instances")
+
+    def instance_netns_path(self, instance_id: str) -> Path:
+        return self._folder / f"ec2-{instance_id}"
+
+    def container_netns_path(self, task_key: str, container: str) -> Path:
+        return self._folder / f"bridged-{task_key.rpartition('/')[2]}-{container}"
+
+    async def recover(
+        self,
+        enis_by_task: Mapping[str, EniAttachment],
+        balancer_names: Collection[str],
+        placements_by_task: Mapping[str, Placement],
+    ) -> None:
         wanted = {self.netns_path(key) for key in enis_by_task}
         for pin in self._folder.iterdir():
             if pin not in wanted:

@@ -191,6 +191,8 @@ def check_shape(shape: Shape, value: Any, path: str) -> None:
             assert not shape.enum or value in shape.enum, f"{path}: {value!r}"
         case "integer" | "long":
             assert isinstance(value, int), f"{path}: {value!r}"
+        case "double":
+            assert isinstance(value, float), f"{path}: {value!r}"
         case "boolean":
             assert isinstance(value, bool), f"{path}: {value!r}"
         case "timestamp":

@@ -9,6 +9,9 @@ from portside.domain.table import ENI, SECURITY_GROUP
 from portside.domain.vpc import Eni
 from portside.store.interface import Store
 
+_INSTANCE = "instance:"
+"""What an instance's interface says of its owner, before the instance's id."""
+
 
 class NetworkInterfaceHandlers:
     def __init__(self, store: Store) -> None:
@@ -42,7 +45,6 @@ class NetworkInterfaceHandlers:
             "AvailabilityZone": eni.zone,
             "Description": eni.description,
             "OwnerId": eni.scope.account,
-            "RequesterId": _requester(eni),
             "RequesterManaged": eni.requester_managed,
             "Status": "in-use",
             "InterfaceType": "interface",
@@ -55,19 +57,35 @@ class NetworkInterfaceHandlers:
             "PrivateIpAddresses": [
                 {"Primary": True, "PrivateIpAddress": eni.address, "PrivateDnsName": eni.private_dns_name}
             ],
-            "Attachment": {
-                "AttachmentId": eni.id.replace("eni-", "ela-attach-"),
-                "AttachTime": eni.created_at,
-                "DeleteOnTermination": False,
-                "DeviceIndex": 1,
-                "InstanceOwnerId": _requester(eni),
-                "Status": "attached",
-            },
+            "Attachment": _attachment_to(eni),
             "TagSet": tag_list(eni.tags),
         }
+        if not eni.owner.startswith(_INSTANCE):
+            wire["RequesterId"] = _requester(eni)
         if eni.public_address is not None:
             wire["Association"] = {"IpOwnerId": "amazon", "PublicIp": eni.public_address}
         return wire
+
+
+def _attachment_to(eni: Eni) -> dict[str, Any]:
+    if eni.owner.startswith(_INSTANCE):
+        return {
+            "AttachmentId": eni.attachment_id,
+            "AttachTime": eni.created_at,
+            "DeleteOnTermination": True,
+            "DeviceIndex": 0,
+            "InstanceId": eni.owner.removeprefix(_INSTANCE),
+            "InstanceOwnerId": eni.scope.account,
+            "Status": "attached",
+        }
+    return {
+        "AttachmentId": eni.id.replace("eni-", "ela-attach-"),
+        "AttachTime": eni.created_at,
+        "DeleteOnTermination": False,
+        "DeviceIndex": 1,
+        "InstanceOwnerId": _requester(eni),
+        "Status": "attached",
+    }
 
 
 def _requester(eni: Eni) -> str:
@@ -88,9 +106,10 @@ _FIELDS = {
     "addresses.private-ip-address": lambda e: [e.address],
     "addresses.primary": lambda e: ["true"],
     "private-dns-name": lambda e: [e.private_dns_name],
-    "requester-id": lambda e: [_requester(e)],
+    "requester-id": lambda e: [] if e.owner.startswith(_INSTANCE) else [_requester(e)],
     "requester-managed": lambda e: flag(e.requester_managed),
     "association.public-ip": lambda e: [e.public_address] if e.public_address else [],
     "attachment.status": lambda e: ["attached"],
+    "attachment.instance-id": lambda e: [e.owner.removeprefix(_INSTANCE)] if e.owner.startswith(_INSTANCE) else [],
     "status": lambda e: ["in-use"],
 }

@@ -1,6 +1,8 @@
 """EC2, as far as tasks and load balancers need it: the visible list of its operations."""
 
 from portside.api.ec2.default_network import with_default_network
+from portside.api.ec2.instance import InstanceHandlers
+from portside.api.ec2.instance_type import InstanceTypeHandlers
 from portside.api.ec2.network_interface import NetworkInterfaceHandlers
 from portside.api.ec2.security_group import SecurityGroupHandlers
 from portside.api.ec2.tag import TagHandlers
@@ -36,6 +38,8 @@ def ec2_service(store: Store, clock: Clock, ids: Ids) -> Service:
         "CreateTags": tags.create_tags,
         "DeleteTags": tags.delete_tags,
         "DescribeTags": tags.describe_tags,
+        "DescribeInstanceTypes": InstanceTypeHandlers().describe_instance_types,
+        **InstanceHandlers(store, clock, ids).handlers(),
     }
     service = Service(
         name="ec2",
@@ -44,8 +48,14 @@ def ec2_service(store: Store, clock: Clock, ids: Ids) -> Service:
             "AuthorizeSecurityGroupIngress": "no prefix lists; IPv6 ranges are kept and match nothing",
             "AuthorizeSecurityGroupEgress": "no prefix lists; IPv6 ranges are kept and match nothing",
             "DescribeNetworkInterfaces": "interfaces of tasks and load balancers only",
-            "CreateTags": "VPCs, subnets, security groups, their rules and network interfaces",
-            "DeleteTags": "VPCs, subnets, security groups, their rules and network interfaces",
+            "RunInstances": "from the ECS images only; user data is read for ECS_CLUSTER and ECS_INSTANCE_ATTRIBUTES "
+            "and not executed; the role of an instance profile gives no credentials; no key pairs, disks, launch "
+            "templates, spot instances, further interfaces",
+            "StopInstances": "no hibernation",
+            "DescribeInstanceTypes": "the families t2, t3, t3a, t4g, m5, c5, r5, m6i, c6i, r6i, m6g, c6g, r6g",
+            "DescribeInstanceAttribute": "what RunInstances can set, and defaults",
+            "CreateTags": "VPCs, subnets, security groups, their rules, network interfaces and instances",
+            "DeleteTags": "VPCs, subnets, security groups, their rules, network interfaces and instances",
         },
     )
     return with_default_network(service, store, clock, ids)

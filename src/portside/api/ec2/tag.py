@@ -7,13 +7,14 @@ from typing import Any
 from portside.api.ec2.selection import answer, merged, page, parse_tags, selected
 from portside.aws.service import Params, RequestContext, Result, ServiceError
 from portside.domain.record import Tag, Tags, replace
-from portside.domain.table import ENI, SECURITY_GROUP, SUBNET, VPC
+from portside.domain.table import ENI, INSTANCE, SECURITY_GROUP, SUBNET, VPC
 from portside.store.interface import Put, Store
 
 _KINDS: dict[str, tuple[Any, str, str]] = {
     "vpc": (VPC, "vpc", "InvalidVpcID"),
     "subnet": (SUBNET, "subnet", "InvalidSubnetID"),
     "sg": (SECURITY_GROUP, "security-group", "InvalidGroup"),
+    "i": (INSTANCE, "instance", "InvalidInstanceID"),
     "eni": (ENI, "network-interface", "InvalidNetworkInterfaceID"),
 }
 """Id prefix -> kind of record, resource type, stem of the error codes."""

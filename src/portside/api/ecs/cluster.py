@@ -13,7 +13,7 @@ from portside.domain.clock import Clock
 from portside.domain.cluster import Cluster, Setting
 from portside.domain.fargate import unsupported
 from portside.domain.record import replace
-from portside.domain.table import CLUSTER, SERVICE, TASK
+from portside.domain.table import CLUSTER, CONTAINER_INSTANCE, SERVICE, TASK
 from portside.domain.task.record import TaskStatus
 from portside.store.interface import Delete, Put, Store
 
@@ -143,6 +143,7 @@ class Clusters:
             cluster_rule.check_deletable(
                 services=sum(each.status != "INACTIVE" for each in self._store.scan(SERVICE, f"{prefix}/")),
                 tasks=len(self._store.find(TASK, "live", prefix)),
+                instances=sum(1 for _ in self._store.scan(CONTAINER_INSTANCE, f"{prefix}/")),
             )
             cluster = replace(cluster, status="INACTIVE", deleted_at=self._clock.now())
             self._store.transact(Put(CLUSTER, cluster))
@@ -165,6 +166,7 @@ class Clusters:
             running=counts["EC2"][0] + counts["FARGATE"][0],
             pending=counts["EC2"][1] + counts["FARGATE"][1],
             services=sum(services["ACTIVE"]),
+            instances=sum(1 for _ in self._store.scan(CONTAINER_INSTANCE, f"{prefix}/")),
             include=include,
         )
         if "STATISTICS" in include:

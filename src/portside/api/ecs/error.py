@@ -10,6 +10,7 @@ from portside.domain.refusal import RefusalKind, Refused
 
 _CODES: Final[dict[tuple[RefusalKind, str], str]] = {
     (RefusalKind.IN_USE, "cluster.services"): "ClusterContainsServicesException",
+    (RefusalKind.IN_USE, "cluster.instances"): "ClusterContainsContainerInstancesException",
     (RefusalKind.IN_USE, "cluster.tasks"): "ClusterContainsTasksException",
     (RefusalKind.NOT_FOUND, "platform"): "PlatformUnknownException",
     (RefusalKind.NOT_FOUND, "taskDefinition"): "ClientException",

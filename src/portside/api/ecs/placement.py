@@ -1,18 +1,32 @@
 """Where a task or service is to run: launch type, capacity providers, platform version.
 
-Only Fargate has capacity so far.
+On Fargate there is always room; on container instances a task is placed when it is made, or fails with the reasons.
 """
 
-from typing import Literal, NamedTuple
+from collections.abc import Iterable
+from typing import Final, Literal, NamedTuple
 
 from portside.api.ecs import wire
 from portside.api.ecs.error import invalid
 from portside.api.ecs.field import is_asked_for
 from portside.aws.service import Params
-from portside.domain import cluster_rule, fargate
+from portside.domain import arn, cluster_rule, fargate
 from portside.domain.cluster import CapacityProviderShare, Cluster
+from portside.domain.container_instance import ContainerInstance
 from portside.domain.fargate import unsupported
+from portside.domain.placement import Capacity, Strategy
+from portside.domain.table import CONTAINER_INSTANCE, SUBNET, TASK
 from portside.domain.task_definition import TaskDefinition
+from portside.store.interface import Store
+
+NO_INSTANCES: Final = "No Container Instances were found in your cluster."
+STRATEGIES_MOST: Final = 5
+CONSTRAINTS_MOST: Final = 10
+_SPREAD_FIELDS: Final = {
+    "instanceid": "instanceId",
+    "host": "instanceId",
+    "attribute:ecs.availability-zone": "attribute:ecs.availability-zone",
+}
 
 
 class Launch(NamedTuple):
@@ -73,3 +87,78 @@ def check_launch(launch: Launch, definition: TaskDefinition, params: Params) -> 
     if is_asked_for(params.get("placementStrategy")):
         raise invalid("Placement strategies are not supported with FARGATE launch type.")
     return fargate.platform_version(params.get("platformVersion"))
+
+
+def capacity(store: Store, cluster: Cluster, instances: Iterable[ContainerInstance]) -> Capacity:
+    """These container instances of the cluster, with what is on them."""
+    found = tuple(instances)
+    return Capacity(
+        found,
+        {each.id: store.find(TASK, "placed", each.key) for each in found},
+        store.scan(SUBNET, cluster.scope.prefix),
+    )
+
+
+def active_instances(store: Store, cluster: Cluster) -> tuple[ContainerInstance, ...]:
+    """Those that tasks may be placed on.
+
+    Raises:
+        ServiceError: there is none.
+    """
+    prefix = f"{cluster.scope.prefix}{cluster.name}/"
+    found = tuple(each for each in store.scan(CONTAINER_INSTANCE, prefix) if each.status == "ACTIVE")
+    if not found:
+        raise invalid(NO_INSTANCES)
+    return found
+
+
+def failures_to(failures: Iterable[tuple[ContainerInstance, str]]) -> list[wire.Wire]:
+    return [
+        wire.failure(arn.container_instance(instance.scope, instance.cluster, instance.id), reason)
+        for instance, reason in failures
+    ]
+
+
+def asked_strategies(params: Params) -> tuple[Strategy, ...]:
+    """
+    Raises:
+        ServiceError, Refused: a strategy that ECS or Portside does not have.
+    """
+    given = params.get("placementStrategy") or ()
+    if len(given) > STRATEGIES_MOST:
+        raise invalid(f"You can specify a maximum of {STRATEGIES_MOST} strategy rules.")
+    found: list[Strategy] = []
+    for each in given:
+        kind, field = each.get("type"), each.get("field") or ""
+        if kind == "random":
+            if field:
+                raise invalid("The placement strategy random takes no field.")
+        elif kind == "binpack":
+            if field.lower() not in ("cpu", "memory"):
+                raise invalid("The placement strategy binpack takes the field cpu or memory.")
+            field = field.lower()
+        elif kind == "spread":
+            if field.lower() not in _SPREAD_FIELDS:
+                raise unsupported(f"placementStrategy spread over {field}")
+            field = _SPREAD_FIELDS[field.lower()]
+        else:
+            raise invalid(f"Unknown placement strategy: {kind}.")
+        found.append(Strategy(type=kind, field=field))
+    return tuple(found)
+
+
+def asks_for_distinct(params: Params) -> bool:
+    """Whether each task is to have an instance of its own.
+
+    Raises:
+        ServiceError, Refused: a constraint that ECS or Portside does not have.
+    """
+    given = params.get("placementConstraints") or ()
+    if len(given) > CONSTRAINTS_MOST:
+        raise invalid(f"You can specify a maximum of {CONSTRAINTS_MOST} constraints.")
+    for each in given:
+        if each.get("type") != "distinctInstance":
+            raise unsupported(f"placementConstraints {each.get('type')}")
+        if each.get("expression"):
+            raise invalid("The placement constraint distinctInstance takes no expression.")
+    return bool(given)

@@ -17,8 +17,6 @@ from portside.aws.service import Service
 from portside.domain.clock import Clock, Ids
 from portside.store.interface import Store
 
-NO_INSTANCES: Final = "there are no container instances; the answer is that of a cluster without any"
-
 SETTINGS: Final = (
     "containerInsights is what new clusters get; short ARNs, FIPS mode, event windows and blocking logs are refused; "
     "the others are kept and have nothing to act on yet"
@@ -31,20 +29,18 @@ PARTIAL: Final = {
     "UpdateClusterSettings": "containerInsights is kept and shown, nothing is collected yet",
     "PutClusterCapacityProviders": "FARGATE and FARGATE_SPOT; tasks run on FARGATE only",
     "RegisterTaskDefinition": "see the members below",
-    "RunTask": "on Fargate; no volumes, no capacity provider but FARGATE",
+    "RunTask": "no volumes, no capacity provider but FARGATE; see the members below",
+    "ListContainerInstances": "no filter by cluster query language",
+    "DescribeContainerInstances": "no health of instances",
+    "UpdateContainerInstancesState": "tasks of services on a draining instance are not replaced yet",
+    "DeregisterContainerInstance": "forced, it ends the tasks on the instance",
     "ExecuteCommand": "sessions are neither logged nor encrypted by a KMS key, "
     "whatever the cluster's configuration says",
-    "ListTasks": "there are no container instances and no daemons to filter by",
+    "ListTasks": "there are no daemons to filter by",
     "CreateService": "on Fargate, REPLICA, rolling updates; no circuit breaker, alarms, service registries, "
     "Service Connect, volumes, Availability Zone rebalancing",
     "UpdateService": "as CreateService",
     "UpdateTaskProtection": "no DEPLOYMENT_BLOCKED failure",
-    "ListContainerInstances": NO_INSTANCES,
-    "DescribeContainerInstances": NO_INSTANCES,
-    "StartTask": NO_INSTANCES,
-    "PutAttributes": NO_INSTANCES,
-    "DeleteAttributes": NO_INSTANCES,
-    "ListAttributes": NO_INSTANCES,
     "PutAccountSetting": SETTINGS,
     "PutAccountSettingDefault": SETTINGS,
     "TagResource": "clusters, services, tasks, task definitions",

@@ -2,27 +2,33 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final, Literal
 
 from portside.api.ecs import definition_wire, lookup, network, page, placement, wire
+from portside.api.ecs.container_instance import missing
 from portside.api.ecs.error import invalid, service_not_found
 from portside.api.ecs.field import check_run_task, is_asked_for
 from portside.aws.service import Handler, Params, RequestContext, Result, ServiceError
 from portside.domain import arn, environment_file, fargate, tag_rule, task_definition_rule
 from portside.domain.clock import Clock, Ids
 from portside.domain.cluster import Cluster
+from portside.domain.placement import INACTIVE, Capacity, Placed, wanted_of
 from portside.domain.record import Tag, Tags, replace
-from portside.domain.table import SERVICE, TASK
+from portside.domain.table import CONTAINER_INSTANCE, SERVICE, TASK
 from portside.domain.task import machine
-from portside.domain.task.creation import TaskOverride, new_task
-from portside.domain.task.record import StopCode, Task, TaskStatus
+from portside.domain.task.creation import TaskOverride, new_task, runtime_ids
+from portside.domain.task.record import NetworkRequest, StopCode, Task, TaskStatus
 from portside.domain.task_definition import TaskDefinition
 from portside.store.interface import Put, Store
 
 DESCRIBED_MOST: Final = 100
 STARTED_MOST: Final = 10
 """Tasks of one RunTask."""
+STARTED_ON_MOST: Final = 10
+"""Container instances of one StartTask."""
+_LUCK: Final = 16
+"""Random numbers for one placement; beyond as many instances they repeat."""
 GROUP_MAX: Final = 255
 STARTED_BY_MAX: Final = 128
 STOPPED_BY_USER: Final = "Task stopped by user"
@@ -37,7 +43,13 @@ class Tasks:
         self._shown: dict[str, tuple[Task, wire.Wire]] = {}
 
     def handlers(self) -> Mapping[str, Handler]:
-        return {"RunTask": self.run, "StopTask": self.stop, "DescribeTasks": self.describe, "ListTasks": self.list}
+        return {
+            "RunTask": self.run,
+            "StartTask": self.start,
+            "StopTask": self.stop,
+            "DescribeTasks": self.describe,
+            "ListTasks": self.list,
+        }
 
     def run(self, context: RequestContext, params: Params) -> Result:
         cluster = lookup.active_cluster(self._store, self._clock, context, params.get("cluster"))
@@ -52,10 +64,88 @@ class Tasks:
         launch = placement.asked_launch(params, cluster)
         platform_version = placement.check_launch(launch, definition, params)
         check_run_task(params, fargate=launch.type == "FARGATE")
+        strategies, distinct = placement.asked_strategies(params), placement.asks_for_distinct(params)
         request = network.checked_network(self._store, context, params, definition.network_mode)
+        capacity: Capacity | None = None
         if launch.type == "EC2":
-            raise invalid("No Container Instances were found in your cluster.")
-        override = _checked_override(params, definition)
+            _check_on_instance(request)
+            instances = placement.active_instances(self._store, cluster)
+            capacity = placement.capacity(self._store, cluster, instances)
+        make = self._maker(context, params, cluster, definition, launch.type)
+        tasks: list[Task] = []
+        failures: list[wire.Wire] = []
+        for _ in range(count):
+            task = make(request, platform_version)
+            if capacity is not None:
+                luck = [int(self._ids.number(6)) for _ in range(_LUCK)]
+                found = capacity.place(wanted_of(task), request, strategies=strategies, distinct=distinct, luck=luck)
+                if not isinstance(found, Placed):
+                    failures = placement.failures_to(found)
+                    break
+                task = replace(task, placement=found.placement, network=found.network)
+                capacity.add(task)
+            tasks.append(
+                replace(
+                    task,
+                    capacity_provider="FARGATE" if launch.strategy else None,
+                    client_token=client_token,
+                    request_digest=digest,
+                )
+            )
+        self._store.transact(*(Put(TASK, task) for task in tasks))
+        return {"tasks": [_with_tags(wire.task_to(task), task) for task in tasks], "failures": failures}
+
+    def start(self, context: RequestContext, params: Params) -> Result:
+        """StartTask: one task on each of the instances named."""
+        cluster = lookup.active_cluster(self._store, self._clock, context, params.get("cluster"))
+        asked = params["containerInstances"]
+        if not asked:
+            raise invalid("Container instances cannot be empty.")
+        if len(asked) > STARTED_ON_MOST:
+            raise invalid(f"Container instances cannot have more than {STARTED_ON_MOST} elements.")
+        definition = lookup.runnable_definition(self._store, context, params["taskDefinition"])
+        placement.check_launch(placement.Launch("EC2"), definition, params)
+        check_run_task({name: value for name, value in params.items() if name != "containerInstances"}, fargate=False)
+        request = network.checked_network(self._store, context, params, definition.network_mode)
+        _check_on_instance(request)
+        make = self._maker(context, params, cluster, definition, "EC2")
+        tasks: list[Task] = []
+        failures: list[wire.Wire] = []
+        for named in asked:
+            instance_id = lookup.in_cluster(context, cluster.name, named, "container-instance")
+            instance = self._store.get(CONTAINER_INSTANCE, f"{context.prefix}{cluster.name}/{instance_id}")
+            if instance is None:
+                failures.append(missing(context, cluster.name, named))
+                continue
+            if instance.status != "ACTIVE":
+                failures += placement.failures_to([(instance, INACTIVE)])
+                continue
+            task = make(request, "")
+            capacity = placement.capacity(self._store, cluster, [instance])
+            for each in tasks:
+                capacity.add(each)
+            found = capacity.place(wanted_of(task), request)
+            if isinstance(found, Placed):
+                tasks.append(replace(task, placement=found.placement, network=found.network))
+            else:
+                failures += placement.failures_to(found)
+        self._store.transact(*(Put(TASK, task) for task in tasks))
+        return {"tasks": [_with_tags(wire.task_to(task), task) for task in tasks], "failures": failures}
+
+    def _maker(
+        self,
+        context: RequestContext,
+        params: Params,
+        cluster: Cluster,
+        definition: TaskDefinition,
+        launch_type: Literal["FARGATE", "EC2"],
+    ) -> Callable[[NetworkRequest | None, str], Task]:
+        """What makes the tasks of a request, which is checked first.
+
+        Raises:
+            ServiceError, Refused: the request is not one that can be fulfilled.
+        """
+        override = _checked_override(params, definition, on_fargate=launch_type == "FARGATE")
         lookup.check_passed_roles(
             self._store,
             context,
@@ -71,17 +161,17 @@ class Tasks:
         tags = _tags(params, definition, cluster)
         now = self._clock.now()
         overrides_json = json.dumps(params["overrides"]) if override is not None else "{}"
-        tasks: list[Task] = []
-        for _ in range(count):
+
+        def make(request: NetworkRequest | None, platform_version: str) -> Task:
             task_id = self._ids.hex(32)
             task = new_task(
                 scope=cluster.scope,
                 cluster=cluster.name,
                 task_id=task_id,
                 attachment_id=self._ids.uuid(),
-                runtime_ids=[f"{task_id}-{self._ids.number(10)}" for _ in definition.containers],
+                runtime_ids=runtime_ids(self._ids, task_id, len(definition.containers), launch_type),
                 definition=definition,
-                launch_type=launch.type,
+                launch_type=launch_type,
                 group=group,
                 network=request,
                 created_at=now,
@@ -93,18 +183,11 @@ class Tasks:
                 tags=tags,
                 enable_execute_command=bool(params.get("enableExecuteCommand")),
             )
-            tasks.append(
-                replace(
-                    task,
-                    capacity_provider="FARGATE" if launch.strategy else None,
-                    client_token=client_token,
-                    request_digest=digest,
-                )
-            )
-        # With an override of memory or cpu the containers must still fit.
-        task_definition_rule.check_sums(tasks[0].containers, tasks[0].cpu_units, tasks[0].memory_mib)
-        self._store.transact(*(Put(TASK, task) for task in tasks))
-        return {"tasks": [_with_tags(wire.task_to(task), task) for task in tasks], "failures": []}
+            # With an override of memory or cpu the containers must still fit.
+            task_definition_rule.check_sums(task.containers, task.cpu_units, task.memory_mib)
+            return task
+
+        return make
 
     def _repeated(self, tasks: Sequence[Task], digest: str) -> Result:
         """The answer to a request that was made before: the tasks it started, as they are now."""
@@ -170,8 +253,11 @@ class Tasks:
         tasks = [] if desired == "PENDING" else self._candidates(context, cluster, desired, params)
         wanted = TaskStatus.STOPPED if desired == "STOPPED" else TaskStatus.RUNNING
         family, launch_type, started_by = params.get("family"), params.get("launchType"), params.get("startedBy")
-        if params.get("containerInstance") or params.get("daemonName"):
-            tasks = []  # there are no container instances and no daemons
+        if params.get("daemonName"):
+            tasks = []  # there are no daemons
+        instance_id = None
+        if params.get("containerInstance"):
+            instance_id = lookup.in_cluster(context, cluster, params["containerInstance"], "container-instance")
         ids = [
             task.id
             for task in tasks
@@ -179,6 +265,7 @@ class Tasks:
             and (not family or task.family == family)
             and (not launch_type or task.launch_type == launch_type)
             and (not started_by or task.started_by == started_by)
+            and (not instance_id or (task.placement is not None and task.placement.container_instance == instance_id))
         ]
         shown, more = page.cut(ids, params)
         scope = lookup.scope(context)
@@ -227,7 +314,12 @@ def _count(params: Params) -> int:
     return int(count)
 
 
-def _checked_override(params: Params, definition: TaskDefinition) -> TaskOverride | None:
+def _check_on_instance(request: NetworkRequest | None) -> None:
+    if request is not None and request.assign_public_ip:
+        raise invalid("Assign public IP is not supported for this launch type.")
+
+
+def _checked_override(params: Params, definition: TaskDefinition, *, on_fargate: bool) -> TaskOverride | None:
     overrides: Mapping[str, object] = params.get("overrides") or {}
     if not is_asked_for(overrides):
         return None
@@ -241,10 +333,10 @@ def _checked_override(params: Params, definition: TaskDefinition) -> TaskOverrid
         if container.name not in names:
             raise invalid(f"Override for container named {container.name} is not a container in the TaskDefinition.")
     task_definition_rule.check_roles(override.task_role_arn, override.execution_role_arn)
-    if override.cpu_units is not None or override.memory_mib is not None:
+    if on_fargate and (override.cpu_units is not None or override.memory_mib is not None):
         fargate.check_size(override.cpu_units or definition.cpu_units, override.memory_mib or definition.memory_mib)
     if override.ephemeral_storage_gib is not None:
-        task_definition_rule.check_ephemeral_storage(override.ephemeral_storage_gib, on_fargate=True)
+        task_definition_rule.check_ephemeral_storage(override.ephemeral_storage_gib, on_fargate=on_fargate)
     return override
 
 

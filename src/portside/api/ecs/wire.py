@@ -80,7 +80,13 @@ def settings_from(items: Iterable[FromWire] | None) -> tuple[Setting, ...]:
 
 
 def cluster_to(
-    cluster: Cluster, *, running: int = 0, pending: int = 0, services: int = 0, include: frozenset[str] = frozenset()
+    cluster: Cluster,
+    *,
+    running: int = 0,
+    pending: int = 0,
+    services: int = 0,
+    instances: int = 0,
+    include: frozenset[str] = frozenset(),
 ) -> Wire:
     """
     Args:
@@ -90,7 +96,7 @@ def cluster_to(
         "clusterArn": arn.cluster(cluster.scope, cluster.name),
         "clusterName": cluster.name,
         "status": cluster.status,
-        "registeredContainerInstancesCount": 0,
+        "registeredContainerInstancesCount": instances,
         "runningTasksCount": running,
         "pendingTasksCount": pending,
         "activeServicesCount": services,
@@ -147,7 +153,10 @@ def task_to(task: Task) -> Wire:
         "taskDefinitionArn": task.task_definition_arn,
         "version": task.version,
     }
-    if task.eni is not None:
+    if task.placement is not None:
+        wire["availabilityZone"] = task.placement.zone
+        wire["containerInstanceArn"] = arn.container_instance(scope, cluster, task.placement.container_instance)
+    elif task.eni is not None:
         wire["availabilityZone"] = task.eni.zone
     if task.capacity_provider is not None:
         wire["capacityProviderName"] = task.capacity_provider
@@ -240,6 +249,7 @@ def _task_container_to(
             wire["imageDigest"] = known.image_digest
         if known.started_at is not None:
             wire["runtimeId"] = known.runtime_id
+            wire["networkBindings"] = _bindings_to(task, definition.name)
         if task.enable_execute_command:
             wire["managedAgents"] = [_agent_to(wire["lastStatus"], known)]
         if known.exit is not None:
@@ -248,6 +258,19 @@ def _task_container_to(
             if known.exit.reason is not None:
                 wire["reason"] = known.exit.reason
     return wire
+
+
+def _bindings_to(task: Task, container: str) -> list[Wire]:
+    return [
+        {
+            "bindIP": "0.0.0.0",
+            "containerPort": each.container_port,
+            "hostPort": each.host_port,
+            "protocol": each.protocol,
+        }
+        for each in (task.placement.bindings if task.placement is not None else ())
+        if each.container == container
+    ]
 
 
 def _agent_to(status: str, known: ContainerHistory) -> Wire:

@@ -5,8 +5,9 @@ from datetime import datetime
 from typing import Literal
 
 from portside.domain import arn, volume
+from portside.domain.clock import Ids
 from portside.domain.record import Record, Scope, Tags, replace
-from portside.domain.task.record import ContainerHistory, Moment, NetworkRequest, TargetRef, Task
+from portside.domain.task.record import ContainerHistory, Moment, NetworkRequest, Placement, TargetRef, Task
 from portside.domain.task_definition import ContainerDefinition, EnvironmentFile, EnvironmentVariable, TaskDefinition
 
 
@@ -29,6 +30,13 @@ class TaskOverride(Record, frozen=True, kw_only=True):
     ephemeral_storage_gib: int | None = None
 
 
+def runtime_ids(ids: Ids, task_id: str, count: int, launch_type: Literal["FARGATE", "EC2"]) -> list[str]:
+    """Of a new task's containers: on Fargate the task's id and a number, on an instance 64 hex digits, as Docker's."""
+    if launch_type == "EC2":
+        return [ids.hex(64) for _ in range(count)]
+    return [f"{task_id}-{ids.number(10)}" for _ in range(count)]
+
+
 def new_task(
     *,
     scope: Scope,
@@ -40,6 +48,7 @@ def new_task(
     launch_type: Literal["FARGATE", "EC2"],
     group: str,
     network: NetworkRequest | None,
+    placement: Placement | None = None,
     created_at: datetime,
     cause_id: str,
     platform_version: str = "1.4.0",
@@ -56,8 +65,8 @@ def new_task(
     """A task in PROVISIONING.
 
     Args:
-        task_id: 32 hex digits. attachment_id: a UUID. runtime_ids: one per container, in the definition's order, 32 hex
-            digits, "-" and 10 digits on Fargate.
+        task_id: 32 hex digits. attachment_id: a UUID. runtime_ids: one per container, in the definition's order
+            (`runtime_ids`).
         image_digests: what the service's deployment resolved, by container; one whose definition says
             `versionConsistency` disabled is not held to it.
     """
@@ -82,6 +91,7 @@ def new_task(
         pid_mode=definition.pid_mode,
         ipc_mode=definition.ipc_mode,
         network=network,
+        placement=placement,
         containers=tuple(
             volume.with_inherited(_overridden(each, by_name.get(each.name)), definition.containers)
             for each in definition.containers

@@ -142,7 +142,8 @@ def _of_effect(task: Task, planned: Planned) -> list[str]:
     match effect:
         case r.StartContainer(container=container):
             h = next(each for each in task.history if each.name == container)
-            if task.network is not None and task.network_ready_at is None:
+            has_network = task.network is not None or task.placement is not None
+            if has_network and task.network_ready_at is None:
                 broken.append(f"{container} is started before the network is there")
             if h.image_digest is None or h.exit is not None or (h.started_at is not None and h.down is None):
                 broken.append(f"{container} is started without its image, or again")

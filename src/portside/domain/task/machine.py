@@ -416,6 +416,11 @@ def _all_removed(task: Task) -> bool:
     return all(h.start_issued_at is None or h.removed_at is not None for h in task.history)
 
 
+def _has_network(task: Task) -> bool:
+    """An interface of its own, or a part of its instance's network."""
+    return task.eni is not None or task.placement is not None
+
+
 def _network_gone(task: Task) -> bool:
     return task.network_issued_at is None or task.network_released_at is not None
 
@@ -601,9 +606,11 @@ def _starting(task: Task, wakes: list[datetime]) -> Iterable[Planned]:
     if network is not None and task.eni is None:
         yield Planned(effect=r.AllocateEni(task_key=task.key, request=network), intent=r.EniAsked())
         return
-    if task.eni is not None and task.network_ready_at is None:
-        yield Planned(effect=r.CreateNetwork(task_key=task.key, eni=task.eni), intent=r.NetworkIssued())
-    network_ready = network is None or task.network_ready_at is not None
+    if _has_network(task) and task.network_ready_at is None:
+        yield Planned(
+            effect=r.CreateNetwork(task_key=task.key, eni=task.eni, placement=task.placement), intent=r.NetworkIssued()
+        )
+    network_ready = not _has_network(task) or task.network_ready_at is not None
     for definition, h in _pairs(task):
         if h.exit is not None or (h.started_at is not None and h.down is None):
             continue
@@ -655,6 +662,7 @@ def _start_effect(
         pid_mode=task.pid_mode,
         ipc_mode=task.ipc_mode,
         eni=task.eni,
+        placement=task.placement,
         task_arn=arn.task(task.scope, task.cluster, task.id),
         cluster=task.cluster,
         family=task.family,
@@ -678,8 +686,8 @@ def _stopping(task: Task, why: Stop, now: datetime, wakes: list[datetime]) -> It
     if not _volumes_gone(task):
         yield Planned(effect=r.ReleaseVolumes(task_key=task.key))
     if not _network_gone(task):
-        if task.eni is not None:
-            yield Planned(effect=r.ReleaseNetwork(task_key=task.key, eni=task.eni))
+        if _has_network(task):
+            yield Planned(effect=r.ReleaseNetwork(task_key=task.key, eni=task.eni, placement=task.placement))
         return
     if not _eni_gone(task):
         yield Planned(effect=r.ReleaseEni(task_key=task.key, eni=task.eni))

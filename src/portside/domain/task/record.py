@@ -32,6 +32,7 @@ class StopCode(StrEnum):
     ESSENTIAL_CONTAINER_EXITED = "EssentialContainerExited"
     USER_INITIATED = "UserInitiated"
     SERVICE_SCHEDULER_INITIATED = "ServiceSchedulerInitiated"
+    TERMINATION_NOTICE = "TerminationNotice"
 
 
 class HealthStatus(StrEnum):
@@ -73,6 +74,35 @@ class NetworkRequest(Record, frozen=True, kw_only=True):
     security_group_ids: tuple[str, ...] = ()
     default_security_group: bool = False  # none was named: the ids are the VPC's default group, not shown as asked for
     assign_public_ip: bool = False
+
+
+class PortBinding(Record, frozen=True, kw_only=True):
+    """A port of an instance that leads to a container's."""
+
+    container: str
+    container_port: int
+    host_port: int
+    protocol: Literal["tcp", "udp"] = "tcp"
+
+
+class BridgeEndpoint(Record, frozen=True, kw_only=True):
+    """A container's address on its instance's bridge."""
+
+    container: str
+    address: str
+
+
+class Placement(Record, frozen=True, kw_only=True):
+    """Where a task on a container instance is, and what it has of the instance's network. Decided once, before it
+    starts, together with all that is placed there: so nothing is given out twice."""
+
+    container_instance: str  # its id
+    instance_id: str
+    zone: str
+    address: str
+    private_dns_name: str
+    endpoints: tuple[BridgeEndpoint, ...] = ()  # bridge mode
+    bindings: tuple[PortBinding, ...] = ()  # bridge and host mode
 
 
 class TargetRef(Record, frozen=True, kw_only=True):
@@ -150,6 +180,7 @@ class Task(Record, frozen=True, kw_only=True):
     pid_mode: Literal["host", "task"] | None = None
     ipc_mode: Literal["host", "task", "none"] | None = None
     network: NetworkRequest | None = None
+    placement: Placement | None = None  # on a container instance; None on Fargate
     containers: tuple[ContainerDefinition, ...]
     volumes: tuple[Volume, ...] = ()
     image_digests: dict[str, str] = {}  # container -> the digest that its deployment is held to
@@ -226,10 +257,11 @@ class AllocateEni(TaskEffect, frozen=True, kw_only=True):
 
 
 class CreateNetwork(TaskEffect, frozen=True, kw_only=True):
-    """Node: the task's network namespace with its interface, addresses, routes and groups. Idempotent.
-    -> NetworkReady | StartFailed"""
+    """Node: the task's network namespace with its interface, addresses, routes and groups (`eni`), or what it has of
+    its instance's network. Idempotent. -> NetworkReady | StartFailed"""
 
-    eni: EniAttachment
+    eni: EniAttachment | None
+    placement: Placement | None = None
 
     @property
     def key(self) -> str:
@@ -239,7 +271,8 @@ class CreateNetwork(TaskEffect, frozen=True, kw_only=True):
 class ReleaseNetwork(TaskEffect, frozen=True, kw_only=True):
     """Node: nothing of the task's network is left. Idempotent. -> NetworkReleased"""
 
-    eni: EniAttachment
+    eni: EniAttachment | None
+    placement: Placement | None = None
 
     @property
     def key(self) -> str:
@@ -293,6 +326,7 @@ class StartContainer(_ContainerEffect, frozen=True, kw_only=True):
     pid_mode: str | None = None
     ipc_mode: str | None = None
     eni: EniAttachment | None
+    placement: Placement | None = None
     task_arn: str
     cluster: str
     family: str

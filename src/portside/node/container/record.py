@@ -29,6 +29,7 @@ class ContainerRecord(Record, frozen=True, kw_only=True):
     log: LogDestination | None = None
     health_check: HealthCheck | None = None
     restart: int = 0  # which of the container's runs this is
+    instance_id: str = ""  # of the container instance it is on
     pid: int | None = None
     pid_started: int | None = None
     monitor_pid: int | None = None
@@ -38,6 +39,11 @@ class ContainerRecord(Record, frozen=True, kw_only=True):
     @property
     def task_id(self) -> str:
         return self.task_key.rpartition("/")[2]
+
+    @property
+    def cgroup(self) -> str:
+        """The task's group: below its instance's, if it is on one."""
+        return f"{self.instance_id}/{self.task_id}" if self.instance_id else self.task_id
 
 
 @dataclass(frozen=True, slots=True)

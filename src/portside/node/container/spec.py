@@ -151,25 +151,50 @@ def own_capabilities(status: Path = Path("/proc/self/status")) -> int:
 
 
 def hostname(effect: StartContainer) -> str:
-    """`ip-10-0-0-5` in awsvpc; else what the definition says, else the container's id, as Docker does."""
+    """`ip-10-0-0-5` in awsvpc; else what the definition says, else the instance's where its network is shared, else the
+    container's id, as Docker does."""
     if effect.definition.hostname and effect.eni is None:
         return effect.definition.hostname
+    if effect.network_mode == "host" and effect.placement is not None:
+        return effect.placement.private_dns_name.partition(".")[0]
     return effect.eni.private_dns_name.partition(".")[0] if effect.eni else effect.runtime_id[:12]
 
 
-def hosts_text(name: str, eni: EniAttachment | None, extra: Sequence[ExtraHost] = ()) -> str:
+def hosts_text(
+    name: str, eni: EniAttachment | None, extra: Sequence[ExtraHost] = (), address: str | None = None
+) -> str:
+    """Args: address: the container's own, where it has no interface of the VPC."""
     lines = ["127.0.0.1\tlocalhost", "::1\tlocalhost ip6-localhost ip6-loopback"]
     if eni is not None:
         lines.append(f"{eni.address}\t{' '.join(dict.fromkeys((eni.private_dns_name, name)))}")
+    elif address is not None:
+        lines.append(f"{address}\t{name}")
     else:
         lines.append(f"127.0.1.1\t{name}")
     lines += [f"{each.address}\t{each.hostname}" for each in extra]
     return "\n".join(lines) + "\n"
 
 
-def resolv_text(eni: EniAttachment | None, servers: Sequence[str] = (), search: Sequence[str] = ()) -> str:
-    """The VPC's resolver, at the address that is the same in every VPC; outside a VPC what the definition says."""
+def address_of(effect: StartContainer) -> str | None:
+    """The container's address on its instance: its own on the bridge, the instance's where that network is shared."""
+    if effect.placement is None or effect.definition.disable_networking:
+        return None
+    if effect.network_mode == "host":
+        return effect.placement.address
+    return next((each.address for each in effect.placement.endpoints if each.container == effect.container), None)
+
+
+def resolv_text(
+    eni: EniAttachment | None, servers: Sequence[str] = (), search: Sequence[str] = (), instance_name: str = ""
+) -> str:
+    """The VPC's resolver, at the address that is the same in every VPC; in the other network modes what the definition
+    says, which need not say it.
+
+    Args: instance_name: the private name of the instance whose network the container uses."""
     if eni is None:
+        domain = instance_name.partition(".")[2]
+        search = search or ((domain,) if domain else ())
+        servers = servers or (("169.254.169.253",) if instance_name else ())
         lines = [f"search {' '.join(search)}"] if search else []
         return "".join(f"{each}\n" for each in (*lines, *(f"nameserver {server}" for server in servers)))
     domain = eni.private_dns_name.partition(".")[2]
@@ -194,7 +219,7 @@ def environment(effect: StartContainer, image: Image, name: str) -> tuple[str, .
     merged: dict[str, str] = {
         "PATH": DEFAULT_PATH,
         "HOSTNAME": name,
-        "AWS_EXECUTION_ENV": "AWS_ECS_FARGATE",
+        "AWS_EXECUTION_ENV": "AWS_ECS_FARGATE" if effect.placement is None else "AWS_ECS_EC2",
         "AWS_REGION": effect.scope.region,
         "AWS_DEFAULT_REGION": effect.scope.region,
     }
@@ -257,7 +282,7 @@ def build(
         raise CannotBuild("namespaces that the containers of a task share are not implemented")
     shared = {name for name, mode in (("pid", effect.pid_mode), ("ipc", effect.ipc_mode)) if mode == "host"}
     namespaces = [{"type": each} for each in ("pid", "ipc", "uts", "mount") if each not in shared]
-    if effect.network_mode != "host" or definition.disable_networking:
+    if netns is not None or effect.network_mode != "host" or definition.disable_networking:
         namespaces.append(network)
     if machine.cgroup_version == 2:
         namespaces.append({"type": "cgroup"})

@@ -1,7 +1,8 @@
 """The networks of one instance on one machine: VPC namespaces, task namespaces, load balancers' namespaces.
 
-Every namespace is pinned below `run_dir/netns`: `vpc-…` routers, `task-…` tasks, `lb-…` load balancers. Blocking work
-runs in two named threads: more of them gain nothing, since the kernel takes one lock for all of rtnetlink (measured).
+Every namespace is pinned below `run_dir/netns`: `vpc-…` routers, `task-…` tasks, `lb-…` load balancers, `ec2-…`
+container instances, `bridged-…` containers on an instance's bridge. Blocking work runs in two named threads: more of
+them gain nothing, since the kernel takes one lock for all of rtnetlink (measured).
 """
 
 import asyncio
@@ -17,9 +18,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
-from portside.domain.task.record import EniAttachment
+from portside.domain.task.record import EniAttachment, Placement
 from portside.node.interface import EniConfig, VpcConfig
 from portside.node.network import netns, probe, rtnetlink
+from portside.node.network.bridge import InstanceNamespace
 from portside.node.network.netlink import Message, NetlinkError, NetlinkSocket
 from portside.node.network.router import ROUTER_MAC, Router
 from portside.node.network.uplink import Uplink, public_block, remove_outside
@@ -38,6 +40,10 @@ class VpcNotReady(Exception):
     """The VPC has no namespace yet: `apply_vpc` comes first. Passing."""
 
 
+class InstanceNotReady(Exception):
+    """The instance has no namespace yet: `apply_instance` comes first. Passing."""
+
+
 class Network:
     """See `node/interface.py` for the promises. `start` first; nothing is undone by `close`."""
 
@@ -48,6 +54,8 @@ class Network:
         self._applied: dict[str, VpcConfig] = {}
         self._attached: dict[str, EniAttachment] = {}
         self._balancers: dict[str, tuple[EniConfig, ...]] = {}
+        self._instances: dict[str, InstanceNamespace] = {}
+        self._instance_enis: dict[str, EniAttachment] = {}
         self._opening = threading.Lock()
         self._pool = ThreadPoolExecutor(2, thread_name_prefix="network")
 
@@ -61,6 +69,9 @@ class Network:
         for router in self._routers.values():
             router.close()
         self._routers.clear()
+        for instance in self._instances.values():
+            instance.close()
+        self._instances.clear()
 
     async def apply_vpc(self, config: VpcConfig) -> None:
         """The VPC's namespace exists and its security groups are as given. Costs nothing if nothing changed."""
@@ -107,9 +118,42 @@ class Network:
         enis = self._balancers.pop(name, ())
         await self._run(lambda: self._remove_balancer(name, enis))
 
-    async def recover(self, enis_by_task: Mapping[str, EniAttachment], balancer_names: Collection[str]) -> None:
-        """After a restart: drop namespaces of tasks and load balancers that are no more, complete those that are."""
+    async def apply_instance(self, instance_id: str, eni: EniAttachment) -> None:
+        """The instance's namespace, with eth0, its security groups and its bridge. Idempotent. Raises VpcNotReady."""
+        if self._instance_enis.get(instance_id) != eni:
+            await self._run(lambda: self._apply_instance(instance_id, eni))
+
+    async def remove_instance(self, instance_id: str, eni: EniAttachment | None) -> None:
+        """Nothing of the instance's network is left. Idempotent."""
+        await self._run(lambda: self._remove_instance(instance_id, eni))
+
+    async def attach_placed(self, task_key: str, placement: Placement) -> None:
+        """What the task has of its instance's network: a namespace for each container on the bridge, and its ports.
+        Idempotent. Raises InstanceNotReady."""
+        await self._run(lambda: self._attach_placed(task_key, placement))
+
+    async def release_placed(self, task_key: str, placement: Placement) -> None:
+        """Nothing of it is left. Idempotent."""
+        await self._run(lambda: self._release_placed(task_key, placement))
+
+    def instance_netns_path(self, instance_id: str) -> Path:
+        """Where the instance's namespace is pinned, whether it is there or not."""
+        return self._folder / f"ec2-{instance_id}"
+
+    def container_netns_path(self, task_key: str, container: str) -> Path:
+        """Where the namespace of a container on its instance's bridge is pinned, whether it is there or not."""
+        return self._folder / _pin_name("bridged", f"{task_key}-{container}")
+
+    async def recover(
+        self,
+        enis_by_task: Mapping[str, EniAttachment],
+        balancer_names: Collection[str],
+        placements_by_task: Mapping[str, Placement],
+    ) -> None:
+        """After a restart: drop namespaces of tasks and load balancers that are no more, complete those that are.
+        Instances stay as they are; their ports are those of these tasks."""
         await self._run(lambda: self._recover(enis_by_task, balancer_names))
+        await self._run(lambda: self._recover_placed(placements_by_task))
 
     async def accepts_connections(self, netns_path: str, address: str, port: int) -> bool:
         """Whether a TCP connection from that namespace is accepted within a second."""
@@ -264,7 +308,8 @@ class Network:
             live.setdefault(eni.vpc_id, set()).add(eni.address)
         # A load balancer's legs are known by its name only; its addresses can not be those of another VPC's members
         # that matter here: keeping one too many in a set harms nobody, forgetting one cuts a load balancer off.
-        legs = {address for pin in self._folder.glob("lb-*") for address in _addresses_in(pin).values()}
+        pins = (*self._folder.glob("lb-*"), *self._folder.glob("ec2-*"))
+        legs = {address for pin in pins for address in _addresses_in(pin).values()}
         for vpc_id, router in self._routers.items():
             router.expel_others(live.get(vpc_id, set()) | legs)
         for task_key, eni in enis_by_task.items():
@@ -272,6 +317,94 @@ class Network:
                 self._attach(task_key, eni)
             except (OSError, VpcNotReady) as error:
                 log.warning("network of task %s could not be taken over: %s", task_key, error)
+
+    # --- container instances, in worker threads ---
+
+    def _apply_instance(self, instance_id: str, eni: EniAttachment) -> None:
+        router = self._router(eni.vpc_id)
+        router.admit(eni.eni_id, eni.address, eni.security_group_ids, eni.public_address)
+        pin = self.instance_netns_path(instance_id)
+        instance = self._instance(instance_id, make=True)
+        if not (instance.is_whole() and router.has_leg(eni.eni_id)):
+            if instance.is_whole() or rtnetlink.links(instance.rt)[1:]:
+                # Half made when an earlier process ended, or its VPC was made anew.
+                self._close_instance(instance_id)
+                netns.drop(pin)
+                instance = self._instance(instance_id, make=True)
+            instance.make_bridge()
+            leg = router.add_leg(eni.eni_id, eni.address, eni.mac_address, netns_fd=instance.fd)
+            instance.rt.request(
+                [
+                    rtnetlink.add_address(_TASK_INDEX, eni.address, eni.prefix_length),
+                    rtnetlink.link_up(_TASK_INDEX),
+                    rtnetlink.permanent_neighbour(_TASK_INDEX, eni.gateway, ROUTER_MAC),
+                    rtnetlink.default_route(eni.gateway, _TASK_INDEX, source=eni.address),
+                ]
+            )
+            router.settle(leg)
+        self._instance_enis[instance_id] = eni
+
+    def _instance(self, instance_id: str, *, make: bool = False) -> InstanceNamespace:
+        with self._opening:
+            instance = self._instances.get(instance_id)
+            if instance is None:
+                pin = self.instance_netns_path(instance_id)
+                if not make and not netns.is_pinned(pin):
+                    raise InstanceNotReady(f"the network of {instance_id} is not there yet")
+                instance = self._instances[instance_id] = InstanceNamespace(pin)
+        return instance
+
+    def _close_instance(self, instance_id: str) -> None:
+        self._instance_enis.pop(instance_id, None)
+        instance = self._instances.pop(instance_id, None)
+        if instance is not None:
+            instance.close()
+
+    def _remove_instance(self, instance_id: str, eni: EniAttachment | None) -> None:
+        known = self._instance_enis.get(instance_id)
+        for each in {known, eni} - {None}:
+            assert each is not None
+            with suppress(VpcNotReady):
+                self._router(each.vpc_id).expel(each.eni_id, each.address)
+        self._close_instance(instance_id)
+        netns.drop(self.instance_netns_path(instance_id))
+
+    def _attach_placed(self, task_key: str, placement: Placement) -> None:
+        instance = self._instance(placement.instance_id)
+        if not instance.is_whole():
+            raise InstanceNotReady(f"the network of {placement.instance_id} is not there yet")
+        for endpoint in placement.endpoints:
+            instance.connect(endpoint, self.container_netns_path(task_key, endpoint.container))
+        if placement.endpoints and placement.bindings:
+            instance.publish(task_key, placement)
+
+    def _release_placed(self, task_key: str, placement: Placement) -> None:
+        with suppress(InstanceNotReady):
+            self._instance(placement.instance_id).withdraw(task_key)
+        for endpoint in placement.endpoints:
+            netns.drop(self.container_netns_path(task_key, endpoint.container))
+
+    def _recover_placed(self, placements_by_task: Mapping[str, Placement]) -> None:
+        wanted = {
+            self.container_netns_path(key, each.container)
+            for key, placement in placements_by_task.items()
+            for each in placement.endpoints
+        }
+        for pin in self._folder.glob("bridged-*"):
+            if pin not in wanted:
+                netns.drop(pin)
+        for pin in self._folder.glob("ec2-*"):
+            if not netns.is_pinned(pin):
+                pin.unlink()
+                continue
+            instance_id = pin.name.removeprefix("ec2-")
+            here = {key: each for key, each in placements_by_task.items() if each.instance_id == instance_id}
+            try:
+                instance = self._instance(instance_id)
+                if instance.is_whole():
+                    instance.adopt({key: each for key, each in here.items() if each.endpoints and each.bindings})
+            except OSError as error:
+                log.warning("network of instance %s could not be taken over: %s", instance_id, error)
 
 
 def teardown(settings: Settings) -> None:

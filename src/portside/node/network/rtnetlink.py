@@ -25,9 +25,10 @@ RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE = 24, 25, 26
 RTM_NEWNEIGH = 28
 RTM_NEWRULE = 32
 
-IFLA_ADDRESS, IFLA_IFNAME, IFLA_OPERSTATE, IFLA_LINKINFO, IFLA_NET_NS_FD = 1, 3, 16, 18, 28
+IFLA_ADDRESS, IFLA_IFNAME, IFLA_MASTER, IFLA_OPERSTATE, IFLA_LINKINFO, IFLA_NET_NS_FD = 1, 3, 10, 16, 18, 28
 IF_OPER_UP = 6
 IFLA_INFO_KIND, IFLA_INFO_DATA, VETH_INFO_PEER = 1, 2, 1
+IFLA_INFO_SLAVE_KIND, IFLA_INFO_SLAVE_DATA, IFLA_BRPORT_MODE = 4, 5, 4
 IFF_UP = 0x1
 IFA_ADDRESS, IFA_LOCAL, IFA_FLAGS, IFA_F_NOPREFIXROUTE = 1, 2, 8, 0x200
 NDA_DST, NDA_LLADDR, NUD_PERMANENT = 1, 2, 0x80
@@ -58,9 +59,17 @@ def mac_bytes(mac: str) -> bytes:
 
 
 def new_veth(
-    name: str, index: int, mac: str, *, peer_name: str, peer_index: int, peer_mac: str, peer_netns_fd: int
+    name: str,
+    index: int,
+    mac: str,
+    *,
+    peer_name: str,
+    peer_index: int,
+    peer_mac: str,
+    peer_netns_fd: int,
+    bridge: int | None = None,
 ) -> Message:
-    """A veth pair: this end, up, in the socket's namespace; the peer, down, in another.
+    """A veth pair: this end, up, in the socket's namespace (and a port of a bridge); the peer, down, in another.
 
     The peer must be set up later: IFF_UP on it here fails with ENOTCONN (measured).
     """
@@ -75,9 +84,28 @@ def new_veth(
         _LINK.pack(0, 0, index, IFF_UP, IFF_UP)
         + text(IFLA_IFNAME, name)
         + attribute(IFLA_ADDRESS, mac_bytes(mac))
+        + (u32(IFLA_MASTER, bridge) if bridge is not None else b"")
         + attribute(IFLA_LINKINFO, info)
     )
     return Message(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, body, f"create veth {name} (peer {peer_name})")
+
+
+def new_bridge(name: str, index: int, mac: str) -> Message:
+    """A bridge, up; its address is its own, not that of a port that may go."""
+    body = (
+        _LINK.pack(0, 0, index, IFF_UP, IFF_UP)
+        + text(IFLA_IFNAME, name)
+        + attribute(IFLA_ADDRESS, mac_bytes(mac))
+        + attribute(IFLA_LINKINFO, text(IFLA_INFO_KIND, "bridge"))
+    )
+    return Message(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, body, f"create bridge {name}")
+
+
+def bridge_port_hairpin(name: str) -> Message:
+    """What comes in by this port of a bridge may go out by it: a container reaches itself by a mapped port."""
+    info = text(IFLA_INFO_SLAVE_KIND, "bridge") + attribute(IFLA_INFO_SLAVE_DATA, attribute(IFLA_BRPORT_MODE, b"\x01"))
+    body = _LINK.pack(0, 0, 0, 0, 0) + text(IFLA_IFNAME, name) + attribute(IFLA_LINKINFO, info)
+    return Message(RTM_NEWLINK, 0, body, f"set hairpin of {name}")
 
 
 def link_up(index: int) -> Message:
@@ -89,14 +117,15 @@ def delete_link(name: str) -> Message:
     return Message(RTM_DELLINK, 0, _LINK.pack(0, 0, 0, 0, 0) + text(IFLA_IFNAME, name), f"delete link {name}")
 
 
-def add_address(index: int, address: str, prefix_length: int) -> Message:
-    """The address with its prefix, but not the prefix's route: neighbours in the subnet are reached by the router."""
+def add_address(index: int, address: str, prefix_length: int, *, prefix_route: bool = False) -> Message:
+    """The address with its prefix. By default without the prefix's route: neighbours in a subnet are reached by the
+    router."""
     raw = packed(address)
     body = (
         _ADDRESS.pack(socket.AF_INET, prefix_length, 0, 0, index)
         + attribute(IFA_LOCAL, raw)
         + attribute(IFA_ADDRESS, raw)
-        + u32(IFA_FLAGS, IFA_F_NOPREFIXROUTE)
+        + (b"" if prefix_route else u32(IFA_FLAGS, IFA_F_NOPREFIXROUTE))
     )
     return Message(RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, body, f"add address {address}/{prefix_length}")
 

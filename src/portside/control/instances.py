@@ -1,0 +1,211 @@
+"""Keeps each EC2 instance on the node as the store has it, and lets it join its cluster.
+
+One serial worker per instance. The API writes the states that ask for something; here they come true, and the states
+that say so are written. Tasks on an instance that goes are ended first, so that nothing is left of them.
+"""
+
+import logging
+from collections.abc import Callable
+from datetime import datetime
+from typing import Final, Protocol
+
+from portside.control.loop import Loop
+from portside.domain import container_instance, instance, user_data
+from portside.domain.clock import Clock, Ids
+from portside.domain.cluster import Cluster, Setting
+from portside.domain.container_instance import ContainerInstance
+from portside.domain.ec2_instance_type import INSTANCE_TYPES
+from portside.domain.instance import Instance, InstanceState
+from portside.domain.record import Scope, replace
+from portside.domain.table import CLUSTER, CONTAINER_INSTANCE, ENI, INSTANCE, TASK
+from portside.domain.task import machine
+from portside.domain.task.record import EniAttachment, StopCode, Task, TaskStatus
+from portside.domain.vpc import Eni
+from portside.node.interface import InstanceConfig, Node
+from portside.store.interface import Change, Delete, Put, Store, Stored, Write
+
+log = logging.getLogger(__name__)
+
+S: Final = InstanceState
+
+
+class Interfaces(Protocol):
+    def attachment(self, eni: Eni) -> EniAttachment: ...
+    def with_public_address(self, eni: Eni) -> Eni: ...
+
+
+class VpcEnsurer(Protocol):
+    async def ensure(self, scope: Scope, vpc_id: str) -> None: ...
+
+
+class InstanceLoop:
+    """
+    Args:
+        architecture: of the machine, in AWS's words; container instances say it of themselves.
+
+    Effects: INSTANCE, CONTAINER_INSTANCE and ENI records, the stop of TASK records, the node's instances.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        ids: Ids,
+        node: Node,
+        enis: Interfaces,
+        vpcs: VpcEnsurer,
+        *,
+        architecture: str,
+    ) -> None:
+        self._store, self._clock, self._ids, self._node = store, clock, ids, node
+        self._enis, self._vpcs, self._architecture = enis, vpcs, architecture
+        self._loop = Loop("instance", clock, self._step)
+        self._unsubscribe: Callable[[], None] | None = None
+
+    async def start(self) -> None:
+        """Every instance that runs is made anew where it is missing (after a restart of the machine, that is)."""
+        self._unsubscribe = self._store.subscribe(self._changed)
+        for each in self._store.scan(INSTANCE):
+            self._loop.wake(each.key)
+
+    async def close(self) -> None:
+        if self._unsubscribe is not None:
+            self._unsubscribe()
+            self._unsubscribe = None
+        await self._loop.close()
+
+    def _changed(self, change: Change) -> None:
+        record = change.value or change.old
+        if isinstance(record, Instance):
+            self._loop.wake(change.key)
+        elif isinstance(change.value, Task):
+            task = change.value
+            if task.placement is not None and task.last_status is TaskStatus.STOPPED:
+                self._loop.wake(f"{task.scope.prefix}{task.placement.instance_id}")
+        elif isinstance(change.value, Cluster):
+            for each in self._store.scan(INSTANCE, change.value.scope.prefix):
+                if each.state is S.RUNNING and not each.registered:
+                    self._loop.wake(each.key)
+
+    # --- one pass ---
+
+    async def _step(self, key: str) -> datetime | None:
+        stored = self._store.read(INSTANCE, key)
+        if stored is None:
+            self._loop.finish(key)
+            return None
+        match stored.value.state:
+            case S.PENDING | S.RUNNING:
+                await self._up(stored)
+            case S.STOPPING | S.SHUTTING_DOWN:
+                await self._down(stored)
+            case S.TERMINATED:
+                return self._retire(stored)
+            case S.STOPPED:
+                pass
+        return None
+
+    async def _up(self, stored: Stored[Instance]) -> None:
+        wanted = stored.value
+        eni = self._store.get(ENI, f"{wanted.scope.prefix}{wanted.eni_id}")
+        if eni is None:
+            log.error("the network interface %s of instance %s is gone", wanted.eni_id, wanted.id)
+            return
+        if wanted.public_address_asked:
+            eni = self._enis.with_public_address(eni)
+        kind = INSTANCE_TYPES[wanted.instance_type]
+        await self._vpcs.ensure(wanted.scope, wanted.vpc_id)
+        await self._node.apply_instance(
+            InstanceConfig(
+                instance_id=wanted.id,
+                eni=self._enis.attachment(eni),
+                cpu_units=kind.cpu_units,
+                memory_mib=kind.memory_mib,
+            )
+        )
+        # What was asked for may have changed meanwhile: then the commit conflicts, and the worker looks again.
+        up = instance.done(wanted, now=self._clock.now())
+        writes: list[Write] = []
+        if not up.registered:
+            writes = self._registration(up, eni)
+            if writes:
+                up = replace(up, registered=True)
+        if up is not wanted:
+            self._store.transact(Put(INSTANCE, up, expect=stored.version), *writes)
+
+    def _registration(self, up: Instance, eni: Eni) -> list[Write]:
+        """The instance joins its cluster; nothing happens if there is no such cluster (yet)."""
+        now = self._clock.now()
+        settings = user_data.configuration(up.user_data)
+        writes: list[Write] = []
+        cluster = self._store.get(CLUSTER, f"{up.scope.prefix}{settings.cluster}")
+        if cluster is None or cluster.status != "ACTIVE":
+            if settings.cluster != user_data.DEFAULT_CLUSTER:
+                log.warning("instance %s waits for its cluster %s", up.id, settings.cluster)
+                return []
+            # As the agent does where no cluster is named.
+            disabled = (Setting(name="containerInsights", value="disabled"),)
+            writes.append(
+                Put(CLUSTER, Cluster(scope=up.scope, name=settings.cluster, settings=disabled, created_at=now))
+            )
+        for known in self._container_instances(up):
+            if known.cluster == settings.cluster:
+                # It was stopped and starts again: it is the same container instance.
+                writes.append(Put(CONTAINER_INSTANCE, replace(known, agent_connected=True, version=known.version + 1)))
+                return writes
+        registered = container_instance.registered(
+            up,
+            cluster=settings.cluster,
+            new_id=self._ids.hex(32),
+            private_dns_name=eni.private_dns_name,
+            attributes=settings.attributes,
+            architecture=self._architecture,
+            now=now,
+        )
+        writes.append(Put(CONTAINER_INSTANCE, registered))
+        return writes
+
+    async def _down(self, stored: Stored[Instance]) -> None:
+        going = stored.value
+        known = self._container_instances(going)
+        writes: list[Write] = [
+            Put(CONTAINER_INSTANCE, replace(each, agent_connected=False, version=each.version + 1))
+            for each in known
+            if each.agent_connected
+        ]
+        tasks = self._store.find(TASK, "on_instance", going.key)
+        verb = "terminated" if going.state is S.SHUTTING_DOWN else "stopped"
+        reason = f"Host EC2 (instance {going.id}) {verb}."
+        now = self._clock.now()
+        writes += [
+            Put(TASK, machine.stop(task, code=StopCode.TERMINATION_NOTICE, reason=reason, at=now))
+            for task in tasks
+            if task.stop is None
+        ]
+        if writes:
+            self._store.transact(*writes)
+        if tasks:
+            return  # each of them wakes this worker when it has stopped
+        eni = self._store.get(ENI, f"{going.scope.prefix}{going.eni_id}")
+        await self._node.remove_instance(going.id, self._enis.attachment(eni) if eni is not None else None)
+        gone = instance.done(going, now=self._clock.now())
+        writes = [Put(INSTANCE, gone, expect=stored.version)]
+        if eni is not None and gone.state is S.TERMINATED:
+            writes.append(Delete(ENI, ENI.key(eni)))
+        elif eni is not None and eni.public_address is not None:
+            writes.append(Put(ENI, replace(eni, public_address=None)))  # another one when it starts again
+        if gone.state is S.TERMINATED and going.registered:
+            # One that had been stopped before stays registered until somebody deregisters it, as on AWS.
+            writes += [Delete(CONTAINER_INSTANCE, each.key) for each in self._container_instances(going)]
+        self._store.transact(*writes)
+
+    def _retire(self, stored: Stored[Instance]) -> datetime | None:
+        due = (stored.value.ended_at or stored.value.launched_at) + instance.TERMINATED_SEEN
+        if self._clock.now() < due:
+            return due
+        self._store.transact(Delete(INSTANCE, stored.key, stored.version))
+        self._loop.finish(stored.key)
+        return None
+
+    def _container_instances(self, of: Instance) -> list[ContainerInstance]:
+        return self._store.find(CONTAINER_INSTANCE, "instance", of.key)

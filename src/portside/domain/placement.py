@@ -1,0 +1,326 @@
+"""Placement: what a task takes of a container instance, what is left there, and which instance it goes to. Pure.
+
+Sources: ECS developer guide, "How Amazon ECS places tasks on container instances" and "Task placement strategies";
+API_failures_messages for the reasons.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, Literal
+
+from portside.domain import instance_network
+from portside.domain.container_instance import RESERVED_PORTS, RESERVED_PORTS_UDP, ContainerInstance
+from portside.domain.record import Record, replace
+from portside.domain.task.record import BridgeEndpoint, NetworkRequest, Placement, PortBinding, Task, TaskStatus
+from portside.domain.task_definition import ContainerDefinition
+from portside.domain.vpc import Subnet
+
+CPU: Final = "RESOURCE:CPU"
+MEMORY: Final = "RESOURCE:MEMORY"
+PORTS: Final = "RESOURCE:PORTS"
+ENI: Final = "RESOURCE:ENI"
+ATTRIBUTE: Final = "ATTRIBUTE"
+AGENT: Final = "AGENT"
+INACTIVE: Final = "INACTIVE"
+DISTINCT: Final = "DistinctInstance placement constraint unsatisfied."
+
+ARCHITECTURES: Final = {"X86_64": "x86_64", "ARM64": "arm64"}
+
+
+class Demand(Record, frozen=True, kw_only=True):
+    """What one task takes."""
+
+    cpu_units: int
+    memory_mib: int
+    ports: tuple[int, ...] = ()  # fixed ones
+    ports_udp: tuple[int, ...] = ()
+    interfaces: int = 0
+    architecture: str | None = None  # of the attribute ecs.cpu-architecture
+
+
+class Room(Record, frozen=True, kw_only=True):
+    """What is left of an instance. `ports`: those that are taken, fixed and dynamic."""
+
+    cpu_units: int
+    memory_mib: int
+    interfaces: int
+    ports: frozenset[int]
+    ports_udp: frozenset[int]
+
+
+class Wanted(Record, frozen=True, kw_only=True):
+    """A task to be placed, as its definition with the overrides applied says."""
+
+    containers: tuple[ContainerDefinition, ...]
+    cpu_units: int | None
+    memory_mib: int | None
+    network_mode: str
+    cpu_architecture: str | None = None
+    group: str = ""
+
+
+class Strategy(Record, frozen=True, kw_only=True):
+    """`field`: cpu or memory of binpack, instanceId or attribute:ecs.availability-zone of spread."""
+
+    type: Literal["random", "spread", "binpack"]
+    field: str = ""
+
+
+DEFAULT: Final = (Strategy(type="spread", field="instanceId"),)
+"""Where no strategy is asked for."""
+
+
+def demand(wanted: Wanted) -> Demand:
+    """The task's own sizes where it has them, else the sums of its containers': of memory each one's reservation, or
+    its limit if it has none."""
+    cpu_units, memory_mib = wanted.cpu_units, wanted.memory_mib
+    if cpu_units is None:
+        cpu_units = sum(each.cpu_units for each in wanted.containers)
+    if memory_mib is None:
+        memory_mib = sum(each.memory_reservation_mib or each.memory_mib or 0 for each in wanted.containers)
+    ports: dict[str, list[int]] = {"tcp": [], "udp": []}
+    if wanted.network_mode in ("bridge", "host"):
+        for container in wanted.containers:
+            for mapping in container.port_mappings:
+                if mapping.host_port:
+                    ports[mapping.protocol].append(mapping.host_port)
+    architecture = wanted.cpu_architecture
+    return Demand(
+        cpu_units=cpu_units,
+        memory_mib=memory_mib,
+        ports=tuple(ports["tcp"]),
+        ports_udp=tuple(ports["udp"]),
+        interfaces=1 if wanted.network_mode == "awsvpc" else 0,
+        architecture=ARCHITECTURES.get(architecture) if architecture else None,
+    )
+
+
+def wanted_of(task: Task) -> Wanted:
+    return Wanted(
+        containers=task.containers,
+        cpu_units=task.cpu_units,
+        memory_mib=task.memory_mib,
+        network_mode=task.network_mode,
+        cpu_architecture=task.cpu_architecture,
+        group=task.group,
+    )
+
+
+def room(instance: ContainerInstance, tasks: Iterable[Task]) -> Room:
+    """
+    Args:
+        tasks: those on the instance that have not STOPPED.
+    """
+    cpu_units, memory_mib, interfaces = instance.cpu_units, instance.memory_mib, instance.interfaces
+    ports: dict[str, set[int]] = {"tcp": set(RESERVED_PORTS), "udp": set(RESERVED_PORTS_UDP)}
+    for task in tasks:
+        taken = demand(wanted_of(task))
+        cpu_units -= taken.cpu_units
+        memory_mib -= taken.memory_mib
+        interfaces -= taken.interfaces
+        for binding in task.placement.bindings if task.placement is not None else ():
+            ports[binding.protocol].add(binding.host_port)
+    return Room(
+        cpu_units=cpu_units,
+        memory_mib=memory_mib,
+        interfaces=interfaces,
+        ports=frozenset(ports["tcp"]),
+        ports_udp=frozenset(ports["udp"]),
+    )
+
+
+def reserved_ports(tasks: Iterable[Task]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The ports, TCP and UDP, that an instance with these tasks shows as taken: dynamic ones are not among them."""
+    taken = [demand(wanted_of(task)) for task in tasks]
+    return (
+        (*RESERVED_PORTS, *(port for each in taken for port in each.ports)),
+        (*RESERVED_PORTS_UDP, *(port for each in taken for port in each.ports_udp)),
+    )
+
+
+def lacking(instance: ContainerInstance, left: Room, asked: Demand) -> str | None:
+    """Why the task can not be placed there, in ECS's words; None if it can."""
+    if not instance.agent_connected:
+        return AGENT
+    if asked.architecture is not None:
+        own = instance.attribute("ecs.cpu-architecture")
+        if own is None or own.value != asked.architecture:
+            return ATTRIBUTE
+    if asked.cpu_units > left.cpu_units:
+        return CPU
+    if asked.memory_mib > left.memory_mib:
+        return MEMORY
+    if left.ports.intersection(asked.ports) or left.ports_udp.intersection(asked.ports_udp):
+        return PORTS
+    return ENI if asked.interfaces > left.interfaces else None
+
+
+class Placed(Record, frozen=True, kw_only=True):
+    """Where a task goes; `network` is its request with the subnets that an interface can be in there."""
+
+    placement: Placement
+    network: NetworkRequest | None
+
+
+class Capacity:
+    """The container instances of a cluster with the tasks on them, while tasks are placed one after another.
+
+    Args:
+        instances: those that may be chosen.
+        tasks: container instance id -> all tasks that are known on it, also stopped ones.
+        subnets: those that requests may name.
+    """
+
+    def __init__(
+        self,
+        instances: Iterable[ContainerInstance],
+        tasks: Mapping[str, Iterable[Task]],
+        subnets: Iterable[Subnet] = (),
+    ) -> None:
+        self._instances = tuple(instances)
+        self._tasks = {each.id: list(tasks.get(each.id, ())) for each in self._instances}
+        self._subnets = {each.id: each for each in subnets}
+
+    def add(self, task: Task) -> None:
+        """A task that was just placed takes its part."""
+        if task.placement is not None:
+            self._tasks.setdefault(task.placement.container_instance, []).append(task)
+
+    def place(
+        self,
+        wanted: Wanted,
+        request: NetworkRequest | None,
+        *,
+        strategies: Sequence[Strategy] = (),
+        distinct: bool = False,
+        luck: Sequence[int] = (),
+    ) -> Placed | tuple[tuple[ContainerInstance, str], ...]:
+        """Where the task goes, or for each instance why it does not go there.
+
+        Args:
+            distinct: not where a task of its group is.
+            luck: random numbers, for what nothing else decides.
+        """
+        asked = demand(wanted)
+        failures: list[tuple[ContainerInstance, str]] = []
+        candidates: list[tuple[tuple[int, ...], ContainerInstance]] = []
+        for index, instance in enumerate(self._instances):
+            live = self._live(instance)
+            left = room(instance, live)
+            reason = lacking(instance, left, asked)
+            if reason is None and request is not None and not self._there(request, instance).subnet_ids:
+                reason = ATTRIBUTE
+            if reason is None and distinct and any(task.group == wanted.group for task in live):
+                reason = DISTINCT
+            if reason is not None:
+                failures.append((instance, reason))
+                continue
+            chance = luck[index % len(luck)] if luck else 0
+            rank = tuple(self._rank(each, instance, left, wanted.group, chance) for each in strategies or DEFAULT)
+            candidates.append(((*rank, chance), instance))
+        if not candidates:
+            return tuple(failures)
+        chosen = min(candidates, key=lambda each: each[0])[1]
+        return Placed(
+            placement=placed(chosen, wanted, self._tasks[chosen.id]),
+            network=None if request is None else self._there(request, chosen),
+        )
+
+    def _live(self, instance: ContainerInstance) -> list[Task]:
+        return [task for task in self._tasks[instance.id] if task.last_status < TaskStatus.STOPPED]
+
+    def _there(self, request: NetworkRequest, instance: ContainerInstance) -> NetworkRequest:
+        """An interface of the instance can be in subnets of its zone and VPC only."""
+        fitting = tuple(
+            each
+            for each in request.subnet_ids
+            if (subnet := self._subnets.get(each)) is not None
+            and (subnet.vpc_id, subnet.zone) == (instance.vpc_id, instance.zone)
+        )
+        return replace(request, subnet_ids=fitting)
+
+    def _rank(self, strategy: Strategy, instance: ContainerInstance, left: Room, group: str, chance: int) -> int:
+        """The lower, the better."""
+        match strategy.type, strategy.field:
+            case "random", _:
+                return chance
+            case "binpack", "cpu":
+                return left.cpu_units
+            case "binpack", _:
+                return left.memory_mib
+            case _, "attribute:ecs.availability-zone":
+                peers = [each for each in self._instances if each.zone == instance.zone]
+            case _:
+                peers = [instance]
+        return sum(task.group == group for each in peers for task in self._live(each))
+
+
+def placed(instance: ContainerInstance, wanted: Wanted, tasks: Sequence[Task]) -> Placement:
+    """The task's place on the instance, with an address for each container on the bridge, and its ports.
+
+    Args:
+        tasks: all that is known on the instance, also what has stopped: what they had is given out last.
+    Raises:
+        Refused: EXHAUSTED, no address or dynamic port is left.
+    """
+    live = [task for task in tasks if task.last_status < TaskStatus.STOPPED]
+    return Placement(
+        container_instance=instance.id,
+        instance_id=instance.instance_id,
+        zone=instance.zone,
+        address=instance.address,
+        private_dns_name=instance.private_dns_name,
+        endpoints=_endpoints(wanted, live, tasks) if wanted.network_mode == "bridge" else (),
+        bindings=_bindings(wanted, live, tasks) if wanted.network_mode in ("bridge", "host") else (),
+    )
+
+
+def _latest(tasks: Iterable[Task]) -> list[Placement]:
+    """The places that were given out last, at one time."""
+    placed_tasks = [task for task in tasks if task.placement is not None]
+    at = max((task.created_at for task in placed_tasks), default=None)
+    return [task.placement for task in placed_tasks if task.created_at == at and task.placement is not None]
+
+
+def _endpoints(wanted: Wanted, live: Iterable[Task], tasks: Iterable[Task]) -> tuple[BridgeEndpoint, ...]:
+    used = {each.address for task in live if task.placement is not None for each in task.placement.endpoints}
+    bridged = [task for task in tasks if task.placement is not None and task.placement.endpoints]
+    given = [each.address for placement in _latest(bridged) for each in placement.endpoints]
+    last = max(given, key=instance_network.number_of, default=None)
+    found: list[BridgeEndpoint] = []
+    for container in wanted.containers:
+        if not container.disable_networking:
+            last = instance_network.next_bridge_address(used, last)
+            used.add(last)
+            found.append(BridgeEndpoint(container=container.name, address=last))
+    return tuple(found)
+
+
+def _bindings(wanted: Wanted, live: Iterable[Task], tasks: Iterable[Task]) -> tuple[PortBinding, ...]:
+    taken: dict[str, set[int]] = {"tcp": set(RESERVED_PORTS), "udp": set(RESERVED_PORTS_UDP)}
+    for task in live:
+        for binding in task.placement.bindings if task.placement is not None else ():
+            taken[binding.protocol].add(binding.host_port)
+    dynamic = instance_network.DYNAMIC_PORTS
+    bound = [
+        task
+        for task in tasks
+        if task.placement is not None and any(each.host_port in dynamic for each in task.placement.bindings)
+    ]
+    given = [each.host_port for placement in _latest(bound) for each in placement.bindings]
+    last = max((port for port in given if port in dynamic), default=None)
+    found: list[PortBinding] = []
+    for container in wanted.containers:
+        for mapping in container.port_mappings:
+            host_port = mapping.host_port
+            if not host_port:
+                host_port = last = instance_network.next_port(taken[mapping.protocol], last)
+            taken[mapping.protocol].add(host_port)
+            found.append(
+                PortBinding(
+                    container=container.name,
+                    container_port=mapping.container_port,
+                    host_port=host_port,
+                    protocol=mapping.protocol,
+                )
+            )
+    return tuple(found)

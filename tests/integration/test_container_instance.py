@@ -1,0 +1,370 @@
+"""Container instances: real namespaces and cgroups, the network modes with real packets, stops, crashes, the end."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from portside.domain import ecs_image
+from portside.testing.image import ensure_busybox_image
+from portside.testing.instance import IMAGE, REGION, Instance, instance
+from portside.testing.leak import cgroup_roots
+from portside.testing.wait import wait_for
+
+pytestmark = pytest.mark.integration
+
+EVERYONE = [{"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}]
+AMI = ecs_image.parameter(REGION, "/aws/service/ecs/optimized-ami/amazon-linux-2023/recommended/image_id")
+WEB = "mkdir -p /tmp/www; echo $NAME > /tmp/www/index.html; exec httpd -f -p $PORT -h /tmp/www"
+
+
+@pytest.fixture
+def portside() -> Iterator[Instance]:
+    ensure_busybox_image(IMAGE)
+    with instance() as running:
+        yield running
+
+
+class Fleet:
+    """Instances in one subnet that anybody may reach, and tasks on them."""
+
+    def __init__(self, portside: Instance, count: int = 1, instance_type: str = "t3.small") -> None:
+        self.portside, self.ec2, self.ecs = portside, portside.client("ec2"), portside.client("ecs")
+        groups = self.ec2.describe_security_groups(GroupNames=["default"])["SecurityGroups"]
+        self.group = groups[0]["GroupId"]
+        self.ec2.authorize_security_group_ingress(GroupId=self.group, IpPermissions=EVERYONE)
+        self.subnet = portside.subnets()[0]
+        self.ids = self.run(count, instance_type)
+
+    def run(self, count: int, instance_type: str = "t3.small", **more: Any) -> list[str]:
+        launched = self.ec2.run_instances(
+            ImageId=AMI, InstanceType=instance_type, MinCount=count, MaxCount=count, SubnetId=self.subnet, **more
+        )["Instances"]
+        ids = [str(each["InstanceId"]) for each in launched]
+        self.wait(ids, "running")
+        wait_for(lambda: set(ids) <= set(self.registered()), timeout_s=20, what="the instances join the cluster")
+        return ids
+
+    def wait(self, ids: list[str], state: str) -> None:
+        wait_for(lambda: set(self.states(ids)) == {state}, timeout_s=30, what=f"instances are {state}")
+
+    def states(self, ids: list[str]) -> list[str]:
+        found = self.ec2.describe_instances(InstanceIds=ids)["Reservations"]
+        return [str(each["State"]["Name"]) for reservation in found for each in reservation["Instances"]]
+
+    def address(self, instance_id: str) -> str:
+        found = self.ec2.describe_instances(InstanceIds=[instance_id])["Reservations"][0]["Instances"][0]
+        return str(found["PrivateIpAddress"])
+
+    def registered(self) -> dict[str, dict[str, Any]]:
+        """Container instances by the EC2 instance's id."""
+        arns = self.ecs.list_container_instances()["containerInstanceArns"]
+        if not arns:
+            return {}
+        found = self.ecs.describe_container_instances(containerInstances=arns)["containerInstances"]
+        return {str(each["ec2InstanceId"]): each for each in found}
+
+    def register(self, family: str, mode: str, script: str, *ports: dict[str, Any], **more: Any) -> str:
+        environment = {"NAME": family, "PORT": str(ports[0]["containerPort"]) if ports else "80"}
+        self.ecs.register_task_definition(
+            family=family,
+            networkMode=mode,
+            requiresCompatibilities=["EC2"],
+            containerDefinitions=[
+                {
+                    "name": "main",
+                    "image": IMAGE,
+                    "memory": 64,
+                    "stopTimeout": 2,
+                    "command": ["sh", "-c", script],
+                    "portMappings": list(ports),
+                    "environment": [{"name": name, "value": value} for name, value in environment.items()],
+                    **more,
+                }
+            ],
+        )
+        return family
+
+    def task(self, family: str, **more: Any) -> dict[str, Any]:
+        """One task, RUNNING."""
+        answer = self.ecs.run_task(taskDefinition=family, launchType="EC2", **more)
+        assert not answer["failures"], answer["failures"]
+        return self.portside.wait_task(answer["tasks"][0]["taskArn"], "RUNNING")
+
+    def home_of(self, task: dict[str, Any]) -> str:
+        """The EC2 instance on which a task is."""
+        arn = task["containerInstanceArn"]
+        return next(key for key, each in self.registered().items() if each["containerInstanceArn"] == arn)
+
+    def netns(self, instance_id: str) -> Path:
+        return self.portside.settings.run_dir / "netns" / f"ec2-{instance_id}"
+
+    def in_task(self, task: dict[str, Any], *command: str) -> str:
+        """What a command says in the network of a task's container."""
+        return inside(f"/proc/{self.pid(task)}/ns/net", *command)
+
+    def pid(self, task: dict[str, Any]) -> int:
+        folder = self.portside.settings.data_dir / "node" / "containers" / task["containers"][0]["runtimeId"]
+        return int((folder / "pid").read_text())
+
+
+def inside(netns: Path | str, *command: str) -> str:
+    done = subprocess.run(
+        ["nsenter", f"--net={netns}", *command], capture_output=True, text=True, timeout=20, check=False
+    )
+    return done.stdout.strip()
+
+
+def get(netns: Path | str, address: str, port: int) -> str:
+    """What a web server answers; empty if nothing does."""
+    return inside(netns, sys.executable, "-c", GET, f"http://{address}:{port}/")
+
+
+GET = """
+import sys, urllib.request
+try:
+    print(urllib.request.urlopen(sys.argv[1], timeout=2).read().decode(), end="")
+except OSError:
+    pass
+"""
+
+
+def binding(task: dict[str, Any], index: int = 0) -> int:
+    return int(task["containers"][0]["networkBindings"][index]["hostPort"])
+
+
+def bridge_address(listed: str) -> str:
+    """Of `ip addr`."""
+    found = re.search(r"inet (172\.17\.[\d.]+)/16", listed)
+    assert found is not None
+    return found[1]
+
+
+def test_bridge(portside: Instance) -> None:
+    """In bridge mode a task has an address of its own on its instance; dynamic ports lead to it from other instances,
+    from its neighbours and from the instance itself, and nothing else does. Its own connections come from the instance.
+    """
+    fleet = Fleet(portside, 2)
+    one, two = fleet.ids
+    fleet.register("web", "bridge", WEB, {"containerPort": 8080})
+    first = fleet.task("web", placementStrategy=[{"type": "binpack", "field": "memory"}])
+    second = fleet.task("web", placementStrategy=[{"type": "binpack", "field": "memory"}])
+    assert first["containerInstanceArn"] == second["containerInstanceArn"]
+    home = next(
+        key for key, each in fleet.registered().items() if each["containerInstanceArn"] == first["containerInstanceArn"]
+    )
+    other = two if home == one else one
+    port, address = binding(first), fleet.address(home)
+    assert port != binding(second)
+    assert port in range(32768, 61000)
+    wait_for(lambda: get(fleet.netns(other), address, port) == "web", timeout_s=10, what="an answer")
+    assert get(fleet.netns(home), address, port) == "web"
+    assert get(fleet.netns(home), "127.0.0.1", port) == "web"
+    neighbour = f"/proc/{fleet.pid(second)}/ns/net"
+    assert get(neighbour, address, port) == "web"
+    assert get(f"/proc/{fleet.pid(first)}/ns/net", address, port) == "web"
+    assert get(fleet.netns(other), address, 8080) == ""
+    own = {bridge_address(fleet.in_task(each, "ip", "-4", "addr")) for each in (first, second)}
+    assert len(own) == 2
+    assert get(neighbour, sorted(own)[0], 8080) == "web"
+    # From outside, the container's address leads nowhere.
+    inside(fleet.netns(other), "ip", "route", "add", "172.17.0.0/17", "via", "172.31.0.1", "dev", "eth0", "onlink")
+    assert get(fleet.netns(other), sorted(own)[0], 8080) == ""
+    # What the container asks for comes from the instance's address.
+    listener = subprocess.Popen(
+        ["nsenter", f"--net={fleet.netns(other)}", sys.executable, "-c", ACCEPT], stdout=subprocess.PIPE, text=True
+    )
+    assert listener.stdout is not None
+    assert listener.stdout.readline() == "listening\n"
+    get(neighbour, fleet.address(other), 9100)
+    assert listener.communicate(timeout=10)[0].strip() == address
+
+
+ACCEPT = """
+import socket
+sock = socket.create_server(("", 9100))
+sock.settimeout(5)
+print("listening", flush=True)
+print(sock.accept()[1][0], flush=True)
+"""
+
+
+def test_udp_and_fixed_ports(portside: Instance) -> None:
+    """A fixed port, UDP as well, leads to the container; a second task with it does not fit until the first is gone."""
+    fleet = Fleet(portside)
+    (home,) = fleet.ids
+    fleet.register("echo", "bridge", "exec sleep 600", {"containerPort": 5353, "hostPort": 53, "protocol": "udp"})
+    task = fleet.task("echo")
+    assert task["containers"][0]["networkBindings"] == [
+        {"bindIP": "0.0.0.0", "containerPort": 5353, "hostPort": 53, "protocol": "udp"}
+    ]
+    resources = {each["name"]: each for each in fleet.registered()[home]["remainingResources"]}
+    assert resources["PORTS_UDP"]["stringSetValue"] == ["53"]
+    other = fleet.run(1)[0]
+    draining = fleet.registered()[other]["containerInstanceArn"]
+    fleet.ecs.update_container_instances_state(containerInstances=[draining], status="DRAINING")
+    server = subprocess.Popen(
+        ["nsenter", f"--net=/proc/{fleet.pid(task)}/ns/net", sys.executable, "-c", ECHO],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert server.stdout is not None
+        assert server.stdout.readline() == "listening\n"
+        assert inside(fleet.netns(other), sys.executable, "-c", ASK, fleet.address(home)) == "hello"
+    finally:
+        server.kill()
+        server.wait()
+    refused = fleet.ecs.run_task(taskDefinition="echo", launchType="EC2")
+    assert [each["reason"] for each in refused["failures"]] == ["RESOURCE:PORTS"]
+    fleet.ecs.stop_task(task=task["taskArn"])
+    portside.wait_task(task["taskArn"], "STOPPED")
+    fleet.task("echo")
+
+
+ECHO = """
+import socket
+sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+sock.bind(("", 5353))
+print("listening", flush=True)
+while True:
+    data, peer = sock.recvfrom(100)
+    sock.sendto(data, peer)
+"""
+ASK = """
+import socket, sys
+sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+sock.settimeout(1)
+for _ in range(5):
+    sock.sendto(b"hello", (sys.argv[1], 53))
+    try:
+        print(sock.recv(100).decode())
+        break
+    except (TimeoutError, ConnectionError):
+        pass
+"""
+
+
+def test_host_none_and_awsvpc(portside: Instance) -> None:
+    """host is the instance's own network, none the loopback interface alone, awsvpc an interface of the task's own;
+    each with the environment of the launch type, and below the instance's cgroup."""
+    fleet = Fleet(portside, 1, "m5.large")
+    (home,) = fleet.ids
+    fleet.register("shared", "host", WEB, {"containerPort": 8081})
+    host = fleet.task("shared")
+    assert binding(host) == 8081
+    assert os.stat(f"/proc/{fleet.pid(host)}/ns/net").st_ino == os.stat(fleet.netns(home)).st_ino
+    fleet.register("alone", "none", "exec sleep 600")
+    none = fleet.task("alone")
+    links = {line.split(":")[1].strip() for line in fleet.in_task(none, "ip", "-o", "link").splitlines()}
+    assert not [each for each in links if each.startswith(("eth", "docker"))]
+    assert fleet.in_task(none, "ip", "route") == ""
+    assert none["containers"][0]["networkBindings"] == []
+    fleet.register("own", "awsvpc", WEB, {"containerPort": 8081})
+    network = {"awsvpcConfiguration": {"subnets": portside.subnets(), "securityGroups": [fleet.group]}}
+    vpc = fleet.task("own", networkConfiguration=network)
+    address = vpc["containers"][0]["networkInterfaces"][0]["privateIpv4Address"]
+    assert vpc["availabilityZone"] == f"{REGION}a"
+    wait_for(lambda: get(fleet.netns(home), address, 8081) == "own", timeout_s=10, what="the task with an interface")
+    wait_for(lambda: get(f"/proc/{fleet.pid(vpc)}/ns/net", fleet.address(home), 8081) == "shared", timeout_s=10)
+    for task in (host, none, vpc):
+        group = Path(f"/proc/{fleet.pid(task)}/cgroup").read_text()
+        assert f"/portside-{portside.settings.instance_id}/{home}/{task['taskArn'].rpartition('/')[2]}/main" in group
+    environment = Path(f"/proc/{fleet.pid(host)}/environ").read_text().split("\0")
+    assert "AWS_EXECUTION_ENV=AWS_ECS_EC2" in environment
+    assert limit_of(portside, home) == 8192 * 1024 * 1024
+
+
+def limit_of(portside: Instance, instance_id: str) -> int:
+    """The memory that all tasks of the instance may use together."""
+    for root in cgroup_roots():
+        group = root / f"portside-{portside.settings.instance_id}" / instance_id
+        for name in ("memory.limit_in_bytes", "memory.max"):
+            if (group / name).exists():
+                return int((group / name).read_text())
+    raise AssertionError("the instance has no cgroup with a limit of memory")
+
+
+def test_stop_start_terminate(portside: Instance) -> None:
+    """A stop ends the tasks, and the instance keeps its address and its place in the cluster; after its start it is the
+    same container instance. Its termination leaves nothing."""
+    fleet = Fleet(portside)
+    (home,) = fleet.ids
+    fleet.register("web", "bridge", WEB, {"containerPort": 80})
+    task = fleet.task("web")
+    address, arn = fleet.address(home), fleet.registered()[home]["containerInstanceArn"]
+    fleet.ec2.stop_instances(InstanceIds=[home])
+    fleet.wait([home], "stopped")
+    ended = portside.wait_task(task["taskArn"], "STOPPED")
+    assert ended["stoppedReason"] == f"Host EC2 (instance {home}) stopped."
+    assert not fleet.netns(home).exists()
+    assert fleet.registered()[home]["agentConnected"] is False
+    refused = fleet.ecs.run_task(taskDefinition="web", launchType="EC2")
+    assert [each["reason"] for each in refused["failures"]] == ["AGENT"]
+    fleet.ec2.start_instances(InstanceIds=[home])
+    fleet.wait([home], "running")
+    wait_for(lambda: fleet.registered()[home]["agentConnected"], timeout_s=10, what="the agent is back")
+    assert (fleet.address(home), fleet.registered()[home]["containerInstanceArn"]) == (address, arn)
+    fleet.task("web")
+    fleet.ec2.terminate_instances(InstanceIds=[home])
+    fleet.wait([home], "terminated")
+    assert fleet.registered() == {}
+    assert not fleet.ec2.describe_network_interfaces()["NetworkInterfaces"]
+    left = [each.name for each in (portside.settings.run_dir / "netns").iterdir() if not each.name.startswith("vpc-")]
+    assert left == []
+    groups = [root / f"portside-{portside.settings.instance_id}" / home for root in cgroup_roots()]
+    assert not [each for each in groups if each.exists()]
+
+
+def test_clusters_by_user_data(portside: Instance) -> None:
+    """An instance joins the cluster that its user data names, as soon as there is one, with its own attributes."""
+    ecs, ec2 = portside.client("ecs"), portside.client("ec2")
+    script = "#!/bin/bash\ncat <<'EOF' >> /etc/ecs/ecs.config\nECS_CLUSTER=blue\n"
+    script += 'ECS_INSTANCE_ATTRIBUTES={"stack": "blue"}\nEOF\n'
+    ec2.run_instances(ImageId=AMI, InstanceType="t3.micro", MinCount=1, MaxCount=1, UserData=script)
+    wait_for(lambda: ec2.describe_instance_status()["InstanceStatuses"], timeout_s=20, what="the instance runs")
+    ecs.create_cluster(clusterName="blue")
+    arns = wait_for(
+        lambda: ecs.list_container_instances(cluster="blue")["containerInstanceArns"], timeout_s=10, what="it joins"
+    )
+    found = ecs.list_attributes(cluster="blue", targetType="container-instance", attributeName="stack")["attributes"]
+    assert found == [{"name": "stack", "value": "blue", "targetId": arns[0]}]
+
+
+def test_crashes(portside: Instance) -> None:
+    """Tasks on instances serve on while the daemon is dead, and are looked after again; an instance that was to end
+    when it died ends afterwards."""
+    fleet = Fleet(portside, 2)
+    one, two = fleet.ids
+    fleet.register("web", "bridge", WEB, {"containerPort": 80})
+    arns = {each: fleet.registered()[each]["containerInstanceArn"] for each in fleet.ids}
+    tasks = {}
+    for each in fleet.ids:
+        answer = fleet.ecs.start_task(taskDefinition="web", containerInstances=[arns[each]])
+        tasks[each] = portside.wait_task(answer["tasks"][0]["taskArn"], "RUNNING")
+    port, address = binding(tasks[one]), fleet.address(one)
+    wait_for(lambda: get(fleet.netns(two), address, port) == "web", timeout_s=10, what="an answer")
+    before = os.stat(fleet.netns(one)).st_ino
+    portside.kill()
+    assert get(fleet.netns(two), address, port) == "web"
+    portside.start()
+    portside.ready()
+    assert get(fleet.netns(two), address, port) == "web"
+    assert os.stat(fleet.netns(one)).st_ino == before
+    fleet.ec2.terminate_instances(InstanceIds=[two])
+    portside.kill()
+    portside.start()
+    portside.ready()
+    fleet.wait([two], "terminated")
+    assert fleet.task("web")["containerInstanceArn"] == arns[one]
+    assert set(fleet.registered()) == {one}
+    third = fleet.run(1)[0]
+    assert get(fleet.netns(third), address, port) == "web"
+    fleet.ecs.stop_task(task=tasks[one]["taskArn"])
+    portside.wait_task(tasks[one]["taskArn"], "STOPPED")
+    assert get(fleet.netns(third), address, port) == ""
