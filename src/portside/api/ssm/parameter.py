@@ -4,7 +4,7 @@ import base64
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from portside.api.ssm import pattern
+from portside.api.ssm import pattern, public
 from portside.api.ssm.error import invalid, told
 from portside.api.ssm.page import page
 from portside.api.ssm.selection import BY_PATH_KEYS, DESCRIBE_KEYS, check, is_below, selects
@@ -153,6 +153,9 @@ class Parameters:
     # --- reading
 
     def get(self, context: RequestContext, params: Params) -> Result:
+        known = public.find(context, params["Name"])
+        if known is not None:
+            return {"Parameter": known}
         with told():
             _, version, meant = find(self._store, _scope(context), params["Name"])
             return {"Parameter": self._shape(version, meant, decrypt=bool(params.get("WithDecryption")))}
@@ -160,6 +163,10 @@ class Parameters:
     def get_several(self, context: RequestContext, params: Params) -> Result:
         found, unknown = [], []
         for name in dict.fromkeys(params["Names"]):
+            known = public.find(context, name)
+            if known is not None:
+                found.append(known)
+                continue
             try:
                 _, version, meant = find(self._store, _scope(context), name)
             except ParameterMissing:
@@ -179,6 +186,10 @@ class Parameters:
         filters = params.get("ParameterFilters") or ()
         check(filters, BY_PATH_KEYS, tags=False)
         recursive = bool(params.get("Recursive"))
+        known = public.below(context, path, recursive=recursive)
+        if known:
+            shown_public, token = page(params, known, lambda each: str(each["Name"]), _BY_PATH_PAGE)
+            return _with_token({"Parameters": list(shown_public)}, token)
         labelled = next((each["Values"] for each in filters if each["Key"] == "Label"), None)
         found: list[ParameterVersion] = []
         for parameter in self._store.scan(PARAMETER, context.prefix):

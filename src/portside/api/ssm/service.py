@@ -15,6 +15,7 @@ def ssm_service(store: Store, vault: Vault, clock: Clock) -> Service:
         partial={
             "PutParameter": "no policies, data type text only; SecureString is encrypted by a key of Portside's own "
             "(alias/aws/ssm)",
+            "GetParameter": "of public parameters those of the ECS images (/aws/service/ecs/optimized-ami)",
             "DescribeParameters": "own account only",
             "AddTagsToResource": "parameters only",
             "RemoveTagsFromResource": "parameters only",
