@@ -368,3 +368,39 @@ def test_crashes(portside: Instance) -> None:
     fleet.ecs.stop_task(task=tasks[one]["taskArn"])
     portside.wait_task(tasks[one]["taskArn"], "STOPPED")
     assert get(fleet.netns(third), address, port) == ""
+
+
+def test_service(portside: Instance) -> None:
+    """A service spreads over instances, says what it lacks, goes on when there is room, leaves an instance that drains
+    before anything is stopped there, and replaces what ended with an instance."""
+    fleet = Fleet(portside, 1, "t3.nano")
+    (one,) = fleet.ids
+    fleet.register("web", "host", WEB, {"containerPort": 80})
+    fleet.ecs.create_service(serviceName="web", taskDefinition="web", desiredCount=2, launchType="EC2")
+
+    def service() -> dict[str, Any]:
+        return dict(fleet.ecs.describe_services(services=["web"])["services"][0])
+
+    def homes() -> list[str]:
+        arns = fleet.ecs.list_tasks(serviceName="web")["taskArns"]
+        tasks = fleet.ecs.describe_tasks(tasks=arns)["tasks"] if arns else []
+        return sorted(fleet.home_of(each) for each in tasks if each["lastStatus"] == "RUNNING")
+
+    wait_for(lambda: homes() == [one], timeout_s=20, what="one task runs")
+    lacks = "is already using a port required by your task."
+    wait_for(lambda: any(lacks in each["message"] for each in service()["events"]), timeout_s=10, what="the event")
+    (two,) = fleet.run(1, "t3.nano")
+    wait_for(lambda: homes() == sorted([one, two]), timeout_s=20, what="a task on each")
+    (three,) = fleet.run(1, "t3.nano")
+    arn = fleet.registered()[one]["containerInstanceArn"]
+    fleet.ecs.update_container_instances_state(containerInstances=[arn], status="DRAINING")
+    wait_for(lambda: homes() == sorted([two, three]), timeout_s=30, what="the instance is left")
+    fleet.ecs.update_container_instances_state(containerInstances=[arn], status="ACTIVE")
+    fleet.ec2.terminate_instances(InstanceIds=[three])
+    fleet.wait([three], "terminated")
+    wait_for(lambda: homes() == sorted([one, two]), timeout_s=30, what="what ended is replaced")
+    wait_for(
+        lambda: service()["deployments"][0]["rolloutState"] == "COMPLETED", timeout_s=20, what="the rollout is complete"
+    )
+    fleet.ecs.delete_service(service="web", force=True)
+    wait_for(lambda: service()["status"] == "INACTIVE", timeout_s=20, what="the service ends")

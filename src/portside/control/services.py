@@ -10,15 +10,17 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from portside.control.loop import Loop
+from portside.domain import placement
 from portside.domain.clock import Clock, Ids
+from portside.domain.container_instance import ContainerInstance
 from portside.domain.load_balancer import Target
-from portside.domain.record import Record, Tag
-from portside.domain.service import scheduler
+from portside.domain.record import Record, Tag, replace
+from portside.domain.service import event, scheduler
 from portside.domain.service.record import Deployment, Service
 from portside.domain.service.scheduler import ServicePlan
-from portside.domain.table import SERVICE, TARGET, TASK, TASK_DEFINITION
+from portside.domain.table import CONTAINER_INSTANCE, SERVICE, SUBNET, TARGET, TASK, TASK_DEFINITION
 from portside.domain.task import health, machine
-from portside.domain.task.creation import new_task
+from portside.domain.task.creation import new_task, runtime_ids
 from portside.domain.task.record import StopCode, Task, TaskStatus
 from portside.domain.task_definition import TaskDefinition
 from portside.store.interface import ABSENT, Change, Delete, Put, Store, Stored, Write
@@ -48,6 +50,7 @@ class ServiceLoop:
         self._loop = Loop("service", clock, self._step)
         self._soon: dict[str, asyncio.TimerHandle] = {}
         self._services_of: dict[str, set[str]] = {}  # target group ARN -> service keys
+        self._unplaced: set[str] = set()  # keys of services with tasks that no container instance has room for
         self._own_write = False
         self._unsubscribe: Callable[[], None] | None = None
 
@@ -71,6 +74,9 @@ class ServiceLoop:
     def _changed(self, change: Change) -> None:
         old, new = change.old, change.value
         if isinstance(new, Task) and isinstance(old, Task):
+            if new.placement is not None and old.last_status < TaskStatus.STOPPED <= new.last_status:
+                for key in self._unplaced:  # there is more room by now
+                    self._wake_soon(key)
             if new.service is not None and _matters(old, new):
                 key = f"{new.scope.prefix}{new.cluster}/{new.service}"
                 if _ended_by_itself(old, new):
@@ -81,9 +87,18 @@ class ServiceLoop:
             self._follow_groups(change.key, old, new)
             if not self._own_write:
                 self._loop.wake(change.key)
+        elif change.kind == CONTAINER_INSTANCE:
+            self._wake_cluster(new or old)
         elif isinstance(new, Target) and _health_changed(old, new):
             for key in self._services_of.get(new.target_group_arn, ()):
                 self._wake_soon(key)
+
+    def _wake_cluster(self, instance: Record | None) -> None:
+        """A container instance came, changed or went: services with tasks on instances look again."""
+        assert isinstance(instance, ContainerInstance)
+        for service in self._store.scan(SERVICE, f"{instance.scope.prefix}{instance.cluster}/"):
+            if any(each.launch_type == "EC2" for each in service.deployments):
+                self._wake_soon(service.key)
 
     def _follow_groups(self, key: str, old: Record | None, new: Record | None) -> None:
         before = scheduler.target_group_arns(old) if isinstance(old, Service) else set()
@@ -116,8 +131,11 @@ class ServiceLoop:
         now = self._clock.now()
         tasks = self._tasks(service)
         definitions = self._definitions(service)
-        plan = scheduler.plan(service, tasks, self._targets(service, tasks), definitions, now=now)
-        writes = self._writes(service, stored.version, plan, definitions, now)
+        plan = scheduler.plan(
+            service, tasks, self._targets(service, tasks), definitions, now=now, draining=self._draining(service)
+        )
+        started, plan = self._placed(service, plan, definitions, now)
+        writes = self._writes(service, stored.version, plan, started, now)
         if writes:
             self._own_write = True
             try:
@@ -160,24 +178,72 @@ class ServiceLoop:
                 found[arn] = definition
         return found
 
+    def _draining(self, service: Service) -> set[str]:
+        """Container instances of the cluster that tasks are to leave."""
+        if all(each.launch_type == "FARGATE" for each in service.deployments):
+            return set()
+        prefix = f"{service.scope.prefix}{service.cluster}/"
+        return {each.id for each in self._store.scan(CONTAINER_INSTANCE, prefix) if each.status == "DRAINING"}
+
+    def _placed(
+        self, service: Service, plan: ServicePlan, definitions: dict[str, TaskDefinition], now: datetime
+    ) -> tuple[list[Task], ServicePlan]:
+        """The tasks to start, on container instances as far as there is room, and the plan with what is to be said."""
+        self._unplaced.discard(service.key)
+        if plan.start is None:
+            return [], plan
+        deployment = plan.start.deployment
+        definition = definitions[deployment.task_definition_arn]
+        tasks = [self._new_task(service, deployment, definition, now) for _ in range(plan.start.count)]
+        if deployment.launch_type == "FARGATE":
+            return tasks, plan
+        instances = [
+            each
+            for each in self._store.scan(CONTAINER_INSTANCE, f"{service.scope.prefix}{service.cluster}/")
+            if each.status == "ACTIVE"
+        ]
+        capacity = placement.Capacity(
+            instances,
+            {each.id: self._store.find(TASK, "placed", each.key) for each in instances},
+            self._store.scan(SUBNET, service.scope.prefix),
+        )
+        placed: list[Task] = []
+        message = ""
+        for task in tasks:
+            found = capacity.place(
+                placement.wanted_of(task),
+                task.network,
+                strategies=service.placement_strategies or placement.DEFAULT_OF_SERVICE,
+                distinct=service.distinct_instances,
+                luck=[int(self._ids.number(6))],
+            )
+            if not isinstance(found, placement.Placed):
+                message = (
+                    event.unmet(service.name, found[0][0].id, found[0][1])
+                    if found
+                    else event.no_instances(service.name)
+                )
+                break
+            task = replace(task, placement=found.placement, network=found.network)
+            capacity.add(task)
+            placed.append(task)
+        if not message:
+            return placed, plan
+        self._unplaced.add(service.key)
+        messages = plan.messages
+        if not event.is_repeated(plan.service, message, now=now):
+            messages = (*messages, message)
+        # To look again at once would only find the same: news of the instances wakes the service.
+        wake_at = plan.wake_at if plan.wake_at is None or plan.wake_at > now else None
+        return placed, replace(plan, messages=messages, wake_at=wake_at)
+
     def _writes(
-        self,
-        service: Service,
-        version: int,
-        plan: ServicePlan,
-        definitions: dict[str, TaskDefinition],
-        now: datetime,
+        self, service: Service, version: int, plan: ServicePlan, started: list[Task], now: datetime
     ) -> list[Write]:
-        task_ids = [self._ids.hex(32) for _ in range(plan.start.count if plan.start is not None else 0)]
+        task_ids = [task.id for task in started]
         event_ids = [self._ids.uuid() for _ in scheduler.messages_of(plan, task_ids)]
         settled = scheduler.settle(plan, task_ids, event_ids, now=now)
-        writes: list[Write] = []
-        if plan.start is not None:
-            deployment = plan.start.deployment
-            definition = definitions[deployment.task_definition_arn]
-            writes += [
-                Put(TASK, self._new_task(service, deployment, definition, task_id, now), ABSENT) for task_id in task_ids
-            ]
+        writes: list[Write] = [Put(TASK, task, ABSENT) for task in started]
         for each in plan.stops:
             found = self._store.read(TASK, each.task.key)
             if found is not None:
@@ -188,9 +254,8 @@ class ServiceLoop:
             writes.append(Put(SERVICE, settled, version))
         return writes
 
-    def _new_task(
-        self, service: Service, deployment: Deployment, definition: TaskDefinition, task_id: str, now: datetime
-    ) -> Task:
+    def _new_task(self, service: Service, deployment: Deployment, definition: TaskDefinition, now: datetime) -> Task:
+        task_id = self._ids.hex(32)
         tags = {
             "TASK_DEFINITION": definition.tags,
             "SERVICE": service.tags,
@@ -204,7 +269,7 @@ class ServiceLoop:
             cluster=service.cluster,
             task_id=task_id,
             attachment_id=self._ids.uuid(),
-            runtime_ids=[f"{self._ids.hex(32)}-{self._ids.number(10)}" for _ in definition.containers],
+            runtime_ids=runtime_ids(self._ids, self._ids.hex(32), len(definition.containers), deployment.launch_type),
             definition=definition,
             launch_type=deployment.launch_type,
             group=f"service:{service.name}",

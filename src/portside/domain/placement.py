@@ -67,6 +67,8 @@ class Strategy(Record, frozen=True, kw_only=True):
 
 DEFAULT: Final = (Strategy(type="spread", field="instanceId"),)
 """Where no strategy is asked for."""
+DEFAULT_OF_SERVICE: Final = (Strategy(type="spread", field="attribute:ecs.availability-zone"), *DEFAULT)
+"""A service's tasks are spread over Availability Zones first."""
 
 
 def demand(wanted: Wanted) -> Demand:

@@ -99,7 +99,11 @@ BOTH_100 = {"minimumHealthyPercent": 100, "maximumPercent": 100}
             "ClientException",
             "Portside does not support serviceRegistries",
         ),
-        ({"launchType": "EC2"}, "ClientException", "Portside does not support services with launchType EC2"),
+        (
+            {"placementStrategy": [{"type": "random"}]},
+            "InvalidParameterException",
+            "Placement strategies are not supported with FARGATE launch type.",
+        ),
         ({"schedulingStrategy": "DAEMON"}, "ClientException", "Portside does not support schedulingStrategy DAEMON"),
         ({"deploymentController": {"type": "CODE_DEPLOY"}}, "ClientException", "Portside does not support"),
         ({"availabilityZoneRebalancing": "ENABLED"}, "ClientException", "Portside does not support"),
@@ -121,6 +125,25 @@ def test_creation_refused(ready: Any, changes: dict[str, Any], code: str, messag
     found_code, found = ready.error("CreateService", **params)
     assert (found_code, found[: len(message)]) == (code, message)
     assert list(ready.store.scan(SERVICE)) == []
+
+
+def test_on_container_instances(ready: Any) -> None:
+    """A service on container instances keeps its placement strategy, and shows no platform version."""
+    ready.register(family="job", networkMode="bridge", requiresCompatibilities=["EC2"])
+    asked = {"serviceName": "job", "taskDefinition": "job", "desiredCount": 1, "launchType": "EC2"}
+    strategy = [{"type": "binpack", "field": "memory"}, {"type": "random"}]
+    made = ready("CreateService", **asked, placementStrategy=strategy)["service"]
+    assert (made["launchType"], made["placementStrategy"]) == (
+        "EC2",
+        [{"type": "binpack", "field": "MEMORY"}, {"type": "random"}],
+    )
+    assert "platformVersion" not in made
+    changed = ready("UpdateService", service="job", placementConstraints=[{"type": "distinctInstance"}])["service"]
+    assert changed["placementConstraints"] == [{"type": "distinctInstance"}]
+    assert changed["placementStrategy"] == made["placementStrategy"]
+    instances = ready.target_group("instances", target_type="instance")
+    behind_one = {**asked, "serviceName": "other", "loadBalancers": behind(instances)}
+    assert "network modes other than awsvpc" in ready.error("CreateService", **behind_one)[1]
 
 
 def test_target_groups_must_fit(ready: Any) -> None:

@@ -17,6 +17,7 @@ from portside.domain.task.record import (
     EniAttachment,
     HealthStatus,
     NetworkRequest,
+    Placement,
     Stop,
     StopCode,
     TargetRef,
@@ -281,6 +282,28 @@ def test_a_task_that_fails_its_own_health_check_is_replaced_start_first() -> Non
     done = planned(service(1), [sick, checked(2, HealthStatus.HEALTHY)])
     assert stopped(done) == [1]
     assert done.stops[0].stop.reason == "Task failed container health checks"
+
+
+def on_instance(number: int, home: str, **changes: object) -> Task:
+    place = Placement(
+        container_instance=home, instance_id=f"i-{home}", zone="a", address="10.0.0.4", private_dns_name=""
+    )
+    return task(number, launch_type="EC2", eni=None, placement=place, **changes)
+
+
+def test_tasks_leave_an_instance_that_drains_start_first() -> None:
+    """A task on an instance that drains goes once its replacement counts, and nobody is told that it is unhealthy."""
+    of = service(2, watched=tuple(f"{number:032x}" for number in (1, 2)))
+    tasks = [on_instance(1, "one"), on_instance(2, "two")]
+    begun = plan(of, tasks, [], DEFINITIONS, now=NOW, draining={"two"})
+    assert (started(begun), stopped(begun), begun.messages) == (1, [], ())
+    fresh = on_instance(3, "one", started_at=NOW)
+    waiting = plan(of, [*tasks, fresh], [], DEFINITIONS, now=NOW, draining={"two"})
+    assert (started(waiting), stopped(waiting)) == (0, [])
+    assert waiting.wake_at == NOW + scheduler.COUNTED_AFTER
+    left = plan(of, [*tasks, fresh], [], DEFINITIONS, now=NOW + scheduler.COUNTED_AFTER, draining={"two"})
+    assert stopped(left) == [2]
+    assert left.stops[0].stop.reason.startswith("Scaling activity initiated by")
 
 
 def test_a_rollout_does_not_wait_for_time_where_a_check_decides() -> None:

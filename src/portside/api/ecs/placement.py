@@ -16,6 +16,7 @@ from portside.domain.container_instance import ContainerInstance
 from portside.domain.fargate import unsupported
 from portside.domain.placement import Capacity, Strategy
 from portside.domain.table import CONTAINER_INSTANCE, SUBNET, TASK
+from portside.domain.task.record import NetworkRequest
 from portside.domain.task_definition import TaskDefinition
 from portside.store.interface import Store
 
@@ -82,11 +83,29 @@ def check_launch(launch: Launch, definition: TaskDefinition, params: Params) -> 
         if params.get("platformVersion"):
             raise invalid("The platform version must be null when specifying an EC2 launch type.")
         return ""
-    if is_asked_for(params.get("placementConstraints")):
-        raise invalid("Placement constraints are not supported with FARGATE launch type.")
-    if is_asked_for(params.get("placementStrategy")):
-        raise invalid("Placement strategies are not supported with FARGATE launch type.")
+    check_launch_members(launch.type, params)
     return fargate.platform_version(params.get("platformVersion"))
+
+
+def check_launch_members(launch_type: Literal["FARGATE", "EC2"], params: Params) -> None:
+    """
+    Raises:
+        ServiceError: Fargate's places are not for the caller to choose.
+    """
+    if launch_type == "FARGATE":
+        if is_asked_for(params.get("placementConstraints")):
+            raise invalid("Placement constraints are not supported with FARGATE launch type.")
+        if is_asked_for(params.get("placementStrategy")):
+            raise invalid("Placement strategies are not supported with FARGATE launch type.")
+
+
+def check_on_instance(request: NetworkRequest | None) -> None:
+    """
+    Raises:
+        ServiceError: a public address, which interfaces of tasks on instances do not get.
+    """
+    if request is not None and request.assign_public_ip:
+        raise invalid("Assign public IP is not supported for this launch type.")
 
 
 def capacity(store: Store, cluster: Cluster, instances: Iterable[ContainerInstance]) -> Capacity:

@@ -75,9 +75,9 @@ class Services:
         change.check_count(desired_count)
         launch = placement.asked_launch(params, cluster)
         platform_version = placement.check_launch(launch, definition, params)
-        if launch.type == "EC2":
-            raise unsupported("services with launchType EC2")
         request = network.checked_network(self._store, context, params, definition.network_mode)
+        if launch.type == "EC2":
+            placement.check_on_instance(request)
         if params.get("role") and definition.network_mode == "awsvpc":
             raise invalid("You cannot specify an IAM role for services that require a service linked role.")
         targets = self._targets(context, params.get("loadBalancers") or (), definition)
@@ -93,6 +93,8 @@ class Services:
                 tags=tags,
                 platform_version=params.get("platformVersion") or "LATEST",
                 capacity_provider_strategy=launch.strategy,
+                placement_strategies=placement.asked_strategies(params),
+                distinct_instances=placement.asks_for_distinct(params),
                 creation_digest=digest,
                 created_at=now,
                 created_by=context.principal_arn,
@@ -125,9 +127,11 @@ class Services:
         if service.status != "ACTIVE" or current is None:
             raise Refused(RefusalKind.CONFLICT, "Service was not ACTIVE.", "service")
         _refuse(params)
-        for member in ("placementConstraints", "placementStrategy"):
-            if is_asked_for(params.get(member)):
-                raise unsupported(member)
+        placement.check_launch_members(current.launch_type, params)
+        if params.get("placementStrategy") is not None:
+            service = replace(service, placement_strategies=placement.asked_strategies(params))
+        if params.get("placementConstraints") is not None:
+            service = replace(service, distinct_instances=placement.asks_for_distinct(params))
         now = self._clock.now()
         if params.get("desiredCount") is not None:
             change.check_count(params["desiredCount"])
@@ -224,6 +228,8 @@ class Services:
         request = current.network
         if params.get("networkConfiguration"):
             request = network.checked_network(self._store, context, params, definition.network_mode)
+            if current.launch_type == "EC2":
+                placement.check_on_instance(request)
         targets = current.targets
         if params.get("loadBalancers") is not None:
             targets = self._targets(context, params["loadBalancers"], definition)
@@ -268,11 +274,13 @@ class Services:
         group = self._store.get(TARGET_GROUP, context.prefix + group_arn)
         if group is None:
             raise invalid(f"The specified target group does not exist: {group_arn}")
-        if definition.network_mode == "awsvpc" and group.target_type != "ip":
+        if (definition.network_mode == "awsvpc") != (group.target_type == "ip"):
             raise invalid(
-                f"The provided target group {group_arn} has target type {group.target_type}, "
-                "which is incompatible with the awsvpc network mode specified in the task definition."
+                f"The provided target group {group_arn} has target type {group.target_type}, which is incompatible "
+                f"with the {definition.network_mode} network mode specified in the task definition."
             )
+        if definition.network_mode != "awsvpc":
+            raise unsupported("load balancers of services in network modes other than awsvpc")
         for action in (
             *(listener.default_action for listener in self._store.scan(LISTENER, context.prefix)),
             *(rule.action for rule in self._store.scan(RULE, context.prefix)),

@@ -32,13 +32,12 @@ PARTIAL: Final = {
     "RunTask": "no volumes, no capacity provider but FARGATE; see the members below",
     "ListContainerInstances": "no filter by cluster query language",
     "DescribeContainerInstances": "no health of instances",
-    "UpdateContainerInstancesState": "tasks of services on a draining instance are not replaced yet",
     "DeregisterContainerInstance": "forced, it ends the tasks on the instance",
     "ExecuteCommand": "sessions are neither logged nor encrypted by a KMS key, "
     "whatever the cluster's configuration says",
     "ListTasks": "there are no daemons to filter by",
-    "CreateService": "on Fargate, REPLICA, rolling updates; no circuit breaker, alarms, service registries, "
-    "Service Connect, volumes, Availability Zone rebalancing",
+    "CreateService": "REPLICA, rolling updates; load balancers in awsvpc mode only; no circuit breaker, alarms, "
+    "service registries, Service Connect, volumes, Availability Zone rebalancing",
     "UpdateService": "as CreateService",
     "UpdateTaskProtection": "no DEPLOYMENT_BLOCKED failure",
     "PutAccountSetting": SETTINGS,

@@ -68,7 +68,7 @@ class Tasks:
         request = network.checked_network(self._store, context, params, definition.network_mode)
         capacity: Capacity | None = None
         if launch.type == "EC2":
-            _check_on_instance(request)
+            placement.check_on_instance(request)
             instances = placement.active_instances(self._store, cluster)
             capacity = placement.capacity(self._store, cluster, instances)
         make = self._maker(context, params, cluster, definition, launch.type)
@@ -107,7 +107,7 @@ class Tasks:
         placement.check_launch(placement.Launch("EC2"), definition, params)
         check_run_task({name: value for name, value in params.items() if name != "containerInstances"}, fargate=False)
         request = network.checked_network(self._store, context, params, definition.network_mode)
-        _check_on_instance(request)
+        placement.check_on_instance(request)
         make = self._maker(context, params, cluster, definition, "EC2")
         tasks: list[Task] = []
         failures: list[wire.Wire] = []
@@ -312,11 +312,6 @@ def _count(params: Params) -> int:
     if not 1 <= count <= STARTED_MOST:
         raise invalid(f"count must be between 1 and {STARTED_MOST}.")
     return int(count)
-
-
-def _check_on_instance(request: NetworkRequest | None) -> None:
-    if request is not None and request.assign_public_ip:
-        raise invalid("Assign public IP is not supported for this launch type.")
 
 
 def _checked_override(params: Params, definition: TaskDefinition, *, on_fargate: bool) -> TaskOverride | None:

@@ -344,8 +344,13 @@ def service_to(service: Service, tasks: Sequence[Task], *, with_tags: bool) -> W
         "deployments": [_deployment_to(each, service, counts) for each in service.deployments],
         "events": [{"id": each.id, "createdAt": each.at, "message": each.message} for each in service.events],
         "createdAt": service.created_at,
-        "placementConstraints": [],
-        "placementStrategy": [],
+        "placementConstraints": [{"type": "distinctInstance"}] if service.distinct_instances else [],
+        "placementStrategy": [
+            {"type": each.type, "field": each.field.upper() if each.type == "binpack" else each.field}
+            if each.field
+            else {"type": each.type}
+            for each in service.placement_strategies
+        ],
         "schedulingStrategy": service.scheduling_strategy,
         "deploymentController": {"type": "ECS"},
         "createdBy": service.created_by,

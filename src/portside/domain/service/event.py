@@ -75,6 +75,32 @@ def unplaced(service: str, reason: str) -> str:
     return f"(service {service}) was unable to place a task. Reason: {reason.rstrip('.')}."
 
 
+def no_instances(service: str) -> str:
+    return _unmet(service, "Reason: No Container Instances were found in your cluster.")
+
+
+def unmet(service: str, instance_id: str, reason: str) -> str:
+    """No container instance has room.
+
+    Args:
+        instance_id: the closest matching one. reason: that of the failure, as RunTask gives it.
+    """
+    words = {
+        "RESOURCE:CPU": "has insufficient CPU units available.",
+        "RESOURCE:MEMORY": "has insufficient memory available.",
+        "RESOURCE:PORTS": "is already using a port required by your task.",
+        "ATTRIBUTE": "is missing an attribute required by your task.",
+    }.get(reason, f'encountered error "{reason.rstrip(".")}".')
+    return _unmet(service, f"The closest matching (container-instance {instance_id}) {words}")
+
+
+def _unmet(service: str, why: str) -> str:
+    return (
+        f"(service {service}) was unable to place a task because no container instance met all of its requirements. "
+        f"{why} For more information, see the Troubleshooting section of the Amazon ECS Developer Guide."
+    )
+
+
 def unlaunched(service: str, error: str) -> str:
     return f"(service {service}) failed to launch a task with (error {error})."
 

@@ -58,7 +58,8 @@ class Health(IntEnum):
 
 
 class Start(Record, frozen=True, kw_only=True):
-    """So many tasks to be made of a deployment. Where each goes is decided when its network interface is allocated."""
+    """So many tasks to be made of a deployment. Where each goes is decided when it is made, on container instances (and
+    there may be room for fewer), or when its network interface is allocated."""
 
     deployment: Deployment
     count: int
@@ -122,6 +123,7 @@ def plan(
     definitions: Mapping[str, TaskDefinition],
     *,
     now: datetime,
+    draining: Collection[str] = (),
 ) -> ServicePlan:
     """Decide what the service needs next.
 
@@ -129,19 +131,22 @@ def plan(
         tasks: all tasks of the service that are not STOPPED, and those of `service.watched` that are.
         targets: the targets of `target_group_arns(service)` and of the tasks' groups.
         definitions: the task definitions of its deployments, by ARN; one that is missing can not be started.
+        draining: ids of container instances that tasks are to leave.
     """
-    return _Pass(service, tasks, targets, definitions, now).run()
+    return _Pass(service, tasks, targets, definitions, now, draining).run()
 
 
 @dataclass(frozen=True, slots=True)
 class _Judged:
     """A task that is to stay, with what it counts for.
 
-    `failing`: the target group whose checks an unhealthy one fails; None if it is its containers' own."""
+    `failing`: the target group whose checks an unhealthy one fails; None if it is its containers' own.
+    `leaving`: it is replaced as an unhealthy one is, because its container instance drains."""
 
     task: Task
     health: Health
     failing: TargetRef | None = None
+    leaving: bool = False
 
     @property
     def is_running(self) -> bool:
@@ -158,8 +163,9 @@ class _Pass:
         targets: Iterable[Target],
         definitions: Mapping[str, TaskDefinition],
         now: datetime,
+        draining: Collection[str] = (),
     ) -> None:
-        self.service, self.definitions, self.now = service, definitions, now
+        self.service, self.definitions, self.now, self.draining = service, definitions, now, draining
         self.by_id = {task.id: task for task in tasks}
         self.targets: dict[TargetKey, Target] = {(t.target_group_arn, t.id, t.port): t for t in targets}
         self.primary = next((d for d in service.deployments if d.status == "PRIMARY"), None)
@@ -206,6 +212,8 @@ class _Pass:
         ]
 
     def _judge(self, task: Task) -> _Judged:
+        if task.placement is not None and task.placement.container_instance in self.draining:
+            return _Judged(task, Health.UNHEALTHY, leaving=True)
         if task.last_status < TaskStatus.RUNNING:
             return _Judged(task, Health.STARTING)
         started_at = task.started_at or self.now
@@ -412,9 +420,10 @@ class _Pass:
             return
         ready = sum(each.health == Health.HEALTHY for each in self._good)
         for each in sick:
-            self._report_unhealthy(each)
+            if not each.leaving:
+                self._report_unhealthy(each)
         for each in sick[: max(ready + len(sick) - self.desired, int(self.is_blocked))]:
-            self._stop(each, unhealthy=True)
+            self._stop(each, unhealthy=not each.leaving)
             self.is_blocked = False
 
     def _retire_old(self) -> None:
@@ -581,8 +590,9 @@ class _Pass:
         return replace(service, deployments=(done,), steady=False, start_not_before=None, consecutive_start_failures=0)
 
     def _await_counting(self, *, first: bool) -> None:
-        """Completion waits for the last of the tasks that only time makes healthy, a rollout for the first."""
-        if first and not self.old:
+        """Completion waits for the last of the tasks that only time makes healthy, a rollout for the first, and so do
+        tasks that are to be replaced."""
+        if first and not self.old and all(each.health != Health.UNHEALTHY for each in self.mine):
             return
         times = [
             each.task.started_at + COUNTED_AFTER
@@ -618,10 +628,16 @@ def _given_up_first(tasks: Iterable[_Judged]) -> list[_Judged]:
     ranked: list[tuple[int, int, int, int, _Judged]] = []
     # The most useful are counted first, so that within one class the fullest zone comes first.
     for age, each in sorted(enumerate(ordered), key=lambda pair: (-pair[1].health, pair[0])):
-        zone = each.task.eni.zone if each.task.eni is not None else ""
+        zone = _zone(each.task)
         height[zone] = height.get(zone, 0) + 1
         ranked.append((each.health, each.task.last_status, -height[zone], -age, each))
     return [entry[-1] for entry in sorted(ranked, key=lambda entry: entry[:4])]
+
+
+def _zone(task: Task) -> str:
+    if task.placement is not None:
+        return task.placement.zone
+    return task.eni.zone if task.eni is not None else ""
 
 
 def _count_by_group(tasks: Collection[Task]) -> dict[str, int]:
