@@ -35,6 +35,7 @@ from portside.api.iam.service import iam_service
 from portside.api.logs.service import logs_service
 from portside.api.portside import story
 from portside.api.portside.status import status
+from portside.api.secretsmanager.service import secretsmanager_service
 from portside.api.ssm.service import ssm_service
 from portside.api.sts.service import sts_service
 from portside.aws.gateway import INTERNAL, Gateway
@@ -51,6 +52,8 @@ from portside.control.instances import InstanceLoop
 from portside.control.logsink import ControlLogSink
 from portside.control.loop import spawn
 from portside.control.retention import RetentionLoop
+from portside.control.secret_resolver import VaultResolver
+from portside.control.secrets import SecretLoop
 from portside.control.services import ServiceLoop
 from portside.control.targets import Targets
 from portside.control.tasks import TaskLoop
@@ -92,6 +95,7 @@ def api_services(
         iam_service(store, clock, ids),
         sts_service(),
         ssm_service(store, vault, clock),
+        secretsmanager_service(store, vault, clock, ids),
     )
 
 
@@ -176,12 +180,15 @@ class Daemon:
         enis = Enis(store, ids, public_addresses(settings))
         vpcs = VpcLoop(store, clock, node)
         targets = Targets(store, clock)
-        tasks = TaskLoop(store, clock, ids, node, enis, vpcs, targets, retention_s=settings.stopped_task_retention_s)
+        resolver = VaultResolver(store, vault)
+        retention_s = settings.stopped_task_retention_s
+        tasks = TaskLoop(store, clock, ids, node, enis, vpcs, targets, resolver, retention_s=retention_s)
         services = ServiceLoop(store, clock, ids, retention_s=settings.stopped_task_retention_s)
         instances = InstanceLoop(store, clock, ids, node, enis, vpcs, architecture=NATIVE_ARCHITECTURE)
         balancers = BalancerLoop(store, clock, ids, node, balancer, enis, vpcs)
         definitions = DefinitionLoop(store, clock)
         retention = RetentionLoop(store, logs, clock)
+        secrets = SecretLoop(store, clock)
 
         sessions = ExecSessions(clock)
 
@@ -213,7 +220,7 @@ class Daemon:
         running: list[Any] = []
         try:
             # tasks first: it makes the machine ready and looks at what runs
-            for part in (tasks, vpcs, instances, balancers, services, definitions, retention):
+            for part in (tasks, vpcs, instances, balancers, services, definitions, retention, secrets):
                 await part.start()
                 running.append(part)
             self._ready = True

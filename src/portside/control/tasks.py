@@ -13,10 +13,12 @@ from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
 
 from portside.control.loop import Loop, spawn
+from portside.control.secret_resolver import SecretResolver
 from portside.domain import table
 from portside.domain.clock import Clock, Ids
 from portside.domain.record import Record, Scope, replace
 from portside.domain.refusal import RefusalKind, Refused
+from portside.domain.secret_reference import Unresolvable
 from portside.domain.task import machine
 from portside.domain.task import record as r
 from portside.domain.task.record import (
@@ -119,12 +121,13 @@ class TaskLoop:
         enis: EniAllocator,
         vpcs: VpcEnsurer,
         targets: TargetRegistrar,
+        secrets: SecretResolver,
         *,
         retention_s: float = RETENTION_S,
         start_parallelism: int = START_PARALLELISM,
     ) -> None:
         self._store, self._clock, self._ids, self._node = store, clock, ids, node
-        self._enis, self._vpcs, self._targets = enis, vpcs, targets
+        self._enis, self._vpcs, self._targets, self._secrets = enis, vpcs, targets, secrets
         self._retention = timedelta(seconds=retention_s)
         self._starts = asyncio.Semaphore(start_parallelism)
         self._loop = Loop("task", clock, self._step)
@@ -235,6 +238,7 @@ class TaskLoop:
     def _let_go(self, key: str) -> None:
         """The task is over: nothing of it is kept here, and a pull that nobody waits for any more ends."""
         self._facts.pop(key, None)
+        self._secrets.forget(key)
         for effect in self._under_way.pop(key, {}).values():
             effect.cancel()
         self._loop.finish(key)
@@ -329,8 +333,23 @@ class TaskLoop:
                 except Refused as refused:
                     return r.StartFailed(reason=f"ResourceInitializationError: {refused.message}")
                 return await self._node.execute(effect)
+            case r.PullImage() | r.StartContainer():
+                try:
+                    effect = self._with_secrets(effect)
+                except Unresolvable as error:
+                    return r.StartFailed(reason=str(error))
+                return await self._node.execute(effect)
             case _:
                 return await self._node.execute(effect)
+
+    def _with_secrets(self, effect: r.PullImage | r.StartContainer) -> r.PullImage | r.StartContainer:
+        """The effect with what is secret in it. Raises Unresolvable: already at the pull, before anything runs."""
+        task = self._task(effect)
+        variables = self._secrets.resolve(task, effect.container)
+        if isinstance(effect, r.PullImage):
+            return replace(effect, login=self._secrets.login(task, effect.container))
+        definition = effect.definition
+        return replace(effect, definition=replace(definition, environment=(*definition.environment, *variables)))
 
     def _task(self, effect: Effect) -> Task:
         task = self._store.get(table.TASK, effect.task_key)

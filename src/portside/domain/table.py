@@ -11,6 +11,7 @@ from portside.domain.kind import Kind
 from portside.domain.load_balancer import Listener, LoadBalancer, Rule, Target, TargetGroup
 from portside.domain.log import LogGroup
 from portside.domain.parameter import Parameter, ParameterVersion
+from portside.domain.secret import Secret, SecretValue
 from portside.domain.service.record import Service
 from portside.domain.task.record import Task, TaskStatus
 from portside.domain.task_definition import TaskDefinition, TaskDefinitionFamily
@@ -107,6 +108,12 @@ PARAMETER: Final = Kind(name="parameter", type=Parameter, key=lambda p: f"{p.sco
 PARAMETER_VERSION: Final = Kind(
     name="parameter_version", type=ParameterVersion, key=lambda v: f"{v.scope.prefix}{v.name}:{v.version:09d}"
 )
+SECRET: Final = Kind(name="secret", type=Secret, key=lambda s: f"{s.scope.prefix}{s.name}")
+SECRET_VALUE: Final = Kind(
+    name="secret_value",
+    type=SecretValue,
+    key=lambda v: f"{v.scope.prefix}{v.name}-{v.suffix}/{v.version_id}",
+)
 VAULT_KEY: Final = Kind(name="vault_key", type=VaultKey, key=lambda k: "vault")
 
 KINDS: Final[tuple[Kind[Any], ...]] = (
@@ -131,6 +138,8 @@ KINDS: Final[tuple[Kind[Any], ...]] = (
     ACCOUNT_SETTING,
     PARAMETER,
     PARAMETER_VERSION,
+    SECRET,
+    SECRET_VALUE,
     VAULT_KEY,
     INSTANCE,
     CONTAINER_INSTANCE,

@@ -286,10 +286,35 @@ def _check_container(definition: TaskDefinition, container: ContainerDefinition)
                 "ulimits",
             )
     environment_file.check(container.environment_files)
+    _check_secrets(definition, container)
     if any(not variable.name for variable in container.environment):
         raise _invalid(f"Invalid 'environment' setting for container '{name}': a name is empty.", "environment")
     if container.log is not None:
         _check_log(container.log)
+
+
+def _check_secrets(definition: TaskDefinition, container: ContainerDefinition) -> None:
+    """Who fetches them is the execution role."""
+    names = [variable.name for variable in container.environment]
+    for secret in container.secrets:
+        if not secret.name or not secret.value_from:
+            raise _invalid_for_container("secrets", container.name)
+        if secret.name in names:
+            raise _invalid(
+                "The secret name must be unique and not shared with any new or existing environment variables set on "
+                f"the container, such as '{secret.name}'.",
+                "secrets",
+            )
+        names.append(secret.name)
+    for what, asked in (
+        ("container secrets", container.secrets),
+        ("repository credentials", container.repository_credentials),
+    ):
+        if asked and not definition.execution_role_arn:
+            raise _invalid(
+                f"When you are specifying {what}, you must also specify a value for 'executionRoleArn'.",
+                "executionRoleArn",
+            )
 
 
 def _check_linux(linux: LinuxParameters, container: str) -> None:

@@ -334,7 +334,7 @@ class ContainerHook:
             )
         except (spec.NoCommand, spec.CannotBuild) as error:
             raise Refused(f"CannotCreateContainerError: {error}") from error
-        (folder.path / "config.json").write_bytes(json.dumps(config).encode())
+        _write_for_root(folder.path / "config.json", json.dumps(config).encode())
         try:
             definition = launch.effect.definition
             created = await self._runtime.create(
@@ -401,6 +401,12 @@ class ContainerHook:
                 os.kill(pid, signal.SIGKILL)
             process.reap(pid)
         return not found
+
+
+def _write_for_root(path: Path, data: bytes) -> None:
+    """The environment of a container holds its secrets: nobody else reads the file."""
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as file:
+        file.write(data)
 
 
 _PROCESS_FIELDS = {"pid", "pid_started", "monitor_pid", "monitor_started"}

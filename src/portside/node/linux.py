@@ -302,9 +302,9 @@ class LinuxNode:
                         whole_task=True,
                     )
                 if effect.digest:
-                    image = await self._images.get(effect.image, effect.digest)
+                    image = await self._images.get(effect.image, effect.digest, effect.login)
                 else:
-                    image = await self._images.ensure(effect.image, pull_anew=effect.pull_anew)
+                    image = await self._images.ensure(effect.image, pull_anew=effect.pull_anew, login=effect.login)
                 if image.architecture not in ("", NATIVE_ARCHITECTURE):
                     raise wrong_platform(f"linux/{NATIVE_ARCHITECTURE}")
                 return ImagePulled(container=effect.container, digest=image.digest)

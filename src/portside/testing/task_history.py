@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Literal
 
 from portside.control import tasks as control
+from portside.control.secret_resolver import VaultResolver
 from portside.domain import table, vpc_rule
 from portside.domain.record import Scope, Tag, replace
 from portside.domain.task import invariant, machine
@@ -43,6 +44,7 @@ from portside.store.interface import Change, Conflict, Delete, Put, Store, Store
 from portside.store.memory import MemoryStore
 from portside.testing.clock import EPOCH, LoopClock, SeededIds, VirtualTimeLoop
 from portside.testing.fake_node import Behaviour, FakeNode, Machine
+from portside.vault.aes import AesVault
 
 SCOPE = Scope(account="000000000000", region="eu-west-1")
 STORM_S = 90.0
@@ -210,8 +212,9 @@ class History:
 
     async def _boot(self) -> None:
         self.node = FakeNode(self.world, self._check)
+        secrets = VaultResolver(self.store, AesVault(bytes(32)))
         self.tasks = control.TaskLoop(
-            self.store, self.clock, self.ids, self.node, self.enis, FakeVpcs(), self.targets, retention_s=3600
+            self.store, self.clock, self.ids, self.node, self.enis, FakeVpcs(), self.targets, secrets, retention_s=3600
         )
         await self.tasks.start()
 

@@ -237,7 +237,13 @@ BROKEN: list[tuple[dict[str, Any], list[dict[str, Any]] | None, str]] = [
     (
         {},
         [{"secrets": [{"name": "A", "valueFrom": "b"}]}],
-        "Portside does not support containerDefinitions.secrets yet; see docs/coverage.md",
+        "When you are specifying container secrets, you must also specify a value for 'executionRoleArn'.",
+    ),
+    (
+        {"executionRoleArn": "arn:aws:iam::000000000000:role/x"},
+        [{"secrets": [{"name": "A", "valueFrom": "b"}], "environment": [{"name": "A", "value": "c"}]}],
+        "The secret name must be unique and not shared with any new or existing environment variables set on the "
+        "container, such as 'A'.",
     ),
     (
         {"runtimePlatform": {"operatingSystemFamily": "WINDOWS_SERVER_2022_CORE"}},

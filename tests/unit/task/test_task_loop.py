@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from portside.control.secret_resolver import VaultResolver
 from portside.control.tasks import TaskLoop
 from portside.domain import table
 from portside.domain.record import Scope, Tag, replace
@@ -20,6 +21,9 @@ from portside.store.memory import MemoryStore
 from portside.testing.clock import EPOCH, LoopClock, SeededIds, VirtualTimeLoop
 from portside.testing.fake_node import Behaviour, FakeNode, Machine
 from portside.testing.task_history import SCOPE, FakeEnis, FakeTargets, FakeVpcs
+from portside.vault.aes import AesVault
+
+VAULT = AesVault(bytes(32))
 
 
 class Enis(FakeEnis):
@@ -122,7 +126,10 @@ def play(script: Callable[[Bench], Awaitable[None]], *, delay_s: float = 0.1, re
     store.subscribe(lambda change: commits.append(change) if change.kind == table.TASK else None)
 
     async def whole() -> Bench:
-        tasks = TaskLoop(store, clock, ids, node, enis, FakeVpcs(), FakeTargets(world), retention_s=retention_s)
+        secrets = VaultResolver(store, VAULT)
+        tasks = TaskLoop(
+            store, clock, ids, node, enis, FakeVpcs(), FakeTargets(world), secrets, retention_s=retention_s
+        )
         bench = Bench(loop, clock, store, world, node, enis, tasks, commits)
         store.refuses = lambda: bench.full
         await tasks.start()
@@ -220,6 +227,7 @@ def test_retention() -> None:
             bench.enis,
             FakeVpcs(),
             FakeTargets(bench.world),
+            VaultResolver(bench.store, VAULT),
             retention_s=600,
         )
         await bench.tasks.start()

@@ -49,6 +49,11 @@ SUPPORTED: Final[Mapping[str, str]] = {
     "containerDefinitions.environment": "",
     "containerDefinitions.environment.name": "",
     "containerDefinitions.environment.value": "",
+    "containerDefinitions.secrets": "of Systems Manager and Secrets Manager, read when the task starts",
+    "containerDefinitions.secrets.name": "",
+    "containerDefinitions.secrets.valueFrom": "a parameter's name or ARN; a secret's ARN with key, stage and version",
+    "containerDefinitions.repositoryCredentials": "",
+    "containerDefinitions.repositoryCredentials.credentialsParameter": "the ARN of a secret, or a parameter's",
     "containerDefinitions.environmentFiles": "files of the host (an extension); S3 objects are refused",
     "containerDefinitions.environmentFiles.value": "file:///PATH.env below the data directory's `env`",
     "containerDefinitions.environmentFiles.type": "",
@@ -133,10 +138,8 @@ SUPPORTED: Final[Mapping[str, str]] = {
 }
 
 REFUSED: Final[Mapping[str, Reason]] = {
-    "containerDefinitions.repositoryCredentials": NOT_YET,
     "containerDefinitions.links": Reason(awsvpc="Links are not supported when networkMode=awsvpc"),
     "containerDefinitions.portMappings.containerPortRange": NOT_YET,
-    "containerDefinitions.secrets": NOT_YET,
     "containerDefinitions.privileged": _fargate("privileged"),
     "containerDefinitions.logConfiguration.secretOptions": NOT_YET,
     "containerDefinitions.resourceRequirements": Reason(

@@ -300,6 +300,16 @@ class _ContainerEffect(TaskEffect, frozen=True, kw_only=True):
         return f"container/{self.container}"
 
 
+class Login(Record, frozen=True, kw_only=True):
+    """How a registry is entered. In memory only; it does not show itself."""
+
+    username: str
+    password: str
+
+    def __repr__(self) -> str:
+        return "Login(…)"
+
+
 class PullImage(_ContainerEffect, frozen=True, kw_only=True):
     """Node: the image is present. -> ImagePulled | StartFailed"""
 
@@ -307,6 +317,7 @@ class PullImage(_ContainerEffect, frozen=True, kw_only=True):
     digest: str = ""  # the very image; "" for whatever the name stands for
     cpu_architecture: Literal["X86_64", "ARM64"] | None = None  # what the task definition's runtimePlatform asks for
     pull_anew: bool = False
+    login: Login | None = None  # never planned: put in when the effect is run
 
 
 class StartContainer(_ContainerEffect, frozen=True, kw_only=True):

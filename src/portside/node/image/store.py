@@ -4,18 +4,22 @@ The hot path (an image that was asked for before) runs no program: one stat(2) s
 """
 
 import asyncio
+import base64
 import contextlib
+import hashlib
 import json
 import logging
+import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+from portside.domain.task.record import Login
 from portside.node import process
 from portside.node.image.failure import PullFailed, pull_failed
-from portside.node.image.reference import Reference, parse
+from portside.node.image.reference import DEFAULT_REGISTRY, Reference, parse
 
 log = logging.getLogger(__name__)
 
@@ -56,35 +60,39 @@ class ImageStore:
         self._index_state: tuple[int, int, int] | None = None
         self._pending: dict[str, asyncio.Task[Image]] = {}
 
-    async def ensure(self, name: str, *, pull_anew: bool = False) -> Image:
-        """The image, pulled if it is not here (or again, where asked for and possible). Raises PullFailed."""
+    async def ensure(self, name: str, *, pull_anew: bool = False, login: Login | None = None) -> Image:
+        """The image, pulled if it is not here (or again, where asked for and possible). Raises PullFailed.
+
+        Args: login: for its registry, in place of the host's own (root's `podman login` or `docker login`)."""
         if not pull_anew:
             found = self._cached(name)
             if found is not None:
                 return found
-        key = f"{'pull' if pull_anew else 'find'} {name}"
+        # Who enters by a login of its own neither fails nor succeeds by another's.
+        entered = hashlib.sha256(f"{login.username}:{login.password}".encode()).hexdigest() if login else ""
+        key = f"{'pull' if pull_anew else 'find'} {name} {entered}"
         pending = self._pending.get(key)
         if pending is None:
             loop = asyncio.get_running_loop()
-            pending = loop.create_task(self._ensure(name, pull_anew), name=f"image {name}")
+            pending = loop.create_task(self._ensure(name, pull_anew, login), name=f"image {name}")
             self._pending[key] = pending
             pending.add_done_callback(lambda done: self._forget(key, done))
         # Shielded: one task that is stopped does not end the pull that others wait for.
         return await asyncio.shield(pending)
 
-    async def get(self, name: str, digest: str) -> Image:
+    async def get(self, name: str, digest: str, login: Login | None = None) -> Image:
         """The very image that a pull has named by digest, also if the name has moved on since. Raises PullFailed."""
         self._check()
         found = self._by_digest.get(digest)
         if found is not None:
             return found
-        image = await self.ensure(name)
+        image = await self.ensure(name, login=login)
         if not digest or image.digest == digest:
             return image
         unnamed = await self._find_digest(digest)
         if unnamed is not None:
             return self._keep(f"{name}@{digest}", unnamed)
-        return await self.ensure(replace(parse(name), digest=digest).canonical)
+        return await self.ensure(replace(parse(name), digest=digest).canonical, login=login)
 
     async def close(self) -> None:
         pending = list(self._pending.values())
@@ -108,14 +116,14 @@ class ImageStore:
             self._by_digest.clear()
             self._index = self._index_state = None
 
-    async def _ensure(self, name: str, pull_anew: bool) -> Image:
+    async def _ensure(self, name: str, pull_anew: bool, login: Login | None) -> Image:
         reference = parse(name)
         local = await self._find(reference)
         if local is not None and not (pull_anew and reference.pullable):
             return self._keep(name, local)
         if reference.pullable:
             try:
-                await self._pull(reference)
+                await self._pull(reference, login)
             except PullFailed:
                 if local is None:
                     raise
@@ -156,10 +164,11 @@ class ImageStore:
                 return _image(json.loads(output.out)[0]) if output.code == 0 else None
         return None
 
-    async def _pull(self, reference: Reference) -> None:
+    async def _pull(self, reference: Reference, login: Login | None) -> None:
         options = ("--quiet", "--tls-verify=false") if reference.on_loopback else ("--quiet",)
         for attempt in range(2):
-            output = await self._run("pull", *options, reference.canonical, timeout_s=PULL_TIMEOUT_S)
+            with _authfile(reference, login) as entry:
+                output = await self._run("pull", *options, *entry, reference.canonical, timeout_s=PULL_TIMEOUT_S)
             if output.code == 0:
                 return
             failure = pull_failed(reference.canonical, output.err)
@@ -175,6 +184,23 @@ class ImageStore:
             return process.Output(124, "", f"timeout: podman {arguments[0]} took longer than {timeout_s:.0f} s")
         except FileNotFoundError:
             return process.Output(127, "", f"{self._podman} is not installed: apt-get install podman")
+
+
+@contextlib.contextmanager
+def _authfile(reference: Reference, login: Login | None) -> Iterator[tuple[str, ...]]:
+    """The options that let podman enter a registry: a file that only root can read and that no disk holds, since a
+    command line would show to everybody."""
+    if login is None:
+        yield ()
+        return
+    entry = base64.b64encode(f"{login.username}:{login.password}".encode()).decode()
+    registry = reference.registry or DEFAULT_REGISTRY
+    descriptor = os.memfd_create("portside-registry-auth", os.MFD_CLOEXEC)
+    try:
+        os.write(descriptor, json.dumps({"auths": {registry: {"auth": entry}}}).encode())
+        yield ("--authfile", f"/proc/{os.getpid()}/fd/{descriptor}")
+    finally:
+        os.close(descriptor)
 
 
 def _state(index: Path) -> tuple[int, int, int] | None:

@@ -1,0 +1,96 @@
+"""Values of secrets and parameters for containers: read when a task starts, held in memory alone, while it runs.
+
+A container that is restarted gets what its task began with, as on AWS; a daemon that takes a running task over reads
+anew.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from portside.domain.record import Scope
+from portside.domain.refusal import Refused
+from portside.domain.secret_reference import (
+    FromParameter,
+    account_of,
+    member,
+    no_parameter,
+    no_secret,
+    parsed,
+)
+from portside.domain.task.record import Login, Task
+from portside.domain.task_definition import EnvironmentVariable, Secret
+from portside.store.interface import Store
+from portside.vault import parameter, secret
+from portside.vault.interface import Vault, VaultError
+
+
+class SecretResolver(Protocol):
+    def resolve(self, task: Task, container: str) -> tuple[EnvironmentVariable, ...]:
+        """The container's secrets as variables. Raises Unresolvable with the reason that its task is stopped with."""
+        ...
+
+    def login(self, task: Task, container: str) -> Login | None:
+        """How its image's registry is entered, if its definition says. Raises Unresolvable."""
+        ...
+
+    def forget(self, task_key: str) -> None:
+        """The task is over."""
+        ...
+
+
+class VaultResolver:
+    """Fulfils SecretResolver from the store and the vault."""
+
+    def __init__(self, store: Store, vault: Vault) -> None:
+        self._store, self._vault = store, vault
+        self._held: dict[str, dict[str, tuple[EnvironmentVariable, ...]]] = {}
+
+    def resolve(self, task: Task, container: str) -> tuple[EnvironmentVariable, ...]:
+        definition = next(each for each in task.containers if each.name == container)
+        if not definition.secrets:
+            return ()
+        held = self._held.setdefault(task.key, {})
+        if container not in held:
+            held[container] = self._variables(task.scope, definition.secrets)
+        return held[container]
+
+    def forget(self, task_key: str) -> None:
+        self._held.pop(task_key, None)
+
+    def login(self, task: Task, container: str) -> Login | None:
+        definition = next(each for each in task.containers if each.name == container)
+        named = definition.repository_credentials
+        if named is None:
+            return None
+        content = self._value(task.scope, named)
+        return Login(username=member(named, content, "username"), password=member(named, content, "password"))
+
+    def _variables(self, scope: Scope, secrets: Sequence[Secret]) -> tuple[EnvironmentVariable, ...]:
+        return tuple(EnvironmentVariable(name=each.name, value=self._value(scope, each.value_from)) for each in secrets)
+
+    def _value(self, scope: Scope, value_from: str) -> str:
+        meant = parsed(value_from)
+        own = Scope(account=scope.account, region=meant.region or scope.region)
+        foreign = account_of(value_from) not in (None, scope.account)
+        if isinstance(meant, FromParameter):
+            try:
+                if foreign:
+                    raise no_parameter(value_from)
+                return parameter.resolve(self._store, self._vault, own, meant.text)
+            except (parameter.ParameterMissing, VaultError) as error:
+                raise no_parameter(meant.text) from error
+        try:
+            if foreign:
+                raise secret.SecretMissing("Secrets Manager can't find the specified secret.")
+            found = secret.find(self._store, own, meant.secret_id)
+            _, held = secret.value(self._store, found, version_id=meant.version_id or None, stage=meant.stage or None)
+            content = secret.opened(self._vault, found, held).decode()
+        except secret.SecretMissing as error:
+            raise no_secret(value_from, f"ResourceNotFoundException: {error}") from error
+        except secret.SecretDeleted as error:
+            raise no_secret(value_from, f"InvalidRequestException: {error}") from error
+        except Refused as error:
+            raise no_secret(value_from, f"InvalidParameterException: {error.message}") from error
+        except (VaultError, UnicodeDecodeError) as error:
+            raise no_secret(value_from, f"DecryptionFailure: {error}") from error
+        return member(value_from, content, meant.json_key) if meant.json_key else content

@@ -1,0 +1,180 @@
+"""Secrets in real containers, and in nothing else: no file of the instance, no log, no answer of the API."""
+
+import json
+import os
+import stat
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from portside.testing.image import ensure_busybox_image, remove_image
+from portside.testing.instance import IMAGE, Instance, instance
+from portside.testing.registry import push, registry
+from portside.testing.wait import wait_for
+
+pytestmark = pytest.mark.integration
+
+GROUP = "/secret"
+SHOW = "echo $PLAIN $SECURE $WHOLE $USER_NAME $OLD; exec sleep 600"
+
+
+@pytest.fixture
+def portside() -> Iterator[Instance]:
+    ensure_busybox_image(IMAGE)
+    with instance() as running:
+        running.aws("ecs", "create-cluster", "--cluster-name", "default")
+        running.client("logs").create_log_group(logGroupName=GROUP)
+        yield running
+
+
+def logged(**container: Any) -> dict[str, Any]:
+    options = {"awslogs-group": GROUP, "awslogs-region": "us-east-1", "awslogs-stream-prefix": "s"}
+    return {"logConfiguration": {"logDriver": "awslogs", "options": options}, **container}
+
+
+def first_line(portside: Instance, arn: str) -> str:
+    stream = f"s/main/{arn.rsplit('/', 1)[-1]}"
+
+    def there() -> str | None:
+        found = portside.client("logs").get_log_events(logGroupName=GROUP, logStreamName=stream, startFromHead=True)
+        return str(found["events"][0]["message"]) if found["events"] else None
+
+    line = wait_for(there, timeout_s=20, what="the container's word")
+    assert line is not None
+    return line
+
+
+def files_with(portside: Instance, word: bytes) -> list[Path]:
+    """The files of the instance that hold the word. The task's disk, 20 GiB of holes, is what the container wrote."""
+    found = []
+    for folder, _, names in os.walk(portside.settings.data_dir.parent):
+        for name in names:
+            path = Path(folder, name)
+            if path.is_file() and not path.is_symlink() and name not in ("disk", "20GiB") and word in path.read_bytes():
+                found.append(path)
+    return found
+
+
+def test_values_reach_the_container_and_nothing_else(portside: Instance) -> None:
+    """Parameters by name, SecureStrings by ARN, whole secrets, a key of one, an older version: as variables; a new
+    daemon gives the values of its own time, and no file but the running container's own bundle holds any."""
+    ssm, sm = portside.client("ssm"), portside.client("secretsmanager")
+    ssm.put_parameter(Name="/app/plain", Type="String", Value="plain-1")
+    ssm.put_parameter(Name="/app/secure", Type="SecureString", Value="secure-xyzzy")
+    arn = ssm.get_parameter(Name="/app/secure")["Parameter"]["ARN"]
+    old = sm.create_secret(Name="db", SecretString="old-xyzzy")
+    sm.put_secret_value(SecretId="db", SecretString=json.dumps({"user": "user-xyzzy"}))
+    secrets = {
+        "PLAIN": "/app/plain",
+        "SECURE": arn,
+        "WHOLE": old["ARN"],
+        "USER_NAME": f"{old['ARN']}:user::",
+        "OLD": f"{old['ARN']}::AWSPREVIOUS:",
+    }
+    items = [{"name": name, "valueFrom": value} for name, value in secrets.items()]
+    portside.register("app", logged(command=["sh", "-c", SHOW], secrets=items))
+    task = portside.run_task("app")
+    portside.wait_task(task, "RUNNING")
+    assert first_line(portside, task) == 'plain-1 secure-xyzzy {"user": "user-xyzzy"} user-xyzzy old-xyzzy'
+    (bundle,) = {each.parent for each in files_with(portside, b"secure-xyzzy") if each.name == "config.json"}
+    others = [
+        each for each in files_with(portside, b"user-xyzzy") if each.parent != bundle and "logs.db" not in each.name
+    ]
+    assert others == []
+    assert stat.S_IMODE((bundle / "config.json").stat().st_mode) & 0o077 == 0
+    shown = (
+        portside.aws("ecs", "describe-tasks", "--tasks", task).stdout
+        + portside.aws("ecs", "describe-task-definition", "--task-definition", "app").stdout
+    )
+    assert "xyzzy" not in shown
+    assert "xyzzy" not in portside.log
+    portside.client("ecs").stop_task(cluster="default", task=task)
+    portside.wait_task(task, "STOPPED")
+    portside.kill()
+    portside.start()
+    portside.ready()
+    ssm.put_parameter(Name="/app/plain", Value="plain-2", Overwrite=True)
+    again = portside.run_task("app")
+    portside.wait_task(again, "RUNNING")
+    assert first_line(portside, again).startswith("plain-2 secure-xyzzy ")
+
+
+@pytest.mark.parametrize(
+    ("value_from", "words"),
+    [
+        (
+            "/missing",
+            "unable to retrieve secrets from ssm: service call has been retried 1 time(s): invalid ssm parameters",
+        ),
+        (
+            "arn:aws:secretsmanager:us-east-1:000000000000:secret:missing-AbCdEf",
+            "ResourceNotFoundException: Secrets Manager can't find the specified secret.",
+        ),
+        ("{there}:nokey::", "retrieved secret from Secrets Manager did not contain json key nokey"),
+        ("{there}::nostage:", "can't find the specified secret value for staging label: nostage"),
+    ],
+)
+def test_what_can_not_be_had_ends_the_task(portside: Instance, value_from: str, words: str) -> None:
+    """The task stops before any of its containers has started, in AWS's words."""
+    there = portside.client("secretsmanager").create_secret(Name="there", SecretString='{"a": "b"}')["ARN"]
+    secret = {"name": "X", "valueFrom": value_from.format(there=there)}
+    first = {"name": "first", "command": ["sleep", "600"]}
+    after = {"dependsOn": [{"containerName": "first", "condition": "START"}]}
+    portside.register("app", first, {**after, "secrets": [secret]})
+    task = portside.wait_task(portside.run_task("app"), "STOPPED")
+    assert task["stopCode"] == "TaskFailedToStart"
+    assert task["stoppedReason"].startswith("ResourceInitializationError: unable to pull secrets or registry auth: ")
+    assert words in task["stoppedReason"]
+    assert all("startedAt" not in each and "runtimeId" not in each for each in task["containers"])
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A registry that asks for a login (me, open-sesame), with one image."""
+    folder = tmp_path_factory.mktemp("guarded")
+    ensure_busybox_image(IMAGE)
+    with registry(folder / "data") as host:
+        push(IMAGE, host, "private:1")
+    with registry(folder / "data", login=("me", "open-sesame")) as host:
+        yield f"{host}/private:1"
+
+
+def pulled(portside: Instance, image: str, **container: Any) -> dict[str, Any]:
+    """The task that runs the image, once it runs or has stopped; the image is removed again."""
+    portside.register("private", {"image": image, "command": ["sleep", "600"], **container})
+    arn = portside.run_task("private")
+    try:
+        wait_for(lambda: portside.task(arn)["lastStatus"] in ("RUNNING", "STOPPED"), timeout_s=30, what="a state")
+        return portside.task(arn)
+    finally:
+        portside.client("ecs").stop_task(cluster="default", task=arn)
+        portside.wait_task(arn, "STOPPED")
+        remove_image(image)
+
+
+def test_a_registry_that_asks_for_a_login(portside: Instance, guarded: str) -> None:
+    """Without credentials the pull is denied, with wrong ones too; with those of the secret the task runs."""
+    sm = portside.client("secretsmanager")
+    denied = pulled(portside, guarded)
+    assert denied["stopCode"] == "TaskFailedToStart"
+    assert "CannotPullContainerError" in denied["stoppedReason"]
+    assert "pull access denied" in denied["stoppedReason"]
+    for number, password, status in ((1, "wrong", "STOPPED"), (2, "open-sesame", "RUNNING")):
+        content = json.dumps({"username": "me", "password": password})
+        arn = sm.create_secret(Name=f"login-{number}", SecretString=content)["ARN"]
+        task = pulled(portside, guarded, repositoryCredentials={"credentialsParameter": arn})
+        assert task["lastStatus"] == status, task
+        assert "open-sesame" not in portside.log
+
+
+def test_the_hosts_own_login(guarded: str, tmp_path: Path) -> None:
+    """What root has logged in to by `podman login` needs no secret."""
+    authfile = tmp_path / "auth.json"
+    login = ["podman", "login", "--tls-verify=false", "-u", "me", "--password-stdin", "--authfile", str(authfile)]
+    subprocess.run([*login, guarded.split("/")[0]], input=b"open-sesame", check=True, capture_output=True, timeout=60)
+    with instance(REGISTRY_AUTH_FILE=str(authfile)) as running:
+        running.aws("ecs", "create-cluster", "--cluster-name", "default")
+        assert pulled(running, guarded)["lastStatus"] == "RUNNING"
