@@ -6,7 +6,15 @@ from typing import Any
 import pytest
 
 from portside.node.failpoint import MOMENTS
-from portside.node.hook import CgroupHook, ContainerHook, EnvironmentHook, ImageHook, LogHook, RootfsHook
+from portside.node.hook import (
+    CgroupHook,
+    ContainerHook,
+    EnvironmentHook,
+    ImageHook,
+    LogHook,
+    NamespaceHook,
+    RootfsHook,
+)
 from portside.testing import leak
 from portside.testing.image import ensure_busybox_image
 from portside.testing.instance import IMAGE, Instance, instance
@@ -14,7 +22,9 @@ from portside.testing.wait import wait_for
 
 pytestmark = pytest.mark.integration
 
-HOOKS = [each.name for each in (ImageHook, EnvironmentHook, RootfsHook, CgroupHook, LogHook, ContainerHook)]
+HOOKS = [
+    each.name for each in (ImageHook, EnvironmentHook, RootfsHook, CgroupHook, NamespaceHook, LogHook, ContainerHook)
+]
 PREPARES = [f"{moment}-{name}" for name in HOOKS for moment in MOMENTS if "prepare" in moment]
 RELEASES = [f"{moment}-{name}" for name in HOOKS for moment in MOMENTS if "release" in moment]
 FAMILY, GROUP = "once", "/failpoint"
@@ -30,7 +40,7 @@ def shared() -> Iterator[Instance]:
         options = {"awslogs-group": GROUP, "awslogs-region": "us-east-1", "awslogs-stream-prefix": "p"}
         log = {"logDriver": "awslogs", "options": options}
         command = ["sh", "-c", "echo started; exec sleep 600"]
-        running.register(FAMILY, {"command": command, "logConfiguration": log})
+        running.register(FAMILY, {"command": command, "logConfiguration": log}, pidMode="task")
         stop(running, started(running))
         yield running
 
@@ -46,6 +56,7 @@ def portside(shared: Instance) -> Iterator[Instance]:
     node = shared.settings.data_dir / "node"
     assert not list((node / "containers").iterdir())
     assert not list((node / "storage").glob("*/disk"))
+    assert not list((shared.settings.run_dir / "pause").iterdir())
 
 
 def restart(portside: Instance, **environment: str) -> None:
@@ -94,7 +105,7 @@ def test_killed_while_a_container_is_removed(portside: Instance, failpoint: str)
     restart(portside)
     task = portside.wait_task(arn, "STOPPED")
     assert task["stoppedReason"] == "done"
-    assert task["containers"][0]["exitCode"] == 137
+    assert task["containers"][0]["exitCode"] == 143
     assert runs_of(portside, arn) == 1
 
 

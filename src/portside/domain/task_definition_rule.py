@@ -128,11 +128,25 @@ def compatibilities(definition: TaskDefinition) -> tuple[Compatibility, ...]:
     if definition.network_mode != "awsvpc":
         return ("EXTERNAL", "EC2")
     if "FARGATE" not in definition.requires:
+        if _is_for_instances(definition):
+            return ("EC2",)
         try:
             check_fargate(definition)
         except Refused:
             return ("EC2",)
     return ("EC2", "FARGATE")
+
+
+def _is_for_instances(definition: TaskDefinition) -> bool:
+    """Whether it has a member that Fargate refuses by name where it is asked for Fargate."""
+    if definition.pid_mode == "host" or definition.ipc_mode is not None:
+        return True
+    for container in definition.containers:
+        linux = container.linux or LinuxParameters()
+        asked = (linux.shared_memory_mib, linux.max_swap_mib, linux.swappiness)
+        if container.docker_security_options or linux.devices or any(each is not None for each in asked):
+            return True
+    return False
 
 
 def check_fargate(definition: TaskDefinition) -> None:

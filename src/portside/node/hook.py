@@ -22,6 +22,7 @@ from portside.domain.task.record import StartContainer
 from portside.node import environment, process
 from portside.node.cgroup import CgroupTree, TaskLimits
 from portside.node.container import seccomp, spec
+from portside.node.container.pause import PauseNamespaces, Shared
 from portside.node.container.record import ContainerFolder, ContainerRecord, boot_id
 from portside.node.container.runtime import Created, CreateFailed, Runtime
 from portside.node.image.store import Image, ImageStore
@@ -38,6 +39,7 @@ T = TypeVar("T")
 END_TIMEOUT_S = 10.0
 """For killed processes to be gone, and for the rest of a log to be taken."""
 _POLL_S = 0.001
+_MIB = 1024 * 1024
 
 DEFAULT_STOP_SIGNAL = signal.SIGTERM
 
@@ -89,6 +91,7 @@ class Launch:
     root: Path | None = None
     volumes: Mapping[str, Path] = field(default_factory=dict)
     account: Account = ROOT
+    shared: Shared | None = None
     created: Created | None = None
 
     @property
@@ -264,6 +267,37 @@ class CgroupHook:
         )
 
 
+class NamespaceHook:
+    """The namespaces that the containers of the task share among themselves, if it has such."""
+
+    name = "namespace"
+
+    def __init__(self, pauses: PauseNamespaces, pool: Pool) -> None:
+        self._pauses, self._pool = pauses, pool
+
+    async def prepare(self, launch: Launch) -> None:
+        modes, record = spec.shared_by_task(launch.effect), launch.container.record
+        if not modes:
+            return
+        assert record is not None
+        linux = launch.effect.definition.linux
+        shm_mib = linux.shared_memory_mib if linux is not None and "ipc" in modes else None
+        shm_bytes = None if shm_mib is None else shm_mib * _MIB
+        try:
+            launch.shared = await self._pool.run(self._pauses.acquire, record, modes, shm_bytes)
+        except spec.CannotBuild as error:
+            raise Refused(f"CannotCreateContainerError: {error}") from error
+
+    async def release(self, container: Container) -> None:
+        record = container.record
+        if record is None or container.is_kept:
+            return
+        await _until(
+            lambda: self._pool.run(self._pauses.release, record),
+            f"the process that holds the namespaces of task {record.task_id} has not ended",
+        )
+
+
 class LogHook:
     name = "log"
 
@@ -327,6 +361,8 @@ class ContainerHook:
                 held=held,
                 root=launch.root,
                 volumes=launch.volumes,
+                joined=launch.shared.namespaces if launch.shared is not None else {},
+                shm=launch.shared.shm if launch.shared is not None else None,
                 folder=folder.path,
                 account=launch.account,
                 cgroup_path=self._tree.path(record.cgroup, record.container),

@@ -43,6 +43,7 @@ from portside.node import cgroup, failpoint, hook, process
 from portside.node.container import seccomp, spec
 from portside.node.container.exec import LinuxExecSession, open_session
 from portside.node.container.health import HealthChecks
+from portside.node.container.pause import PauseNamespaces
 from portside.node.container.record import ContainerFolder, boot_id
 from portside.node.container.runtime import Runtime
 from portside.node.hook import Container, Hook, Launch, NotYet, Pool, Refused
@@ -108,6 +109,7 @@ class LinuxNode:
         self._containers: dict[str, Container] = {}
         self._listener: FactListener = lambda key, fact: None
         self._tree: cgroup.CgroupTree
+        self._pauses: PauseNamespaces
         self._hooks: tuple[Hook, ...] = ()
         # A start keeps a core busy: more at once would only make each of them slower.
         self._starting = asyncio.Semaphore(2 * (os.cpu_count() or 1))
@@ -141,11 +143,13 @@ class LinuxNode:
             oom_score_adj=spec.usual_oom_score_adj(),
             own_capabilities=spec.own_capabilities(),
         )
+        self._pauses = PauseNamespaces(self._settings.run_dir, self._tree, machine)
         hooks = (
             hook.ImageHook(self._images),
             hook.EnvironmentHook(self._pool, self._settings.data_dir / "env"),
             hook.RootfsHook(self._storage, self._pool),
             hook.CgroupHook(self._tree, self._pool),
+            hook.NamespaceHook(self._pauses, self._pool),
             hook.LogHook(self._forwarder),
             hook.ContainerHook(self._runtime, self._tree, self._pool, machine, self._netns, self._folder),
         )
@@ -585,3 +589,4 @@ class LinuxNode:
             await self._pool.run(self._tree.kill, group)
             if not await self._pool.run(self._tree.drop, group):
                 log.warning("the cgroup of task %s, which is no more, is still in use", group)
+        await self._pool.run(self._pauses.remove_leftovers, task_ids)

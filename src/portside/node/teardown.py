@@ -16,7 +16,7 @@ from portside.settings import Settings
 
 log = logging.getLogger(__name__)
 
-RUN_FOLDERS = ("crun", "conmon", "exit")
+RUN_FOLDERS = ("crun", "conmon", "exit", "pause")
 """Below run_dir, the node's own; pins of namespaces are the network's."""
 _GONE_TIMEOUT_S = 15.0
 _POLL_S = 0.01
@@ -48,8 +48,9 @@ def teardown(settings: Settings) -> None:
             left.append(f"monitors of containers: {sorted(process.runtimes_of(containers))}")
     # A monitor that was killed while it created may have left a process in a new cgroup.
     tree.kill()
-    for point in reversed(mounts_below(settings.data_dir / "node")):
-        _unmount(point, left)
+    for folder in (settings.data_dir / "node", settings.run_dir / "pause"):
+        for point in reversed(mounts_below(folder)):
+            _unmount(point, left)
     # What ended containers wrote is of no use to anybody, and may be what fills the disk.
     shutil.rmtree(settings.data_dir / "node" / "storage", ignore_errors=True)
     if not _until(tree.remove_all):

@@ -135,16 +135,16 @@ def test_members_that_aws_takes_elsewhere_only() -> None:
     ("fargate", "modes", "kind"),
     [
         (True, {"pidMode": "host"}, RefusalKind.INVALID),
-        (True, {"pidMode": "task"}, RefusalKind.UNSUPPORTED),
+        (True, {"pidMode": "task"}, None),
+        (True, {"ipcMode": "task"}, RefusalKind.INVALID),
         (True, {"ipcMode": "none"}, RefusalKind.INVALID),
-        (False, {"pidMode": "task"}, RefusalKind.UNSUPPORTED),
-        (False, {"ipcMode": "task"}, RefusalKind.UNSUPPORTED),
+        (False, {"pidMode": "task", "ipcMode": "task"}, None),
         (False, {"pidMode": "host", "ipcMode": "host"}, None),
         (False, {"ipcMode": "none"}, None),
     ],
 )
 def test_shared_namespaces(fargate: bool, modes: dict[str, str], kind: RefusalKind | None) -> None:
-    """Those of the host are taken off Fargate; those of a task are refused, as nothing makes them."""
+    """Those of the host are taken off Fargate; on Fargate a task may share its PID namespace, and no more."""
     params = {"containerDefinitions": [], "requiresCompatibilities": ["FARGATE"] if fargate else [], **modes}
     if kind is None:
         field.check_task_definition(params)

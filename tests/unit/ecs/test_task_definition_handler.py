@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 from ecs_sample import SCOPE, TASK_DEFINITION, Ecs, check_answer
 from hypothesis import given
 from hypothesis import strategies as st
@@ -79,6 +80,24 @@ def test_registered_definition_is_shown_again(ecs: Any) -> None:
     assert {name: registered[name] for name in expected} == expected
     assert (registered["revision"], registered["status"]) == (1, "ACTIVE")
     assert registered["compatibilities"] == ["EC2", "FARGATE"]
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"pidMode": "host"},
+        {"ipcMode": "task"},
+        {"dockerSecurityOptions": ["no-new-privileges"]},
+        {"linuxParameters": {"sharedMemorySize": 64}},
+    ],
+)
+def test_what_fargate_refuses_is_not_for_fargate(ecs: Any, members: dict[str, Any]) -> None:
+    """A definition that does not ask for Fargate is not shown as compatible with it if Fargate would refuse it."""
+    container = {"name": "a", "image": "i"} | {k: v for k, v in members.items() if not k.endswith("Mode")}
+    task = {k: v for k, v in members.items() if k.endswith("Mode")}
+    size = {"cpu": "256", "memory": "512", "networkMode": "awsvpc"}
+    registered = ecs("RegisterTaskDefinition", family="f", containerDefinitions=[container], **size, **task)
+    assert registered["taskDefinition"]["compatibilities"] == ["EC2"]
 
 
 def test_revisions(ecs: Any) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,7 @@ _IMAGE = Image(
 )
 
 
-def build(effect: object = None, **machine: object) -> dict:
+def build(effect: object = None, joined: Mapping[str, str] = {}, shm: Path | None = None, **machine: object) -> dict:
     task = lab_task("true", network_mode="awsvpc")
     return spec.build(
         effect or task.start,
@@ -36,6 +37,8 @@ def build(effect: object = None, **machine: object) -> dict:
         account=account.Account(1, 2, (2, 3)),
         cgroup_path="/x/y/z",
         netns="/run/ns",
+        joined=joined,
+        shm=shm,
     )
 
 
@@ -213,8 +216,14 @@ def test_both_ways_of_saying_no_new_privileges(option: str) -> None:
     assert build(effect)["process"]["noNewPrivileges"] is True
 
 
-def test_namespaces_that_a_task_shares_are_refused() -> None:
-    """They are not implemented: the container is not run in others instead."""
-    for modes in ({"pid_mode": "task"}, {"ipc_mode": "task"}):
-        with pytest.raises(spec.CannotBuild):
-            build(replace(lab_task("true").start, **modes))
+def test_namespaces_that_a_task_shares() -> None:
+    """They are joined; /dev/shm goes with IPC, and the other namespaces are the container's own."""
+    effect = replace(lab_task("true").start, pid_mode="task", ipc_mode="task")
+    assert spec.shared_by_task(effect) == ("pid", "ipc")
+    joined = {"pid": "/proc/7/ns/pid", "ipc": "/proc/7/ns/ipc"}
+    config = build(effect, joined=joined, shm=Path("/run/shm-of-task"))
+    paths = {each["type"]: each.get("path") for each in config["linux"]["namespaces"]}
+    assert (paths["pid"], paths["ipc"], paths["uts"], paths["mount"]) == (*joined.values(), None, None)
+    (shm,) = (each for each in config["mounts"] if each["destination"] == "/dev/shm")
+    assert (shm["type"], shm["source"]) == ("bind", "/run/shm-of-task")
+    assert spec.shared_by_task(replace(effect, pid_mode="host", ipc_mode="none")) == ()

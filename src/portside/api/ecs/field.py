@@ -125,8 +125,8 @@ SUPPORTED: Final[Mapping[str, str]] = {
     "requiresCompatibilities": "EC2, FARGATE and EXTERNAL; there are no external instances",
     "cpu": "",
     "memory": "",
-    "pidMode": "host, not on Fargate; task is refused",
-    "ipcMode": "host and none, not on Fargate; task is refused",
+    "pidMode": "task, and host, not on Fargate",
+    "ipcMode": "host, task and none, not on Fargate",
     "tags": "",
     "tags.key": "",
     "tags.value": "",
@@ -297,9 +297,6 @@ def check_task_definition(params: Mapping[str, Any]) -> None:
         raise Refused(RefusalKind.INVALID, HOST_PID_MODE, "pidMode")
     if fargate and params.get("ipcMode"):
         raise Refused(RefusalKind.INVALID, FARGATE_IPC_MODE, "ipcMode")
-    for name in ("pidMode", "ipcMode"):
-        if params.get(name) == "task":
-            raise unsupported(f"{name} task")
     for name in params.keys() - _TASK:
         _check(name, params[name], fargate=fargate, awsvpc=awsvpc)
     for volume in params.get("volumes") or ():

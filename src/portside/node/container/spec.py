@@ -44,7 +44,7 @@ _NOFILE_MAX = 65_535  # Fargate's default of both limits of open files
 _SHM_BYTES = 64 * 1024 * 1024  # Docker's default
 _CPU_SHARES_MIN = 2  # what ECS sets for a container that asks for no CPU
 _MIB = 1024 * 1024
-_MASKED = (
+MASKED = (
     "/proc/asound",
     "/proc/acpi",
     "/proc/interrupts",
@@ -58,7 +58,7 @@ _MASKED = (
     "/sys/firmware",
     "/sys/devices/virtual/powercap",
 )
-_READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
+READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 _MOUNTS: tuple[Mapping[str, Any], ...] = (
     {"destination": "/proc", "type": "proc", "source": "proc", "options": ["nosuid", "noexec", "nodev"]},
     {
@@ -90,7 +90,8 @@ _MOUNTS: tuple[Mapping[str, Any], ...] = (
 )
 
 
-_IPC_PATHS = ("/dev/mqueue", "/dev/shm")
+_SHM_PATH = "/dev/shm"
+_IPC_PATHS = ("/dev/mqueue", _SHM_PATH)
 """Where objects of POSIX IPC are: the host's, for a container in its IPC namespace."""
 
 
@@ -142,6 +143,11 @@ def capabilities(definition: ContainerDefinition, *, held: int) -> tuple[str, ..
     else:
         found = (usual | add) - drop
     return tuple(f"CAP_{name}" for name in CAPABILITY_NAMES if name in found)
+
+
+def shared_by_task(effect: StartContainer) -> tuple[str, ...]:
+    """The namespaces that the containers of the task share among themselves, by kind."""
+    return tuple(name for name, mode in (("pid", effect.pid_mode), ("ipc", effect.ipc_mode)) if mode == "task")
 
 
 def own_capabilities(status: Path = Path("/proc/self/status")) -> int:
@@ -264,12 +270,15 @@ def build(
     netns: str | None,
     held: Sequence[str] = CAPABILITIES,
     volumes: Mapping[str, Path] = {},
+    joined: Mapping[str, str] = {},
+    shm: Path | None = None,
 ) -> dict[str, Any]:
     """The `config.json`.
 
     Args: root: the mounted root file system; folder: holds hosts, hostname and resolv.conf; netns: path of the task's
         network namespace, or None for an empty one of the container's own (unless the mode is `host`); held: what the
-        container may do; volumes: where the task's are, by name.
+        container may do; volumes: where the task's are, by name; joined: the namespaces that the containers of the
+        task share, by kind; shm: where the /dev/shm of those that share IPC is.
 
     Raises CannotBuild, NoCommand."""
     definition = effect.definition
@@ -278,10 +287,12 @@ def build(
     network: dict[str, str] = {"type": "network"}
     if netns is not None and not definition.disable_networking:
         network["path"] = netns
-    if "task" in (effect.pid_mode, effect.ipc_mode):
-        raise CannotBuild("namespaces that the containers of a task share are not implemented")
     shared = {name for name, mode in (("pid", effect.pid_mode), ("ipc", effect.ipc_mode)) if mode == "host"}
-    namespaces = [{"type": each} for each in ("pid", "ipc", "uts", "mount") if each not in shared]
+    namespaces = [
+        {"type": each, "path": joined[each]} if each in joined else {"type": each}
+        for each in ("pid", "ipc", "uts", "mount")
+        if each not in shared
+    ]
     if netns is not None or effect.network_mode != "host" or definition.disable_networking:
         namespaces.append(network)
     if machine.cgroup_version == 2:
@@ -318,9 +329,11 @@ def build(
             *(
                 each
                 for each in (_MOUNTS if linux.shared_memory_mib is None else _with_shm(linux.shared_memory_mib))
-                if "ipc" not in shared or each["destination"] not in _IPC_PATHS
+                if ("ipc" not in shared or each["destination"] not in _IPC_PATHS)
+                and ("ipc" not in joined or each["destination"] != _SHM_PATH)
             ),
-            *(_host_mount(each) for each in _IPC_PATHS if "ipc" in shared and os.path.exists(each)),
+            *(_bind_mount(each, each) for each in _IPC_PATHS if "ipc" in shared and os.path.exists(each)),
+            *([_bind_mount(_SHM_PATH, str(shm))] if "ipc" in joined else []),
             *(
                 {"destination": f"/etc/{each}", "type": "bind", "source": str(folder / each), "options": ["bind", "rw"]}
                 for each in ("hosts", "hostname", "resolv.conf")
@@ -335,8 +348,8 @@ def build(
             "resources": resources,
             "devices": devices,
             "sysctl": {each.namespace: each.value for each in definition.system_controls},
-            "maskedPaths": list(_MASKED),
-            "readonlyPaths": list(_READ_ONLY),
+            "maskedPaths": list(MASKED),
+            "readonlyPaths": list(READ_ONLY),
         },
         "annotations": dict(machine.seccomp),
     }
@@ -406,8 +419,8 @@ def _device_rule(device: Device, made: Mapping[str, Any]) -> dict[str, Any]:
     return {"allow": True, "access": access, **{name: made[name] for name in ("type", "major", "minor")}}
 
 
-def _host_mount(path: str) -> dict[str, Any]:
-    return {"destination": path, "type": "bind", "source": path, "options": ["rbind", "nosuid", "noexec", "nodev"]}
+def _bind_mount(path: str, source: str) -> dict[str, Any]:
+    return {"destination": path, "type": "bind", "source": source, "options": ["rbind", "nosuid", "noexec", "nodev"]}
 
 
 def working_directory(definition: ContainerDefinition, image: Image) -> str:
