@@ -14,7 +14,7 @@ from portside.domain import ecs_image
 from portside.testing.image import ensure_busybox_image
 from portside.testing.instance import IMAGE, REGION, Instance, instance
 from portside.testing.leak import cgroup_roots
-from portside.testing.wait import wait_for
+from portside.testing.wait import free_port, http_get, wait_for
 
 pytestmark = pytest.mark.integration
 
@@ -404,3 +404,69 @@ def test_service(portside: Instance) -> None:
     )
     fleet.ecs.delete_service(service="web", force=True)
     wait_for(lambda: service()["status"] == "INACTIVE", timeout_s=20, what="the service ends")
+
+
+def test_service_behind_a_load_balancer(portside: Instance) -> None:
+    """Tasks on dynamic ports, several of them on one instance, are targets by instance and port; a new revision takes
+    over without a failed request, and an instance that is terminated is no target any more."""
+    fleet = Fleet(portside, 2)
+    elb = portside.client("elbv2")
+    subnets = portside.subnets()[:2]
+    port = free_port()
+    balancer = elb.create_load_balancer(Name="web", Subnets=subnets, SecurityGroups=[fleet.group])["LoadBalancers"][0]
+    group = elb.create_target_group(
+        Name="web",
+        Protocol="HTTP",
+        Port=80,
+        VpcId=portside.vpc(),
+        TargetType="instance",
+        HealthCheckIntervalSeconds=5,
+        HealthCheckTimeoutSeconds=2,
+    )["TargetGroups"][0]["TargetGroupArn"]
+    elb.modify_target_group_attributes(
+        TargetGroupArn=group, Attributes=[{"Key": "deregistration_delay.timeout_seconds", "Value": "2"}]
+    )
+    elb.create_listener(
+        LoadBalancerArn=balancer["LoadBalancerArn"],
+        Protocol="HTTP",
+        Port=port,
+        DefaultActions=[{"Type": "forward", "TargetGroupArn": group}],
+    )
+    fleet.register("one", "bridge", WEB, {"containerPort": 8080}, name="main")
+    fleet.ecs.create_service(
+        serviceName="web",
+        taskDefinition="one",
+        desiredCount=3,
+        launchType="EC2",
+        loadBalancers=[{"targetGroupArn": group, "containerName": "main", "containerPort": 8080}],
+    )
+
+    def healthy() -> set[tuple[str, int]]:
+        found = elb.describe_target_health(TargetGroupArn=group)["TargetHealthDescriptions"]
+        return {
+            (each["Target"]["Id"], each["Target"]["Port"])
+            for each in found
+            if each["TargetHealth"]["State"] == "healthy"
+        }
+
+    wait_for(lambda: len(healthy()) == 3, timeout_s=40, what="three healthy targets")
+    assert {name for name, _ in healthy()} == set(fleet.ids)
+    (shown,) = [each for each in portside.status()["loadBalancers"] if each["name"] == "web"]
+    url = f"http://{shown['hostAddresses'][0]}:{port}/"
+    assert http_get(url) == b"one\n"
+    fleet.register("two", "bridge", WEB, {"containerPort": 8080}, name="main")
+    fleet.ecs.update_service(service="web", taskDefinition="two")
+
+    def rolled_out() -> bool:
+        said = http_get(url)  # raises if a request fails
+        assert said in (b"one\n", b"two\n")
+        (service,) = fleet.ecs.describe_services(services=["web"])["services"]
+        return len(service["deployments"]) == 1 and service["deployments"][0]["rolloutState"] == "COMPLETED"
+
+    wait_for(rolled_out, timeout_s=60, what="the new revision")
+    assert http_get(url) == b"two\n"
+    gone = fleet.ids[0]
+    fleet.ec2.terminate_instances(InstanceIds=[gone])
+    fleet.wait([gone], "terminated")
+    wait_for(lambda: {name for name, _ in healthy()} == {fleet.ids[1]} and len(healthy()) == 3, timeout_s=40)
+    assert http_get(url) == b"two\n"

@@ -197,7 +197,7 @@ def test_target_group_shape_defaults_and_rules(elb: Any, group: dict[str, Any], 
     base = {"Name": "other", "Protocol": "HTTP", "Port": 80, "VpcId": vpc, "TargetType": "ip"}
     assert error_of(elb.create_target_group, **{**base, "Name": "web", "Port": 81})[0] == "DuplicateTargetGroupName"
     for wrong in (
-        {"TargetType": "instance"},
+        {"TargetType": "lambda"},
         {"Protocol": "TCP"},
         {"HealthCheckIntervalSeconds": 4},
         {"HealthCheckIntervalSeconds": 5, "HealthCheckTimeoutSeconds": 5},

@@ -103,7 +103,13 @@ class BalancerLoop:
                 self._arrivals.forget(change.key)
 
     def _report(self, report: HealthReport) -> None:
-        self._reports[_target_key(report.target_group_arn, report.target_id, report.port)] = report
+        prefix = f"{_scope(report.target_group_arn).prefix}{report.target_group_arn}/"
+        key = f"{prefix}{report.target_id}:{report.port}"
+        if self._store.get(TARGET, key) is None:  # an instance, which the data plane knows by its address
+            for target in self._store.find(TARGET, "target_group", report.target_group_arn):
+                if (target.address, target.port) == (report.target_id, report.port):
+                    key = TARGET.key(target)
+        self._reports[key] = report
         self._loop.wake(HEALTH)
 
     async def _step(self, key: str) -> datetime | None:
@@ -297,8 +303,13 @@ class BalancerLoop:
         return configs
 
     def _arrived_targets(self, group: TargetGroup, netns: str) -> list[Target]:
-        targets = self._store.find(TARGET, "target_group", group.arn)
-        return [each for each in targets if self._arrivals.is_here(TARGET.key(each), each, group, netns)]
+        """As the data plane knows them: by address."""
+        found: list[Target] = []
+        for target in self._store.find(TARGET, "target_group", group.arn):
+            by_address = replace(target, id=target.address)
+            if self._arrivals.is_here(TARGET.key(target), by_address, group, netns):
+                found.append(by_address)
+        return found
 
     def _serve(self, now_served: set[str], failed: Set[str] = frozenset()) -> None:
         gone, self._served = self._served - now_served, now_served
@@ -377,7 +388,7 @@ class BalancerLoop:
                 log.warning("can not count the open requests of %s: %s", group_arn, error)
                 continue
             for target in targets:
-                if open_requests.get((target.id, target.port), 0) == 0:
+                if open_requests.get((target.address, target.port), 0) == 0:
                     self._drained(target)
         return self._clock.now() + POLL if self._draining else None
 
@@ -425,10 +436,6 @@ def _scope(balancer_arn: str) -> Scope:
     parsed = arn.parse(balancer_arn)
     assert parsed is not None, balancer_arn
     return Scope(account=parsed.account, region=parsed.region)
-
-
-def _target_key(target_group_arn: str, target_id: str, port: int) -> str:
-    return f"{_scope(target_group_arn).prefix}{target_group_arn}/{target_id}:{port}"
 
 
 def _eni_config(attachment: EniAttachment) -> EniConfig:

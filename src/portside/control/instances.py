@@ -17,7 +17,7 @@ from portside.domain.container_instance import ContainerInstance
 from portside.domain.ec2_instance_type import INSTANCE_TYPES
 from portside.domain.instance import Instance, InstanceState
 from portside.domain.record import Scope, replace
-from portside.domain.table import CLUSTER, CONTAINER_INSTANCE, ENI, INSTANCE, TASK
+from portside.domain.table import CLUSTER, CONTAINER_INSTANCE, ENI, INSTANCE, TARGET, TASK
 from portside.domain.task import machine
 from portside.domain.task.record import EniAttachment, StopCode, Task, TaskStatus
 from portside.domain.vpc import Eni
@@ -194,9 +194,16 @@ class InstanceLoop:
             writes.append(Delete(ENI, ENI.key(eni)))
         elif eni is not None and eni.public_address is not None:
             writes.append(Put(ENI, replace(eni, public_address=None)))  # another one when it starts again
-        if gone.state is S.TERMINATED and going.registered:
-            # One that had been stopped before stays registered until somebody deregisters it, as on AWS.
-            writes += [Delete(CONTAINER_INSTANCE, each.key) for each in self._container_instances(going)]
+        if gone.state is S.TERMINATED:
+            if going.registered:
+                # One that had been stopped before stays registered until somebody deregisters it, as on AWS.
+                writes += [Delete(CONTAINER_INSTANCE, each.key) for each in self._container_instances(going)]
+            # As a load balancer does with an instance that is no more.
+            writes += [
+                Put(TARGET, replace(each, deregistered_at=now))
+                for each in self._store.scan(TARGET, going.scope.prefix)
+                if each.id == going.id and each.deregistered_at is None
+            ]
         self._store.transact(*writes)
 
     def _retire(self, stored: Stored[Instance]) -> datetime | None:

@@ -8,7 +8,7 @@ from portside.domain.clock import Clock
 from portside.domain.load_balancer import Target, TargetGroup
 from portside.domain.load_balancer_rule import deregistration_delay_s
 from portside.domain.record import Scope, replace
-from portside.domain.table import TARGET, TARGET_GROUP
+from portside.domain.table import INSTANCE, TARGET, TARGET_GROUP
 from portside.domain.task.record import TargetRef
 from portside.store.interface import Change, Put, Store
 
@@ -18,11 +18,12 @@ class Targets:
         self._store, self._clock = store, clock
 
     def register(self, scope: Scope, refs: tuple[TargetRef, ...], address: str, zone: str, now: datetime) -> None:
-        """The address is a target of each group, at the ref's container port. Idempotent; a draining target is
-        registered anew. Groups that are gone are left out: the service has an event about that.
+        """The address, or the instance of that id, is a target of each group, at the ref's port. Idempotent; a draining
+        target is registered anew. Groups that are gone are left out: the service has an event about that.
 
         Raises: StoreUnavailable."""
         writes: list[Put] = []
+        instance = self._store.get(INSTANCE, f"{scope.prefix}{address}")
         for ref in refs:
             if self._group(scope, ref) is None:
                 continue
@@ -33,7 +34,8 @@ class Targets:
                 scope=scope,
                 target_group_arn=ref.target_group_arn,
                 id=address,
-                port=ref.container_port,
+                port=ref.port,
+                instance_address=instance.address if instance is not None else "",
                 zone=zone,
                 registered_at=now,
             )
@@ -94,4 +96,4 @@ class Targets:
 
 
 def _key(scope: Scope, ref: TargetRef, address: str) -> str:
-    return f"{scope.prefix}{ref.target_group_arn}/{address}:{ref.container_port}"
+    return f"{scope.prefix}{ref.target_group_arn}/{address}:{ref.port}"

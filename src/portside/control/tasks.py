@@ -388,6 +388,8 @@ class TaskLoop:
     def _register(self, effect: r.RegisterTargets) -> AnyFact:
         task = self._task(effect)
         zone = task.eni.zone if task.eni is not None else ""
+        if task.placement is not None:
+            zone = task.placement.zone
         try:
             self._targets.register(task.scope, effect.targets, effect.address, zone, self._clock.now())
         except Refused as refused:

@@ -125,8 +125,9 @@ class Target(Record, frozen=True, kw_only=True):
 
     scope: Scope
     target_group_arn: str
-    id: str  # address for type ip
+    id: str  # an address, or the id of an instance
     port: int
+    instance_address: str = ""  # where the instance is
     zone: str = ""
     registered_at: datetime
     checked: Literal["unknown", "healthy", "unhealthy"] = "unknown"
@@ -135,3 +136,7 @@ class Target(Record, frozen=True, kw_only=True):
     failure_detail: str = ""
     deregistered_at: datetime | None = None
     drained_at: datetime | None = None  # idle: no request open any more
+
+    @property
+    def address(self) -> str:
+        return self.instance_address or self.id

@@ -308,6 +308,7 @@ NOT_IN_USE: Final = TargetHealth(
     "Target.NotInUse",
     "Target group is not configured to receive traffic from the load balancer",
 )
+STOPPED: Final = TargetHealth(TargetState.UNUSED, "Target.InvalidState", "Target is in the stopped state")
 NOT_REGISTERED: Final = TargetHealth(
     TargetState.UNUSED, "Target.NotRegistered", "Target is not registered to the target group"
 )

@@ -143,7 +143,10 @@ def test_on_container_instances(ready: Any) -> None:
     assert changed["placementStrategy"] == made["placementStrategy"]
     instances = ready.target_group("instances", target_type="instance")
     behind_one = {**asked, "serviceName": "other", "loadBalancers": behind(instances)}
-    assert "network modes other than awsvpc" in ready.error("CreateService", **behind_one)[1]
+    assert ready("CreateService", **behind_one)["service"]["loadBalancers"][0]["targetGroupArn"] == instances
+    addresses = ready.target_group("addresses")
+    behind_one = {**asked, "serviceName": "another", "loadBalancers": behind(addresses)}
+    assert "incompatible with the bridge network mode" in ready.error("CreateService", **behind_one)[1]
 
 
 def test_target_groups_must_fit(ready: Any) -> None:

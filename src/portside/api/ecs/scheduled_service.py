@@ -279,8 +279,6 @@ class Services:
                 f"The provided target group {group_arn} has target type {group.target_type}, which is incompatible "
                 f"with the {definition.network_mode} network mode specified in the task definition."
             )
-        if definition.network_mode != "awsvpc":
-            raise unsupported("load balancers of services in network modes other than awsvpc")
         for action in (
             *(listener.default_action for listener in self._store.scan(LISTENER, context.prefix)),
             *(rule.action for rule in self._store.scan(RULE, context.prefix)),

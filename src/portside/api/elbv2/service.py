@@ -30,7 +30,7 @@ def elbv2_service(store: Store, clock: Clock, ids: Ids) -> Service:
             "CreateLoadBalancer": "application load balancers, IPv4",
             "ModifyLoadBalancerAttributes": "idle time-out and deletion protection; others only with their defaults",
             "SetSubnets": "IPv4, without addresses of one's own",
-            "CreateTargetGroup": "target type ip, protocol HTTP, versions HTTP1 and HTTP2",
+            "CreateTargetGroup": "target types instance and ip, protocol HTTP, versions HTTP1 and HTTP2",
             "ModifyTargetGroupAttributes": "deregistration delay and algorithm; others only with their defaults",
             "CreateListener": "protocol HTTP; actions forward and fixed-response",
             "ModifyListener": "protocol HTTP; actions forward and fixed-response",

@@ -6,9 +6,10 @@ from portside.api.elbv2 import error, lookup
 from portside.aws.service import Handler, Params, RequestContext, Result, ServiceError
 from portside.domain import load_balancer_rule as rule
 from portside.domain.clock import Clock
+from portside.domain.instance import Instance, InstanceState
 from portside.domain.load_balancer import Target, TargetGroup
 from portside.domain.record import replace
-from portside.domain.table import LOAD_BALANCER, SUBNET, TARGET, VPC
+from portside.domain.table import INSTANCE, LOAD_BALANCER, SUBNET, TARGET, VPC
 from portside.store.interface import Put, Store
 
 
@@ -29,13 +30,19 @@ class TargetHandlers:
         now = self._clock.now()
         fresh: dict[str, Target] = {}
         for item in params["Targets"]:
-            rule.check_target_address(item["Id"])
-            zone = self._zone(context, group, item["Id"], item.get("AvailabilityZone"))
+            instance_address = ""
+            if group.target_type == "instance":
+                instance = self._instance(context, group, item["Id"])
+                zone, instance_address = instance.zone, instance.address
+            else:
+                rule.check_target_address(item["Id"])
+                zone = self._zone(context, group, item["Id"], item.get("AvailabilityZone"))
             target = Target(
                 scope=group.scope,
                 target_group_arn=group.arn,
                 id=item["Id"],
                 port=item.get("Port", group.port),
+                instance_address=instance_address,
                 zone=zone,
                 registered_at=now,
             )
@@ -51,6 +58,23 @@ class TargetHandlers:
         if fresh:
             self._store.transact(*(Put(TARGET, target) for target in fresh.values()))
         return {}
+
+    def _instance(self, context: RequestContext, group: TargetGroup, named: str) -> Instance:
+        """Raises: ServiceError InvalidTarget, for an instance that is not there, does not run, or is elsewhere."""
+        found = self._store.get(INSTANCE, context.prefix + named)
+        if found is None:
+            raise ServiceError("InvalidTargetException", f"Instance ID '{named}' is not valid")
+        if found.state is not InstanceState.RUNNING:
+            raise ServiceError(
+                "InvalidTargetException",
+                f"The following targets are not in a running state and cannot be registered: '{named}'",
+            )
+        if found.vpc_id != group.vpc_id:
+            raise ServiceError(
+                "InvalidTargetException",
+                f"The following targets are not in the target group VPC '{group.vpc_id}': '{named}'",
+            )
+        return found
 
     def _zone(self, context: RequestContext, group: TargetGroup, address: str, given: str | None) -> str:
         """The zone of the subnet an address is in; "all" for one outside of the VPC, which must be said."""
@@ -101,6 +125,9 @@ class TargetHandlers:
 
         def shown(target: Target) -> Result:
             health = rule.target_health(target, in_use=bool(users), load_balancer_active=active)
+            instance = self._store.get(INSTANCE, context.prefix + target.id)
+            if group.target_type == "instance" and instance is not None and instance.state is InstanceState.STOPPED:
+                health = rule.STOPPED
             place: Result = {"Id": target.id, "Port": target.port}
             if target.zone:
                 place["AvailabilityZone"] = target.zone

@@ -31,9 +31,9 @@ class TargetGroupHandlers:
         name = params["Name"]
         rule.check_name(name, "target group")
         kind = params.get("TargetType", "instance")
-        if kind != "ip":
+        if kind not in ("instance", "ip"):
             raise error.invalid(
-                f"A target group with target type '{kind}' is not supported yet by Portside: use target type 'ip'"
+                f"A target group with target type '{kind}' is not supported yet by Portside: use 'instance' or 'ip'"
             )
         protocol, version = params.get("Protocol"), params.get("ProtocolVersion", "HTTP1")
         if protocol is None:
@@ -65,7 +65,7 @@ class TargetGroupHandlers:
             protocol_version=version,
             port=params["Port"],
             vpc_id=params["VpcId"],
-            target_type="ip",
+            target_type=kind,
             health_check=check,
             tags=tags,
             created_at=self._clock.now(),

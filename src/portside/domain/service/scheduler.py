@@ -24,7 +24,7 @@ from portside.domain.load_balancer import Target
 from portside.domain.record import Record, replace
 from portside.domain.service import event
 from portside.domain.service.record import Deployment, RolloutState, Service
-from portside.domain.task import health
+from portside.domain.task import health, target
 from portside.domain.task.record import HealthStatus, Stop, StopCode, TargetRef, Task, TaskStatus
 from portside.domain.task_definition import TaskDefinition
 
@@ -45,7 +45,7 @@ SHORT_LIVES_FORGOTTEN: Final = timedelta(seconds=60)
 about AWS's own pace. AWS does not throttle these; here a restart takes milliseconds and would eat a core (ADR 0006)."""
 
 TargetKey = tuple[str, str, int]
-"""Target group ARN, address, port."""
+"""Target group ARN, target id, port."""
 
 
 class Health(IntEnum):
@@ -231,19 +231,18 @@ class _Pass:
             return _Judged(task, Health.HEALTHY)
         found = Health.HEALTHY
         for ref in task.targets:
-            target = self._target(task, ref)
-            if target is not None and target.checked == "unhealthy" and target.deregistered_at is None:
+            known = self._target(task, ref)
+            if known is not None and known.checked == "unhealthy" and known.deregistered_at is None:
                 if self.now >= grace_ends:
                     return _Judged(task, Health.UNHEALTHY, ref)
                 self._wake(grace_ends)
-            if target is None or target.checked != "healthy" or target.deregistered_at is not None:
+            if known is None or known.checked != "healthy" or known.deregistered_at is not None:
                 found = Health.WAITING
         return _Judged(task, found)
 
     def _target(self, task: Task, ref: TargetRef) -> Target | None:
-        if task.eni is None:
-            return None
-        return self.targets.get((ref.target_group_arn, task.eni.address, ref.container_port))
+        name = target.target_id(task)
+        return None if name is None else self.targets.get((ref.target_group_arn, name, target.port(task, ref)))
 
     def _wake(self, at: datetime) -> None:
         if self.wake_at is None or at < self.wake_at:
@@ -490,8 +489,8 @@ class _Pass:
         if ref is None:
             self._report_cause(event.failed_container_checks(self.service.name, task.id))
             return
-        target = self._target(task, ref)
-        detail = (target.failure_detail if target is not None else "") or "Health checks failed"
+        known = self._target(task, ref)
+        detail = (known.failure_detail if known is not None else "") or "Health checks failed"
         self._report_cause(
             event.unhealthy(self.service.name, task.id, ref.container_port, ref.target_group_arn, detail)
         )

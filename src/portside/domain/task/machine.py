@@ -14,6 +14,7 @@ from typing import Final, assert_never
 from portside.domain import arn
 from portside.domain.record import replace
 from portside.domain.task import record as r
+from portside.domain.task import target
 from portside.domain.task.record import (
     AnyFact,
     ContainerHistory,
@@ -638,9 +639,10 @@ def _starting(task: Task, wakes: list[datetime]) -> Iterable[Planned]:
             )
         else:
             wakes += [at for each in definition.depends_on if (at := _given_up_at(task, each)) is not None]
-    if task.targets and task.eni is not None and task.targets_registered_at is None and _all_started(task):
+    name = target.target_id(task)
+    if task.targets and name is not None and task.targets_registered_at is None and _all_started(task):
         yield Planned(
-            effect=r.RegisterTargets(task_key=task.key, targets=task.targets, address=task.eni.address),
+            effect=r.RegisterTargets(task_key=task.key, targets=target.refs(task), address=name),
             intent=r.TargetsIssued(),
         )
 
@@ -672,8 +674,9 @@ def _start_effect(
 
 
 def _stopping(task: Task, why: Stop, now: datetime, wakes: list[datetime]) -> Iterable[Planned]:
-    if not _drained(task) and task.eni is not None:
-        yield Planned(effect=r.DrainTargets(task_key=task.key, targets=task.targets, address=task.eni.address))
+    name = target.target_id(task)
+    if not _drained(task) and name is not None:
+        yield Planned(effect=r.DrainTargets(task_key=task.key, targets=target.refs(task), address=name))
         if _drains_first(why):
             return
     if any(_may_run(h) for h in task.history):

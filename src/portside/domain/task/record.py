@@ -106,11 +106,17 @@ class Placement(Record, frozen=True, kw_only=True):
 
 
 class TargetRef(Record, frozen=True, kw_only=True):
-    """A target group the service registers this task in, by container and port."""
+    """A target group the service registers this task in, by container and port. `host_port`: the instance's that leads
+    there, once that is known (bridge and host mode)."""
 
     target_group_arn: str
     container_name: str
     container_port: int
+    host_port: int | None = None
+
+    @property
+    def port(self) -> int:
+        return self.container_port if self.host_port is None else self.host_port
 
 
 class Exit(Record, frozen=True, kw_only=True):
@@ -369,7 +375,7 @@ class ReleaseVolumes(TaskEffect, frozen=True, kw_only=True):
 
 
 class RegisterTargets(TaskEffect, frozen=True, kw_only=True):
-    """Control plane: the task's address is a target in its groups. -> TargetsRegistered"""
+    """Control plane: the task is a target in its groups, by its address or its instance's id. -> TargetsRegistered"""
 
     targets: tuple[TargetRef, ...]
     address: str
