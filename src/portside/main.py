@@ -37,6 +37,7 @@ from portside.api.portside import story
 from portside.api.portside.status import status
 from portside.api.secretsmanager.service import secretsmanager_service
 from portside.api.ssm.service import ssm_service
+from portside.api.sts.recognition import secret_of_session
 from portside.api.sts.service import sts_service
 from portside.aws.gateway import INTERNAL, Gateway
 from portside.aws.request import WebSocket
@@ -55,6 +56,7 @@ from portside.control.retention import RetentionLoop
 from portside.control.secret_resolver import VaultResolver
 from portside.control.secrets import SecretLoop
 from portside.control.services import ServiceLoop
+from portside.control.sessions import SessionLoop
 from portside.control.targets import Targets
 from portside.control.tasks import TaskLoop
 from portside.control.vpcs import VpcLoop
@@ -64,6 +66,8 @@ from portside.domain.vault import VaultKey
 from portside.node.interface import NodeUnusable
 from portside.node.linux import LinuxNode
 from portside.node.network.network import Network, public_addresses
+from portside.session.issue import StsSessions
+from portside.session.key import SessionKeys
 from portside.settings import Settings
 from portside.store.interface import Put, Store, StoreUnavailable
 from portside.store.sqlite import SqliteStore
@@ -83,7 +87,13 @@ class StartRefused(Exception):
 
 
 def api_services(
-    store: Store, logs: LogStore, clock: Clock, ids: Ids, vault: Vault, sessions: ExecSessions | None = None
+    store: Store,
+    logs: LogStore,
+    clock: Clock,
+    ids: Ids,
+    vault: Vault,
+    sts: StsSessions,
+    sessions: ExecSessions | None = None,
 ) -> tuple[Service, ...]:
     """Every AWS service that is answered, in one visible list."""
 
@@ -93,7 +103,7 @@ def api_services(
         with_default_network(elbv2_service(store, clock, ids), store, clock, ids),
         logs_service(store, logs, clock, ids),
         iam_service(store, clock, ids),
-        sts_service(),
+        sts_service(sts),
         ssm_service(store, vault, clock),
         secretsmanager_service(store, vault, clock, ids),
     )
@@ -173,7 +183,9 @@ class Daemon:
             store = SqliteStore(settings.data_dir / "state.db", KINDS, durability=settings.durability)
         except StoreUnavailable as error:
             raise StartRefused(str(error)) from error
-        vault = self._vault(store)
+        secret = self._vault_key(store)
+        vault = AesVault(secret)
+        sts = StsSessions(store, clock, SessionKeys(key.derived(secret, "sts session keys")))
         logs = SqliteLogStore(settings.data_dir / "logs.db")
         node = LinuxNode(settings, Network(settings), ControlLogSink(store, logs, clock))
         balancer = EnvoyBalancer(settings)
@@ -189,6 +201,7 @@ class Daemon:
         definitions = DefinitionLoop(store, clock)
         retention = RetentionLoop(store, logs, clock)
         secrets = SecretLoop(store, clock)
+        expiry = SessionLoop(store, clock)
 
         sessions = ExecSessions(clock)
 
@@ -196,9 +209,9 @@ class Daemon:
             await serve_session(sock, sessions, node.open_exec)
 
         gateway = Gateway(
-            api_services(store, logs, clock, ids, vault, sessions),
+            api_services(store, logs, clock, ids, vault, sts, sessions),
             max_body_bytes=settings.max_body_bytes,
-            auth=self._verifier(),
+            auth=self._verifier(sts),
             default_account=settings.account,
             default_region=settings.region,
             extensions={
@@ -220,7 +233,7 @@ class Daemon:
         running: list[Any] = []
         try:
             # tasks first: it makes the machine ready and looks at what runs
-            for part in (tasks, vpcs, instances, balancers, services, definitions, retention, secrets):
+            for part in (tasks, vpcs, instances, balancers, services, definitions, retention, secrets, expiry):
                 await part.start()
                 running.append(part)
             self._ready = True
@@ -241,7 +254,7 @@ class Daemon:
             (settings.run_dir / "daemon.json").unlink(missing_ok=True)
             log.info("stopped; containers, networks and the proxy run on")
 
-    def _vault(self, store: Store) -> Vault:
+    def _vault_key(self, store: Store) -> bytes:
         known = store.get(VAULT_KEY, "vault")
         try:
             secret = key.ensure(self.settings.data_dir, is_known=known is not None)
@@ -261,14 +274,19 @@ class Daemon:
                 f"{self.settings.data_dir / key.FILE} is not the key that sealed this instance's secrets. Put the "
                 "right one back."
             )
-        return AesVault(secret)
+        return secret
 
-    def _verifier(self) -> SignatureVerifier | None:
-        if not self.settings.auth:
-            return None
-        key = credential.ensure(self.settings.data_dir)
-        secrets = {key.access_key_id: Secret(key.secret_access_key)}
-        return SignatureVerifier(secrets.get, self._clock.now)
+    def _verifier(self, sts: StsSessions) -> SignatureVerifier:
+        """Of sessions' keys in any case, and of the instance's own if signatures are checked."""
+        own: dict[str, Secret] = {}
+        if self.settings.auth:
+            key = credential.ensure(self.settings.data_dir)
+            own[key.access_key_id] = Secret(key.secret_access_key)
+
+        def secret_of(access_key_id: str) -> Secret | None:
+            return own.get(access_key_id) or secret_of_session(sts, access_key_id)
+
+        return SignatureVerifier(secret_of, self._clock.now, accepts_unknown=not self.settings.auth)
 
     def _announce(self) -> None:
         """Leave a note for the command line: who serves this data folder, and where."""

@@ -9,6 +9,8 @@ from served import Served, serving
 from portside.api.iam.service import iam_service
 from portside.api.sts.service import sts_service
 from portside.control.clock import RandomIds, SystemClock
+from portside.session.issue import StsSessions
+from portside.session.key import SessionKeys
 from portside.store.memory import MemoryStore
 
 
@@ -22,4 +24,6 @@ def serve() -> Iterator[Callable[..., Served]]:
 @pytest.fixture
 def gateway(serve: Callable[..., Served]) -> Served:
     """A gateway with IAM and STS on a store in memory."""
-    return serve([sts_service(), iam_service(MemoryStore(), SystemClock(), RandomIds())])
+    store, clock = MemoryStore(), SystemClock()
+    sts = StsSessions(store, clock, SessionKeys(bytes(32)))
+    return serve([sts_service(sts), iam_service(store, clock, RandomIds())])

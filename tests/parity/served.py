@@ -37,7 +37,14 @@ class Served:
         return f"http://127.0.0.1:{self.port}"
 
     def client(
-        self, service: str, *, region: str = REGION, key: str = ACCOUNT, secret: str = "test", **settings: Any
+        self,
+        service: str,
+        *,
+        region: str = REGION,
+        key: str = ACCOUNT,
+        secret: str = "test",
+        token: str = "",
+        **settings: Any,
     ) -> Any:
         """A boto3 client; it neither retries nor checks parameters, so that the gateway has to."""
         settings = {"retries": {"max_attempts": 0}, "parameter_validation": False, **settings}
@@ -47,11 +54,12 @@ class Served:
             region_name=region,
             aws_access_key_id=key,
             aws_secret_access_key=secret,
+            aws_session_token=token or None,
             config=Config(**settings),
         )
 
-    def run_aws(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """Run the aws command; its output and exit code are in the answer."""
+    def run_aws(self, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run the aws command; its output and exit code are in the answer. Args: environment: besides the usual."""
         home = {
             "HOME": "/nonexistent",
             "PATH": os.environ["PATH"],
@@ -61,12 +69,13 @@ class Served:
             "AWS_ENDPOINT_URL": self.url,
             "AWS_PAGER": "",
             "AWS_MAX_ATTEMPTS": "1",
+            **environment,
         }
         return subprocess.run([AWS, *words], env=home, capture_output=True, text=True, timeout=60, check=False)
 
-    def aws(self, *words: str) -> Any:
+    def aws(self, *words: str, **environment: str) -> Any:
         """Run the aws command, which must succeed, and return its JSON (None for no output)."""
-        done = self.run_aws(*words, "--output", "json")
+        done = self.run_aws(*words, "--output", "json", **environment)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout) if done.stdout.strip() else None
 

@@ -27,6 +27,8 @@ from portside.aws.request import Answer, Request
 from portside.aws.service import ServiceError
 from portside.domain.record import Scope
 from portside.main import api_services
+from portside.session.issue import StsSessions
+from portside.session.key import SessionKeys
 from portside.store.faulty import FaultyStore
 from portside.store.memory import MemoryStore
 from portside.telemetry.sqlite import SqliteLogStore
@@ -153,7 +155,8 @@ class World:
         self.store, self.clock = FaultyStore(MemoryStore()), FakeClock(datetime.now(UTC))
         self.loop = asyncio.new_event_loop()
         self.logs = SqliteLogStore(folder / "logs.db")
-        self.services = api_services(self.store, self.logs, self.clock, SeededIds(), AesVault(bytes(32)))
+        sts = StsSessions(self.store, self.clock, SessionKeys(bytes(32)))
+        self.services = api_services(self.store, self.logs, self.clock, SeededIds(), AesVault(bytes(32)), sts)
         self.gateway = Gateway(
             self.services,
             max_body_bytes=1 << 20,

@@ -2,8 +2,9 @@
 
 A request passes these steps, in this order, all of them in `Gateway.answer`:
 read the body (bounded) → refuse web pages of other sites → Portside's own endpoints → tell who asks, of which service
-and region → verify the signature, if asked to → undo the content encoding → tell the operation → parse and validate by
-the model → handle → serialise by the model. Any step may end it with an error, which then takes the protocol's form.
+and region → verify the signature, of a session's key always, of others if asked to → undo the content encoding → tell
+the operation → parse and validate by the model → authorise → handle → serialise by the model. Any step may end it with
+an error, which then takes the protocol's form.
 """
 
 import asyncio
@@ -17,6 +18,7 @@ from inspect import isawaitable
 from typing import Any
 from urllib.parse import parse_qsl
 
+from portside.aws.authorizer import AllowAll, Authorizer
 from portside.aws.model import ServiceModel, load_model
 from portside.aws.protocol.ec2 import Ec2Protocol
 from portside.aws.protocol.interface import Fault, Parse, Serialize, WireProtocol
@@ -138,11 +140,12 @@ class Gateway:
     Args:
         services: what is implemented. Models are loaded and operations compiled when first asked for.
         max_body_bytes: a longer body is refused with 413 and never held in memory; so is one that inflates to more.
-        auth: verifies signatures; None accepts any credentials.
+        auth: verifies signatures; None, or one that accepts unknown keys, accepts any credentials.
+        authorizer: decides whether the caller may do what is asked.
         default_account: for access key ids that are not an account's twelve digits.
         default_region: for requests that name none.
-        extensions: Portside's own endpoints, by path; a path that ends in a slash takes everything below it. With
-            `auth` all but /_portside/health must be signed, too.
+        extensions: Portside's own endpoints, by path; a path that ends in a slash takes everything below it. Where
+            not any credentials are accepted, all but /_portside/health must be signed, too, and not by a session's key.
         error_mapper: turns an exception of a handler into a service error, where it knows one (the gateway knows
             nothing of the store's); with the code INTERNAL it becomes the service's own.
         trusted_hosts: further names by which clients may reach the endpoint when it takes any credentials.
@@ -160,13 +163,15 @@ class Gateway:
         default_region: str,
         extensions: Mapping[str, Extension],
         error_mapper: Callable[[Exception], ServiceError | None] = lambda error: None,
+        authorizer: Authorizer | None = None,
         trusted_hosts: Sequence[str] = (),
         sockets: Mapping[str, SocketExtension] | None = None,
     ) -> None:
         self._sockets = dict(sockets or {})
         self._services = {service.name: service for service in services}
         self._max_body_bytes = max_body_bytes
-        self._auth = auth
+        self._auth, self._authorizer = auth, authorizer or AllowAll()
+        self._takes_any_key = auth is None or auth.accepts_unknown
         self._default_account, self._default_region = default_account, default_region
         self._exact = {path: run for path, run in extensions.items() if not path.endswith("/")}
         self._prefixes = sorted(
@@ -237,7 +242,7 @@ class Gateway:
         if extension is None and request.method == "GET" and _is_visit(request):
             page = PAGE.format(host=request.headers.get("host", "127.0.0.1:4566"))
             return Answer(200, "text/plain; charset=utf-8", page.encode())
-        foreign = None if self._auth is not None else self._foreign(request)
+        foreign = self._foreign(request) if self._takes_any_key else None
         if foreign is not None:
             return self._refuse(request, Fault("AccessDenied", foreign, 403, {}), request_id)
         if extension is not None:
@@ -255,8 +260,7 @@ class Gateway:
             endpoint = self._endpoints[service.name] = Endpoint(service)
         protocol = endpoint.protocol
         try:
-            if self._auth is not None:
-                self._auth.verify(request, credential)
+            principal = self._auth.verify(request, credential) if self._auth is not None else None
             request.content = self._decode(request)
             message = protocol.read(request)
         except SignatureError as error:
@@ -273,7 +277,7 @@ class Gateway:
         if operation is None:
             return self._error(protocol, _not_implemented(service.name, name), request_id)
         context = RequestContext(
-            account=credential.access_key_id if is_account_id(credential.access_key_id) else self._default_account,
+            account=principal.account if principal is not None else self._account(credential.access_key_id),
             region=credential.region or self._default_region,
             service=service.name,
             operation=name,
@@ -281,9 +285,11 @@ class Gateway:
             access_key_id=credential.access_key_id,
             user_agent=request.headers.get("user-agent", ""),
             host=request.headers.get("host", "127.0.0.1:4566"),
+            principal=principal,
         )
         try:
             params = operation.parse(message.payload)
+            self._authorizer.authorize(context, params)
             if service.name == "ec2" and params.get("DryRun"):
                 raise ServiceError("DryRunOperation", "Request would have succeeded, but DryRun flag is set.", 412)
             result: Any = operation.handler(context, params)
@@ -338,6 +344,10 @@ class Gateway:
             {},
         )
 
+    def _account(self, access_key_id: str) -> str:
+        """Whose a key is that is no session's."""
+        return access_key_id if is_account_id(access_key_id) else self._default_account
+
     def _extension(self, path: str) -> Extension | None:
         exact = self._exact.get(path)
         if exact is not None:
@@ -368,11 +378,14 @@ class Gateway:
         return None
 
     async def _extend(self, extension: Extension, request: Request, request_id: str) -> Answer:
-        if self._auth is not None and request.path != "/_portside/health":
+        if self._auth is not None and not self._takes_any_key and request.path != "/_portside/health":
             try:
-                self._auth.verify(request, read_credential(request))
+                session = self._auth.verify(request, read_credential(request))
             except SignatureError as error:
                 return self._refuse(request, Fault("AccessDenied", error.message, 403, {}), request_id)
+            if session is not None:
+                said = f"{session.arn} is a session; this takes the instance's own key."
+                return self._refuse(request, Fault("AccessDenied", said, 403, {}), request_id)
         query = dict(parse_qsl(request.query, keep_blank_values=True))
         try:
             status, content_type, body = await extension(request.method, request.path, query, request.body)

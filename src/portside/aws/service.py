@@ -13,6 +13,21 @@ Result = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
+class Principal:
+    """The identity of a session, proved by its signature.
+
+    Args:
+        arn: as GetCallerIdentity shows it: of a role's session, or an account's root.
+        role_arn: the role that was assumed; empty for a session of the account itself.
+    """
+
+    account: str
+    arn: str
+    user_id: str
+    role_arn: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class RequestContext:
     """Who asks for what. `service` is the signing name's botocore service (ecs, ec2, elbv2, logs, sts, iam)."""
 
@@ -24,14 +39,25 @@ class RequestContext:
     access_key_id: str
     user_agent: str = ""
     host: str = "127.0.0.1:4566"  # by which the client reached the endpoint
+    principal: Principal | None = None  # of a session; any other key is its account's root
 
     @property
     def prefix(self) -> str:
         return f"{self.account}/{self.region}/"
 
     @property
-    def principal_arn(self) -> str:
+    def root_arn(self) -> str:
         return f"arn:aws:iam::{self.account}:root"
+
+    @property
+    def principal_arn(self) -> str:
+        """Who asks, as GetCallerIdentity shows it: of a session, the session."""
+        return self.principal.arn if self.principal is not None else self.root_arn
+
+    @property
+    def identity_arn(self) -> str:
+        """Who asks, as something that stays when the session ends: of a role's session, the role."""
+        return (self.principal.role_arn if self.principal is not None else "") or self.root_arn
 
 
 class ServiceError(Exception):

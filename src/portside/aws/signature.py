@@ -7,13 +7,14 @@ import hashlib
 import hmac
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Literal
 from urllib.parse import parse_qsl, quote
 
 from portside.aws.request import Request
+from portside.aws.service import Principal
 
 MAX_SKEW = timedelta(minutes=15)
 """How far a request's time may be from ours; AWS's figure."""
@@ -21,7 +22,7 @@ MAX_PRESIGNED = timedelta(days=7)
 
 ALGORITHM = "AWS4-HMAC-SHA256"
 
-Reason = Literal["missing", "incomplete", "unknown_key", "mismatch", "expired", "token"]
+Reason = Literal["missing", "incomplete", "unknown_key", "mismatch", "expired", "token", "expired_token"]
 
 
 class SignatureError(Exception):
@@ -48,10 +49,13 @@ class Credential:
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """What belongs to an access key id. Keys of sessions come with a token, which the request must repeat."""
+    """What belongs to an access key id. Keys of sessions come with a token, which the request must repeat, a time after
+    which they prove nothing, and an identity of their own. Nothing secret is shown by repr()."""
 
-    secret_access_key: str
-    session_token: str | None = None
+    secret_access_key: str = field(repr=False)
+    session_token: str | None = field(default=None, repr=False)
+    expires_at: datetime | None = None
+    principal: Principal | None = None
 
 
 _REGION = re.compile(r"[A-Za-z0-9-]{1,32}")
@@ -108,21 +112,32 @@ class SignatureVerifier:
     """Proves that a request was signed by a key that Portside knows, and recently.
 
     Args:
-        secret_of: the secret of an access key id, or None if there is no such key.
+        secret_of: the secret of an access key id, or None if there is no such key. It raises SignatureError for a key
+            that was one and is none any more.
         now: the time, aware.
+        accepts_unknown: a key that is not known proves nothing and is let through; a known one must sign rightly.
     """
 
-    def __init__(self, secret_of: Callable[[str], Secret | None], now: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        secret_of: Callable[[str], Secret | None],
+        now: Callable[[], datetime],
+        *,
+        accepts_unknown: bool = False,
+    ) -> None:
         self._secret_of, self._now = secret_of, now
+        self.accepts_unknown = accepts_unknown
 
-    def verify(self, request: Request, credential: Credential) -> None:
-        """Return if the signature holds.
+    def verify(self, request: Request, credential: Credential) -> Principal | None:
+        """Who signed, if it was a session's key and the signature holds; None for any other key that is accepted.
 
         Raises:
-            SignatureError: it does not; the reason says how.
+            SignatureError: it does not hold; the reason says how.
         """
         secret = self._secret_of(credential.access_key_id)
         if secret is None:
+            if self.accepts_unknown:
+                return None
             raise SignatureError("unknown_key", "The security token included in the request is invalid.")
         query = parse_qsl(request.query, keep_blank_values=True)
         asked = dict(query) if credential.presigned else {}
@@ -137,6 +152,8 @@ class SignatureVerifier:
             token and hmac.compare_digest(token.encode(), secret.session_token.encode())
         ):
             raise SignatureError("token", "The security token included in the request is invalid.")
+        if secret.expires_at is not None and self._now() >= secret.expires_at:
+            raise SignatureError("expired_token", "The security token included in the request is expired")
         signed = credential.signed_headers.split(";")
         if "host" not in signed:
             raise SignatureError("incomplete", "The host header must be signed")
@@ -147,6 +164,7 @@ class SignatureVerifier:
                 "The request signature we calculated does not match the signature you provided. "
                 "Check your AWS Secret Access Key and signing method. Consult the service documentation for details.",
             )
+        return secret.principal
 
     def _check_time(self, stamp: str, credential: Credential, expires: str | None) -> None:
         try:

@@ -13,6 +13,7 @@ from portside.domain.log import LogGroup
 from portside.domain.parameter import Parameter, ParameterVersion
 from portside.domain.secret import Secret, SecretValue
 from portside.domain.service.record import Service
+from portside.domain.session import Session
 from portside.domain.task.record import Task, TaskStatus
 from portside.domain.task_definition import TaskDefinition, TaskDefinitionFamily
 from portside.domain.vault import VaultKey
@@ -115,6 +116,12 @@ SECRET_VALUE: Final = Kind(
     key=lambda v: f"{v.scope.prefix}{v.name}-{v.suffix}/{v.version_id}",
 )
 VAULT_KEY: Final = Kind(name="vault_key", type=VaultKey, key=lambda k: "vault")
+SESSION: Final = Kind(
+    name="session",
+    type=Session,
+    key=lambda s: s.access_key_id,
+    indexes={"owner": lambda s: f"{s.owner} {s.role_arn}" if s.owner else None},
+)
 
 KINDS: Final[tuple[Kind[Any], ...]] = (
     CLUSTER,
@@ -143,4 +150,5 @@ KINDS: Final[tuple[Kind[Any], ...]] = (
     VAULT_KEY,
     INSTANCE,
     CONTAINER_INSTANCE,
+    SESSION,
 )

@@ -4,6 +4,8 @@ The store remembers the key's fingerprint from the first thing on that is sealed
 what it is and never replaced by a fresh one that opens nothing.
 """
 
+import hashlib
+import hmac
 import os
 from pathlib import Path
 from typing import Final
@@ -43,6 +45,11 @@ def ensure(data_dir: Path, *, is_known: bool) -> bytes:
             f"{path} is damaged: it should hold {2 * KEY_BYTES} hexadecimal digits. Put back a good copy."
         )
     return key
+
+
+def derived(key: bytes, purpose: str) -> bytes:
+    """Another key, for another purpose, that tells nothing of the first."""
+    return hmac.new(key, f"portside {purpose}".encode(), hashlib.sha256).digest()
 
 
 def _make(path: Path) -> bytes:

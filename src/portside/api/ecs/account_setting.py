@@ -31,7 +31,7 @@ class AccountSettings:
         return self._put(context, params, _principal(context, params))
 
     def put_default(self, context: RequestContext, params: Params) -> Result:
-        return self._put(context, params, _root(context))
+        return self._put(context, params, context.root_arn)
 
     def _put(self, context: RequestContext, params: Params, principal: str) -> Result:
         name, value = params["name"], params["value"]
@@ -80,8 +80,8 @@ class AccountSettings:
 
 def effective(store: Store, context: RequestContext, name: str, principal: str | None = None) -> tuple[str, str]:
     """The value in force for the principal (the caller, unless named), and whose it is: its own, or the root user's."""
-    principal = principal or context.principal_arn
-    root = _root(context)
+    principal = principal or context.identity_arn
+    root = context.root_arn
     for each in (principal, root):
         value = chosen(store, lookup.scope(context), name, each)
         if value is not None:
@@ -99,15 +99,11 @@ def _key(scope: Scope, name: str, principal: str) -> str:
     return ACCOUNT_SETTING.key(AccountSetting(scope=scope, name=name, principal_arn=principal, value=""))
 
 
-def _root(context: RequestContext) -> str:
-    return f"arn:aws:iam::{context.account}:root"
-
-
 def _principal(context: RequestContext, params: Params) -> str:
     """Whose settings are meant."""
     named = params.get("principalArn")
     if not named:
-        return context.principal_arn
+        return context.identity_arn
     parsed = arn.parse(named)
     if (
         parsed is None

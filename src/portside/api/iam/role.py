@@ -12,6 +12,7 @@ from portside.aws.service import Handler, Params, RequestContext, Result, Servic
 from portside.domain.clock import Clock, Ids
 from portside.domain.iam import Role
 from portside.domain.record import replace
+from portside.domain.session import role_arn
 from portside.domain.table import INSTANCE_PROFILE, ROLE
 from portside.store.interface import ABSENT, Delete, Put, Store
 
@@ -204,10 +205,6 @@ def find_role(store: Store, account: str, name: str) -> Role | None:
     if exact is not None:
         return exact
     return next((role for role in store.scan(ROLE, f"{account}/") if role.name.lower() == name.lower()), None)
-
-
-def role_arn(role: Role) -> str:
-    return f"arn:aws:iam::{role.account}:role{role.path}{role.name}"
 
 
 def role_shape(role: Role) -> Result:

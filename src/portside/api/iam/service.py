@@ -1,4 +1,4 @@
-"""IAM: roles and policies, kept and given back. They are not enforced yet. Global: the same in every region."""
+"""IAM: roles and policies, kept and given back. They are not evaluated yet. Global: the same in every region."""
 
 from portside.api.iam.instance_profile import InstanceProfileHandlers
 from portside.api.iam.policy import PolicyHandlers
@@ -8,6 +8,10 @@ from portside.domain.clock import Clock, Ids
 from portside.store.interface import Store
 
 NOT_ENFORCED = "kept, not enforced"
+
+NOTES = """\
+Policies are stored, not evaluated: whoever is recognised may do everything, a task with its role's credentials, too.
+Evaluation has its place in the gateway's chain of steps (`aws/authorizer.py`)."""
 
 
 def iam_service(store: Store, clock: Clock, ids: Ids) -> Service:
@@ -31,4 +35,5 @@ def iam_service(store: Store, clock: Clock, ids: Ids) -> Service:
             "ListPolicies": "customer managed policies only",
             "CreateInstanceProfile": "kept; there are no container instances to carry it yet",
         },
+        notes=NOTES,
     )

@@ -14,6 +14,7 @@ AUTH_CODES = {
     "mismatch": ("AuthFailure", 401),
     "expired": ("RequestExpired", 400),
     "token": ("AuthFailure", 401),
+    "expired_token": ("RequestExpired", 400),
 }
 
 
@@ -90,7 +91,7 @@ class Ec2Protocol(QueryProtocol):
 
     def auth_fault(self, reason: str, message: str) -> Fault:
         code, status = AUTH_CODES[reason]
-        return Fault(code, message, status, {})
+        return Fault(code, "Request has expired." if reason == "expired_token" else message, status, {})
 
 
 def _parameter(path: Path) -> str:

@@ -71,7 +71,7 @@ class WireProtocol(Protocol):
         """AWS's answer to a request that cannot be authenticated.
 
         Args:
-            reason: `missing`, `incomplete`, `unknown_key`, `mismatch`, `expired` or `token`.
+            reason: `missing`, `incomplete`, `unknown_key`, `mismatch`, `expired`, `token` or `expired_token`.
         """
         ...
 

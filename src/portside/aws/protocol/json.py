@@ -26,6 +26,7 @@ AUTH_CODES = {
     "mismatch": ("InvalidSignatureException", 400),
     "expired": ("InvalidSignatureException", 400),
     "token": ("UnrecognizedClientException", 400),
+    "expired_token": ("ExpiredTokenException", 400),
 }
 
 # What AWS names the JSON values it meets and the types it wanted.

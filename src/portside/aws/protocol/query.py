@@ -24,6 +24,7 @@ AUTH_CODES = {
     "mismatch": ("SignatureDoesNotMatch", 403),
     "expired": ("SignatureDoesNotMatch", 403),
     "token": ("InvalidClientTokenId", 403),
+    "expired_token": ("ExpiredToken", 403),
 }
 
 MAX_FIELDS = 100_000

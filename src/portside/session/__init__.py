@@ -1,0 +1,1 @@
+"""Sessions of STS: temporary credentials, issued to callers and to tasks alike."""
