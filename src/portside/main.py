@@ -68,7 +68,7 @@ from portside.node.linux import LinuxNode
 from portside.node.network.network import Network, public_addresses
 from portside.session.issue import StsSessions
 from portside.session.key import SessionKeys
-from portside.settings import Settings
+from portside.settings import Settings, s3_endpoint
 from portside.store.interface import Put, Store, StoreUnavailable
 from portside.store.sqlite import SqliteStore
 from portside.telemetry.interface import LogStore, LogsUnavailable
@@ -343,7 +343,10 @@ def _raise_limits() -> None:
 
 def settings_from(environment: Mapping[str, str], arguments: argparse.Namespace) -> Settings:
     """The command line over the environment (PORTSIDE_*) over the defaults."""
-    known: dict[str, Any] = {"failpoint": environment.get("PORTSIDE_FAILPOINT", "")}
+    known: dict[str, Any] = {
+        name: environment.get(f"PORTSIDE_{name.upper()}", "")
+        for name in ("failpoint", "s3_access_key_id", "s3_secret_access_key")
+    }
     for name, convert in SETTINGS_FROM_OUTSIDE.items():
         given = getattr(arguments, name, None)
         if given is None:
@@ -363,6 +366,13 @@ def _durability(text: str) -> str:
     return text
 
 
+def _s3_endpoint(text: str) -> str:
+    try:
+        return s3_endpoint(text) if text else ""
+    except ValueError as error:
+        raise StartRefused(f"--s3-endpoint: {error}") from None
+
+
 def _truth(text: str | bool) -> bool:
     return text if isinstance(text, bool) else text.lower() in ("1", "true", "yes")
 
@@ -379,6 +389,7 @@ SETTINGS_FROM_OUTSIDE: dict[str, Any] = {
     "hosts_file": _path_or_none,
     "durability": _durability,
     "stopped_task_retention_s": int,
+    "s3_endpoint": _s3_endpoint,
 }
 
 

@@ -1,9 +1,10 @@
 """Every setting of a running Portside, in one place. The command line and the environment fill it."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 DEFAULT_PORT = 4566
 DEFAULT_DATA_DIR = Path("/var/lib/portside")
@@ -22,6 +23,8 @@ class Settings:
         auth: verify request signatures.
         durability: `normal` survives the end of the process, `full` also a power cut (ADR 0003).
         failpoint: for tests: where the daemon kills itself (`node/failpoint.py`). From the environment alone.
+        s3_endpoint: where objects of S3 that task definitions name are: scheme, host and port.
+        s3_access_key_id, s3_secret_access_key: what requests to it are signed with. From the environment alone.
         hosts_file: where load balancer names are written, in a marked block; None leaves the file alone.
     """
 
@@ -36,6 +39,9 @@ class Settings:
     hosts_file: Path | None = Path("/etc/hosts")
     durability: Literal["normal", "full"] = "normal"
     failpoint: str = ""
+    s3_endpoint: str = ""
+    s3_access_key_id: str = ""
+    s3_secret_access_key: str = field(default="", repr=False)
     max_body_bytes: int = 10 * 1024 * 1024
     stopped_task_retention_s: int = 3600
 
@@ -48,3 +54,11 @@ class Settings:
     def run_dir(self) -> Path:
         """Pins, sockets, pid files: meaningless after a reboot."""
         return Path("/run/portside") / self.instance_id
+
+
+def s3_endpoint(text: str) -> str:
+    """The setting's value. Raises ValueError: it is not the address of a server."""
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path not in ("", "/") or parts.query:
+        raise ValueError(f"{text!r} is not http://HOST:PORT or https://HOST:PORT")
+    return f"{parts.scheme}://{parts.netloc}"

@@ -23,7 +23,7 @@ from typing import Any
 from portside import credential
 from portside.cli.failure import Failure
 from portside.credential import AccessKey
-from portside.settings import DEFAULT_REGION, Settings
+from portside.settings import DEFAULT_REGION, Settings, s3_endpoint
 
 DAEMON_MODULE = "portside.main"
 START_TIMEOUT_S = 60.0
@@ -100,6 +100,7 @@ PARSERS: dict[str, Callable[[Any], Any]] = {
     "hosts_file": lambda text: Path(text) if text else None,
     "envoy_path": lambda text: Path(text).expanduser().absolute(),
     "durability": _durability,
+    "s3_endpoint": lambda text: s3_endpoint(text) if text else "",
 }
 
 
@@ -217,6 +218,8 @@ def arguments(settings: Settings) -> list[str]:
     given += ["--port", str(settings.port), "--egress", settings.egress]
     given += ["--account", settings.account, "--region", settings.region]
     given += ["--hosts-file", str(settings.hosts_file or ""), "--durability", settings.durability]
+    if settings.s3_endpoint:
+        given += ["--s3-endpoint", settings.s3_endpoint]
     if settings.envoy_path:
         given += ["--envoy-path", str(settings.envoy_path)]
     if settings.auth:

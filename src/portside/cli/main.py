@@ -112,6 +112,14 @@ def application() -> "typer.Typer":
             help="Whether answers survive a power cut, too. [PORTSIDE_DURABILITY, normal]",
         ),
     ]
+    s3_endpoint = Annotated[
+        str | None,
+        typer.Option(
+            "--s3-endpoint",
+            metavar="URL",
+            help="An S3 that holds environment files. [PORTSIDE_S3_ENDPOINT, none]",
+        ),
+    ]
     as_json = Annotated[bool, typer.Option("--json", help="As JSON, for programs.")]
 
     def settings(**given: Any) -> Any:
@@ -130,6 +138,7 @@ def application() -> "typer.Typer":
         hosts_file: hosts_file = None,
         envoy_path: envoy_path = None,
         durability: durability = None,
+        s3_endpoint: s3_endpoint = None,
     ) -> None:
         """Start Portside. Harmless if it runs already."""
         from portside.cli import lifecycle
@@ -144,6 +153,7 @@ def application() -> "typer.Typer":
                 hosts_file=hosts_file,
                 envoy_path=envoy_path,
                 durability=durability,
+                s3_endpoint=s3_endpoint,
             ),
             detach=detach,
         )
@@ -250,12 +260,14 @@ def application() -> "typer.Typer":
         hosts_file: hosts_file = None,
         envoy_path: envoy_path = None,
         durability: durability = None,
+        s3_endpoint: s3_endpoint = None,
     ) -> None:
         """Print a systemd unit: portside unit > /etc/systemd/system/portside.service"""
         from portside.cli import systemd
 
         given = {"port": port, "data_dir": data_dir, "egress": egress, "host": host, "auth": auth}
         given |= {"hosts_file": hosts_file, "envoy_path": envoy_path, "durability": durability}
+        given |= {"s3_endpoint": s3_endpoint}
         print(systemd.unit(settings(**given)), end="")
 
     @app.command()

@@ -31,6 +31,7 @@ from portside.node.log.sink import LogDestination, LogGroupMissing
 from portside.node.rootfs import account, overlay, volume
 from portside.node.rootfs.account import ROOT, Account
 from portside.node.rootfs.ephemeral import VOLUMES, EphemeralStorage
+from portside.node.s3 import S3Endpoint
 
 log = logging.getLogger(__name__)
 
@@ -143,14 +144,21 @@ class EnvironmentHook:
 
     name = "environment"
 
-    def __init__(self, pool: Pool, folder: Path) -> None:
-        self._pool, self._folder = pool, folder
+    def __init__(self, pool: Pool, folder: Path, s3: S3Endpoint | None = None) -> None:
+        self._pool, self._folder, self._s3 = pool, folder, s3
 
     async def prepare(self, launch: Launch) -> None:
-        if not launch.effect.definition.environment_files:
+        effect = launch.effect
+        if not effect.definition.environment_files:
             return
+        if effect.restart:
+            config = launch.container.folder.path / "config.json"
+            before = await self._pool.run(environment.as_before, effect, config)
+            if before is not None:
+                launch.effect = before
+                return
         try:
-            launch.effect = await self._pool.run(environment.with_files, launch.effect, self._folder)
+            launch.effect = await environment.with_files(effect, self._folder, self._s3, self._pool.run)
         except environment.Unreadable as error:
             raise Refused(
                 f"ResourceInitializationError: failed to download env files: {error}", whole_task=True

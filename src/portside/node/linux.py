@@ -53,6 +53,7 @@ from portside.node.interface import EniConfig, ExecSession, FactListener, Instan
 from portside.node.log.forwarder import LogForwarder
 from portside.node.log.sink import LogSink
 from portside.node.rootfs.ephemeral import EphemeralStorage
+from portside.node.s3 import S3Endpoint
 from portside.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -146,7 +147,7 @@ class LinuxNode:
         self._pauses = PauseNamespaces(self._settings.run_dir, self._tree, machine)
         hooks = (
             hook.ImageHook(self._images),
-            hook.EnvironmentHook(self._pool, self._settings.data_dir / "env"),
+            hook.EnvironmentHook(self._pool, self._settings.data_dir / "env", self._s3()),
             hook.RootfsHook(self._storage, self._pool),
             hook.CgroupHook(self._tree, self._pool),
             hook.NamespaceHook(self._pauses, self._pool),
@@ -157,6 +158,17 @@ class LinuxNode:
         await self._network.start()
         if not self._storage.problem:
             self._room_watch = asyncio.get_running_loop().create_task(self._watch_room(), name="room")
+
+    def _s3(self) -> S3Endpoint | None:
+        settings = self._settings
+        if not settings.s3_endpoint:
+            return None
+        return S3Endpoint(
+            url=settings.s3_endpoint,
+            region=settings.region,
+            access_key_id=settings.s3_access_key_id,
+            secret_access_key=settings.s3_secret_access_key,
+        )
 
     async def close(self) -> None:
         if self._room_watch is not None:

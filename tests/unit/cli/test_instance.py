@@ -114,6 +114,7 @@ def test_daemon_understands_every_argument(tmp_path: Path) -> None:
         envoy_path=tmp_path / "envoy",
         auth=True,
         durability="full",
+        s3_endpoint="http://127.0.0.1:9000",
     )
     words = instance.arguments(settings)[3:]
     given = argparse.Namespace(**dict.fromkeys(SETTINGS_FROM_OUTSIDE))
@@ -122,6 +123,31 @@ def test_daemon_understands_every_argument(tmp_path: Path) -> None:
         assert name in SETTINGS_FROM_OUTSIDE
         setattr(given, name, True if name == "auth" else words.pop(0))
     assert settings_from({}, given) == settings
+
+
+@pytest.mark.parametrize("text", ["127.0.0.1:9000", "s3://bucket", "http://", "http://host/bucket"])
+def test_an_s3_endpoint_that_is_none(text: str) -> None:
+    """Anything but a server's address is refused, by the command line and by the daemon."""
+    import argparse
+
+    from portside.main import StartRefused, settings_from
+
+    with pytest.raises(Failure) as failure:
+        instance.settings_of({}, {"PORTSIDE_S3_ENDPOINT": text})
+    assert "PORTSIDE_S3_ENDPOINT" in failure.value.advice[0]
+    with pytest.raises(StartRefused, match="--s3-endpoint"):
+        settings_from({"PORTSIDE_S3_ENDPOINT": text}, argparse.Namespace())
+
+
+def test_the_key_of_s3_is_not_shown() -> None:
+    """It comes from the environment alone, and is in no printed settings."""
+    import argparse
+
+    from portside.main import settings_from
+
+    settings = settings_from({"PORTSIDE_S3_SECRET_ACCESS_KEY": "very-secret"}, argparse.Namespace())
+    assert settings.s3_secret_access_key == "very-secret"
+    assert "very-secret" not in repr(settings)
 
 
 def test_last_lines(tmp_path: Path) -> None:

@@ -12,7 +12,11 @@ from portside.domain.task_definition import EnvironmentFile, EnvironmentVariable
 @pytest.mark.parametrize(
     ("value", "kind"),
     [
-        ("arn:aws:s3:::bucket/one.env", RefusalKind.UNSUPPORTED),
+        ("arn:aws:s3:::bucket/one.txt", RefusalKind.INVALID),
+        ("arn:aws:s3:::bucket", RefusalKind.INVALID),
+        ("arn:aws:s3:::bucket/", RefusalKind.INVALID),
+        ("arn:aws:s3:::bucket/../other/one.env", RefusalKind.INVALID),
+        ("arn:aws:s3:eu-west-3::Bucket/one.env", RefusalKind.INVALID),
         ("file:///one.txt", RefusalKind.INVALID),
         ("file://one.env", RefusalKind.INVALID),
         ("/one.env", RefusalKind.INVALID),
@@ -21,10 +25,28 @@ from portside.domain.task_definition import EnvironmentFile, EnvironmentVariable
     ],
 )
 def test_what_is_refused(value: str, kind: RefusalKind) -> None:
-    """S3 objects are not supported; anything but an absolute path that ends in .env is invalid."""
+    """Anything but the ARN of an object or an absolute path, that end in .env, is invalid."""
     with pytest.raises(Refused) as caught:
         environment_file.check([EnvironmentFile(type="s3", value=value)])
     assert caught.value.kind is kind
+
+
+@pytest.mark.parametrize("partition", ["aws", "aws-cn", "aws-us-gov"])
+def test_an_object_of_s3(partition: str) -> None:
+    """Its ARN is taken in every partition, and read as bucket and key."""
+    value = f"arn:{partition}:s3:::my.bucket-1/some folder/é.env"
+    environment_file.check([EnvironmentFile(type="s3", value=value)])
+    assert environment_file.object_of(value) == ("my.bucket-1", "some folder/é.env")
+
+
+def test_as_docker_reads_them() -> None:
+    """A byte order mark and blanks before a name are passed over, values are taken as they stand; blanks in a name and
+    a line of more than 64 KiB are errors."""
+    found = environment_file.variables('\ufeffA= 1 \n  B="x"\n  # no\nC=')
+    assert [(each.name, each.value) for each in found] == [("A", " 1 "), ("B", '"x"'), ("C", "")]
+    for text, why in (("A B=1", "line 1 is not"), ("A=1\nB=" + "x" * 65536, "line 2 is longer than 65536 bytes")):
+        with pytest.raises(environment_file.Malformed, match=why):
+            environment_file.variables(text)
 
 
 def test_at_most_ten() -> None:
