@@ -30,11 +30,11 @@ def test_the_story_of_tasks() -> None:
     with instance() as portside:
         portside.client("ecs").create_cluster()
         portside.register("ends", {"image": image, "command": ["sh", "-c", "exit 3"]})
-        arn = portside.run_task("ends")
+        arn = portside.run_task("ends", referenceId="order-17")
         portside.wait_task(arn, "STOPPED")
         task_id = arn.rpartition("/")[2]
         told = json.loads(why(portside, arn, "--json").stdout)
-        assert told["id"] == task_id
+        assert (told["id"], told["referenceId"]) == (task_id, "order-17")
         assert [phase["name"] for phase in told["phases"]] == ["network", "image", "start", "running", "stopping"]
         assert {phase["state"] for phase in told["phases"]} == {"done"}
         assert told["summary"].endswith("main exited with 3.")
@@ -42,6 +42,7 @@ def test_the_story_of_tasks() -> None:
         shown = why(portside, task_id[:10], "--cluster", "default")
         assert shown.returncode == 0, shown.stderr
         assert "EssentialContainerExited" in shown.stdout
+        assert "Reference: order-17" in shown.stdout
         assert max(len(line) for line in shown.stdout.splitlines()) <= 80
 
         portside.register("nowhere", {"image": "localhost/nowhere:1"})

@@ -60,6 +60,7 @@ def render(answer: dict[str, Any]) -> list[Table | Text]:
     return [
         Text(head, style="bold"),
         Text(f"{answer['lastStatus']}, created {begin:%Y-%m-%d %H:%M:%S} UTC"),
+        *([Text(f"Reference: {answer['referenceId']}")] if answer["referenceId"] else []),
         Text(answer["summary"], style="yellow"),
         *([phases] if answer["phases"] else []),
         *([moments] if answer["story"] else []),

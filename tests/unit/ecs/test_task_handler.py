@@ -29,6 +29,15 @@ def test_new_task(ready: Any) -> None:
     assert stored.cause_id == "request"
 
 
+def test_reference_id(ready: Any) -> None:
+    """It is kept and stands at the beginning of the task's story; two tasks may have the same one."""
+    first, second = ready.run(referenceId="order-17"), ready.run(referenceId="order-17")
+    stored = ready.stored_task(first)
+    assert stored.reference_id == "order-17"
+    assert stored.story[0].detail.endswith(", reference order-17")
+    assert first["tasks"][0]["taskArn"] != second["tasks"][0]["taskArn"]
+
+
 @pytest.mark.parametrize(
     ("params", "code", "message"),
     [
@@ -36,6 +45,11 @@ def test_new_task(ready: Any) -> None:
         ({"taskDefinition": "web:2"}, "InvalidParameterException", "TaskDefinition is inactive"),
         ({"count": 11}, "InvalidParameterException", "count must be between 1 and 10."),
         ({"count": 0}, "InvalidParameterException", "count must be between 1 and 10."),
+        (
+            {"referenceId": "x" * 1025},
+            "InvalidParameterException",
+            "referenceId exceeds the maximum length of 1024 characters.",
+        ),
         ({"launchType": "EC2"}, "InvalidParameterException", "No Container Instances were found in your cluster."),
         ({"launchType": None}, "InvalidParameterException", "No Container Instances were found in your cluster."),
         (

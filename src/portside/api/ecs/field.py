@@ -224,6 +224,7 @@ RUN_SUPPORTED: Final[Mapping[str, str]] = {
     "placementStrategy.field": "other attributes are refused",
     "platformVersion": "1.4.0 and LATEST",
     "propagateTags": "",
+    "referenceId": "kept, and shown by `portside why`; AWS gives no other way to see it",
     "startedBy": "",
     "tags": "",
     "tags.key": "",
@@ -235,7 +236,6 @@ RUN_SUPPORTED: Final[Mapping[str, str]] = {
 RUN_REFUSED: Final[Mapping[str, Reason]] = {
     "overrides.containerOverrides.resourceRequirements": NOT_YET,
     "overrides.inferenceAcceleratorOverrides": NOT_YET,
-    "referenceId": NOT_YET,
     "volumeConfigurations": NOT_YET,
 }
 

@@ -31,6 +31,8 @@ _LUCK: Final = 16
 """Random numbers for one placement; beyond as many instances they repeat."""
 GROUP_MAX: Final = 255
 STARTED_BY_MAX: Final = 128
+REFERENCE_ID_MAX: Final = 1024
+"""What EventBridge's `EcsParameters`, which hands it on, allows."""
 STOPPED_BY_USER: Final = "Task stopped by user"
 TASK_ID_LENGTHS: Final = (32, 36)
 REMEMBERED: Final = 4096
@@ -158,6 +160,9 @@ class Tasks:
         started_by = params.get("startedBy") or None
         if started_by is not None and len(started_by) > STARTED_BY_MAX:
             raise invalid(f"startedBy exceeds the maximum length of {STARTED_BY_MAX} characters.")
+        reference_id = params.get("referenceId") or None
+        if reference_id is not None and len(reference_id) > REFERENCE_ID_MAX:
+            raise invalid(f"referenceId exceeds the maximum length of {REFERENCE_ID_MAX} characters.")
         tags = _tags(params, definition, cluster)
         now = self._clock.now()
         overrides_json = json.dumps(params["overrides"]) if override is not None else "{}"
@@ -180,6 +185,7 @@ class Tasks:
                 override=override,
                 overrides_json=overrides_json,
                 started_by=started_by,
+                reference_id=reference_id,
                 tags=tags,
                 enable_execute_command=bool(params.get("enableExecuteCommand")),
             )

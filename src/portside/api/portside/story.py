@@ -56,6 +56,7 @@ def document(task: Task, clock: Clock) -> dict[str, Any]:
         "cluster": task.cluster,
         "id": task.id,
         "group": task.group,
+        "referenceId": task.reference_id,
         "taskDefinition": f"{task.family}:{task.revision}",
         "lastStatus": task.last_status.name,
         "desiredStatus": task.desired_status.name,

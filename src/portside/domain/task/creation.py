@@ -55,6 +55,7 @@ def new_task(
     override: TaskOverride | None = None,
     overrides_json: str = "{}",
     started_by: str | None = None,
+    reference_id: str | None = None,
     service: str | None = None,
     deployment_id: str | None = None,
     targets: tuple[TargetRef, ...] = (),
@@ -106,6 +107,7 @@ def new_task(
         task_role_arn=override.task_role_arn or definition.task_role_arn,
         execution_role_arn=override.execution_role_arn or definition.execution_role_arn,
         started_by=started_by,
+        reference_id=reference_id,
         service=service,
         deployment_id=deployment_id,
         targets=targets,
@@ -117,7 +119,14 @@ def new_task(
             ContainerHistory(name=each.name, runtime_id=runtime_id)
             for each, runtime_id in zip(definition.containers, runtime_ids, strict=True)
         ),
-        story=(Moment(at=created_at, what="TaskCreated", detail=f"{group}, {definition.name}, cause {cause_id}"),),
+        story=(
+            Moment(
+                at=created_at,
+                what="TaskCreated",
+                detail=f"{group}, {definition.name}, cause {cause_id}"
+                + (f", reference {reference_id}" if reference_id else ""),
+            ),
+        ),
     )
 
 

@@ -194,6 +194,7 @@ class Task(Record, frozen=True, kw_only=True):
     task_role_arn: str | None = None
     execution_role_arn: str | None = None
     started_by: str | None = None
+    reference_id: str | None = None  # whoever asked for the task calls it so; it decides nothing
     service: str | None = None  # service name, when a service's scheduler made it
     deployment_id: str | None = None
     targets: tuple[TargetRef, ...] = ()
