@@ -194,6 +194,62 @@ print(sock.accept()[1][0], flush=True)
 """
 
 
+def test_links_and_ranges(portside: Instance) -> None:
+    """A linked container is reached by its alias, and each port of a range leads to that of the container."""
+    fleet = Fleet(portside)
+    (home,) = fleet.ids
+    ask = "until wget -q -O - http://database:8003/; do sleep 0.1; done; exec sleep 600"
+    log = {
+        "logDriver": "awslogs",
+        "options": {
+            "awslogs-region": REGION,
+            "awslogs-group": "links",
+            "awslogs-create-group": "true",
+            "awslogs-stream-prefix": "x",
+        },
+    }
+    fleet.ecs.register_task_definition(
+        family="pair",
+        requiresCompatibilities=["EC2"],
+        containerDefinitions=[
+            {
+                "name": "main",
+                "image": IMAGE,
+                "memory": 64,
+                "stopTimeout": 2,
+                "links": ["db:database"],
+                "command": ["sh", "-c", ask],
+                "logConfiguration": log,
+            },
+            {
+                "name": "db",
+                "image": IMAGE,
+                "memory": 64,
+                "stopTimeout": 2,
+                "portMappings": [{"containerPortRange": "8000-8004"}],
+                "command": [
+                    "sh",
+                    "-c",
+                    "mkdir /tmp/www; echo db > /tmp/www/index.html; exec httpd -f -p 8003 -h /tmp/www",
+                ],
+            },
+        ],
+    )
+    task = fleet.task("pair")
+    stream = f"x/main/{task['taskArn'].rpartition('/')[2]}"
+    logs = portside.client("logs")
+    said = wait_for(
+        lambda: logs.get_log_events(logGroupName="links", logStreamName=stream)["events"],
+        timeout_s=20,
+        what="an answer",
+    )
+    assert said[-1]["message"] == "db"
+    (db,) = [each for each in task["containers"] if each["name"] == "db"]
+    first = int(db["networkBindings"][0]["hostPortRange"].partition("-")[0])
+    assert get(fleet.netns(home), fleet.address(home), first + 3) == "db"
+    assert get(fleet.netns(home), fleet.address(home), first + 2) == ""
+
+
 def test_udp_and_fixed_ports(portside: Instance) -> None:
     """A fixed port, UDP as well, leads to the container; a second task with it does not fit until the first is gone."""
     fleet = Fleet(portside)

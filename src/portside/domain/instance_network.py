@@ -37,10 +37,17 @@ def next_bridge_address(used: Collection[str], after: str | None) -> str:
     raise Refused(RefusalKind.EXHAUSTED, "The instance's bridge has no address left.", "address")
 
 
-def next_port(used: Collection[int], after: int | None) -> int:
-    """The next free dynamic port, upwards from the one given out last and round. Raises Refused EXHAUSTED."""
+def next_ports(used: Collection[int], after: int | None, count: int = 1) -> int:
+    """The first of so many free dynamic ports in a row, upwards from those given out last and round.
+
+    Raises: Refused EXHAUSTED.
+    """
     start = after + 1 if after is not None and after + 1 in DYNAMIC_PORTS else DYNAMIC_PORTS.start
+    free = 0
     for port in chain(range(start, DYNAMIC_PORTS.stop), range(DYNAMIC_PORTS.start, start)):
-        if port not in used:
-            return port
-    raise Refused(RefusalKind.EXHAUSTED, "The instance has no dynamic port left.", "port")
+        if port == DYNAMIC_PORTS.start or port in used:
+            free = 0
+        free += port not in used
+        if free == count:
+            return port - count + 1
+    raise Refused(RefusalKind.EXHAUSTED, "The instance has not enough dynamic ports left.", "port")

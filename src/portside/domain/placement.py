@@ -120,7 +120,7 @@ def room(instance: ContainerInstance, tasks: Iterable[Task]) -> Room:
         memory_mib -= taken.memory_mib
         interfaces -= taken.interfaces
         for binding in task.placement.bindings if task.placement is not None else ():
-            ports[binding.protocol].add(binding.host_port)
+            ports[binding.protocol].update(binding.host_ports)
     return Room(
         cpu_units=cpu_units,
         memory_mib=memory_mib,
@@ -301,28 +301,29 @@ def _bindings(wanted: Wanted, live: Iterable[Task], tasks: Iterable[Task]) -> tu
     taken: dict[str, set[int]] = {"tcp": set(RESERVED_PORTS), "udp": set(RESERVED_PORTS_UDP)}
     for task in live:
         for binding in task.placement.bindings if task.placement is not None else ():
-            taken[binding.protocol].add(binding.host_port)
+            taken[binding.protocol].update(binding.host_ports)
     dynamic = instance_network.DYNAMIC_PORTS
     bound = [
         task
         for task in tasks
         if task.placement is not None and any(each.host_port in dynamic for each in task.placement.bindings)
     ]
-    given = [each.host_port for placement in _latest(bound) for each in placement.bindings]
+    given = [each.host_ports[-1] for placement in _latest(bound) for each in placement.bindings]
     last = max((port for port in given if port in dynamic), default=None)
     found: list[PortBinding] = []
     for container in wanted.containers:
         for mapping in container.port_mappings:
-            host_port = mapping.host_port
+            host_port, count = mapping.host_port, len(mapping.ports)
             if not host_port:
-                host_port = last = instance_network.next_port(taken[mapping.protocol], last)
-            taken[mapping.protocol].add(host_port)
-            found.append(
-                PortBinding(
-                    container=container.name,
-                    container_port=mapping.container_port,
-                    host_port=host_port,
-                    protocol=mapping.protocol,
-                )
+                host_port = instance_network.next_ports(taken[mapping.protocol], last, count)
+                last = host_port + count - 1
+            binding = PortBinding(
+                container=container.name,
+                container_port=mapping.container_port,
+                host_port=host_port,
+                count=count if mapping.last_container_port is not None else None,
+                protocol=mapping.protocol,
             )
+            taken[mapping.protocol].update(binding.host_ports)
+            found.append(binding)
     return tuple(found)

@@ -22,11 +22,19 @@ class EnvironmentVariable(Record, frozen=True, kw_only=True):
 
 
 class PortMapping(Record, frozen=True, kw_only=True):
+    """`last_container_port`: of a range that begins with `container_port`; the host's ports are chosen for it."""
+
     container_port: int
+    last_container_port: int | None = None
     host_port: int | None = None
     protocol: Literal["tcp", "udp"] = "tcp"
     name: str | None = None
     app_protocol: str | None = None
+
+    @property
+    def ports(self) -> range:
+        """The container's."""
+        return range(self.container_port, (self.last_container_port or self.container_port) + 1)
 
 
 class Secret(Record, frozen=True, kw_only=True):

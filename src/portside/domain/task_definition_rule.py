@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from portside.domain import environment_file, fargate, tag_rule, volume
+from portside.domain import environment_file, fargate, link, tag_rule, volume
 from portside.domain.cluster_rule import NAME
 from portside.domain.record import replace
 from portside.domain.refusal import RefusalKind, Refused
@@ -38,6 +38,9 @@ TASK_MEMORY_MAX_MIB: Final = 2**31 - 1
 
 _ROLE_ARN: Final = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]{1,576}")
 _ROLE_NAME: Final = re.compile(r"[\w+=,.@-]{1,64}")
+_PORT_RANGE: Final = re.compile(r"(\d{1,5})-(\d{1,5})", re.ASCII)
+PORT_RANGES_MAX: Final = 100
+"""Of one container. Source: API_PortMapping, containerPortRange."""
 _PORT_NAME: Final = re.compile(r"[a-z0-9_][a-z0-9_-]{0,63}")
 _ECR_IMAGE: Final = re.compile(r"\d{12}\.dkr\.ecr[.-]")
 _CPU: Final = re.compile(r"(\d*\.?\d+)\s*vcpus?", re.IGNORECASE)
@@ -107,6 +110,7 @@ def checked(definition: TaskDefinition) -> TaskDefinition:
         _check_container(definition, container)
     check_sums(definition.containers, definition.cpu_units, definition.memory_mib)
     volume.check(definition)
+    link.check(definition)
     check_roles(definition.task_role_arn, definition.execution_role_arn)
     _check_dependencies(definition.containers, by_name)
     if definition.ephemeral_storage_gib is not None:
@@ -208,6 +212,20 @@ def parsed_memory(text: str) -> int:
     if mib != int(mib) or not CONTAINER_MEMORY_MIN_MIB <= mib <= TASK_MEMORY_MAX_MIB:
         raise _invalid_for_task("memory")
     return int(mib)
+
+
+def parsed_port_range(text: str | None) -> tuple[int, int | None]:
+    """First and last port of `8000-8010`; (0, None) if there is no range."""
+    if not text:
+        return 0, None
+    match = _PORT_RANGE.fullmatch(text)
+    first, last = (int(match[1]), int(match[2])) if match is not None else (0, 0)
+    if not 1 <= first < last <= 65535:
+        raise _invalid(
+            f"Invalid containerPortRange '{text}': two ports between 1 and 65535, the first less than the last.",
+            "containerPortRange",
+        )
+    return first, last
 
 
 def _check_family(family: str) -> None:
@@ -461,7 +479,7 @@ def check_roles(task_role: str | None, execution_role: str | None) -> None:
 
 
 def _check_dependencies(containers: Sequence[ContainerDefinition], by_name: Mapping[str, ContainerDefinition]) -> None:
-    if not any(container.depends_on or container.volumes_from for container in containers):
+    if not any(container.depends_on or container.volumes_from or container.links for container in containers):
         return
     for container in containers:
         for dependency in container.depends_on:
@@ -494,7 +512,7 @@ def _cycle(by_name: Mapping[str, ContainerDefinition]) -> tuple[str, ...]:
         if name in done:
             return ()
         container = by_name[name]
-        sources = [each.container for each in container.volumes_from]
+        sources = [*(each.container for each in container.volumes_from), *(name for name, _ in link.parsed(container))]
         for following in (*(each.container for each in container.depends_on), *sources):
             found = visit(following, (*path, name))
             if found:
@@ -568,7 +586,12 @@ def _with_host_ports(container: ContainerDefinition, mode: str) -> ContainerDefi
     for mapping in container.port_mappings:
         if not 1 <= mapping.container_port <= 65535:
             raise _invalid_for_container("containerPort", container.name)
-        if mapping.host_port is None:
+        if mapping.last_container_port is not None:
+            if mode == "host":
+                raise _invalid("Container port ranges are not supported when networkMode=host.", "portMappings")
+            if mapping.host_port:
+                raise _invalid("A host port can not be given for a containerPortRange.", "portMappings")
+        if mapping.host_port is None or mapping.last_container_port is not None:
             mapping = replace(mapping, host_port=0 if mode == "bridge" else mapping.container_port)
         elif not 0 <= mapping.host_port <= 65535:
             raise _invalid_for_container("hostPort", container.name)
@@ -578,6 +601,8 @@ def _with_host_ports(container: ContainerDefinition, mode: str) -> ContainerDefi
                 "portMappings",
             )
         mappings.append(mapping)
+    if sum(each.last_container_port is not None for each in mappings) > PORT_RANGES_MAX:
+        raise _invalid(f"A container can have at most {PORT_RANGES_MAX} port ranges.", "portMappings")
     return replace(container, port_mappings=tuple(mappings))
 
 
@@ -587,21 +612,24 @@ def _check_ports(containers: Sequence[ContainerDefinition], mode: str) -> None:
     for container in containers:
         own: set[tuple[int, str]] = set()
         for mapping in container.port_mappings:
-            port = (mapping.container_port, mapping.protocol)
-            if port in own:
-                raise _invalid(
-                    f"Container '{container.name}' maps container port {port[0]}/{port[1]} more than once.",
-                    "portMappings",
-                )
-            own.add(port)
-            on_host = (mapping.host_port or 0, mapping.protocol)
-            if on_host[0] and on_host in taken:
-                raise _invalid(
-                    f"Host port {on_host[0]}/{on_host[1]} is mapped by more than one container "
-                    f"of a task definition with networkMode={mode}.",
-                    "portMappings",
-                )
-            taken.add(on_host)
+            for number in mapping.ports:
+                port = (number, mapping.protocol)
+                if port in own:
+                    raise _invalid(
+                        f"Container '{container.name}' maps container port {port[0]}/{port[1]} more than once.",
+                        "portMappings",
+                    )
+                own.add(port)
+            first = mapping.host_port or 0
+            for number in range(first, first + len(mapping.ports)) if first else ():
+                on_host = (number, mapping.protocol)
+                if on_host in taken:
+                    raise _invalid(
+                        f"Host port {on_host[0]}/{on_host[1]} is mapped by more than one container "
+                        f"of a task definition with networkMode={mode}.",
+                        "portMappings",
+                    )
+                taken.add(on_host)
             if mapping.name is not None:
                 if not _PORT_NAME.fullmatch(mapping.name):
                     raise _invalid(f"Invalid port mapping name: '{mapping.name}'.", "portMappings")

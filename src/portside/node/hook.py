@@ -227,7 +227,7 @@ class RootfsHook:
         (folder.path / "hostname").write_text(f"{name}\n")
         definition = effect.definition
         (folder.path / "hosts").write_text(
-            spec.hosts_text(name, effect.eni, definition.extra_hosts, spec.address_of(effect))
+            spec.hosts_text(name, effect.eni, (*spec.linked(effect), *definition.extra_hosts), spec.address_of(effect))
         )
         connected = effect.placement is not None and spec.address_of(effect) is not None
         instance_name = effect.placement.private_dns_name if effect.placement is not None and connected else ""

@@ -281,3 +281,70 @@ def test_attributes(ready: Ecs) -> None:
     assert ready.error("PutAttributes", attributes=builtin)[0] == "InvalidParameterException"
     many = [{"name": f"a{number}", "value": "x", "targetId": target} for number in range(10)]
     assert ready.error("PutAttributes", attributes=many)[0] == "AttributeLimitExceededException"
+
+
+def test_port_ranges(ready: Ecs) -> None:
+    """A range of container ports gets as many dynamic ports in a row, in no other task's way."""
+    join(ready, instance_of())
+    on_ec2(ready, cpu=10, portMappings=[{"containerPortRange": "8000-8009"}, {"containerPort": 80}])
+    shown = ready("DescribeTaskDefinition", taskDefinition="job")["taskDefinition"]["containerDefinitions"][0]
+    assert shown["portMappings"][0] == {"containerPortRange": "8000-8009", "protocol": "tcp"}
+    ready("RunTask", taskDefinition="job", count=2)
+    taken: list[int] = []
+    for task in ready.store.scan(TASK):
+        wide, narrow = task.placement.bindings
+        assert len(wide.host_ports) == 10
+        assert narrow.count is None
+        taken += [*wide.host_ports, *narrow.host_ports]
+        task = replace(task, history=tuple(replace(each, started_at=START) for each in task.history))
+        ready.store.transact(Put(TASK, task))
+        (container,) = ready("DescribeTasks", tasks=[task.id])["tasks"][0]["containers"]
+        first = wide.host_port
+        assert container["networkBindings"][0] == {
+            "bindIP": "0.0.0.0",
+            "containerPortRange": "8000-8009",
+            "hostPortRange": f"{first}-{first + 9}",
+            "protocol": "tcp",
+        }
+    assert len(set(taken)) == len(taken) == 22
+
+
+@pytest.mark.parametrize(
+    ("mode", "container", "words"),
+    [
+        ("host", {"portMappings": [{"containerPortRange": "80-90"}]}, "not supported when networkMode=host"),
+        ("bridge", {"portMappings": [{"containerPortRange": "90-80"}]}, "Invalid containerPortRange '90-80'"),
+        ("bridge", {"portMappings": [{"containerPortRange": "80-90", "containerPort": 80}]}, "either a containerPort"),
+        (
+            "bridge",
+            {"portMappings": [{"containerPortRange": "80-90"}, {"containerPort": 85}]},
+            "maps container port 85/tcp more than once",
+        ),
+        ("host", {"links": ["db"]}, "Links are not supported when networkMode=host"),
+        ("bridge", {"links": ["db:database"]}, "has an invalid link: 'db:database'"),
+        ("none", {"portMappings": [{"containerPort": 80}]}, "not supported when networkMode=none"),
+    ],
+)
+def test_refused_definitions(ready: Ecs, mode: str, container: dict[str, Any], words: str) -> None:
+    """Port ranges and links have the modes that AWS gives them, and name what is there."""
+    definition = {"name": "main", "image": "busybox", "memory": 64, **container}
+    code, message = ready.error(
+        "RegisterTaskDefinition", family="job", networkMode=mode, containerDefinitions=[definition]
+    )
+    assert code == "ClientException"
+    assert words in message
+
+
+def test_links(ready: Ecs) -> None:
+    """A linked container starts first; links in a circle are refused."""
+    join(ready, instance_of())
+    containers = [
+        {"name": "web", "image": "busybox", "memory": 64, "links": ["db:database"]},
+        {"name": "db", "image": "busybox", "memory": 64},
+    ]
+    ready("RegisterTaskDefinition", family="pair", containerDefinitions=containers)
+    ready("RunTask", taskDefinition="pair")
+    (task,) = ready.store.scan(TASK)
+    assert [each.container for each in task.containers[0].depends_on] == ["db"]
+    containers[1]["links"] = ["web"]
+    assert "cycle" in ready.error("RegisterTaskDefinition", family="pair", containerDefinitions=containers)[1]

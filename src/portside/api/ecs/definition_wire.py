@@ -10,6 +10,7 @@ from typing import Any
 from portside.api.ecs.wire import FromWire, Wire, tags_from
 from portside.domain import arn
 from portside.domain.record import Scope
+from portside.domain.refusal import RefusalKind, Refused
 from portside.domain.task.creation import ContainerOverride, TaskOverride
 from portside.domain.task_definition import (
     ContainerDefinition,
@@ -32,7 +33,7 @@ from portside.domain.task_definition import (
     Volume,
     VolumesFrom,
 )
-from portside.domain.task_definition_rule import parsed_cpu, parsed_memory
+from portside.domain.task_definition_rule import parsed_cpu, parsed_memory, parsed_port_range
 
 
 def _present(wire: Wire, **members: Any) -> Wire:
@@ -224,8 +225,16 @@ def environment_from(items: Iterable[FromWire] | None) -> tuple[EnvironmentVaria
 
 
 def _port_from(item: FromWire) -> PortMapping:
+    first, last = parsed_port_range(item.get("containerPortRange"))
+    if first and item.get("containerPort"):
+        raise Refused(
+            RefusalKind.INVALID,
+            "A port mapping has either a containerPort or a containerPortRange.",
+            "containerPortRange",
+        )
     return PortMapping(
-        container_port=item.get("containerPort") or 0,
+        container_port=first or item.get("containerPort") or 0,
+        last_container_port=last,
         host_port=item.get("hostPort"),
         protocol=item.get("protocol") or "tcp",
         name=item.get("name") or None,
@@ -398,8 +407,11 @@ def _linux_to(linux: LinuxParameters) -> Wire:
 
 
 def _port_to(mapping: PortMapping) -> Wire:
+    ports: Wire = {"containerPort": mapping.container_port, "hostPort": mapping.host_port or 0}
+    if mapping.last_container_port is not None:
+        ports = {"containerPortRange": f"{mapping.container_port}-{mapping.last_container_port}"}
     return _present(
-        {"containerPort": mapping.container_port, "hostPort": mapping.host_port or 0, "protocol": mapping.protocol},
+        {**ports, "protocol": mapping.protocol},
         name=mapping.name,
         appProtocol=mapping.app_protocol,
     )

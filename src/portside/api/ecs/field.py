@@ -38,6 +38,7 @@ SUPPORTED: Final[Mapping[str, str]] = {
     "containerDefinitions.memoryReservation": "cgroup soft limit",
     "containerDefinitions.portMappings": "",
     "containerDefinitions.portMappings.containerPort": "",
+    "containerDefinitions.portMappings.containerPortRange": "as many dynamic ports in a row, in bridge mode",
     "containerDefinitions.portMappings.hostPort": "in bridge mode 0 is a dynamic port; else the container port",
     "containerDefinitions.portMappings.protocol": "tcp and udp",
     "containerDefinitions.portMappings.name": "kept and shown",
@@ -99,6 +100,7 @@ SUPPORTED: Final[Mapping[str, str]] = {
     "containerDefinitions.dnsServers": "not in awsvpc mode",
     "containerDefinitions.dnsSearchDomains": "not in awsvpc mode",
     "containerDefinitions.extraHosts": "not in awsvpc mode",
+    "containerDefinitions.links": "in bridge mode: names in /etc/hosts, and the order of the start; no variables",
     "containerDefinitions.extraHosts.hostname": "",
     "containerDefinitions.extraHosts.ipAddress": "",
     "containerDefinitions.dockerSecurityOptions": "no-new-privileges, not on Fargate",
@@ -138,8 +140,6 @@ SUPPORTED: Final[Mapping[str, str]] = {
 }
 
 REFUSED: Final[Mapping[str, Reason]] = {
-    "containerDefinitions.links": Reason(awsvpc="Links are not supported when networkMode=awsvpc"),
-    "containerDefinitions.portMappings.containerPortRange": NOT_YET,
     "containerDefinitions.privileged": _fargate("privileged"),
     "containerDefinitions.logConfiguration.secretOptions": NOT_YET,
     "containerDefinitions.resourceRequirements": Reason(
@@ -169,6 +169,7 @@ ELSEWHERE: Final[Mapping[str, Reason]] = {
     "disableNetworking": Reason(awsvpc="Disable Networking is not supported on container when networkMode=awsvpc"),
     "dnsServers": Reason(awsvpc="DNS servers are not supported on container when networkMode=awsvpc"),
     "dnsSearchDomains": Reason(awsvpc="DNS search domains are not supported on container when networkMode=awsvpc"),
+    "links": Reason(awsvpc="Links are not supported when networkMode=awsvpc"),
     "extraHosts": Reason(awsvpc="Extra hosts are not supported on container when networkMode=awsvpc"),
     "dockerSecurityOptions": _fargate("dockerSecurityOptions"),
 }

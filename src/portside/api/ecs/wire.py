@@ -13,7 +13,15 @@ from portside.domain.cluster import CapacityProviderShare, Cluster, Setting
 from portside.domain.record import Tag, Tags
 from portside.domain.service.record import Deployment, Service
 from portside.domain.task import health
-from portside.domain.task.record import ContainerHistory, HealthStatus, NetworkRequest, TargetRef, Task, TaskStatus
+from portside.domain.task.record import (
+    ContainerHistory,
+    HealthStatus,
+    NetworkRequest,
+    PortBinding,
+    TargetRef,
+    Task,
+    TaskStatus,
+)
 from portside.domain.task_definition import ContainerDefinition
 
 Wire = dict[str, Any]
@@ -262,15 +270,20 @@ def _task_container_to(
 
 def _bindings_to(task: Task, container: str) -> list[Wire]:
     return [
-        {
-            "bindIP": "0.0.0.0",
-            "containerPort": each.container_port,
-            "hostPort": each.host_port,
-            "protocol": each.protocol,
-        }
+        {"bindIP": "0.0.0.0", **_bound_ports_to(each), "protocol": each.protocol}
         for each in (task.placement.bindings if task.placement is not None else ())
         if each.container == container
     ]
+
+
+def _bound_ports_to(binding: PortBinding) -> Wire:
+    if binding.count is None:
+        return {"containerPort": binding.container_port, "hostPort": binding.host_port}
+    last = binding.container_port + binding.count - 1
+    return {
+        "containerPortRange": f"{binding.container_port}-{last}",
+        "hostPortRange": f"{binding.host_port}-{binding.host_ports[-1]}",
+    }
 
 
 def _agent_to(status: str, known: ContainerHistory) -> Wire:

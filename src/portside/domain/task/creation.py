@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Literal
 
-from portside.domain import arn, volume
+from portside.domain import arn, link, volume
 from portside.domain.clock import Ids
 from portside.domain.record import Record, Scope, Tags, replace
 from portside.domain.task.record import ContainerHistory, Moment, NetworkRequest, Placement, TargetRef, Task
@@ -94,7 +94,7 @@ def new_task(
         network=network,
         placement=placement,
         containers=tuple(
-            volume.with_inherited(_overridden(each, by_name.get(each.name)), definition.containers)
+            link.with_order(volume.with_inherited(_overridden(each, by_name.get(each.name)), definition.containers))
             for each in definition.containers
         ),
         volumes=definition.volumes,

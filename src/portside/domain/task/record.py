@@ -77,12 +77,17 @@ class NetworkRequest(Record, frozen=True, kw_only=True):
 
 
 class PortBinding(Record, frozen=True, kw_only=True):
-    """A port of an instance that leads to a container's."""
+    """A port of an instance that leads to a container's; of a range, the first of `count` in a row."""
 
     container: str
     container_port: int
     host_port: int
+    count: int | None = None
     protocol: Literal["tcp", "udp"] = "tcp"
+
+    @property
+    def host_ports(self) -> range:
+        return range(self.host_port, self.host_port + (self.count or 1))
 
 
 class BridgeEndpoint(Record, frozen=True, kw_only=True):

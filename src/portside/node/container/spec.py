@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from portside.domain import link
 from portside.domain.task.record import EniAttachment, StartContainer
 from portside.domain.task_definition import ContainerDefinition, Device, ExtraHost, LinuxParameters, MountPoint, Tmpfs
 from portside.domain.task_definition_rule import CAPABILITY_NAMES, NO_NEW_PRIVILEGES
@@ -164,6 +165,16 @@ def hostname(effect: StartContainer) -> str:
     if effect.network_mode == "host" and effect.placement is not None:
         return effect.placement.private_dns_name.partition(".")[0]
     return effect.eni.private_dns_name.partition(".")[0] if effect.eni else effect.runtime_id[:12]
+
+
+def linked(effect: StartContainer) -> list[ExtraHost]:
+    """The containers that this one is linked to, by their aliases and names."""
+    addresses = {each.container: each.address for each in effect.placement.endpoints} if effect.placement else {}
+    return [
+        ExtraHost(hostname=" ".join(dict.fromkeys((alias, name))), address=addresses[name])
+        for name, alias in link.parsed(effect.definition)
+        if name in addresses
+    ]
 
 
 def hosts_text(

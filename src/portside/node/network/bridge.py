@@ -41,9 +41,10 @@ def ruleset(placements: Iterable[Placement]) -> str:
         address_of = {each.container: each.address for each in placement.endpoints}
         for binding in placement.bindings:
             if binding.container in address_of:
-                ports[binding.protocol].append(
-                    f"{binding.host_port} : {address_of[binding.container]} . {binding.container_port}"
-                )
+                ports[binding.protocol] += [
+                    f"{port} : {address_of[binding.container]} . {binding.container_port + offset}"
+                    for offset, port in enumerate(binding.host_ports)
+                ]
     for protocol, elements in ports.items():
         contents = f" elements = {{ {', '.join(sorted(elements))} }};" if elements else ""
         lines.append(
