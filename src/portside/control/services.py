@@ -214,7 +214,7 @@ class ServiceLoop:
                 placement.wanted_of(task),
                 task.network,
                 strategies=service.placement_strategies or placement.DEFAULT_OF_SERVICE,
-                distinct=service.distinct_instances,
+                constraints=service.placement_constraints,
                 luck=[int(self._ids.number(6))],
             )
             if not isinstance(found, placement.Placed):

@@ -7,7 +7,7 @@ API_failures_messages for the reasons.
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, Literal
 
-from portside.domain import instance_network
+from portside.domain import cluster_query, instance_network
 from portside.domain.container_instance import RESERVED_PORTS, RESERVED_PORTS_UDP, ContainerInstance
 from portside.domain.record import Record, replace
 from portside.domain.task.record import BridgeEndpoint, NetworkRequest, Placement, PortBinding, Task, TaskStatus
@@ -21,6 +21,7 @@ ENI: Final = "RESOURCE:ENI"
 ATTRIBUTE: Final = "ATTRIBUTE"
 AGENT: Final = "AGENT"
 INACTIVE: Final = "INACTIVE"
+MEMBER_OF: Final = "MemberOf placement constraint unsatisfied."
 DISTINCT: Final = "DistinctInstance placement constraint unsatisfied."
 
 ARCHITECTURES: Final = {"X86_64": "x86_64", "ARM64": "arm64"}
@@ -56,6 +57,18 @@ class Wanted(Record, frozen=True, kw_only=True):
     network_mode: str
     cpu_architecture: str | None = None
     group: str = ""
+    expressions: tuple[str, ...] = ()  # the definition's own constraints
+
+
+class Constraints(Record, frozen=True, kw_only=True):
+    """`expressions`: in the cluster query language, all of which the instance must fulfil. `distinct`: not where a task
+    of the same group is."""
+
+    expressions: tuple[str, ...] = ()
+    distinct: bool = False
+
+
+NONE: Final = Constraints()
 
 
 class Strategy(Record, frozen=True, kw_only=True):
@@ -104,6 +117,7 @@ def wanted_of(task: Task) -> Wanted:
         network_mode=task.network_mode,
         cpu_architecture=task.cpu_architecture,
         group=task.group,
+        expressions=task.placement_expressions,
     )
 
 
@@ -193,13 +207,12 @@ class Capacity:
         request: NetworkRequest | None,
         *,
         strategies: Sequence[Strategy] = (),
-        distinct: bool = False,
+        constraints: Constraints = NONE,
         luck: Sequence[int] = (),
     ) -> Placed | tuple[tuple[ContainerInstance, str], ...]:
         """Where the task goes, or for each instance why it does not go there.
 
         Args:
-            distinct: not where a task of its group is.
             luck: random numbers, for what nothing else decides.
         """
         asked = demand(wanted)
@@ -211,8 +224,11 @@ class Capacity:
             reason = lacking(instance, left, asked)
             if reason is None and request is not None and not self._there(request, instance).subnet_ids:
                 reason = ATTRIBUTE
-            if reason is None and distinct and any(task.group == wanted.group for task in live):
+            if reason is None and constraints.distinct and any(task.group == wanted.group for task in live):
                 reason = DISTINCT
+            expressions = (*wanted.expressions, *constraints.expressions)
+            if reason is None and not all(cluster_query.parsed(each)(instance, live) for each in expressions):
+                reason = MEMBER_OF
             if reason is not None:
                 failures.append((instance, reason))
                 continue

@@ -206,6 +206,7 @@ class TaskDefinition(Record, frozen=True, kw_only=True):
     operating_system_family: str | None = None
     pid_mode: Literal["host", "task"] | None = None
     ipc_mode: Literal["host", "task", "none"] | None = None
+    placement_expressions: tuple[str, ...] = ()  # of its placement constraints, all memberOf
     tags: Tags = ()
     status: TaskDefinitionStatus = TaskDefinitionStatus.ACTIVE
     registered_at: datetime

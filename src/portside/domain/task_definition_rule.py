@@ -157,6 +157,8 @@ def check_fargate(definition: TaskDefinition) -> None:
     """What Fargate demands beyond the general rules."""
     if definition.network_mode != "awsvpc":
         raise _invalid("Fargate only supports network mode ‘awsvpc’.", "networkMode")
+    if definition.placement_expressions:
+        raise _invalid("Fargate compatible task definitions do not support constraints", "placementConstraints")
     fargate.check_size(definition.cpu_units, definition.memory_mib)
     for container in definition.containers:
         added = container.linux.capabilities_add if container.linux is not None else ()

@@ -90,7 +90,7 @@ def test_wrong_calls(ready: Ecs) -> None:
     assert ready.error("StartTask", taskDefinition="none", containerInstances=["abc"])[0] == "ClientException"
     assert ready.error("DescribeContainerInstances", containerInstances=[])[0] == "InvalidParameterException"
     assert ready.error("PutAttributes", attributes=[])[0] == "InvalidParameterException"
-    assert "filter" in ready.error("ListContainerInstances", filter="attribute:a==b")[1]
+    assert "Invalid expression" in ready.error("ListContainerInstances", filter="attribute:a=b")[1]
 
 
 def test_described(ready: Ecs) -> None:
@@ -211,8 +211,6 @@ def test_strategies(ready: Ecs) -> None:
     distinct = ready("RunTask", taskDefinition="one", count=5, placementConstraints=[{"type": "distinctInstance"}])
     assert sorted(placed_on(distinct)) == [1, 2, 3]
     assert len(distinct["failures"]) == 3
-    member_of = [{"type": "memberOf", "expression": "attribute:a==b"}]
-    assert "memberOf" in ready.error("RunTask", taskDefinition="one", placementConstraints=member_of)[1]
     assert ready.error("RunTask", taskDefinition="one", placementStrategy=[{"type": "binpack", "field": "disk"}])[
         0
     ] == ("InvalidParameterException")
@@ -348,3 +346,28 @@ def test_links(ready: Ecs) -> None:
     assert [each.container for each in task.containers[0].depends_on] == ["db"]
     containers[1]["links"] = ["web"]
     assert "cycle" in ready.error("RegisterTaskDefinition", family="pair", containerDefinitions=containers)[1]
+
+
+def test_constraints(ready: Ecs) -> None:
+    """Tasks go to members of an expression only, the request's and their definition's; listings take one as well."""
+    join(ready, instance_of(1), instance_of(2, instance_type="m5.large", zone="b"))
+    on_ec2(ready, "job", cpu=10)
+    m5 = [{"type": "memberOf", "expression": "attribute:ecs.instance-type =~ m5.*"}]
+    assert placed_on(ready("RunTask", taskDefinition="job", placementConstraints=m5, count=3)) == [2, 2, 2]
+    none = [{"type": "memberOf", "expression": "attribute:ecs.instance-type == c5.large"}]
+    answer = ready("RunTask", taskDefinition="job", placementConstraints=none)
+    assert {each["reason"] for each in answer["failures"]} == {"MemberOf placement constraint unsatisfied."}
+    ready(
+        "RegisterTaskDefinition",
+        family="apart",
+        containerDefinitions=[{"name": "main", "image": "busybox", "memory": 64}],
+        placementConstraints=[{"type": "memberOf", "expression": "not(task:group == family:job)"}],
+    )
+    shown = ready("DescribeTaskDefinition", taskDefinition="apart")["taskDefinition"]
+    assert shown["placementConstraints"] == [{"type": "memberOf", "expression": "not(task:group == family:job)"}]
+    assert shown["compatibilities"] == ["EXTERNAL", "EC2"]
+    assert placed_on(ready("RunTask", taskDefinition="apart", count=2)) == [1, 1]
+    listed = ready("ListContainerInstances", filter="attribute:ecs.availability-zone in [us-east-1b, us-east-1c]")
+    assert listed["containerInstanceArns"] == [f"{ARN}/{2:032x}"]
+    broken = [{"type": "memberOf", "expression": "instance-type"}]
+    assert ready.error("RunTask", taskDefinition="job", placementConstraints=broken)[0] == "InvalidParameterException"

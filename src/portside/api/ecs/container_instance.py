@@ -10,10 +10,9 @@ from typing import Final
 
 from portside.api.ecs import lookup, page, wire
 from portside.api.ecs.error import invalid
-from portside.api.ecs.field import is_asked_for
 from portside.api.ecs.instance_wire import attribute_to, container_instance_to
 from portside.aws.service import Handler, Params, RequestContext, Result, ServiceError
-from portside.domain import arn
+from portside.domain import arn, cluster_query
 from portside.domain.clock import Clock
 from portside.domain.container_instance import Attribute, ContainerInstance
 from portside.domain.fargate import unsupported
@@ -53,10 +52,13 @@ class ContainerInstances:
 
     def list(self, context: RequestContext, params: Params) -> Result:
         cluster = self._cluster(context, params)
-        if is_asked_for(params.get("filter")):
-            raise unsupported("filter of ListContainerInstances")
-        status = params.get("status")
-        ids = [each.id for each in self._of(context, cluster) if not status or each.status == status]
+        status, text = params.get("status"), params.get("filter")
+        passes = cluster_query.parsed(text) if text else None
+        ids = [
+            each.id
+            for each in self._of(context, cluster)
+            if (not status or each.status == status) and (passes is None or passes(each, self._tasks(each)))
+        ]
         shown, more = page.cut(ids, params)
         scope = lookup.scope(context)
         result: Result = {"containerInstanceArns": [arn.container_instance(scope, cluster, each) for each in shown]}

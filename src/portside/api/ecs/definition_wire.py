@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from portside.api.ecs.wire import FromWire, Wire, tags_from
+from portside.api.ecs.wire import FromWire, Wire, constraints_to, expressions_from, tags_from
 from portside.domain import arn
 from portside.domain.record import Scope
 from portside.domain.refusal import RefusalKind, Refused
@@ -68,6 +68,7 @@ def definition_from(params: FromWire, *, scope: Scope, registered_at: datetime, 
         operating_system_family=platform.get("operatingSystemFamily"),
         pid_mode=params.get("pidMode") or None,
         ipc_mode=params.get("ipcMode") or None,
+        placement_expressions=expressions_from(params.get("placementConstraints") or ()),
         tags=tags_from(params.get("tags")),
         registered_at=registered_at,
         registered_by=registered_by,
@@ -253,7 +254,7 @@ def definition_to(definition: TaskDefinition) -> Wire:
         "volumes": [{"name": each.name, "host": {}} for each in definition.volumes],
         "status": definition.status.value,
         "requiresAttributes": [{"name": name} for name in _attributes(definition)],
-        "placementConstraints": [],
+        "placementConstraints": constraints_to(definition.placement_expressions),
         "compatibilities": list(definition.compatibilities),
         "registeredAt": definition.registered_at,
         "registeredBy": definition.registered_by,

@@ -14,7 +14,7 @@ from portside.domain import arn, cluster_rule, fargate
 from portside.domain.cluster import CapacityProviderShare, Cluster
 from portside.domain.container_instance import ContainerInstance
 from portside.domain.fargate import unsupported
-from portside.domain.placement import Capacity, Strategy
+from portside.domain.placement import Capacity, Constraints, Strategy
 from portside.domain.table import CONTAINER_INSTANCE, SUBNET, TASK
 from portside.domain.task.record import NetworkRequest
 from portside.domain.task_definition import TaskDefinition
@@ -166,9 +166,8 @@ def asked_strategies(params: Params) -> tuple[Strategy, ...]:
     return tuple(found)
 
 
-def asks_for_distinct(params: Params) -> bool:
-    """Whether each task is to have an instance of its own.
-
+def asked_constraints(params: Params) -> Constraints:
+    """
     Raises:
         ServiceError, Refused: a constraint that ECS or Portside does not have.
     """
@@ -176,8 +175,12 @@ def asks_for_distinct(params: Params) -> bool:
     if len(given) > CONSTRAINTS_MOST:
         raise invalid(f"You can specify a maximum of {CONSTRAINTS_MOST} constraints.")
     for each in given:
-        if each.get("type") != "distinctInstance":
-            raise unsupported(f"placementConstraints {each.get('type')}")
-        if each.get("expression"):
-            raise invalid("The placement constraint distinctInstance takes no expression.")
-    return bool(given)
+        if each.get("type") == "distinctInstance":
+            if each.get("expression"):
+                raise invalid("The placement constraint distinctInstance takes no expression.")
+        elif each.get("type") != "memberOf":
+            raise invalid(f"Unknown placement constraint: {each.get('type')}.")
+    return Constraints(
+        expressions=wire.expressions_from(given),
+        distinct=any(each.get("type") == "distinctInstance" for each in given),
+    )

@@ -94,7 +94,7 @@ class Services:
                 platform_version=params.get("platformVersion") or "LATEST",
                 capacity_provider_strategy=launch.strategy,
                 placement_strategies=placement.asked_strategies(params),
-                distinct_instances=placement.asks_for_distinct(params),
+                placement_constraints=placement.asked_constraints(params),
                 creation_digest=digest,
                 created_at=now,
                 created_by=context.principal_arn,
@@ -131,7 +131,7 @@ class Services:
         if params.get("placementStrategy") is not None:
             service = replace(service, placement_strategies=placement.asked_strategies(params))
         if params.get("placementConstraints") is not None:
-            service = replace(service, distinct_instances=placement.asks_for_distinct(params))
+            service = replace(service, placement_constraints=placement.asked_constraints(params))
         now = self._clock.now()
         if params.get("desiredCount") is not None:
             change.check_count(params["desiredCount"])

@@ -30,7 +30,7 @@ PARTIAL: Final = {
     "PutClusterCapacityProviders": "FARGATE and FARGATE_SPOT; tasks run on FARGATE only",
     "RegisterTaskDefinition": "see the members below",
     "RunTask": "no volumes, no capacity provider but FARGATE; see the members below",
-    "ListContainerInstances": "no filter by cluster query language",
+    "ListContainerInstances": "filter: no agentVersion, patterns without groups",
     "DescribeContainerInstances": "no health of instances",
     "DeregisterContainerInstance": "forced, it ends the tasks on the instance",
     "ExecuteCommand": "sessions are neither logged nor encrypted by a KMS key, "

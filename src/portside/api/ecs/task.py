@@ -66,7 +66,7 @@ class Tasks:
         launch = placement.asked_launch(params, cluster)
         platform_version = placement.check_launch(launch, definition, params)
         check_run_task(params, fargate=launch.type == "FARGATE")
-        strategies, distinct = placement.asked_strategies(params), placement.asks_for_distinct(params)
+        strategies, constraints = placement.asked_strategies(params), placement.asked_constraints(params)
         request = network.checked_network(self._store, context, params, definition.network_mode)
         capacity: Capacity | None = None
         if launch.type == "EC2":
@@ -80,7 +80,9 @@ class Tasks:
             task = make(request, platform_version)
             if capacity is not None:
                 luck = [int(self._ids.number(6)) for _ in range(_LUCK)]
-                found = capacity.place(wanted_of(task), request, strategies=strategies, distinct=distinct, luck=luck)
+                found = capacity.place(
+                    wanted_of(task), request, strategies=strategies, constraints=constraints, luck=luck
+                )
                 if not isinstance(found, Placed):
                     failures = placement.failures_to(found)
                     break

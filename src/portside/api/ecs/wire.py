@@ -8,7 +8,7 @@ import platform
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from portside.domain import arn
+from portside.domain import arn, cluster_query
 from portside.domain.cluster import CapacityProviderShare, Cluster, Setting
 from portside.domain.record import Tag, Tags
 from portside.domain.service.record import Deployment, Service
@@ -316,6 +316,22 @@ def _overrides_to(task: Task) -> Wire:
     }
 
 
+def expressions_from(constraints: Iterable[FromWire]) -> tuple[str, ...]:
+    """
+    Raises:
+        Refused: one that is none.
+    """
+    found = tuple(each.get("expression") or "" for each in constraints if each.get("type") == "memberOf")
+    for each in found:
+        cluster_query.parsed(each)
+    return found
+
+
+def constraints_to(expressions: Iterable[str]) -> list[Wire]:
+    """Placement constraints of type memberOf."""
+    return [{"type": "memberOf", "expression": each} for each in expressions]
+
+
 # --- services ---------------------------------------------------------------------------------------------------------
 
 
@@ -357,7 +373,10 @@ def service_to(service: Service, tasks: Sequence[Task], *, with_tags: bool) -> W
         "deployments": [_deployment_to(each, service, counts) for each in service.deployments],
         "events": [{"id": each.id, "createdAt": each.at, "message": each.message} for each in service.events],
         "createdAt": service.created_at,
-        "placementConstraints": [{"type": "distinctInstance"}] if service.distinct_instances else [],
+        "placementConstraints": [
+            *([{"type": "distinctInstance"}] if service.placement_constraints.distinct else []),
+            *constraints_to(service.placement_constraints.expressions),
+        ],
         "placementStrategy": [
             {"type": each.type, "field": each.field.upper() if each.type == "binpack" else each.field}
             if each.field

@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Literal
 
 from portside.domain.cluster import CapacityProviderShare
-from portside.domain.placement import Strategy
+from portside.domain.placement import Constraints, Strategy
 from portside.domain.record import Record, Scope, Tags
 from portside.domain.task.record import NetworkRequest, TargetRef
 
@@ -59,7 +59,7 @@ class Service(Record, frozen=True, kw_only=True):
     platform_version: str = "LATEST"  # as asked for; a deployment has the version it stands for
     capacity_provider_strategy: tuple[CapacityProviderShare, ...] = ()
     placement_strategies: tuple[Strategy, ...] = ()  # on container instances
-    distinct_instances: bool = False  # the placement constraint of that name
+    placement_constraints: Constraints = Constraints()
     creation_digest: str = (
         ""  # of the parameters of CreateService, until the first update: the same again is no conflict
     )

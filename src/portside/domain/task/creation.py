@@ -93,6 +93,7 @@ def new_task(
         ipc_mode=definition.ipc_mode,
         network=network,
         placement=placement,
+        placement_expressions=definition.placement_expressions,
         containers=tuple(
             link.with_order(volume.with_inherited(_overridden(each, by_name.get(each.name)), definition.containers))
             for each in definition.containers

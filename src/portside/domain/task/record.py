@@ -192,6 +192,7 @@ class Task(Record, frozen=True, kw_only=True):
     ipc_mode: Literal["host", "task", "none"] | None = None
     network: NetworkRequest | None = None
     placement: Placement | None = None  # on a container instance; None on Fargate
+    placement_expressions: tuple[str, ...] = ()  # the task definition's placement constraints
     containers: tuple[ContainerDefinition, ...]
     volumes: tuple[Volume, ...] = ()
     image_digests: dict[str, str] = {}  # container -> the digest that its deployment is held to
