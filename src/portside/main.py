@@ -33,6 +33,7 @@ from portside.api.ecs.service import ecs_service
 from portside.api.elbv2.service import elbv2_service
 from portside.api.iam.service import iam_service
 from portside.api.logs.service import logs_service
+from portside.api.metadata.endpoint import MetadataEndpoint
 from portside.api.portside import story
 from portside.api.portside.status import status
 from portside.api.secretsmanager.service import secretsmanager_service
@@ -60,17 +61,20 @@ from portside.control.sessions import SessionLoop
 from portside.control.targets import Targets
 from portside.control.tasks import TaskLoop
 from portside.control.vpcs import VpcLoop
+from portside.domain import arn
 from portside.domain.clock import Clock, Ids
 from portside.domain.table import KINDS, VAULT_KEY
+from portside.domain.task.record import Task
 from portside.domain.vault import VaultKey
 from portside.node.interface import NodeUnusable
 from portside.node.linux import LinuxNode
 from portside.node.network.network import Network, public_addresses
-from portside.session.issue import StsSessions
+from portside.session.issue import StsSessions, document
 from portside.session.key import SessionKeys
 from portside.settings import Settings, s3_endpoint
 from portside.store.interface import Put, Store, StoreUnavailable
 from portside.store.sqlite import SqliteStore
+from portside.task_endpoint import TaskEndpoints
 from portside.telemetry.interface import LogStore, LogsUnavailable
 from portside.telemetry.sqlite import SqliteLogStore
 from portside.vault import key
@@ -187,7 +191,9 @@ class Daemon:
         vault = AesVault(secret)
         sts = StsSessions(store, clock, SessionKeys(key.derived(secret, "sts session keys")))
         logs = SqliteLogStore(settings.data_dir / "logs.db")
-        node = LinuxNode(settings, Network(settings), ControlLogSink(store, logs, clock))
+        # What is served at the tasks' link-local address comes last; no network is made before.
+        network = Network(settings, lambda vpc_id, opened: endpoints.sockets(vpc_id, opened))
+        node = LinuxNode(settings, network, ControlLogSink(store, logs, clock))
         balancer = EnvoyBalancer(settings)
         enis = Enis(store, ids, public_addresses(settings))
         vpcs = VpcLoop(store, clock, node)
@@ -222,6 +228,13 @@ class Daemon:
             error_mapper=_service_error,
             sockets={DATA_CHANNEL: exec_session},
         )
+
+        def role_credentials(task: Task) -> Mapping[str, Any]:
+            task_arn = arn.task(task.scope, task.cluster, task.id)
+            return document(sts.task_credentials(task_arn, task.task_role_arn or ""))
+
+        metadata = MetadataEndpoint(store, clock, node.usage, node.ephemeral_storage, role_credentials)
+        endpoints = TaskEndpoints(metadata.for_vpc, gateway)
         server = make_server(gateway)
         serving = spawn("http", server.serve(sockets=[sock]))
         serving.add_done_callback(lambda _: self.stop())  # a Portside that no longer answers is none
@@ -247,6 +260,7 @@ class Daemon:
             for part in reversed(running):
                 await part.close()
             await serving
+            await endpoints.close()
             await balancer.close()
             await node.close()
             await logs.close()
@@ -384,6 +398,7 @@ SETTINGS_FROM_OUTSIDE: dict[str, Any] = {
     "egress": lambda text: text if text in ("host", "none") else str(Path(text).absolute()),
     "envoy_path": _path_or_none,
     "auth": _truth,
+    "task_endpoint": _truth,
     "account": str,
     "region": str,
     "hosts_file": _path_or_none,
@@ -397,7 +412,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="portside-daemon", description=__doc__, allow_abbrev=False)
     for name in SETTINGS_FROM_OUTSIDE:
         flag = f"--{name.replace('_', '-')}"
-        if name == "auth":
+        if name in ("auth", "task_endpoint"):
             parser.add_argument(flag, action="store_true", default=None)
         else:
             parser.add_argument(flag, dest=name, metavar=name.upper())

@@ -21,6 +21,8 @@ class Settings:
         egress: where a VPC's way out leads: `host`, `none`, or the path of a network namespace.
         envoy_path: an Envoy binary to use instead of the one in the Python environment.
         auth: verify request signatures.
+        task_endpoint: let tasks reach the API even without `auth`: whoever runs code in a container can then do all
+            that the API can, as root.
         durability: `normal` survives the end of the process, `full` also a power cut (ADR 0003).
         failpoint: for tests: where the daemon kills itself (`node/failpoint.py`). From the environment alone.
         s3_endpoint: where objects of S3 that task definitions name are: scheme, host and port.
@@ -34,6 +36,7 @@ class Settings:
     egress: str = "host"
     envoy_path: Path | None = None
     auth: bool = False
+    task_endpoint: bool = False
     account: str = DEFAULT_ACCOUNT
     region: str = DEFAULT_REGION
     hosts_file: Path | None = Path("/etc/hosts")
@@ -49,6 +52,11 @@ class Settings:
     def instance_id(self) -> str:
         """Eight hex digits that tell this instance's namespaces, cgroups and interfaces from another's."""
         return hashlib.sha256(str(self.data_dir.resolve()).encode()).hexdigest()[:8]
+
+    @property
+    def api_for_tasks(self) -> bool:
+        """Whether tasks reach the API, at the port of `port` and a link-local address."""
+        return self.auth or self.task_endpoint
 
     @property
     def run_dir(self) -> Path:

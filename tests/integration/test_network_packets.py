@@ -242,7 +242,7 @@ def test_balancer_answers_from_the_leg_that_was_asked(lab: Lab) -> None:
 def test_link_local_is_never_forwarded(lab: Lab) -> None:
     """Packets to or from 169.254.0.0/16 do not pass the VPC's namespace, even if a task holds such an address."""
     lab.apply(ALL)
-    one, two = lab.task("172.31.0.4", OPEN), lab.task("169.254.170.2", OPEN)
+    one, two = lab.task("172.31.0.4", OPEN), lab.task("169.254.9.9", OPEN)
     assert one.kept_from(two, 80)
     assert two.kept_from(one, 80)
     assert lab.task("172.31.0.5", OPEN).reaches(one, 80)

@@ -1,10 +1,14 @@
 """The HTTP server in front of the gateway: uvicorn with httptools, inside an event loop that is somebody else's."""
 
+import asyncio
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
 
 from portside.aws.gateway import Gateway
 
@@ -45,6 +49,45 @@ def make_server(gateway: Gateway) -> Server:
             timeout_graceful_shutdown=SHUTDOWN_S,
         )
     )
+
+
+class AddedSocket:
+    """An application on a socket that is there later than the server. Made by `serve_on`, in the event loop."""
+
+    def __init__(self, server: asyncio.Server, state: ServerState) -> None:
+        self._server, self._state = server, state
+
+    def close(self) -> None:
+        """The socket and its connections are closed; requests under way are finished."""
+        self._server.close()
+        for connection in list(self._state.connections):
+            connection.shutdown()
+
+
+async def serve_on(app: Any, sock: socket.socket) -> AddedSocket:
+    """Answer what comes in on a listening socket, until it is closed."""
+    config = uvicorn.Config(
+        app,
+        http="httptools",
+        ws="wsproto",
+        ws_max_size=1024 * 1024,
+        loop="none",
+        lifespan="off",
+        interface="asgi3",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
+    )
+    config.load()
+    state = ServerState()
+    state.default_headers = config.encoded_headers
+
+    def protocol() -> HttpToolsProtocol:
+        return HttpToolsProtocol(config=config, server_state=state, app_state={})
+
+    return AddedSocket(await asyncio.get_running_loop().create_server(protocol, sock=sock), state)
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -92,6 +92,10 @@ def application() -> "typer.Typer":
         ),
     ]
     auth = Annotated[bool | None, typer.Option("--auth", help="Verify request signatures. [PORTSIDE_AUTH]")]
+    task_endpoint = Annotated[
+        bool | None,
+        typer.Option("--task-endpoint", help="Let tasks reach the API even without --auth. [PORTSIDE_TASK_ENDPOINT]"),
+    ]
     hosts_file = Annotated[
         str | None,
         typer.Option(
@@ -135,6 +139,7 @@ def application() -> "typer.Typer":
         egress: egress = None,
         host: host = None,
         auth: auth = None,
+        task_endpoint: task_endpoint = None,
         hosts_file: hosts_file = None,
         envoy_path: envoy_path = None,
         durability: durability = None,
@@ -150,6 +155,7 @@ def application() -> "typer.Typer":
                 egress=egress,
                 host=host,
                 auth=auth,
+                task_endpoint=task_endpoint,
                 hosts_file=hosts_file,
                 envoy_path=envoy_path,
                 durability=durability,
@@ -257,6 +263,7 @@ def application() -> "typer.Typer":
         egress: egress = None,
         host: host = None,
         auth: auth = None,
+        task_endpoint: task_endpoint = None,
         hosts_file: hosts_file = None,
         envoy_path: envoy_path = None,
         durability: durability = None,
@@ -265,7 +272,14 @@ def application() -> "typer.Typer":
         """Print a systemd unit: portside unit > /etc/systemd/system/portside.service"""
         from portside.cli import systemd
 
-        given = {"port": port, "data_dir": data_dir, "egress": egress, "host": host, "auth": auth}
+        given = {
+            "port": port,
+            "data_dir": data_dir,
+            "egress": egress,
+            "host": host,
+            "auth": auth,
+            "task_endpoint": task_endpoint,
+        }
         given |= {"hosts_file": hosts_file, "envoy_path": envoy_path, "durability": durability}
         given |= {"s3_endpoint": s3_endpoint}
         print(systemd.unit(settings(**given)), end="")

@@ -79,7 +79,12 @@ ENI: Final = Kind(
     name="eni",
     type=Eni,
     key=lambda e: f"{e.scope.prefix}{e.id}",
-    indexes={"vpc": lambda e: e.vpc_id, "subnet": lambda e: e.subnet_id, "owner": lambda e: e.owner or None},
+    indexes={
+        "vpc": lambda e: e.vpc_id,
+        "subnet": lambda e: e.subnet_id,
+        "owner": lambda e: e.owner or None,
+        "place": lambda e: f"{e.vpc_id}/{e.address}",
+    },
 )
 LOAD_BALANCER: Final = Kind(name="load_balancer", type=LoadBalancer, key=lambda b: f"{b.scope.prefix}{b.arn}")
 LISTENER: Final = Kind(

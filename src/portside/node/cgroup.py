@@ -15,13 +15,18 @@ import signal
 import threading
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
+from portside.domain.usage import BlockUsage, Usage
 from portside.node import syscall
 from portside.node.interface import NodeUnusable
 
 CPU_PERIOD_US = 100_000  # the kernel's default period of the CPU bandwidth controller
 _MIB = 1024 * 1024
+_V1_NO_LIMIT = 2**60
+"""v1 gives a number of pages near 2^63 where there is no limit."""
+_TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 INSTANCE_PREFIX = "i-"
 """Of ids of EC2 instances; a task's id is hexadecimal digits."""
 _V2_CONTROLLERS = ("cpu", "memory", "pids", "cpuset", "io")
@@ -151,6 +156,10 @@ class CgroupTree(ABC):
         """How many processes of the container the kernel has killed for memory. 0 if the group is gone."""
 
     @abstractmethod
+    def usage(self, task: str, container: str) -> Usage:
+        """What the container has used, without its network. Raises OSError: its group is gone."""
+
+    @abstractmethod
     def counts_swap(self) -> bool:
         """Whether a limit of memory and swap together can be set."""
 
@@ -199,6 +208,27 @@ class CgroupTreeV2(CgroupTree):
 
     def oom_kills(self, task: str, container: str) -> int:
         return _keyed(self._root / self.name / task / container / "memory.events", "oom_kill")
+
+    def usage(self, task: str, container: str) -> Usage:
+        group = self._root / self.name / task / container
+        cpu = _flat(group / "cpu.stat")
+        limit = (group / "memory.max").read_text().strip()
+        current = int((group / "memory.current").read_text())
+        return Usage(
+            at=datetime.now(UTC),
+            cpu_ns=cpu.get("usage_usec", 0) * 1000,
+            cpu_user_ns=cpu.get("user_usec", 0) * 1000,
+            cpu_system_ns=cpu.get("system_usec", 0) * 1000,
+            cpu_periods=cpu.get("nr_periods", 0),
+            cpu_throttled_periods=cpu.get("nr_throttled", 0),
+            cpu_throttled_ns=cpu.get("throttled_usec", 0) * 1000,
+            memory_bytes=current,
+            memory_most_bytes=_number(group / "memory.peak", current),  # since Linux 5.19
+            memory_limit_bytes=0 if limit == "max" else int(limit),
+            memory=_flat(group / "memory.stat"),
+            processes=_number(group / "pids.current", 0),
+            block=_block_v2(group / "io.stat"),
+        )
 
     def counts_swap(self) -> bool:
         return True
@@ -271,6 +301,31 @@ class CgroupTreeV1(CgroupTree):
     def oom_kills(self, task: str, container: str) -> int:
         return _keyed(self._hierarchies["memory"] / self.name / task / container / "memory.oom_control", "oom_kill")
 
+    def usage(self, task: str, container: str) -> Usage:
+        def group(controller: str) -> Path:
+            return self._hierarchies.get(controller, Path("/nonexistent")) / self.name / task / container
+
+        memory, cpu, limit = group("memory"), _flat(group("cpu") / "cpu.stat"), 0
+        ticks = _flat(group("cpuacct") / "cpuacct.stat")
+        asked = int((memory / "memory.limit_in_bytes").read_text())
+        if asked < _V1_NO_LIMIT:
+            limit = asked
+        return Usage(
+            at=datetime.now(UTC),
+            cpu_ns=_number(group("cpuacct") / "cpuacct.usage", 0),
+            cpu_user_ns=ticks.get("user", 0) * _TICK_NS,
+            cpu_system_ns=ticks.get("system", 0) * _TICK_NS,
+            cpu_periods=cpu.get("nr_periods", 0),
+            cpu_throttled_periods=cpu.get("nr_throttled", 0),
+            cpu_throttled_ns=cpu.get("throttled_time", 0),
+            memory_bytes=int((memory / "memory.usage_in_bytes").read_text()),
+            memory_most_bytes=_number(memory / "memory.max_usage_in_bytes", 0),
+            memory_limit_bytes=limit,
+            memory=_flat(memory / "memory.stat"),
+            processes=_number(group("pids") / "pids.current", 0),
+            block=_block_v1(group("blkio")),
+        )
+
     def counts_swap(self) -> bool:
         return (self._hierarchies["memory"] / "memory.memsw.limit_in_bytes").exists()
 
@@ -340,6 +395,73 @@ def _pids(group: Path) -> set[int]:
         return {int(line) for line in (group / "cgroup.procs").read_text().split()}
     except (FileNotFoundError, OSError):
         return set()
+
+
+def machine_cpu_ns(stat: Path = Path("/proc/stat")) -> int:
+    """CPU time that all processors have spent. Source: proc(5), the first line of /proc/stat."""
+    return sum(int(each) for each in stat.read_text().split("\n", 1)[0].split()[1:9]) * _TICK_NS
+
+
+def _number(file: Path, otherwise: int) -> int:
+    try:
+        return int(file.read_text())
+    except (OSError, ValueError):
+        return otherwise
+
+
+def _flat(file: Path) -> dict[str, int]:
+    """A flat keyed file; empty if there is none."""
+    try:
+        pairs = [line.split() for line in file.read_text().splitlines()]
+    except OSError:
+        return {}
+    return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2 and pair[1].isdigit()}
+
+
+def _block_v2(file: Path) -> tuple[BlockUsage, ...]:
+    """`8:0 rbytes=1 wbytes=2 rios=3 wios=4 dbytes=0 dios=0` for each device."""
+    try:
+        lines = file.read_text().splitlines()
+    except OSError:
+        return ()
+    found = []
+    for line in lines:
+        device, *pairs = line.split()
+        counts = {name: int(value) for name, _, value in (each.partition("=") for each in pairs) if value.isdigit()}
+        major, _, minor = device.partition(":")
+        found.append(
+            BlockUsage(
+                major=int(major),
+                minor=int(minor),
+                read_bytes=counts.get("rbytes", 0),
+                written_bytes=counts.get("wbytes", 0),
+                reads=counts.get("rios", 0),
+                writes=counts.get("wios", 0),
+            )
+        )
+    return tuple(found)
+
+
+def _block_v1(group: Path) -> tuple[BlockUsage, ...]:
+    """`8:0 Read 1` and the like, bytes and operations in a file each."""
+    counts: dict[str, dict[str, int]] = {}
+    for name, unit in (("io_service_bytes", "bytes"), ("io_serviced", "operations")):
+        with contextlib.suppress(OSError):
+            for line in (group / f"blkio.throttle.{name}").read_text().splitlines():
+                parts = line.split()
+                if len(parts) == 3 and parts[1] in ("Read", "Write"):
+                    counts.setdefault(parts[0], {})[f"{parts[1]} {unit}"] = int(parts[2])
+    return tuple(
+        BlockUsage(
+            major=int(device.partition(":")[0]),
+            minor=int(device.partition(":")[2]),
+            read_bytes=each.get("Read bytes", 0),
+            written_bytes=each.get("Write bytes", 0),
+            reads=each.get("Read operations", 0),
+            writes=each.get("Write operations", 0),
+        )
+        for device, each in counts.items()
+    )
 
 
 def _keyed(file: Path, key: str) -> int:

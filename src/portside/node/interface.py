@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from portside.domain.task.record import AnyFact, EniAttachment, NodeEffect, Task
+from portside.domain.usage import Usage
 from portside.domain.vpc import SecurityGroup, Subnet, Vpc
 
 FactListener = Callable[[str, AnyFact], None]
@@ -115,6 +116,10 @@ class Node(Protocol):
     def ephemeral_storage(self, task_id: str) -> tuple[int, int] | None:
         """Bytes that the task's containers have written together, and how many they may. None: no limit is enforced, or
         the task has no container here."""
+        ...
+
+    async def usage(self, runtime_id: str) -> Usage | None:
+        """What a container uses. None: no such container runs here."""
         ...
 
     async def open_exec(self, task_key: str, container: str, command: Sequence[str]) -> ExecSession:

@@ -1,6 +1,7 @@
 """The node on a Linux machine: containers by crun and conmon, root file systems, cgroups, logs, over a network."""
 
 import asyncio
+import dataclasses
 import json
 import logging
 import os
@@ -39,6 +40,7 @@ from portside.domain.task.record import (
     Task,
     VolumesReleased,
 )
+from portside.domain.usage import Usage
 from portside.node import cgroup, failpoint, hook, process
 from portside.node.container import seccomp, spec
 from portside.node.container.exec import LinuxExecSession, open_session
@@ -52,6 +54,7 @@ from portside.node.image.store import NATIVE_ARCHITECTURE, ImageStore
 from portside.node.interface import EniConfig, ExecSession, FactListener, InstanceConfig, NodeUnusable, VpcConfig
 from portside.node.log.forwarder import LogForwarder
 from portside.node.log.sink import LogSink
+from portside.node.network import link_local, traffic
 from portside.node.rootfs.ephemeral import EphemeralStorage
 from portside.node.s3 import S3Endpoint
 from portside.settings import Settings
@@ -143,6 +146,7 @@ class LinuxNode:
             swap_limit=self._tree.counts_swap(),
             oom_score_adj=spec.usual_oom_score_adj(),
             own_capabilities=spec.own_capabilities(),
+            endpoint_url=f"http://{link_local.ADDRESS}:{self._settings.port}" if self._settings.api_for_tasks else "",
         )
         self._pauses = PauseNamespaces(self._settings.run_dir, self._tree, machine)
         hooks = (
@@ -192,6 +196,22 @@ class LinuxNode:
 
     def ephemeral_storage(self, task_id: str) -> tuple[int, int] | None:
         return self._storage.usage(task_id)
+
+    async def usage(self, runtime_id: str) -> Usage | None:
+        container = self._running(runtime_id)
+        if container is None or container.record is None or container.record.pid is None:
+            return None
+        record, pid = container.record, container.record.pid
+        try:
+            found = await self._pool.run(self._tree.usage, record.cgroup, record.container)
+        except OSError:
+            return None  # it ends this moment
+        return dataclasses.replace(
+            found,
+            network=traffic.of_process(pid),
+            machine_cpu_ns=cgroup.machine_cpu_ns(),
+            machine_cpus=os.cpu_count() or 1,
+        )
 
     async def _watch_room(self) -> None:
         while True:

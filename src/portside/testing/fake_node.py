@@ -13,6 +13,7 @@ from functools import partial
 
 from portside.domain.task import record as r
 from portside.domain.task.record import AnyFact, EniAttachment, HealthStatus, NodeEffect, Task
+from portside.domain.usage import Usage
 from portside.node.interface import EniConfig, ExecSession, FactListener, InstanceConfig, VpcConfig
 
 Now = Callable[[], datetime]
@@ -287,6 +288,9 @@ class FakeNode:
     def ephemeral_storage(self, task_id: str) -> tuple[int, int] | None:
         here = any(key.endswith(f"/{task_id}") for key in self.machine.containers)
         return (0, 20 * 1024**3) if here else None
+
+    async def usage(self, runtime_id: str) -> Usage | None:
+        return Usage(at=self.machine.now()) if self.machine.containers else None
 
     async def open_exec(self, task_key: str, container: str, command: Sequence[str]) -> ExecSession:
         found = self.machine.containers.get(task_key, {}).get(container)

@@ -27,7 +27,7 @@ NOT_YET: Final = Reason()
 
 SUPPORTED: Final[Mapping[str, str]] = {
     "family": "",
-    "taskRoleArn": "checked (form, trust policy) and shown; the task gets no credentials of it yet",
+    "taskRoleArn": "its credentials are at 169.254.170.2, in awsvpc mode; its policies are not evaluated yet",
     "executionRoleArn": "checked (form, trust policy) and shown; its policies are not enforced yet",
     "networkMode": "awsvpc, and on container instances bridge, host and none",
     "containerDefinitions": "",
@@ -218,10 +218,10 @@ RUN_SUPPORTED: Final[Mapping[str, str]] = {
     "overrides.ephemeralStorage": "",
     "overrides.ephemeralStorage.sizeInGiB": "",
     "overrides.executionRoleArn": "",
-    "overrides.taskRoleArn": "as in the task definition: no credentials yet",
     "placementConstraints": "not on Fargate",
     "placementConstraints.type": "distinctInstance and memberOf",
     "placementConstraints.expression": "cluster query language, without agentVersion and groups in patterns",
+    "overrides.taskRoleArn": "as in the task definition",
     "placementStrategy": "random, binpack, spread over instances and Availability Zones, not on Fargate",
     "placementStrategy.type": "",
     "placementStrategy.field": "other attributes are refused",

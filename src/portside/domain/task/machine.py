@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Final, assert_never
 
-from portside.domain import arn
+from portside.domain import arn, metadata
 from portside.domain.record import replace
 from portside.domain.task import record as r
 from portside.domain.task import target
@@ -670,6 +670,7 @@ def _start_effect(
         family=task.family,
         revision=task.revision,
         restart=h.restarts,
+        credentials_path=metadata.credentials_path(task),
     )
 
 

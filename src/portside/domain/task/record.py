@@ -356,6 +356,7 @@ class StartContainer(_ContainerEffect, frozen=True, kw_only=True):
     family: str
     revision: int
     restart: int = 0
+    credentials_path: str = ""  # where in its VPC the task's role is; "" without a role
 
 
 class SignalContainer(_ContainerEffect, frozen=True, kw_only=True):

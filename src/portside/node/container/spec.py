@@ -18,6 +18,7 @@ from portside.domain.task.record import EniAttachment, StartContainer
 from portside.domain.task_definition import ContainerDefinition, Device, ExtraHost, LinuxParameters, MountPoint, Tmpfs
 from portside.domain.task_definition_rule import CAPABILITY_NAMES, NO_NEW_PRIVILEGES
 from portside.node.image.store import Image
+from portside.node.network import link_local
 from portside.node.rootfs.account import Account
 
 CAPABILITIES = (
@@ -104,13 +105,15 @@ class NoCommand(Exception):
 class Machine:
     """What is the same for every container of this node. `swap_limit`: the kernel counts swap (v1: memsw files).
     `oom_score_adj`: how likely the kernel chooses its processes when the machine's memory runs short.
-    `own_capabilities`: this process's bounding set, bit by bit."""
+    `own_capabilities`: this process's bounding set, bit by bit. `endpoint_url`: the API as tasks in a VPC reach it, if
+    they do."""
 
     seccomp: Mapping[str, str]
     cgroup_version: int
     swap_limit: bool
     oom_score_adj: int = 0
     own_capabilities: int = -1
+    endpoint_url: str = ""
 
 
 def usual_oom_score_adj(own: Path = Path("/proc/self/oom_score_adj")) -> int:
@@ -231,7 +234,7 @@ def arguments(definition: ContainerDefinition, image: Image) -> tuple[str, ...]:
     return argv
 
 
-def environment(effect: StartContainer, image: Image, name: str) -> tuple[str, ...]:
+def environment(effect: StartContainer, image: Image, name: str, endpoint_url: str = "") -> tuple[str, ...]:
     """`KEY=value`, each key once: the definition wins over the image, the image over the defaults."""
     merged: dict[str, str] = {
         "PATH": DEFAULT_PATH,
@@ -243,6 +246,14 @@ def environment(effect: StartContainer, image: Image, name: str) -> tuple[str, .
     for each in image.environment:
         key, _, value = each.partition("=")
         merged[key] = value
+    if effect.eni is not None:
+        uri = f"http://{link_local.ADDRESS}"
+        merged["ECS_CONTAINER_METADATA_URI"] = f"{uri}/v3/{effect.runtime_id}"
+        merged["ECS_CONTAINER_METADATA_URI_V4"] = f"{uri}/v4/{effect.runtime_id}"
+        if effect.credentials_path:
+            merged["AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"] = effect.credentials_path
+        if endpoint_url:
+            merged["AWS_ENDPOINT_URL"] = endpoint_url
     for variable in effect.definition.environment:
         merged[variable.name] = variable.value
     return tuple(f"{key}={value}" for key, value in merged.items())
@@ -321,7 +332,7 @@ def build(
                 "additionalGids": list(account.additional_gids),
             },
             "args": list(arguments(definition, image)),
-            "env": list(environment(effect, image, name)),
+            "env": list(environment(effect, image, name, machine.endpoint_url)),
             "cwd": working_directory(definition, image),
             "capabilities": {
                 "bounding": list(held),

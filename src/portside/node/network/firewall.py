@@ -3,13 +3,15 @@
 The path of a packet, all in the forward hook: tracked flows pass; a new one goes to the egress chain of its source's
 combination of groups, which jumps on to `inbound` if a rule matches, and that to the ingress chain of the
 destination's combination, which accepts if a rule matches. Whatever no rule names falls through to a drop: an
-address that the maps do not know can neither send nor receive.
+address that the maps do not know can neither send nor receive. The router's own link-local address is no
+destination of the forward hook: no group has a say there.
 """
 
 import hashlib
 from collections.abc import Iterable, Mapping
 
 from portside.domain.vpc import SecurityGroup, SecurityGroupRule
+from portside.node.network import link_local
 
 TABLE = "portside"
 EGRESS_MAP = "egress_of"
@@ -80,6 +82,7 @@ def _base() -> list[str]:
     rules = f"""
 add chain inet {TABLE} input {{ type filter hook input priority filter; policy drop; }}
 add rule inet {TABLE} input iifname "lo" accept
+add rule inet {TABLE} input iifname != "{UPLINK}" ip daddr {link_local.ADDRESS} meta l4proto tcp accept
 add chain inet {TABLE} inbound
 add rule inet {TABLE} inbound ip daddr vmap @{INGRESS_MAP}
 add rule inet {TABLE} inbound oifname "{UPLINK}" ip saddr @{PUBLIC_SET} accept

@@ -22,6 +22,7 @@ from portside.domain.task.record import EniAttachment, Placement
 from portside.node.interface import EniConfig, VpcConfig
 from portside.node.network import netns, probe, rtnetlink
 from portside.node.network.bridge import InstanceNamespace
+from portside.node.network.link_local import METADATA_PORT, SocketListener
 from portside.node.network.netlink import Message, NetlinkError, NetlinkSocket
 from portside.node.network.router import ROUTER_MAC, Router
 from portside.node.network.uplink import Uplink, public_block, remove_outside
@@ -47,8 +48,9 @@ class InstanceNotReady(Exception):
 class Network:
     """See `node/interface.py` for the promises. `start` first; nothing is undone by `close`."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, settings: Settings, on_sockets: SocketListener | None = None) -> None:
+        """`on_sockets` is given the sockets of each VPC at the link-local address; it closes them."""
+        self._settings, self._on_sockets = settings, on_sockets
         self._folder = settings.run_dir / "netns"
         self._routers: dict[str, Router] = {}
         self._applied: dict[str, VpcConfig] = {}
@@ -183,7 +185,17 @@ class Network:
                 if not make and not netns.is_pinned(pin):
                     raise VpcNotReady(f"the network of {vpc_id} is not there yet")
                 router = self._routers[vpc_id] = Router(vpc_id, pin, self._uplink(vpc_id))
+                self._open_sockets(router)
         return router
+
+    def _open_sockets(self, router: Router) -> None:
+        if self._on_sockets is None:
+            return
+        ports = [METADATA_PORT, *([self._settings.port] if self._settings.api_for_tasks else [])]
+        try:
+            self._on_sockets(router.vpc_id, router.listen(ports))
+        except OSError as error:
+            log.error("tasks in %s have no metadata endpoint: %s", router.vpc_id, error)
 
     def _uplink(self, vpc_id: str) -> Uplink | None:
         if self._settings.egress == "none":
@@ -193,6 +205,8 @@ class Network:
     def _remove_vpc(self, vpc_id: str) -> None:
         router = self._routers.pop(vpc_id, None)
         if router is not None:
+            if self._on_sockets is not None:
+                self._on_sockets(vpc_id, ())  # an open socket would keep the namespace
             router.close()
         netns.drop(self._folder / vpc_id)
 

@@ -7,6 +7,7 @@ kernel holds is what counts: a new process reads members and routes back from it
 import errno
 import hashlib
 import logging
+import socket
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -15,7 +16,7 @@ from pathlib import Path
 
 from portside.domain.vpc import SecurityGroup
 from portside.node.interface import VpcConfig
-from portside.node.network import firewall, netns, rtnetlink
+from portside.node.network import firewall, link_local, netns, rtnetlink
 from portside.node.network.firewall import TABLE, Combination
 from portside.node.network.netlink import Message, NetlinkError, NetlinkSocket
 from portside.node.network.nftables import Nftables, NftablesError, add_element, commit, delete_element, nf_socket
@@ -86,6 +87,10 @@ class Router:
         """Every address that the security groups know."""
         with self._lock:
             return list(self._members)
+
+    def listen(self, ports: Sequence[int]) -> list[socket.socket]:
+        """Sockets at the link-local address, which tasks reach whatever their security groups say. Raises OSError."""
+        return link_local.open_sockets(self._rt, self.pin, ports)
 
     def has_leg(self, eni_id: str) -> bool:
         name = leg_name(eni_id)

@@ -1,0 +1,45 @@
+"""The link-local address at which tasks ask about themselves, in the namespace of their VPC.
+
+It is on the router, never in a task's own namespace, where a program that listens on every address would be in its way.
+Who asks is told by the source address, which the router lets nobody forge (rp_filter), and by the VPC.
+
+Source: ECS developer guide, "Amazon ECS task metadata endpoint".
+"""
+
+import socket
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+from portside.node.network import netns, rtnetlink
+from portside.node.network.netlink import NetlinkSocket
+
+ADDRESS: Final = "169.254.170.2"
+METADATA_PORT: Final = 80
+
+SocketListener = Callable[[str, Sequence[socket.socket]], None]
+"""Called in a worker thread with a VPC's id and the listening sockets opened in its namespace; none when it goes."""
+
+
+def open_sockets(rt: NetlinkSocket, pin: Path, ports: Sequence[int]) -> list[socket.socket]:
+    """Listening sockets in the VPC's namespace. Raises OSError; then none is open."""
+    rt.request([rtnetlink.add_address(rtnetlink.LOOPBACK_INDEX, ADDRESS, 32)])
+    opened: list[socket.socket] = []
+
+    def inside() -> None:
+        for port in ports:
+            # The protocol is named because asyncio turns Nagle's delay off only for sockets that say that they are TCP.
+            sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+            opened.append(sock)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind((ADDRESS, port))
+            sock.listen(128)
+            sock.setblocking(False)
+
+    try:
+        netns.within(pin, inside)
+    except OSError:
+        for sock in opened:
+            sock.close()
+        raise
+    return opened

@@ -1,0 +1,59 @@
+"""What tasks reach at the link-local address of their VPC: their metadata, and the API where that is allowed."""
+
+import asyncio
+import logging
+import socket
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from portside.aws.server import AddedSocket, serve_on
+
+log = logging.getLogger(__name__)
+
+
+class TaskEndpoints:
+    """Serves the sockets that the network opens in each VPC.
+
+    Args:
+        metadata: the application of a VPC's metadata endpoint.
+        api: the gateway.
+    """
+
+    def __init__(self, metadata: Callable[[str], Any], api: Any) -> None:
+        self._metadata, self._api = metadata, api
+        self._loop = asyncio.get_running_loop()
+        self._served: dict[str, list[AddedSocket]] = {}
+        self._opening: set[asyncio.Task[None]] = set()
+        self._closed = False
+
+    def sockets(self, vpc_id: str, opened: Sequence[socket.socket]) -> None:
+        """Callable in any thread: that of the metadata endpoint, then that of the API; none when the VPC goes."""
+        self._loop.call_soon_threadsafe(self._changed, vpc_id, opened)
+
+    async def close(self) -> None:
+        self._closed = True
+        await asyncio.gather(*self._opening, return_exceptions=True)
+        for vpc_id in list(self._served):
+            self._close(vpc_id)
+
+    def _changed(self, vpc_id: str, opened: Sequence[socket.socket]) -> None:
+        self._close(vpc_id)
+        if self._closed:
+            for sock in opened:
+                sock.close()
+        elif opened:
+            task = self._loop.create_task(self._serve(vpc_id, opened), name=f"endpoint of {vpc_id}")
+            self._opening.add(task)
+            task.add_done_callback(self._opening.discard)
+
+    async def _serve(self, vpc_id: str, opened: Sequence[socket.socket]) -> None:
+        for app, sock in zip((self._metadata(vpc_id), self._api), opened, strict=False):
+            try:
+                self._served.setdefault(vpc_id, []).append(await serve_on(app, sock))
+            except OSError as error:
+                log.error("the endpoint of %s can not be served: %s", vpc_id, error)
+                sock.close()
+
+    def _close(self, vpc_id: str) -> None:
+        for served in self._served.pop(vpc_id, ()):
+            served.close()

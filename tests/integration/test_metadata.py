@@ -1,0 +1,198 @@
+"""The task metadata endpoint, asked by real containers over their own network."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+from botocore.utils import ContainerMetadataFetcher
+
+from portside.testing.image import ensure_busybox_image
+from portside.testing.instance import ACCOUNT, IMAGE, REGION, Instance, instance
+from portside.testing.wait import wait_for
+
+pytestmark = pytest.mark.integration
+
+GROUP = "/metadata"
+ASK = "wget -qO- $ECS_CONTAINER_METADATA_URI_V4"
+
+
+@pytest.fixture
+def portside() -> Iterator[Instance]:
+    ensure_busybox_image(IMAGE)
+    with instance() as running:
+        yield running
+
+
+class There:
+    """One region of an instance: in each the default VPC has the same addresses."""
+
+    def __init__(self, portside: Instance, region: str = REGION) -> None:
+        self.portside, self.region = portside, region
+        self.client("ecs").create_cluster(clusterName="default")
+        self.client("logs").create_log_group(logGroupName=GROUP)
+
+    def client(self, service: str, **credentials: str) -> Any:
+        credentials = credentials or {"aws_access_key_id": ACCOUNT, "aws_secret_access_key": "test"}
+        return boto3.client(service, endpoint_url=self.portside.url, region_name=self.region, **credentials)
+
+    def run(self, script: str, *, role: str | None = None, groups: tuple[str, ...] = (), **more: Any) -> str:
+        """A task that runs the script; its ARN."""
+        options = {"awslogs-group": GROUP, "awslogs-region": self.region, "awslogs-stream-prefix": "m"}
+        self.client("ecs").register_task_definition(
+            family="asks",
+            networkMode="awsvpc",
+            requiresCompatibilities=["FARGATE"],
+            cpu="256",
+            memory="512",
+            executionRoleArn=f"arn:aws:iam::{ACCOUNT}:role/execution",
+            **({"taskRoleArn": role} if role else {}),
+            containerDefinitions=[
+                {
+                    "name": "main",
+                    "image": IMAGE,
+                    "stopTimeout": 2,
+                    "command": ["sh", "-c", script],
+                    "logConfiguration": {"logDriver": "awslogs", "options": options},
+                }
+            ],
+        )
+        subnets = self.client("ec2").describe_subnets()["Subnets"]
+        network = {"subnets": [subnets[0]["SubnetId"]], "securityGroups": list(groups)}
+        answer = self.client("ecs").run_task(
+            taskDefinition="asks",
+            launchType="FARGATE",
+            networkConfiguration={"awsvpcConfiguration": {key: each for key, each in network.items() if each}},
+            **more,
+        )
+        assert not answer["failures"]
+        return str(answer["tasks"][0]["taskArn"])
+
+    def output(self, arn: str, count: int) -> list[str]:
+        """What the task wrote, once there are so many lines."""
+        logs, stream = self.client("logs"), f"m/main/{arn.rsplit('/', 1)[-1]}"
+
+        def there() -> list[str] | None:
+            try:
+                found = logs.get_log_events(logGroupName=GROUP, logStreamName=stream, startFromHead=True)
+            except logs.exceptions.ResourceNotFoundException:
+                return None
+            lines = [str(each["message"]) for each in found["events"]]
+            return lines if len(lines) >= count else None
+
+        return wait_for(there, timeout_s=30, what=f"{count} lines of {stream}") or []
+
+
+def go_on(portside: Instance, runtime_id: str) -> None:
+    """Let the script of a container go on that reads from /pipe."""
+    record = json.loads((portside.settings.data_dir / "node" / "containers" / runtime_id / "record.json").read_text())
+    with open(f"/proc/{record['pid']}/root/pipe", "w") as pipe:
+        pipe.write("go\n")
+
+
+def test_a_container_hears_about_itself(portside: Instance) -> None:
+    """Container, task, tags and statistics, by both versions; also after the daemon was killed. Security groups have no
+    say in it, and a program that listens on every address is in nobody's way."""
+    here = There(portside)
+    shut = portside.client("ec2").create_security_group(GroupName="shut", Description="d", VpcId=portside.vpc())
+    everything = [{"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}]
+    portside.client("ec2").revoke_security_group_egress(GroupId=shut["GroupId"], IpPermissions=everything)
+    both = "for each in $ECS_CONTAINER_METADATA_URI $ECS_CONTAINER_METADATA_URI_V4; do wget -qO- $each; echo; done"
+    more = f"for each in task taskWithTags stats task/stats; do {ASK}/$each; echo; done"
+    script = f"httpd -p 80; mkfifo /pipe; {both}; {more}; read again < /pipe; {both}; exec sleep 600"
+    arn = here.run(script, groups=(shut["GroupId"],), tags=[{"key": "team", "value": "red"}])
+    task = portside.wait_task(arn, "RUNNING")
+    container, container4, whole, tagged, stats, all_stats = (json.loads(line) for line in here.output(arn, 6))
+    runtime_id = task["containers"][0]["runtimeId"]
+    assert container["DockerId"] == container4["DockerId"] == runtime_id
+    assert container4["ContainerARN"] == task["containers"][0]["containerArn"]
+    address = task["containers"][0]["networkInterfaces"][0]["privateIpv4Address"]
+    assert container4["Networks"][0]["IPv4Addresses"] == [address]
+    assert (whole["TaskARN"], whole["Family"], whole["LaunchType"]) == (arn, "asks", "FARGATE")
+    assert "TaskTags" not in whole
+    assert tagged["TaskTags"] == {"team": "red"}
+    assert stats["memory_stats"]["usage"] > 0
+    assert stats["cpu_stats"]["cpu_usage"]["total_usage"] > 0
+    assert stats["cpu_stats"]["system_cpu_usage"] > stats["cpu_stats"]["cpu_usage"]["total_usage"]
+    assert stats["networks"]["eth0"]["tx_bytes"] > 0
+    assert list(all_stats) == [runtime_id]
+    portside.kill()
+    portside.start()
+    portside.ready()
+    go_on(portside, runtime_id)
+    again = here.output(arn, 8)
+    assert json.loads(again[6])["DockerId"] == json.loads(again[7])["DockerId"] == runtime_id
+
+
+def test_nobody_hears_about_another(portside: Instance) -> None:
+    """A task that names another's container or credentials is told that there is nothing; so is one in another VPC, at
+    the very same address."""
+    here = There(portside)
+    role = f"arn:aws:iam::{ACCOUNT}:role/app"
+    other = here.run(
+        "echo $ECS_CONTAINER_METADATA_URI_V4; echo $AWS_CONTAINER_CREDENTIALS_RELATIVE_URI; exec sleep 600", role=role
+    )
+    uri, path = here.output(other, 2)
+    knocks = "; ".join(
+        f"wget -O- {each} 2>&1 | grep -o 'HTTP/1.1 [0-9]*'" for each in (uri, f"http://169.254.170.2{path}")
+    )
+    for place in (here, There(portside, "eu-west-1")):
+        asker = place.run(f"{knocks}; {ASK} | wc -c; echo ${{AWS_CONTAINER_CREDENTIALS_RELATIVE_URI:-none}}")
+        metadata, credentials, size, own = place.output(asker, 4)
+        assert (metadata, credentials) == ("HTTP/1.1 404", "HTTP/1.1 400")
+        assert int(size) > 300
+        assert own == "none"
+
+
+def test_the_role_of_a_task(portside: Instance) -> None:
+    """The endpoint gives what SDKs read; calls made with it are made by that role, for that task; the same credentials
+    are given until they need to be renewed."""
+    here = There(portside)
+    trust = {
+        "Version": "2012-10-17",
+        "Statement": [
+            {"Effect": "Allow", "Principal": {"Service": "ecs-tasks.amazonaws.com"}, "Action": "sts:AssumeRole"}
+        ],
+    }
+    role = portside.client("iam").create_role(RoleName="app", AssumeRolePolicyDocument=json.dumps(trust))["Role"]["Arn"]
+    ask = "wget -qO- http://169.254.170.2$AWS_CONTAINER_CREDENTIALS_RELATIVE_URI; echo"
+    arn = here.run(f"{ask}; {ask}; exec sleep 600", role=role)
+    first, second = (json.loads(line) for line in here.output(arn, 2))
+    assert first == second
+    assert first["RoleArn"] == role
+    # The members that the SDK needs, by its own names.
+    assert {"AccessKeyId", "SecretAccessKey", "Token", "Expiration"} <= first.keys()
+    assert ContainerMetadataFetcher.IP_ADDRESS == "169.254.170.2"
+    identity = here.client(
+        "sts",
+        aws_access_key_id=first["AccessKeyId"],
+        aws_secret_access_key=first["SecretAccessKey"],
+        aws_session_token=first["Token"],
+    ).get_caller_identity()
+    assert identity["Arn"] == f"arn:aws:sts::{ACCOUNT}:assumed-role/app/{arn.rsplit('/', 1)[-1]}"
+
+
+def test_too_many_requests(portside: Instance) -> None:
+    """Beyond 60 at once a task is told to slow down, and answered again a moment later."""
+    here = There(portside)
+    burst = f"for i in $(seq 150); do ({ASK} > /dev/null 2>&1 && echo yes || echo no) & done; wait"
+    arn = here.run(f"({burst}) | sort | uniq -c; sleep 1; {ASK} | wc -c")
+    lines = here.output(arn, 3)
+    counts = {word: int(count) for count, word in (line.split() for line in lines[:2])}
+    assert counts.keys() == {"no", "yes"}
+    assert 60 <= counts["yes"] < 150
+    assert int(lines[2]) > 300
+
+
+def test_the_api_is_not_there_unless_it_is_allowed(portside: Instance) -> None:
+    """Without signature checks a container can not reach the API, and is not told of it; where the setting allows it,
+    the SDK's variable leads there."""
+    here = There(portside)
+    knock = f"nc -w 1 169.254.170.2 {portside.settings.port} < /dev/null 2> /dev/null"
+    arn = here.run(f"echo ${{AWS_ENDPOINT_URL:-none}}; {knock} && echo open || echo shut")
+    assert here.output(arn, 2) == ["none", "shut"]
+    with instance(PORTSIDE_TASK_ENDPOINT="1") as open_one:
+        there = There(open_one)
+        (health,) = there.output(there.run("wget -qO- $AWS_ENDPOINT_URL/_portside/health; echo; exec sleep 600"), 1)
+        assert json.loads(health)["instance"] == open_one.settings.instance_id
