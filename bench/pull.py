@@ -15,7 +15,7 @@ from portside.testing.image import remove_image
 from portside.testing.instance import Instance
 from portside.testing.instance import instance as portside_instance
 from portside.testing.registry import PROGRAM, push, registry
-from portside.testing.wait import free_port
+from portside.testing.wait import free_port, wait_for
 
 LAYERS = 4
 LAYER_BYTES = 50 * 1024 * 1024
@@ -79,9 +79,10 @@ def _make_image() -> None:
 
 
 def _task_s(instance: Instance, name: str) -> float:
-    """From RunTask to the end of the pull, as DescribeTasks tells it."""
+    """From RunTask to the end of the pull, as DescribeTasks tells it; asked seldom: asking takes from the pull."""
     arn = instance.run_task("large")
-    task = instance.wait_task(arn, "RUNNING", timeout_s=120)
+    wait_for(lambda: instance.task(arn)["lastStatus"] == "RUNNING", timeout_s=120, pause_s=0.3, what="the task")
+    task = instance.task(arn)
     instance.client("ecs").stop_task(task=arn)
     instance.wait_task(arn, "STOPPED", timeout_s=60)
     run("podman", "image", "rm", "--force", name)

@@ -66,12 +66,12 @@ from portside.domain.clock import Clock, Ids
 from portside.domain.table import KINDS, VAULT_KEY
 from portside.domain.task.record import Task
 from portside.domain.vault import VaultKey
-from portside.node.interface import NodeUnusable
+from portside.node.interface import Node, NodeUnusable
 from portside.node.linux import LinuxNode
 from portside.node.network.network import Network, public_addresses
 from portside.session.issue import StsSessions, document
 from portside.session.key import SessionKeys
-from portside.settings import Settings, s3_endpoint
+from portside.settings import Settings, parse_mirrors, s3_endpoint
 from portside.store.interface import Put, Store, StoreUnavailable
 from portside.store.sqlite import SqliteStore
 from portside.task_endpoint import TaskEndpoints
@@ -222,8 +222,8 @@ class Daemon:
             default_region=settings.region,
             extensions={
                 "/_portside/health": self._health,
-                "/_portside/status": lambda *_: self._status(store, balancer),
-                "/_portside/tasks/": lambda _method, path, query, _body: self._story(store, path, query),
+                "/_portside/status": lambda *_: self._status(store, balancer, node),
+                "/_portside/tasks/": lambda _method, path, query, _body: self._story(store, node, path, query),
             },
             error_mapper=_service_error,
             sockets={DATA_CHANNEL: exec_session},
@@ -321,15 +321,15 @@ class Daemon:
         }
         return 200, "application/json", json.dumps(answer).encode()
 
-    async def _status(self, store: Store, balancer: EnvoyBalancer) -> tuple[int, str, bytes]:
+    async def _status(self, store: Store, balancer: EnvoyBalancer, node: Node) -> tuple[int, str, bytes]:
         problems = [each for each in (self._problem, balancer.problem) if each]
-        return 200, "application/json", json.dumps(status(store, problems)).encode()
+        return 200, "application/json", json.dumps(status(store, problems, node.pulls())).encode()
 
-    async def _story(self, store: Store, path: str, query: Mapping[str, str]) -> tuple[int, str, bytes]:
+    async def _story(self, store: Store, node: Node, path: str, query: Mapping[str, str]) -> tuple[int, str, bytes]:
         named, _, rest = path.removeprefix("/_portside/tasks/").rpartition("/")
         found = (404, {"error": f"there is nothing at {path}"})
         if named and rest == "story":
-            found = story.answer(store, self._clock, unquote(named), query.get("cluster", ""))
+            found = story.answer(store, self._clock, unquote(named), query.get("cluster", ""), node.pulls())
         return found[0], "application/json", json.dumps(found[1]).encode()
 
 
@@ -387,6 +387,13 @@ def _s3_endpoint(text: str) -> str:
         raise StartRefused(f"--s3-endpoint: {error}") from None
 
 
+def _mirrors(text: str) -> tuple[tuple[str, str], ...]:
+    try:
+        return parse_mirrors(text)
+    except ValueError as error:
+        raise StartRefused(str(error)) from error
+
+
 def _truth(text: str | bool) -> bool:
     return text if isinstance(text, bool) else text.lower() in ("1", "true", "yes")
 
@@ -405,6 +412,7 @@ SETTINGS_FROM_OUTSIDE: dict[str, Any] = {
     "durability": _durability,
     "stopped_task_retention_s": int,
     "s3_endpoint": _s3_endpoint,
+    "mirrors": _mirrors,
 }
 
 

@@ -27,6 +27,7 @@ class Settings:
         failpoint: for tests: where the daemon kills itself (`node/failpoint.py`). From the environment alone.
         s3_endpoint: where objects of S3 that task definitions name are: scheme, host and port.
         s3_access_key_id, s3_secret_access_key: what requests to it are signed with. From the environment alone.
+        mirrors: registries and where their images are looked for first, `("docker.io", "localhost:5000")`.
         hosts_file: where load balancer names are written, in a marked block; None leaves the file alone.
     """
 
@@ -45,6 +46,7 @@ class Settings:
     s3_endpoint: str = ""
     s3_access_key_id: str = ""
     s3_secret_access_key: str = field(default="", repr=False)
+    mirrors: tuple[tuple[str, str], ...] = ()
     max_body_bytes: int = 10 * 1024 * 1024
     stopped_task_retention_s: int = 3600
 
@@ -70,3 +72,14 @@ def s3_endpoint(text: str) -> str:
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.path not in ("", "/") or parts.query:
         raise ValueError(f"{text!r} is not http://HOST:PORT or https://HOST:PORT")
     return f"{parts.scheme}://{parts.netloc}"
+
+
+def parse_mirrors(text: str) -> tuple[tuple[str, str], ...]:
+    """`docker.io=localhost:5000,ghcr.io=mirror.example/ghcr`. Raises ValueError with what is wrong."""
+    mirrors: dict[str, str] = {}
+    for each in filter(None, (part.strip() for part in text.replace(",", " ").split())):
+        registry, sign, place = each.partition("=")
+        if not (registry and sign and place) or "/" in registry or "://" in place:
+            raise ValueError(f"a mirror is written REGISTRY=HOST[:PORT][/PATH], not {each!r}")
+        mirrors[registry] = place.rstrip("/")
+    return tuple(mirrors.items())

@@ -10,7 +10,7 @@ import pytest
 
 from portside.domain.record import replace
 from portside.domain.task.record import ImagePulled, StartFailed
-from portside.node.image.store import NATIVE_ARCHITECTURE
+from portside.node.image.storage import NATIVE_ARCHITECTURE
 from portside.settings import Settings
 from portside.testing.image import BUSYBOX_IMAGE, ensure_busybox_image, remove_image
 from portside.testing.node_lab import NodeLab, lab_task

@@ -23,7 +23,7 @@ from typing import Any
 from portside import credential
 from portside.cli.failure import Failure
 from portside.credential import AccessKey
-from portside.settings import DEFAULT_REGION, Settings, s3_endpoint
+from portside.settings import DEFAULT_REGION, Settings, parse_mirrors, s3_endpoint
 
 DAEMON_MODULE = "portside.main"
 START_TIMEOUT_S = 60.0
@@ -67,8 +67,10 @@ def settings_of(given: Mapping[str, Any], environment: Mapping[str, str] = os.en
             continue
         try:
             known[name] = parse(text)
-        except ValueError:
-            raise Failure(f"{text!r} is no value for {name}", f"See PORTSIDE_{name.upper()} and --help.") from None
+        except ValueError as error:
+            raise Failure(
+                f"{text!r} is no value for {name}: {error}", f"See PORTSIDE_{name.upper()} and --help."
+            ) from None
     return Settings(**known)
 
 
@@ -101,6 +103,7 @@ PARSERS: dict[str, Callable[[Any], Any]] = {
     "envoy_path": lambda text: Path(text).expanduser().absolute(),
     "durability": _durability,
     "s3_endpoint": lambda text: s3_endpoint(text) if text else "",
+    "mirrors": lambda given: parse_mirrors(given if isinstance(given, str) else " ".join(given)),
 }
 
 
@@ -222,6 +225,8 @@ def arguments(settings: Settings) -> list[str]:
         given += ["--s3-endpoint", settings.s3_endpoint]
     if settings.envoy_path:
         given += ["--envoy-path", str(settings.envoy_path)]
+    if settings.mirrors:
+        given += ["--mirrors", ",".join(f"{registry}={place}" for registry, place in settings.mirrors)]
     if settings.auth:
         given.append("--auth")
     return given

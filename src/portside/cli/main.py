@@ -124,6 +124,14 @@ def application() -> "typer.Typer":
             help="An S3 that holds environment files. [PORTSIDE_S3_ENDPOINT, none]",
         ),
     ]
+    mirrors = Annotated[
+        list[str] | None,
+        typer.Option(
+            "--mirror",
+            metavar="REGISTRY=HOST[:PORT][/PATH]",
+            help="Where a registry's images are looked for first; may be repeated. [PORTSIDE_MIRRORS]",
+        ),
+    ]
     as_json = Annotated[bool, typer.Option("--json", help="As JSON, for programs.")]
 
     def settings(**given: Any) -> Any:
@@ -144,6 +152,7 @@ def application() -> "typer.Typer":
         envoy_path: envoy_path = None,
         durability: durability = None,
         s3_endpoint: s3_endpoint = None,
+        mirrors: mirrors = None,
     ) -> None:
         """Start Portside. Harmless if it runs already."""
         from portside.cli import lifecycle
@@ -160,6 +169,7 @@ def application() -> "typer.Typer":
                 envoy_path=envoy_path,
                 durability=durability,
                 s3_endpoint=s3_endpoint,
+                mirrors=mirrors or None,
             ),
             detach=detach,
         )
@@ -268,6 +278,7 @@ def application() -> "typer.Typer":
         envoy_path: envoy_path = None,
         durability: durability = None,
         s3_endpoint: s3_endpoint = None,
+        mirrors: mirrors = None,
     ) -> None:
         """Print a systemd unit: portside unit > /etc/systemd/system/portside.service"""
         from portside.cli import systemd
@@ -282,7 +293,8 @@ def application() -> "typer.Typer":
         }
         given |= {"hosts_file": hosts_file, "envoy_path": envoy_path, "durability": durability}
         given |= {"s3_endpoint": s3_endpoint}
-        print(systemd.unit(settings(**given)), end="")
+        chosen: dict[str, Any] = {**given, "mirrors": mirrors or None}
+        print(systemd.unit(settings(**chosen)), end="")
 
     @app.command()
     def coverage() -> None:

@@ -54,6 +54,8 @@ def render(answer: dict[str, Any], now: datetime) -> list[Table | Text]:
         ]
     if answer["tasks"]:
         sections += _tasks(answer["tasks"], now)
+    if answer.get("pulls"):
+        sections.append(_pulls(answer["pulls"], now))
     if answer["loadBalancers"]:
         sections += _load_balancers(answer["loadBalancers"])
     return sections
@@ -103,6 +105,14 @@ def _tasks(tasks: list[dict[str, Any]], now: datetime) -> list[Table | Text]:
     if len(stopped) > STOPPED_SHOWN:
         sections.append(Text(f"  and {len(stopped) - STOPPED_SHOWN} more stopped tasks", style="dim"))
     return sections
+
+
+def _pulls(pulls: list[dict[str, Any]], now: datetime) -> Table:
+    table = _table("Images that are being pulled", "image", "came so far", "since")
+    for pull in pulls:
+        seconds = max(0.0, (now - datetime.fromisoformat(pull["startedAt"])).total_seconds())
+        table.add_row(pull["reference"], Text(pull["progress"], style="yellow"), f"{seconds:.0f} s")
+    return table
 
 
 def _state(task: dict[str, Any]) -> Text:

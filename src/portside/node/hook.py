@@ -25,7 +25,8 @@ from portside.node.container import seccomp, spec
 from portside.node.container.pause import PauseNamespaces, Shared
 from portside.node.container.record import ContainerFolder, ContainerRecord, boot_id
 from portside.node.container.runtime import Created, CreateFailed, Runtime
-from portside.node.image.store import Image, ImageStore
+from portside.node.image.storage import Image
+from portside.node.image.store import ImageStore
 from portside.node.log.forwarder import LogForwarder
 from portside.node.log.sink import LogDestination, LogGroupMissing
 from portside.node.rootfs import account, overlay, volume
@@ -133,10 +134,11 @@ class ImageHook:
         self._images = images
 
     async def prepare(self, launch: Launch) -> None:
-        launch.image = await self._images.get(launch.effect.definition.image, launch.effect.image_digest)
+        obtained = await self._images.get(launch.effect.definition.image, launch.effect.image_digest)
+        launch.image = obtained.image
 
     async def release(self, container: Container) -> None:
-        pass  # images stay, to be used again; `podman image prune` removes them
+        pass  # images stay, to be used again; the control plane says which may go
 
 
 class EnvironmentHook:

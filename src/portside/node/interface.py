@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from portside.domain.image import PullProgress
 from portside.domain.task.record import AnyFact, EniAttachment, NodeEffect, Task
 from portside.domain.usage import Usage
 from portside.domain.vpc import SecurityGroup, Subnet, Vpc
@@ -120,6 +121,10 @@ class Node(Protocol):
 
     async def usage(self, runtime_id: str) -> Usage | None:
         """What a container uses. None: no such container runs here."""
+        ...
+
+    def pulls(self) -> Sequence[PullProgress]:
+        """Images that are being pulled at this moment."""
         ...
 
     async def open_exec(self, task_key: str, container: str, command: Sequence[str]) -> ExecSession:

@@ -13,6 +13,7 @@ from typing import Protocol, assert_never
 
 import msgspec
 
+from portside.domain.image import PullProgress
 from portside.domain.task.record import (
     AnyFact,
     ContainerExited,
@@ -50,7 +51,8 @@ from portside.node.container.record import ContainerFolder, boot_id
 from portside.node.container.runtime import Runtime
 from portside.node.hook import Container, Hook, Launch, NotYet, Pool, Refused
 from portside.node.image.failure import PullFailed, wrong_platform
-from portside.node.image.store import NATIVE_ARCHITECTURE, ImageStore
+from portside.node.image.storage import NATIVE_ARCHITECTURE
+from portside.node.image.store import ImageStore
 from portside.node.interface import EniConfig, ExecSession, FactListener, InstanceConfig, NodeUnusable, VpcConfig
 from portside.node.log.forwarder import LogForwarder
 from portside.node.log.sink import LogSink
@@ -106,7 +108,7 @@ class LinuxNode:
         self._containers_folder = self._folder / "containers"
         self._storage = EphemeralStorage(self._folder / "storage")
         self._pool = Pool()
-        self._images = ImageStore()
+        self._images = ImageStore(self._folder, mirrors=dict(settings.mirrors))
         self._runtime = Runtime(settings.run_dir)
         self._forwarder = LogForwarder(logs)
         self._health = HealthChecks(self._runtime, self._report_health)
@@ -119,6 +121,7 @@ class LinuxNode:
         self._starting = asyncio.Semaphore(2 * (os.cpu_count() or 1))
         self._endings: set[asyncio.Task[None]] = set()
         self._room_watch: asyncio.Task[None] | None = None
+        self._images_start: asyncio.Task[None] | None = None
         self._balancers: set[str] = set()
         self._execs: set[LinuxExecSession] = set()
         self._execs_opening = 0
@@ -159,6 +162,7 @@ class LinuxNode:
             hook.ContainerHook(self._runtime, self._tree, self._pool, machine, self._netns, self._folder),
         )
         self._hooks = failpoint.armed(hooks, self._settings.failpoint)
+        self._images_start = asyncio.get_running_loop().create_task(self._images.start(), name="images")
         await self._network.start()
         if not self._storage.problem:
             self._room_watch = asyncio.get_running_loop().create_task(self._watch_room(), name="room")
@@ -184,6 +188,9 @@ class LinuxNode:
             ending.cancel()
         await asyncio.gather(*self._endings, return_exceptions=True)
         await self._health.close()
+        if self._images_start is not None:
+            self._images_start.cancel()
+            await asyncio.gather(self._images_start, return_exceptions=True)
         await self._images.close()
         await self._forwarder.close()
         for container in self._containers.values():
@@ -212,6 +219,9 @@ class LinuxNode:
             machine_cpu_ns=cgroup.machine_cpu_ns(),
             machine_cpus=os.cpu_count() or 1,
         )
+
+    def pulls(self) -> Sequence[PullProgress]:
+        return self._images.pulls()
 
     async def _watch_room(self) -> None:
         while True:
@@ -338,12 +348,13 @@ class LinuxNode:
                         whole_task=True,
                     )
                 if effect.digest:
-                    image = await self._images.get(effect.image, effect.digest, effect.login)
+                    obtained = await self._images.get(effect.image, effect.digest, effect.login)
                 else:
-                    image = await self._images.ensure(effect.image, pull_anew=effect.pull_anew, login=effect.login)
+                    obtained = await self._images.ensure(effect.image, pull_anew=effect.pull_anew, login=effect.login)
+                image = obtained.image
                 if image.architecture not in ("", NATIVE_ARCHITECTURE):
                     raise wrong_platform(f"linux/{NATIVE_ARCHITECTURE}")
-                return ImagePulled(container=effect.container, digest=image.digest)
+                return ImagePulled(container=effect.container, digest=image.digest, how=obtained.how)
             case StartContainer():
                 return await self._start(effect)
             case SignalContainer():

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -134,23 +134,49 @@ class Output:
     err: str
 
 
-async def run(argv: Sequence[str], *, timeout_s: float) -> Output:
-    """Run a program to its end. Raises TimeoutError after killing it; OSError if it can not be started."""
+async def run(
+    argv: Sequence[str],
+    *,
+    timeout_s: float,
+    environment: Mapping[str, str] | None = None,
+    heard: Callable[[str], None] | None = None,
+) -> Output:
+    """Run a program to its end. Raises TimeoutError after killing it; OSError if it can not be started.
+
+    Args:
+        environment: in place of the daemon's own.
+        heard: called with each line of its standard error as it comes.
+    """
     process = await asyncio.create_subprocess_exec(
         *argv,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
+        env=environment,
     )
+    assert process.stdout is not None
+    assert process.stderr is not None
     try:
         async with asyncio.timeout(timeout_s):
-            out, err = await process.communicate()
+            out, err = await asyncio.gather(process.stdout.read(), _read_lines(process.stderr, heard))
+            await process.wait()
     except BaseException:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
         await process.wait()
         raise
     return Output(process.returncode or 0, out.decode(errors="replace"), err.decode(errors="replace"))
+
+
+async def _read_lines(stream: asyncio.StreamReader, heard: Callable[[str], None] | None) -> bytes:
+    read, line = bytearray(), b""
+    while chunk := await stream.read(65536):
+        read += chunk
+        if heard is not None:
+            *lines, line = (line + chunk).split(b"\n")
+            for each in lines:
+                heard(each.decode(errors="replace"))
+    return bytes(read)
 
 
 def runtimes_of(folder: Path) -> dict[int, list[str]]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 
+from portside.domain.image import PullProgress
 from portside.domain.task import record as r
 from portside.domain.task.record import AnyFact, EniAttachment, HealthStatus, NodeEffect, Task
 from portside.domain.usage import Usage
@@ -200,6 +201,7 @@ class FakeNode:
         self.under_way: set[tuple[str, str]] = set()
         self.most_starts = 0
         self._starts = 0
+        self._pulling: dict[tuple[str, str], str] = {}  # (task key, container) -> image
         self.vpcs: dict[str, VpcConfig] = {}
         self.instances: dict[str, InstanceConfig] = {}
 
@@ -241,6 +243,8 @@ class FakeNode:
         if resource in self.under_way:
             machine.wrong.append(f"two effects at once on {effect.key} of {effect.task_key}")
         self.under_way.add(resource)
+        if isinstance(effect, r.PullImage):
+            self._pulling[resource] = effect.image
         self._starts += isinstance(effect, r.StartContainer)
         self.most_starts = max(self.most_starts, self._starts)
         try:
@@ -260,6 +264,7 @@ class FakeNode:
         finally:
             self._starts -= isinstance(effect, r.StartContainer)
             self.under_way.discard(resource)
+            self._pulling.pop(resource, None)
 
     async def apply_vpc(self, config: VpcConfig) -> None:
         await self._delay()
@@ -291,6 +296,12 @@ class FakeNode:
 
     async def usage(self, runtime_id: str) -> Usage | None:
         return Usage(at=self.machine.now()) if self.machine.containers else None
+
+    def pulls(self) -> Sequence[PullProgress]:
+        return [
+            PullProgress(reference=image, source=image, names=(image,), started_at=self.machine.now())
+            for image in sorted(set(self._pulling.values()))
+        ]
 
     async def open_exec(self, task_key: str, container: str, command: Sequence[str]) -> ExecSession:
         found = self.machine.containers.get(task_key, {}).get(container)

@@ -4,9 +4,11 @@ They are kept between runs: making one takes seconds, and nothing in them depend
 """
 
 import io
+import os
 import shutil
 import subprocess
 import tarfile
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -81,6 +83,22 @@ def ensure_layered_image(name: str = "localhost/portside-test-layers:1", *, laye
             _podman("container", "rm", container)
         below = here
     return name
+
+
+def push_fresh_image(host: str, name: str, *, layers: int = 2, layer_bytes: int = 200_000) -> str:
+    """An image whose layers are nowhere else: its content is random, and it is in the registry alone. Returns its full
+    name."""
+    below, made = ensure_busybox_image(), "localhost/portside-test-fresh:1"
+    with tempfile.TemporaryDirectory(prefix="portside-image-") as folder:
+        lines = [f"FROM {below}"]
+        for number in range(layers):
+            Path(folder, f"layer-{number}").write_bytes(os.urandom(layer_bytes))
+            lines.append(f"COPY layer-{number} /layer-{number}")
+        Path(folder, "Dockerfile").write_text("\n".join(lines) + "\n")
+        _checked("build", "--quiet", "--network=none", "--layers", "-t", made, folder)
+    _checked("push", "--quiet", "--tls-verify=false", made, f"docker://{host}/{name}")
+    remove_image(made)
+    return f"{host}/{name}"
 
 
 def remove_image(name: str) -> None:

@@ -115,6 +115,7 @@ def test_daemon_understands_every_argument(tmp_path: Path) -> None:
         auth=True,
         durability="full",
         s3_endpoint="http://127.0.0.1:9000",
+        mirrors=(("docker.io", "localhost:5000"), ("ghcr.io", "127.0.0.1:5001/ghcr")),
     )
     words = instance.arguments(settings)[3:]
     given = argparse.Namespace(**dict.fromkeys(SETTINGS_FROM_OUTSIDE))
@@ -148,6 +149,14 @@ def test_the_key_of_s3_is_not_shown() -> None:
     settings = settings_from({"PORTSIDE_S3_SECRET_ACCESS_KEY": "very-secret"}, argparse.Namespace())
     assert settings.s3_secret_access_key == "very-secret"
     assert "very-secret" not in repr(settings)
+
+
+@pytest.mark.parametrize("text", ["docker.io", "docker.io=", "=x", "docker.io=http://x", "docker.io/library=x"])
+def test_a_mirror_that_is_none(text: str) -> None:
+    """What is no REGISTRY=PLACE is refused, with how it is written."""
+    with pytest.raises(Failure) as failure:
+        instance.settings_of({"mirrors": [text]})
+    assert "REGISTRY=HOST" in failure.value.message
 
 
 def test_last_lines(tmp_path: Path) -> None:

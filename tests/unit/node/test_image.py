@@ -1,16 +1,22 @@
 """Image names, and why an image could not be had."""
 
 import asyncio
+import base64
+import contextlib
 import json
+from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from portside.domain.image_reference import parse
 from portside.node.image.failure import PullFailed, pull_failed
-from portside.node.image.reference import parse
-from portside.node.image.store import ImageStore
+from portside.node.image.store import ImageInUse, ImageStore
 
 _DIGEST = "sha256:" + "ab" * 32
+_ID = "cd" * 32
 
 
 @pytest.mark.parametrize(
@@ -72,53 +78,108 @@ class Podman:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.calls_file = folder / "calls"
-        (folder / "overlay-images").mkdir()
-        (folder / "overlay/1/diff").mkdir(parents=True)
         self.index = folder / "overlay-images/images.json"
-        self.index.write_text("[]")
+        self.fails = folder / "fails"
+        (folder / "overlay/layer/diff").mkdir(parents=True)
+        (folder / "overlay-layers").mkdir()
+        (folder / "overlay-layers/layers.json").write_text('[{"id": "layer", "diff-size": 1000}]')
+        (folder / "overlay-images").mkdir()
+        self.have()
         self.program = folder / "podman"
         self.program.write_text(
-            f'#!/bin/sh\necho "$@" >> {self.calls_file}\n'
-            f'case "$1" in\n'
-            f"image) [ -e {folder}/present ] && cat {folder}/inspect && exit 0\n"
-            f'  echo "Error: inspecting object: $3: image not known" >&2; exit 125;;\n'
-            f"pull) [ -e {folder}/fails ] && cat {folder}/fails >&2 && exit 125; touch {folder}/present;;\n"
-            "esac\n"
+            f"""#!/bin/sh
+echo "$@" >> {self.calls_file}
+for name; do :; done
+case "$1" in
+info) echo '{{"graphDriverName": "overlay", "graphRoot": "{folder}"}}';;
+pull)
+  [ -n "$TMPDIR" ] && echo left > "$TMPDIR/layer"
+  [ -e {self.fails} ] && grep -q "^$name " {self.fails} && sed "s/^[^ ]* //" {self.fails} >&2 && exit 125
+  sed "s#NAME#$name#" {folder}/template > {self.index}.new && mv {self.index}.new {self.index};;
+tag) sed "s#\"$2\"#\"$2\", \"$3\"#" {self.index} > {self.index}.new && mv {self.index}.new {self.index};;
+untag) sed "s#\"$2\", ##" {self.index} > {self.index}.new && mv {self.index}.new {self.index};;
+image) echo '[]' > {self.index}; echo '[]' > {folder}/overlay-layers/layers.json;;
+esac
+"""
         )
         self.program.chmod(0o755)
-        (folder / "inspect").write_text(
-            json.dumps(
-                [
-                    {
-                        "Id": "cd" * 32,
-                        "Digest": _DIGEST,
-                        "GraphDriver": {"Data": {"UpperDir": str(folder / "overlay/1/diff")}},
-                        "Config": {"Cmd": ["run"], "Entrypoint": None, "StopSignal": "SIGQUIT"},
-                    }
-                ]
-            )
-        )
+        (folder / "template").write_text(json.dumps([self.entry("NAME")]))
+        image = folder / "overlay-images" / _ID
+        image.mkdir()
+        config = {"architecture": "amd64", "config": {"Cmd": ["run"], "Entrypoint": None, "StopSignal": "SIGQUIT"}}
+        (image / ("=" + base64.b64encode(f"sha256:{_ID}".encode()).decode())).write_text(json.dumps(config))
+        (image / "manifest").write_text(json.dumps({"config": {"digest": f"sha256:{_ID}"}}))
+
+    def entry(self, *names: str, digest: str = _DIGEST) -> dict[str, Any]:
+        return {
+            "id": _ID,
+            "digest": digest,
+            "names": list(names),
+            "layer": "layer",
+            "created": "2026-01-02T03:04:05.123456789Z",
+            "big-data-digests": {"manifest": digest},
+        }
+
+    def have(self, *names: str) -> None:
+        """The image is here under these names."""
+        self.index.write_text(json.dumps([self.entry(*names)] if names else []))
+
+    def fail(self, name: str, message: str) -> None:
+        self.fails.write_text(f"{name} {message}\n")
+
+    def store(self, **more: Any) -> ImageStore:
+        return ImageStore(self.folder / "portside", podman=str(self.program), **more)
 
     @property
     def calls(self) -> list[str]:
         return self.calls_file.read_text().splitlines() if self.calls_file.exists() else []
 
+    @property
+    def pulls(self) -> list[str]:
+        return [each for each in self.calls if each.startswith("pull")]
+
+
+async def until(true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not true():  # noqa: ASYNC110 -- nothing tells it
+            await asyncio.sleep(0.001)
+
+
+HUB = "docker.io/library/nginx:latest"
+
 
 def test_one_pull_for_many(tmp_path: Path) -> None:
-    """Ten tasks that ask at once share one pull; who asks later runs nothing."""
+    """Ten tasks that ask at once share one pull, however they spell the name; who asks later runs nothing."""
     podman = Podman(tmp_path)
 
     async def body() -> None:
-        store = ImageStore(str(podman.program))
-        images = await asyncio.gather(*(store.ensure("nginx") for _ in range(10)))
-        assert {each.digest for each in images} == {_DIGEST}
-        assert [each for each in podman.calls if each.startswith("pull")] == [
-            "pull --quiet docker.io/library/nginx:latest"
-        ]
+        store = podman.store()
+        names = ["nginx", "docker.io/nginx", HUB, "index.docker.io/library/nginx"]
+        found = await asyncio.gather(*(store.ensure(names[each % 4]) for each in range(10)))
+        assert {each.image.digest for each in found} == {_DIGEST}
+        assert podman.pulls == [f"pull {HUB}"]
         before = len(podman.calls)
-        assert (await store.ensure("nginx")).stop_signal == "SIGQUIT"
-        assert (await store.get("nginx", _DIGEST)).command == ("run",)
+        assert (await store.ensure("nginx")).image.stop_signal == "SIGQUIT"
+        assert (await store.get("nginx", _DIGEST)).image.command == ("run",)
         assert len(podman.calls) == before
+
+    asyncio.run(body())
+
+
+def test_a_pull_can_be_watched_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    """While it runs a pull tells who waits for it; afterwards it is gone, and so is what it fetched into."""
+    podman = Podman(tmp_path)
+
+    async def body() -> None:
+        store = podman.store()
+        waiting = [asyncio.get_running_loop().create_task(store.ensure(each)) for each in ("nginx", HUB)]
+        await until(lambda: bool(store.pulls()) and len(store.pulls()[0].names) == 2)
+        (pull,) = store.pulls()
+        assert (pull.reference, pull.names) == (HUB, tuple(sorted(("nginx", HUB))))
+        first, _ = await asyncio.gather(*waiting)
+        assert first.how.endswith(f"from {HUB}")
+        assert store.pulls() == ()
+        assert list((tmp_path / "portside/pull").iterdir()) == []
 
     asyncio.run(body())
 
@@ -127,13 +188,13 @@ def test_one_pull_for_many(tmp_path: Path) -> None:
 def test_another_digest_is_pulled_by_its_own_name(tmp_path: Path, name: str) -> None:
     """An image that a name does not stand for is asked for by repository and digest, whatever the name ended with."""
     podman = Podman(tmp_path)
-    (tmp_path / "present").touch()
+    podman.have("docker.io/library/nginx:1.25")
     wanted = f"sha256:{'34' * 32}"
+    (tmp_path / "template").write_text(json.dumps([podman.entry("NAME", digest=wanted)]))
 
     async def body() -> None:
-        await ImageStore(str(podman.program)).get(name, wanted)
-        assert podman.calls[-1].endswith(f"nginx@{wanted}")
-        assert podman.calls[-1].count("@") == 1
+        assert (await podman.store().get(name, wanted)).image.digest == wanted
+        assert podman.pulls == [f"pull docker.io/library/nginx@{wanted}"]
 
     asyncio.run(body())
 
@@ -141,15 +202,13 @@ def test_another_digest_is_pulled_by_its_own_name(tmp_path: Path, name: str) -> 
 def test_a_change_of_storage_is_seen(tmp_path: Path) -> None:
     """After an image was built or removed, what is known is looked up again."""
     podman = Podman(tmp_path)
-    (tmp_path / "present").touch()
+    podman.have("localhost/nginx:latest")
 
     async def body() -> None:
-        store = ImageStore(str(podman.program))
-        await store.ensure("nginx")
-        before = len(podman.calls)
-        podman.index.write_text("[{}]")
-        await store.ensure("nginx")
-        assert len(podman.calls) > before
+        store = podman.store()
+        assert (await store.ensure("nginx")).how == ""
+        podman.have()
+        assert (await store.ensure("nginx")).how != ""
 
     asyncio.run(body())
 
@@ -157,15 +216,15 @@ def test_a_change_of_storage_is_seen(tmp_path: Path) -> None:
 def test_a_local_image_wins(tmp_path: Path) -> None:
     """An image that is here is not pulled; if asked for anew it is, and a failure falls back to what is here."""
     podman = Podman(tmp_path)
-    (tmp_path / "present").touch()
-    (tmp_path / "fails").write_text("Error: dial tcp: connect: connection refused")
+    podman.have(HUB)
+    podman.fail(HUB, "Error: dial tcp: connect: connection refused")
 
     async def body() -> None:
-        store = ImageStore(str(podman.program))
+        store = podman.store()
         await store.ensure("nginx")
-        assert not [each for each in podman.calls if each.startswith("pull")]
-        assert (await store.ensure("nginx", pull_anew=True)).digest == _DIGEST
-        assert [each for each in podman.calls if each.startswith("pull")]
+        assert podman.pulls == []
+        assert (await store.ensure("nginx", pull_anew=True)).image.digest == _DIGEST
+        assert podman.pulls
 
     asyncio.run(body())
 
@@ -173,17 +232,118 @@ def test_a_local_image_wins(tmp_path: Path) -> None:
 def test_a_failed_pull_is_tried_once_more(tmp_path: Path) -> None:
     """What the registry refuses is asked for twice, as the message says; a task that is stopped ends nobody else's."""
     podman = Podman(tmp_path)
-    (tmp_path / "fails").write_text("Error: reading manifest: manifest unknown")
+    podman.fail(HUB, "Error: reading manifest: manifest unknown")
 
     async def body() -> None:
-        store = ImageStore(str(podman.program))
+        store = podman.store()
         first = asyncio.get_running_loop().create_task(store.ensure("nginx"))
         second = asyncio.get_running_loop().create_task(store.ensure("nginx"))
         await asyncio.sleep(0)
         first.cancel()
         with pytest.raises(PullFailed, match="has been retried 1 time"):
             await second
-        assert len([each for each in podman.calls if each.startswith("pull")]) == 2
+        assert len(podman.pulls) == 2
+
+    asyncio.run(body())
+
+
+def test_a_mirror_is_asked_first(tmp_path: Path) -> None:
+    """An image comes from its registry's mirror, without TLS on loopback, and has the name that was asked for."""
+    podman = Podman(tmp_path)
+
+    async def body() -> None:
+        store = podman.store(mirrors={"docker.io": "127.0.0.1:1/hub"})
+        found = await store.ensure("nginx")
+        assert found.how.endswith("from 127.0.0.1:1/hub/library/nginx:latest")
+        assert podman.pulls == ["pull --tls-verify=false 127.0.0.1:1/hub/library/nginx:latest"]
+        assert json.loads(podman.index.read_bytes())[0]["names"] == [HUB]
+        assert [each.names for each in await store.held()] == [(HUB,)]
+
+    asyncio.run(body())
+
+
+def test_the_registry_is_asked_where_its_mirror_fails(tmp_path: Path) -> None:
+    """A mirror that does not have an image, or does not answer, is asked once; then the registry is."""
+    podman = Podman(tmp_path)
+    podman.fail("127.0.0.1:1/library/nginx:latest", "Error: dial tcp: connect: connection refused")
+
+    async def body() -> None:
+        found = await podman.store(mirrors={"docker.io": "127.0.0.1:1"}).ensure("nginx")
+        assert found.how.endswith(f"from {HUB}")
+        assert podman.pulls == ["pull --tls-verify=false 127.0.0.1:1/library/nginx:latest", f"pull {HUB}"]
+
+    asyncio.run(body())
+
+
+def test_a_registry_that_hangs(tmp_path: Path) -> None:
+    """A pull that does not end in time is ended, and says so."""
+    podman = Podman(tmp_path)
+    podman.program.write_text(podman.program.read_text().replace("pull)", "pull)\n  exec sleep 1000"))
+
+    async def body() -> None:
+        with pytest.raises(PullFailed, match=r"CannotPullContainerError: .*: i/o timeout: timeout: podman pull took"):
+            await podman.store(pull_timeout_s=0.2).ensure("nginx")
+
+    asyncio.run(body())
+
+
+def test_only_what_was_pulled_is_held(tmp_path: Path) -> None:
+    """An image that was here before is nobody's to remove; one that was pulled is held, with its last use, for good."""
+    podman = Podman(tmp_path)
+    podman.have(HUB)
+
+    async def body() -> None:
+        await podman.store().ensure("nginx")
+        await podman.store().ensure("nginx", pull_anew=True)
+        assert await podman.store().held() == []
+        podman.have()
+        await podman.store().ensure("nginx")
+        (held,) = await podman.store().held()
+        assert (held.id, held.names, held.size_bytes, held.origin) == (_ID, (HUB,), 1000, "pulled")
+        later = held.last_used_at + timedelta(hours=5)
+        await podman.store().record_use({_DIGEST: later})
+        assert [each.last_used_at for each in await podman.store().held()] == [later]
+
+    asyncio.run(body())
+
+
+def test_a_pull_whose_end_was_not_noted(tmp_path: Path) -> None:
+    """After a crash between the pull and its note, what came is held all the same, and what it left is removed."""
+    podman = Podman(tmp_path)
+    podman.have(HUB)
+
+    async def body() -> None:
+        store = podman.store()
+        store.ledger.begin(HUB, "")
+        left = tmp_path / "portside/pull/1-1-0"
+        left.mkdir(parents=True)
+        await store.start()
+        assert [each.names for each in await store.held()] == [(HUB,)]
+        assert store.ledger.intents() == []
+        assert not left.exists()
+
+    asyncio.run(body())
+
+
+def test_a_removal(tmp_path: Path) -> None:
+    """Names that Portside gave go, and the image with the last one; what a task was given since then stays."""
+    podman = Podman(tmp_path)
+
+    async def body() -> None:
+        store = podman.store()
+        await store.ensure("nginx")
+        (held,) = await store.held()
+        await store.ensure("nginx")
+        with pytest.raises(ImageInUse, match="given to a task"):
+            await store.remove(held.id, as_of=held.last_used_at)
+        removing = asyncio.get_running_loop().create_task(store.remove(held.id))
+        await asyncio.sleep(0)
+        again = asyncio.get_running_loop().create_task(store.ensure("nginx"))
+        assert await removing == 1000
+        assert await store.held() == []
+        with contextlib.suppress(PullFailed):
+            await again  # the fake's storage has lost its layer
+        assert podman.calls.index(f"image rm {HUB}") < podman.calls.index(f"pull {HUB}", 3)
 
     asyncio.run(body())
 

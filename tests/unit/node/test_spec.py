@@ -11,7 +11,7 @@ from portside.domain.record import replace
 from portside.domain.task_definition import EnvironmentVariable, LogConfiguration, Ulimit
 from portside.node import hook
 from portside.node.container import seccomp, spec
-from portside.node.image.store import Image
+from portside.node.image.storage import Image
 from portside.node.rootfs import account
 from portside.testing.node_lab import lab_task
 

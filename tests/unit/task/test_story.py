@@ -8,6 +8,7 @@ from rich.console import Console
 from portside.api.portside.story import answer
 from portside.cli.why import render
 from portside.domain import arn
+from portside.domain.image import PullProgress
 from portside.domain.record import Scope, replace
 from portside.domain.table import TASK
 from portside.domain.task import machine, story
@@ -138,3 +139,28 @@ def test_what_is_printed_fits_a_terminal() -> None:
     assert ["image", "+2.00", "s", "3.00", "s", "done"] in words
     assert ["running", "+6.00", "s", "1", "min", "34", "s", "under", "way"] in words
     assert "It runs." in lines
+
+
+def test_a_pull_that_is_waited_for() -> None:
+    """A task that waits for an image tells how far it is; other pulls are none of its business."""
+    store = MemoryStore()
+    waiting = task(history=(ContainerHistory(name="app", runtime_id="r", pull_asked_at=at(2)),))
+    store.transact(Put(TASK, waiting))
+    pulls = [
+        PullProgress(
+            reference=f"docker.io/library/{name}:latest",
+            source="",
+            names=(name,),
+            started_at=at(2),
+            layers_done=1,
+            layers_total=3,
+            bytes_done=2_000_000,
+            bytes_total=bytes_total,
+        )
+        for name, bytes_total in (("app", 5_000_000), ("other", None))
+    ]
+    status, told = answer(store, FakeClock(), waiting.id, pulls=pulls)
+    assert status == 200
+    assert [each["reference"] for each in told["pulls"]] == ["docker.io/library/app:latest"]
+    assert told["summary"].endswith("docker.io/library/app:latest: 1 of 3 layers, 2.0 of 5.0 MB came so far.")
+    assert pulls[1].words == "1 of 3 layers, 2.0 MB"

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from portside.domain import arn
+from portside.domain.image import PullProgress
 from portside.domain.load_balancer import Listener, LoadBalancer
 from portside.domain.record import Scope
 from portside.domain.service.record import Service
@@ -12,14 +13,15 @@ from portside.domain.task.record import Task, TaskStatus
 from portside.store.interface import Store
 
 
-def status(store: Store, problems: Sequence[str] = ()) -> dict[str, Any]:
+def status(store: Store, problems: Sequence[str] = (), pulls: Sequence[PullProgress] = ()) -> dict[str, Any]:
     """Clusters, services, tasks and load balancers of every account and region.
 
     Args:
         problems: what a person should know or do, in sentences.
+        pulls: images that are being pulled.
 
-    Returns: {"problems": [...], "clusters": [...], "services": [...], "tasks": [...], "loadBalancers": [...]}, times in
-        ISO 8601.
+    Returns: {"problems": [...], "clusters": [...], "services": [...], "tasks": [...], "pulls": [...],
+        "loadBalancers": [...]}, times in ISO 8601.
     """
     return {
         "problems": [*problems],
@@ -30,7 +32,23 @@ def status(store: Store, problems: Sequence[str] = ()) -> dict[str, Any]:
         ],
         "services": [_service(store, s) for s in store.scan(SERVICE) if s.status != "INACTIVE"],
         "tasks": [_task(t) for t in store.scan(TASK)],
+        "pulls": [pull(each) for each in pulls],
         "loadBalancers": [_load_balancer(store, b) for b in store.scan(LOAD_BALANCER)],
+    }
+
+
+def pull(progress: PullProgress) -> dict[str, Any]:
+    """A pull that is under way; totals are None while they are not known."""
+    return {
+        "reference": progress.reference,
+        "source": progress.source,
+        "names": list(progress.names),
+        "startedAt": progress.started_at.isoformat(),
+        "layersDone": progress.layers_done,
+        "layersTotal": progress.layers_total,
+        "bytesDone": progress.bytes_done,
+        "bytesTotal": progress.bytes_total,
+        "progress": progress.words,
     }
 
 

@@ -1,9 +1,12 @@
 """The story of one task as a JSON document: the extension behind `portside why`, `/_portside/tasks/TASK/story`."""
 
+from collections.abc import Sequence
 from typing import Any
 
+from portside.api.portside.status import pull
 from portside.domain import arn
 from portside.domain.clock import Clock
+from portside.domain.image import PullProgress, pulls_of
 from portside.domain.table import TASK
 from portside.domain.task import story
 from portside.domain.task.record import Task
@@ -12,12 +15,15 @@ from portside.store.interface import Store
 CANDIDATES_SHOWN = 5
 
 
-def answer(store: Store, clock: Clock, named: str, cluster: str = "") -> tuple[int, dict[str, Any]]:
+def answer(
+    store: Store, clock: Clock, named: str, cluster: str = "", pulls: Sequence[PullProgress] = ()
+) -> tuple[int, dict[str, Any]]:
     """HTTP status and document.
 
     Args:
         named: a task's id, the beginning of one, or an ARN.
         cluster: only in the cluster of this name.
+        pulls: images that are being pulled.
 
     Returns: the story; {"error": ...} with 404 for no such task, with 409 where several ids begin so.
     """
@@ -45,12 +51,13 @@ def answer(store: Store, clock: Clock, named: str, cluster: str = "") -> tuple[i
         names = ", ".join(f"{task.id} ({task.cluster})" for task in found[:CANDIDATES_SHOWN])
         more = f" and {len(found) - CANDIDATES_SHOWN} more" if len(found) > CANDIDATES_SHOWN else ""
         return 409, {"error": f"{named} stands for several tasks: {names}{more}"}
-    return 200, document(found[0], clock)
+    return 200, document(found[0], clock, pulls)
 
 
-def document(task: Task, clock: Clock) -> dict[str, Any]:
+def document(task: Task, clock: Clock, pulls: Sequence[PullProgress] = ()) -> dict[str, Any]:
     """Times in ISO 8601; the seconds of a phase that is under way are those until now."""
     now = clock.now()
+    waited_for = pulls_of(task, pulls)
     return {
         "arn": arn.task(task.scope, task.cluster, task.id),
         "cluster": task.cluster,
@@ -61,7 +68,10 @@ def document(task: Task, clock: Clock) -> dict[str, Any]:
         "lastStatus": task.last_status.name,
         "desiredStatus": task.desired_status.name,
         "createdAt": task.created_at.isoformat(),
-        "summary": story.summary(task),
+        "summary": " ".join(
+            [story.summary(task), *(f"{each.reference}: {each.words} came so far." for each in waited_for)]
+        ),
+        "pulls": [pull(each) for each in waited_for],
         "stopCode": str(task.stop.code) if task.stop else None,
         "stoppedReason": task.stop.reason if task.stop else None,
         "phases": [

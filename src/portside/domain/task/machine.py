@@ -537,7 +537,7 @@ def _detail(fact: AnyFact) -> str:
         case r.EniAllocated(eni=eni):
             return f"{eni.eni_id} {eni.address} in {eni.subnet_id} ({eni.zone})"
         case r.ImagePulled():
-            return f"{fact.container} {fact.digest}"
+            return f"{fact.container} {fact.digest}" + (f", {fact.how}" if fact.how else "")
         case r.ContainerStarted():
             return f"{fact.container} pid {fact.pid}"
         case r.ContainerExited():

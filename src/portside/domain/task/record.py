@@ -472,8 +472,11 @@ class ImagePullStarted(Fact, frozen=True, kw_only=True):
 
 
 class ImagePulled(Fact, frozen=True, kw_only=True):
+    """`how`: what was fetched, from where and in which time, in a few words; empty if the image was there."""
+
     container: str
     digest: str
+    how: str = ""
 
 
 class StartIssued(Fact, frozen=True, kw_only=True):

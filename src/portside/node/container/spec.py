@@ -17,7 +17,7 @@ from portside.domain import link
 from portside.domain.task.record import EniAttachment, StartContainer
 from portside.domain.task_definition import ContainerDefinition, Device, ExtraHost, LinuxParameters, MountPoint, Tmpfs
 from portside.domain.task_definition_rule import CAPABILITY_NAMES, NO_NEW_PRIVILEGES
-from portside.node.image.store import Image
+from portside.node.image.storage import Image
 from portside.node.network import link_local
 from portside.node.rootfs.account import Account
 

@@ -4,227 +4,376 @@ The hot path (an image that was asked for before) runs no program: one stat(2) s
 """
 
 import asyncio
-import base64
-import contextlib
 import hashlib
 import json
 import logging
 import os
-import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ParamSpec
 
+from portside.domain.image import HeldImage, PullProgress
+from portside.domain.image_reference import DEFAULT_REGISTRY, Reference, parse
 from portside.domain.task.record import Login
 from portside.node import process
+from portside.node.image.authfile import authfile
 from portside.node.image.failure import PullFailed, pull_failed
-from portside.node.image.reference import DEFAULT_REGISTRY, Reference, parse
+from portside.node.image.ledger import Entry, Ledger
+from portside.node.image.pull import PULL_TIMEOUT_S, Pull, remove_scratch
+from portside.node.image.storage import Image, State, Storage, StoredImage
 
 log = logging.getLogger(__name__)
 
-INSPECT_TIMEOUT_S = 60.0
-PULL_TIMEOUT_S = 1800.0  # a large image on a slow line; a registry that hangs is given up earlier by podman itself
+P = ParamSpec("P")
+
+COMMAND_TIMEOUT_S = 60.0
 _RETRY_DELAY_S = 0.5
+_DRIVER = "overlay"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Image:
-    """What a container needs of an image. `layers`: directories, the top one first."""
+class Obtained:
+    """An image, and how it was had: what a pull fetched, in a few words, or empty where it was here."""
 
-    id: str
-    digest: str
-    layers: tuple[Path, ...]
-    environment: tuple[str, ...] = ()
-    entry_point: tuple[str, ...] = ()
-    command: tuple[str, ...] = ()
-    working_directory: str = ""
-    user: str = ""
-    stop_signal: str = ""
-    architecture: str = ""
-    volumes: tuple[str, ...] = ()
+    image: Image
+    how: str = ""
 
 
-NATIVE_ARCHITECTURE: Final = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
-"""What this machine runs, in OCI's name for it."""
+class ImageInUse(Exception):
+    """It may not be removed; the message says why."""
 
 
 class ImageStore:
-    """Finds and pulls. One pull of an image runs at a time, however many tasks wait for it."""
+    """Finds, pulls and removes. One pull of an image runs at a time, however many tasks wait for it, and however they
+    spell its name.
 
-    def __init__(self, podman: str = "podman") -> None:
-        self._podman = podman
+    Args:
+        folder: for what Portside remembers of the images that it pulled, and for what a pull fetches.
+        mirrors: registry -> where to look first, with a path or without.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        podman: str = "podman",
+        mirrors: Mapping[str, str] | None = None,
+        pull_timeout_s: float = PULL_TIMEOUT_S,
+    ) -> None:
+        self._podman, self._mirrors, self._pull_timeout_s = podman, dict(mirrors or {}), pull_timeout_s
+        self._scratch = folder / "pull"
+        self.ledger = Ledger(folder / "images")
+        self._opening: asyncio.Task[Storage] | None = None
         self._by_name: dict[str, Image] = {}
         self._by_digest: dict[str, Image] = {}
-        self._index: Path | None = None
-        self._index_state: tuple[int, int, int] | None = None
-        self._pending: dict[str, asyncio.Task[Image]] = {}
+        self._state: State | None = None
+        self._pulls: dict[str, tuple[Pull, asyncio.Task[Obtained]]] = {}
+        self._removing: dict[str, asyncio.Task[int]] = {}
+        self._handed: dict[str, datetime] = {}  # image id -> when it was last given to a task
 
-    async def ensure(self, name: str, *, pull_anew: bool = False, login: Login | None = None) -> Image:
+    async def start(self) -> None:
+        """Remove what pulls that were cut short have left, and take note of what came nevertheless."""
+        remove_scratch(self._scratch)
+        try:
+            storage = await self.open()
+        except PullFailed as error:
+            log.warning("%s", error)
+            return
+        for intent in self.ledger.intents():
+            image = storage.named([intent.name]) or storage.with_digest(parse(intent.name).digest or "")
+            if image is not None and image.id != intent.before:
+                self._note(self._acquired, image, intent.name)
+            self.ledger.end(intent.name)
+
+    async def open(self) -> Storage:
+        """Where images are, asked once. Raises PullFailed if that can not be told."""
+        if self._opening is None or (self._opening.done() and not _went_well(self._opening)):
+            self._opening = asyncio.get_running_loop().create_task(self._ask_where(), name="image storage")
+        return await asyncio.shield(self._opening)
+
+    async def ensure(self, name: str, *, pull_anew: bool = False, login: Login | None = None) -> Obtained:
         """The image, pulled if it is not here (or again, where asked for and possible). Raises PullFailed.
 
         Args: login: for its registry, in place of the host's own (root's `podman login` or `docker login`)."""
-        if not pull_anew:
-            found = self._cached(name)
-            if found is not None:
-                return found
-        # Who enters by a login of its own neither fails nor succeeds by another's.
-        entered = hashlib.sha256(f"{login.username}:{login.password}".encode()).hexdigest() if login else ""
-        key = f"{'pull' if pull_anew else 'find'} {name} {entered}"
-        pending = self._pending.get(key)
-        if pending is None:
-            loop = asyncio.get_running_loop()
-            pending = loop.create_task(self._ensure(name, pull_anew, login), name=f"image {name}")
-            self._pending[key] = pending
-            pending.add_done_callback(lambda done: self._forget(key, done))
-        # Shielded: one task that is stopped does not end the pull that others wait for.
-        return await asyncio.shield(pending)
-
-    async def get(self, name: str, digest: str, login: Login | None = None) -> Image:
-        """The very image that a pull has named by digest, also if the name has moved on since. Raises PullFailed."""
-        self._check()
-        found = self._by_digest.get(digest)
-        if found is not None:
-            return found
-        image = await self.ensure(name, login=login)
-        if not digest or image.digest == digest:
-            return image
-        unnamed = await self._find_digest(digest)
-        if unnamed is not None:
-            return self._keep(f"{name}@{digest}", unnamed)
-        return await self.ensure(replace(parse(name), digest=digest).canonical, login=login)
-
-    async def close(self) -> None:
-        pending = list(self._pending.values())
-        for each in pending:
-            each.cancel()
-        await asyncio.gather(*pending, return_exceptions=True)
-
-    def _forget(self, key: str, done: asyncio.Task[Image]) -> None:
-        self._pending.pop(key, None)
-        if not done.cancelled():
-            done.exception()  # seen, even if every waiter was cancelled
-
-    def _cached(self, name: str) -> Image | None:
-        self._check()
-        return self._by_name.get(name)
-
-    def _check(self) -> None:
-        """Forget everything if storage has changed: an image may have been built, tagged or removed."""
-        if self._index is not None and self._index_state != _state(self._index):
-            self._by_name.clear()
-            self._by_digest.clear()
-            self._index = self._index_state = None
-
-    async def _ensure(self, name: str, pull_anew: bool, login: Login | None) -> Image:
         reference = parse(name)
         local = await self._find(reference)
         if local is not None and not (pull_anew and reference.pullable):
-            return self._keep(name, local)
-        if reference.pullable:
-            try:
-                await self._pull(reference, login)
-            except PullFailed:
-                if local is None:
-                    raise
-                log.warning("%s could not be pulled again; the image that is here is used", reference.canonical)
-                return self._keep(name, local)
-            local = await self._find(reference)
-        if local is None:
+            return self._hand_out(Obtained(image=local))
+        if not reference.pullable:
             raise pull_failed(reference.canonical, "no such image in local storage", not_found=True)
-        return self._keep(name, local)
+        try:
+            return self._hand_out(await self._pulled(reference, name, login))
+        except PullFailed as error:
+            if local is None:
+                raise
+            log.warning("%s could not be pulled again; the image that is here is used: %s", name, error)
+            return self._hand_out(Obtained(image=local, how="could not be pulled again; the image that was here"))
 
-    def _keep(self, name: str, image: Image) -> Image:
-        # <root>/overlay/<layer>/diff, and <root>/overlay-images/images.json beside it.
-        index = image.layers[0].parents[2] / "overlay-images" / "images.json"
-        state = _state(index)
-        if self._index is None:
-            self._index, self._index_state = index, state
-        if state is not None and state == self._index_state:
-            self._by_name[name] = image
-            self._by_digest[image.digest] = image
-        return image
+    async def get(self, name: str, digest: str, login: Login | None = None) -> Obtained:
+        """The very image that a pull has named by digest, also if the name has moved on since. Raises PullFailed."""
+        if not digest:
+            return await self.ensure(name, login=login)
+        reference = replace(parse(name), digest=digest)
+        found = await self._find(reference)
+        if found is not None:
+            return self._hand_out(Obtained(image=found))
+        return await self.ensure(reference.canonical, login=login)
+
+    def pulls(self) -> tuple[PullProgress, ...]:
+        """Those under way, the oldest first."""
+        return tuple(pull.progress() for pull, _ in self._pulls.values())
+
+    async def held(self) -> list[HeldImage]:
+        """The images that Portside itself brought here."""
+        storage = await self.open()
+        entries = self.ledger.entries()
+        here = {each.id: each for each in storage.images()}
+        for image_id in entries.keys() - here.keys():
+            self.ledger.forget(image_id)  # removed by hand
+        return [self._held(here[each.id], each) for each in entries.values() if each.id in here]
+
+    async def look_up(self, name: str) -> StoredImage | None:
+        """The image that a name, a digest or the beginning of an id stands for, whoever brought it here."""
+        storage = await self.open()
+        reference = parse(name)
+        images = storage.images()
+        image = storage.with_digest(reference.digest) if reference.digest else storage.named(reference.local_names)
+        if image is not None:
+            return next((each for each in images if each.id == image.id), None)
+        begun = [each for each in images if name and each.id.startswith(name.removeprefix("sha256:"))]
+        return begun[0] if len(begun) == 1 else None
+
+    async def record_use(self, uses: Mapping[str, datetime]) -> None:
+        """Args: uses: digest -> when a task last had that image."""
+        for each in await self.held():
+            self._note(
+                self.ledger.used, each.id, max([each.last_used_at, *(uses[d] for d in each.digests if d in uses)])
+            )
+
+    async def remove(self, image_id: str, names: Iterable[str] | None = None, *, as_of: datetime | None = None) -> int:
+        """Take names away from an image; with its last name it goes, but for layers that others have, too.
+
+        Args:
+            names: by default those that Portside gave it.
+            as_of: when it was decided: it stays if it was given to a task since.
+        Returns: bytes of the layers that are gone.
+        Raises: ImageInUse.
+        """
+        if as_of is not None and self._handed.get(image_id, as_of) > as_of:
+            raise ImageInUse("it was given to a task meanwhile")
+        pending = self._removing.get(image_id)
+        if pending is None:
+            pending = asyncio.get_running_loop().create_task(self._remove(image_id, names), name=f"remove {image_id}")
+            self._removing[image_id] = pending
+            pending.add_done_callback(lambda _: self._removing.pop(image_id, None))
+        return await asyncio.shield(pending)
+
+    async def disk_percent(self) -> float:
+        """How full the file system of the images is."""
+        found = os.statvfs((await self.open()).root)
+        used = found.f_blocks - found.f_bfree
+        return 100.0 * used / max(1, used + found.f_bavail)
+
+    async def close(self) -> None:
+        pending: list[asyncio.Task[Any]] = [task for _, task in self._pulls.values()]
+        if self._opening is not None:
+            pending.append(self._opening)
+        for each in pending:
+            each.cancel()
+        await asyncio.gather(*pending, *self._removing.values(), return_exceptions=True)
+
+    # --- what is here ------------------------------------------------------------------------------------------------
 
     async def _find(self, reference: Reference) -> Image | None:
-        for candidate in reference.local_names:
-            output = await self._run("image", "inspect", candidate, timeout_s=INSPECT_TIMEOUT_S)
-            if output.code == 0:
-                return _image(json.loads(output.out)[0])
-            if "no such image" not in output.err and "image not known" not in output.err:
-                raise pull_failed(reference.canonical, output.err)
-        return None
+        """Not one that is just being removed: that is waited for."""
+        storage = await self.open()
+        while True:
+            image = self._cached(storage, reference)
+            removing = self._removing.get(image.id) if image is not None else None
+            if removing is None:
+                return image
+            await asyncio.wait([removing])
 
-    async def _find_digest(self, digest: str) -> Image | None:
-        """An image that has lost its name to a newer one: podman finds such only by their ids."""
-        listed = await self._run("images", "--all", "--format", "{{.Digest}} {{.ID}}", timeout_s=INSPECT_TIMEOUT_S)
-        for line in listed.out.splitlines():
-            found, _, image_id = line.partition(" ")
-            if found == digest:
-                output = await self._run("image", "inspect", image_id, timeout_s=INSPECT_TIMEOUT_S)
-                return _image(json.loads(output.out)[0]) if output.code == 0 else None
-        return None
+    def _cached(self, storage: Storage, reference: Reference) -> Image | None:
+        state = storage.state()
+        if state != self._state:
+            # An image may have been built, tagged or removed.
+            self._by_name.clear()
+            self._by_digest.clear()
+            self._state = state
+        digest, name = reference.digest, reference.local_names[0]
+        image = self._by_digest.get(digest) if digest else self._by_name.get(name)
+        if image is None:
+            image = storage.with_digest(digest) if digest else storage.named(reference.local_names)
+            if image is not None:
+                if digest:
+                    self._by_digest[digest] = image
+                else:
+                    self._by_name[name] = image
+        return image
 
-    async def _pull(self, reference: Reference, login: Login | None) -> None:
-        options = ("--quiet", "--tls-verify=false") if reference.on_loopback else ("--quiet",)
-        for attempt in range(2):
-            with _authfile(reference, login) as entry:
-                output = await self._run("pull", *options, *entry, reference.canonical, timeout_s=PULL_TIMEOUT_S)
+    async def _ask_where(self) -> Storage:
+        output = await self._run("info", "--format", "{{json .Store}}")
+        if output.code:
+            raise pull_failed("images", output.err)
+        try:
+            found = json.loads(output.out)
+            driver, root = found["graphDriverName"], Path(found["graphRoot"])
+        except (ValueError, KeyError) as error:
+            raise pull_failed("images", f"podman info: {error!r}") from error
+        if driver != _DRIVER:
+            raise pull_failed("images", f"podman keeps images with the driver {driver}, and overlay is needed")
+        options = found.get("graphOptions") or {}
+        others = [Path(str(value)) for key, value in options.items() if str(key).endswith("imagestore")]
+        return Storage([root, *others])
+
+    def _hand_out(self, obtained: Obtained) -> Obtained:
+        now = datetime.now(UTC)
+        self._handed[obtained.image.id] = now
+        self._note(self.ledger.used, obtained.image.id, now)
+        return obtained
+
+    def _last_use(self, entry: Entry) -> datetime:
+        return max(entry.last_used_at, self._handed.get(entry.id, entry.last_used_at))
+
+    def _held(self, image: StoredImage, entry: Entry) -> HeldImage:
+        return HeldImage(
+            id=image.id,
+            digests=image.digests,
+            names=image.names,
+            size_bytes=image.size_bytes,
+            origin=entry.origin,
+            acquired_at=entry.acquired_at,
+            last_used_at=self._last_use(entry),
+        )
+
+    # --- pulls -------------------------------------------------------------------------------------------------------
+
+    async def _pulled(self, reference: Reference, name: str, login: Login | None) -> Obtained:
+        # Who enters by a login of its own neither fails nor succeeds by another's.
+        entered = hashlib.sha256(f"{login.username}:{login.password}".encode()).hexdigest() if login else ""
+        key = f"{reference.canonical} {entered}"
+        if key not in self._pulls:
+            pull = Pull(reference, name, (await self.open()).blobs())
+            task = asyncio.get_running_loop().create_task(self._pull(pull, login), name=f"pull {name}")
+            self._pulls[key] = pull, task
+            task.add_done_callback(lambda done: self._forget(key, done))
+        pull, task = self._pulls[key]
+        pull.names.add(name)
+        # Shielded: one task that is stopped does not end the pull that others wait for.
+        return await asyncio.shield(task)
+
+    def _forget(self, key: str, done: asyncio.Task[Obtained]) -> None:
+        self._pulls.pop(key, None)
+        if not done.cancelled():
+            done.exception()  # seen, even if every waiter was cancelled
+
+    async def _pull(self, pull: Pull, login: Login | None) -> Obtained:
+        """From the registry's mirror if there is one, else, or if that does not have it, from the registry."""
+        reference, storage = pull.reference, await self.open()
+        mirror = self._mirror_of(reference)
+        wanted = (mirror.canonical if mirror is not None else "", reference.canonical)
+        local = storage.named(reference.local_names[-1:])
+        before = local.id if local is not None else ""
+        layers_before = storage.layer_sizes().keys()
+        for name in filter(None, wanted):
+            self._note(self.ledger.begin, name, before)
+        name = reference.canonical
+        try:
+            if mirror is None or not await self._pull_from_mirror(pull, mirror):
+                await self._pull_from(pull, reference, login, attempts=2)
+            elif reference.digest:
+                name = mirror.canonical  # a name with a digest can not be given, and is not needed to find it
+            image = await self._find(reference)
+            if image is None:
+                raise pull_failed(reference.canonical, "no such image in local storage", not_found=True)
+            if image.id != before or self.ledger.get(image.id) is not None:
+                self._note(self._acquired, image, name)
+        finally:
+            for each in filter(None, wanted):
+                self.ledger.end(each)
+        how = pull.summary(storage.blob_sizes(image.id), layers_before)
+        log.info("pulled %s: %s", reference.canonical, how)
+        return Obtained(image=image, how=how)
+
+    def _mirror_of(self, reference: Reference) -> Reference | None:
+        mirror = self._mirrors.get(reference.registry or DEFAULT_REGISTRY)
+        if mirror is None:
+            return None
+        host, _, path = mirror.partition("/")
+        repository = reference.canonical.partition("/")[2].partition("@")[0]
+        if not reference.digest:
+            repository = repository.rpartition(":")[0]
+        return Reference(host, f"{path}/{repository}" if path else repository, reference.tag, reference.digest)
+
+    async def _pull_from_mirror(self, pull: Pull, mirror: Reference) -> bool:
+        """Whether it came; if so, it has the name that was asked for."""
+        try:
+            await self._pull_from(pull, mirror, None, attempts=1)
+        except PullFailed as error:
+            log.warning("the mirror does not give %s, so its registry is asked: %s", pull.reference.canonical, error)
+            return False
+        if not mirror.digest:
+            named = await self._run("tag", mirror.canonical, pull.reference.canonical)
+            await self._run("untag", mirror.canonical, mirror.canonical)
+            return named.code == 0
+        return True
+
+    async def _pull_from(self, pull: Pull, source: Reference, login: Login | None, *, attempts: int) -> None:
+        for attempt in range(1, attempts + 1):
+            with authfile(source, login) as entry:
+                output = await pull.run(self._podman, self._scratch, source, entry, timeout_s=self._pull_timeout_s)
             if output.code == 0:
                 return
-            failure = pull_failed(reference.canonical, output.err)
+            failure = pull_failed(source.canonical, output.err)
             # podman has tried again by itself where the network was at fault.
-            if attempt or failure.passing:
+            if attempt == attempts or failure.passing:
                 raise failure
             await asyncio.sleep(_RETRY_DELAY_S)
 
-    async def _run(self, *arguments: str, timeout_s: float) -> process.Output:
+    def _acquired(self, image: Image, name: str) -> None:
+        self.ledger.acquired(image.id, name, "pulled", datetime.now(UTC))
+
+    # --- removal -----------------------------------------------------------------------------------------------------
+
+    async def _remove(self, image_id: str, names: Iterable[str] | None) -> int:
+        storage = await self.open()
+        before = storage.layer_sizes()
+        image = next((each for each in storage.images() if each.id == image_id), None)
+        if image is not None:
+            entry = self.ledger.get(image_id)
+            ours = entry.names if entry is not None else ()
+            chosen = [each for each in (ours if names is None else names) if each in image.names]
+            if not chosen and image.names and names is None:
+                self.ledger.forget(image_id)  # it bears other people's names alone
+                return 0
+            output = await self._run("image", "rm", *(chosen or [image_id]))
+            if output.code:
+                raise ImageInUse(output.err.strip().splitlines()[-1] if output.err.strip() else "podman refuses")
+        after = storage.layer_sizes()
+        if not any(each.id == image_id for each in storage.images()) or names is None:
+            self.ledger.forget(image_id)
+            self._handed.pop(image_id, None)
+        return sum(size for layer, size in before.items() if layer not in after)
+
+    async def _run(self, *arguments: str) -> process.Output:
         try:
-            return await process.run((self._podman, *arguments), timeout_s=timeout_s)
+            return await process.run((self._podman, *arguments), timeout_s=COMMAND_TIMEOUT_S)
         except TimeoutError:
-            return process.Output(124, "", f"timeout: podman {arguments[0]} took longer than {timeout_s:.0f} s")
+            return process.Output(124, "", f"timeout: podman {arguments[0]} took longer than {COMMAND_TIMEOUT_S:.0f} s")
         except FileNotFoundError:
             return process.Output(127, "", f"{self._podman} is not installed: apt-get install podman")
 
-
-@contextlib.contextmanager
-def _authfile(reference: Reference, login: Login | None) -> Iterator[tuple[str, ...]]:
-    """The options that let podman enter a registry: a file that only root can read and that no disk holds, since a
-    command line would show to everybody."""
-    if login is None:
-        yield ()
-        return
-    entry = base64.b64encode(f"{login.username}:{login.password}".encode()).decode()
-    registry = reference.registry or DEFAULT_REGISTRY
-    descriptor = os.memfd_create("portside-registry-auth", os.MFD_CLOEXEC)
-    try:
-        os.write(descriptor, json.dumps({"auths": {registry: {"auth": entry}}}).encode())
-        yield ("--authfile", f"/proc/{os.getpid()}/fd/{descriptor}")
-    finally:
-        os.close(descriptor)
+    @staticmethod
+    def _note(write: Callable[P, None], *arguments: P.args, **named: P.kwargs) -> None:
+        """What is remembered is no reason to fail: the disk may be full."""
+        try:
+            write(*arguments, **named)
+        except OSError as error:
+            log.warning("an image could not be taken note of: %s", error)
 
 
-def _state(index: Path) -> tuple[int, int, int] | None:
-    with contextlib.suppress(OSError):
-        found = index.stat()
-        return found.st_mtime_ns, found.st_ino, found.st_size
-    return None
-
-
-def _image(inspected: Mapping[str, Any]) -> Image:
-    """From the answer of `podman image inspect`, whose fields may be null or missing."""
-    data = inspected["GraphDriver"]["Data"]
-    lower = [each for each in (data.get("LowerDir") or "").split(":") if each]
-    config = inspected.get("Config") or {}
-    return Image(
-        id=inspected["Id"],
-        digest=inspected.get("Digest") or f"sha256:{inspected['Id']}",
-        layers=tuple(Path(each) for each in (data["UpperDir"], *lower)),
-        environment=tuple(config.get("Env") or ()),
-        entry_point=tuple(config.get("Entrypoint") or ()),
-        command=tuple(config.get("Cmd") or ()),
-        working_directory=config.get("WorkingDir") or "",
-        user=config.get("User") or "",
-        stop_signal=config.get("StopSignal") or "",
-        architecture=inspected.get("Architecture") or "",
-        volumes=tuple(config.get("Volumes") or ()),
-    )
+def _went_well(task: asyncio.Task[Storage]) -> bool:
+    return not task.cancelled() and task.exception() is None

@@ -1,0 +1,132 @@
+"""Images of a machine: what is known of them, who uses them, and which may go. Pure."""
+
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Literal
+
+from portside.domain.image_reference import parse
+from portside.domain.record import Record
+from portside.domain.service.record import Service
+from portside.domain.task.record import Task, TaskStatus
+
+Origin = Literal["pulled", "loaded"]
+
+
+class PullProgress(Record, frozen=True, kw_only=True):
+    """A pull that is under way.
+
+    `reference`: the full name that is asked for; `source`: where it is fetched from, another one for a mirror.
+    `names`: as the tasks that wait for it spell it. `bytes_total` is None where the registry has not told."""
+
+    reference: str
+    source: str
+    names: tuple[str, ...]
+    started_at: datetime
+    layers_done: int = 0
+    layers_total: int | None = None
+    bytes_done: int = 0
+    bytes_total: int | None = None
+
+    @property
+    def words(self) -> str:
+        """`3 of 5 layers, 63.0 of 126.0 MB`."""
+        layers = f"{self.layers_done} of {self.layers_total} layers, " if self.layers_total is not None else ""
+        total = f" of {self.bytes_total / 1e6:.1f}" if self.bytes_total is not None else ""
+        return f"{layers}{self.bytes_done / 1e6:.1f}{total} MB"
+
+
+def pulls_of(task: Task, pulls: Iterable[PullProgress]) -> list[PullProgress]:
+    """Those that the task waits for."""
+    waiting = {h.name for h in task.history if h.pull_asked_at is not None and h.pulled_at is None and h.exit is None}
+    images = {each.image for each in task.containers if each.name in waiting}
+    return [pull for pull in pulls if images & set(pull.names)]
+
+
+class HeldImage(Record, frozen=True, kw_only=True):
+    """An image that Portside itself brought to this machine. `size_bytes`: of all its layers, shared ones included."""
+
+    id: str
+    digests: frozenset[str]
+    names: tuple[str, ...]
+    size_bytes: int
+    origin: Origin
+    acquired_at: datetime
+    last_used_at: datetime
+
+
+class CleanupPolicy(Record, frozen=True, kw_only=True):
+    """When images go.
+
+    Args:
+        minimum_age: an image stays at least this long after it came and after its last use.
+        most: images removed in one pass.
+        disk_percent: from here on the disk is under pressure: neither age nor number counts.
+    """
+
+    minimum_age: timedelta = timedelta(hours=1)
+    most: int = 5
+    disk_percent: float = 85.0
+
+
+class ImageUse(Record, frozen=True, kw_only=True):
+    """By whom images are used: full name or digest -> who, in words."""
+
+    names: dict[str, str]
+    digests: dict[str, str]
+
+    def user_of(self, names: Iterable[str], digests: Iterable[str]) -> str | None:
+        """Who uses the image with these names and digests; None if nobody does."""
+        found = [self.digests[each] for each in digests if each in self.digests]
+        found += [self.names[each] for each in names if each in self.names]
+        return found[0] if found else None
+
+
+def in_use(tasks: Iterable[Task], services: Iterable[Service]) -> ImageUse:
+    """What tasks that are not stopped run or are about to, and what the deployments of services are held to."""
+    names: dict[str, str] = {}
+    digests: dict[str, str] = {}
+    for service in services:
+        if service.status != "INACTIVE":
+            who = f"service {service.name} in cluster {service.cluster}"
+            for deployment in service.deployments:
+                digests.update(dict.fromkeys(deployment.image_digests.values(), who))
+    for task in tasks:
+        if task.last_status is TaskStatus.STOPPED:
+            continue
+        who = f"task {task.id} in cluster {task.cluster}"
+        resolved = {h.name: h.image_digest for h in task.history if h.image_digest}
+        for container in task.containers:
+            digest = resolved.get(container.name) or task.image_digests.get(container.name)
+            if digest:
+                digests[digest] = who
+            else:
+                names.update(dict.fromkeys(parse(container.image).local_names, who))
+    return ImageUse(names=names, digests=digests)
+
+
+def last_uses(tasks: Iterable[Task], now: datetime) -> dict[str, datetime]:
+    """Digest -> when a task last had the image: now, while it is not stopped."""
+    found: dict[str, datetime] = {}
+    for task in tasks:
+        at = (task.stopped_at or now) if task.last_status is TaskStatus.STOPPED else now
+        for h in task.history:
+            if h.image_digest:
+                found[h.image_digest] = max(at, found.get(h.image_digest, at))
+    return found
+
+
+def choose(
+    images: Collection[HeldImage], use: ImageUse, policy: CleanupPolicy, *, now: datetime, is_pressed: bool
+) -> Sequence[HeldImage]:
+    """The images to remove, in this order: the one whose last use is longest ago first.
+
+    What was loaded can not be had again from a registry: it goes only under pressure, after what was pulled."""
+    free = [each for each in images if use.user_of(each.names, each.digests) is None]
+    if is_pressed:
+        return sorted(free, key=lambda each: (each.origin == "loaded", each.last_used_at, each.id))
+    old = [
+        each
+        for each in free
+        if each.origin == "pulled" and now - max(each.acquired_at, each.last_used_at) >= policy.minimum_age
+    ]
+    return sorted(old, key=lambda each: (each.last_used_at, each.id))[: policy.most]

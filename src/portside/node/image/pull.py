@@ -1,0 +1,159 @@
+"""One pull of an image, by podman, which fetches several layers at once; how far it is can be asked at any moment.
+
+podman writes each layer, as it comes, to a file of its own below TMPDIR. Each pull has a TMPDIR to itself, so the
+sizes of these files tell what has arrived, and what a pull that was killed leaves is found and removed.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import shutil
+import time
+from collections import Counter
+from collections.abc import Collection, Mapping
+from datetime import UTC, datetime
+from itertools import count
+from pathlib import Path
+from typing import Any, Final
+
+from portside.domain.image import PullProgress
+from portside.domain.image_reference import DEFAULT_REGISTRY, Reference
+from portside.node import process
+from portside.node.image.storage import NATIVE_ARCHITECTURE
+
+PULL_TIMEOUT_S = 1800.0  # a large image on a slow line; a registry that refuses is given up earlier by podman itself
+MANIFEST_TIMEOUT_S = 30.0
+SIZES_AFTER_S = 1.0
+"""How long a pull takes before the registry is asked for the sizes of its layers: shorter ones nobody watches."""
+DIE_WITH_US: Final = ("setpriv", "--pdeathsig", "KILL", "--")
+"""A pull that nobody waits for any more ends: the next daemon begins its own."""
+_numbers = count()
+
+
+class Pull:
+    """What is known of a pull, from its begin to its end. `names`: of those who wait, as they spell it."""
+
+    def __init__(self, reference: Reference, name: str, present: Collection[str]) -> None:
+        self.reference, self.names = reference, {name}
+        self.source = reference.canonical
+        self.started_at = datetime.now(UTC)
+        self._began_s = time.monotonic()
+        self._present = frozenset(present)
+        self._announced: set[str] = set()
+        self._sizes: dict[str, int] | None = None
+        self._folder: Path | None = None
+
+    def progress(self) -> PullProgress:
+        layers = self._sizes.keys() if self._sizes is not None else self._announced
+        missing = [each for each in layers if each not in self._present]
+        arrived = self._arrived()
+        done, came = len(layers) - len(missing), sum(arrived)
+        total = None
+        if self._sizes is not None:
+            sizes = [self._sizes[each] for each in missing]
+            total = sum(sizes)
+            came = min(came, total)
+            done += (Counter(arrived) & Counter(sizes)).total()
+        return PullProgress(
+            reference=self.reference.canonical,
+            source=self.source,
+            names=tuple(sorted(self.names)),
+            started_at=self.started_at,
+            layers_done=done,
+            layers_total=len(layers) or None,
+            bytes_done=came,
+            bytes_total=total,
+        )
+
+    def summary(self, layers: Mapping[str, int], before: Collection[str]) -> str:
+        """What was fetched, from where and in which time, for the story of a task.
+
+        Args: layers: of the image, with their bytes. before: layers that were here when it began."""
+        fetched = [size for layer, size in layers.items() if layer not in before]
+        were_here = f" ({len(layers) - len(fetched)} were here)" if len(fetched) < len(layers) else ""
+        took_s = time.monotonic() - self._began_s
+        return f"{len(layers)} layers{were_here}, {sum(fetched) / 1e6:.1f} MB in {took_s:.2f} s from {self.source}"
+
+    async def run(
+        self, podman: str, folder: Path, source: Reference, options: tuple[str, ...], *, timeout_s: float
+    ) -> process.Output:
+        """Fetch from there. Args: options: of podman, and of skopeo where it asks for the sizes. Raises OSError."""
+        self.source = source.canonical
+        if source.on_loopback:
+            options = (*options, "--tls-verify=false")
+        self._folder = scratch_folder(folder)
+        self._announced.clear()
+        self._sizes = None
+        asking = asyncio.get_running_loop().create_task(self._ask_sizes(source, options))
+        try:
+            return await process.run(
+                (*DIE_WITH_US, podman, "pull", *options, source.canonical),
+                timeout_s=timeout_s,
+                environment=os.environ | {"TMPDIR": str(self._folder)},
+                heard=self._hear,
+            )
+        except TimeoutError:
+            return process.Output(124, "", f"timeout: podman pull took longer than {timeout_s:.0f} s")
+        except FileNotFoundError:
+            return process.Output(127, "", f"{podman} is not installed: apt-get install podman")
+        finally:
+            asking.cancel()
+            await asyncio.gather(asking, return_exceptions=True)
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None
+
+    def _hear(self, line: str) -> None:
+        words = line.split()
+        if words[:2] == ["Copying", "blob"]:
+            self._announced.add(words[2])
+
+    def _arrived(self) -> list[int]:
+        """Sizes of the layers' files so far."""
+        sizes = []
+        if self._folder is not None:
+            for path, _, names in os.walk(self._folder):
+                for name in names:
+                    with contextlib.suppress(OSError):
+                        sizes.append(os.stat(os.path.join(path, name)).st_size)
+        return sizes
+
+    async def _ask_sizes(self, source: Reference, options: tuple[str, ...]) -> None:
+        """Beside the pull, which does not wait for it. Not of Docker Hub, which counts each question as a pull."""
+        if source.registry in (None, DEFAULT_REGISTRY):
+            return
+        await asyncio.sleep(SIZES_AFTER_S)
+        manifest = await _manifest(source.canonical, options)
+        if "manifests" in manifest:
+            chosen = [each for each in manifest["manifests"] if _is_native(each.get("platform") or {})]
+            if not chosen:
+                return
+            name = f"{source.registry}/{source.repository}@{chosen[0]['digest']}"
+            manifest = await _manifest(name, options)
+        self._sizes = {str(each["digest"]): int(each["size"]) for each in manifest["layers"]}
+
+
+async def _manifest(name: str, options: tuple[str, ...]) -> dict[str, Any]:
+    """Raises OSError, TimeoutError, ValueError or KeyError."""
+    command = (*DIE_WITH_US, "skopeo", "inspect", "--raw", *options, f"docker://{name}")
+    output = await process.run(command, timeout_s=MANIFEST_TIMEOUT_S)
+    return dict(json.loads(output.out))
+
+
+def _is_native(platform: Mapping[str, Any]) -> bool:
+    return platform.get("os") == "linux" and platform.get("architecture") == NATIVE_ARCHITECTURE
+
+
+def scratch_folder(folder: Path) -> Path:
+    """A folder for what one program fetches, named after this process, which is to remove it."""
+    path = folder / f"{os.getpid()}-{process.start_time(os.getpid())}-{next(_numbers)}"
+    path.mkdir(parents=True)
+    return path
+
+
+def remove_scratch(folder: Path) -> None:
+    """What processes that are gone have left."""
+    for path in folder.iterdir() if folder.is_dir() else ():
+        pid, started, *_ = (*path.name.split("-"), "", "")
+        if not pid.isdigit() or not started.isdigit() or process.start_time(int(pid)) != int(started):
+            shutil.rmtree(path, ignore_errors=True)
