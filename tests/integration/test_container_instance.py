@@ -251,58 +251,72 @@ def test_links_and_ranges(portside: Instance) -> None:
 
 
 def test_udp_and_fixed_ports(portside: Instance) -> None:
-    """A fixed port, UDP as well, leads to the container; a second task with it does not fit until the first is gone."""
+    """A fixed port, UDP as well, leads to the container; a second task with it does not fit until the first is gone. A
+    client that never pauses is led to whoever has the port."""
     fleet = Fleet(portside)
     (home,) = fleet.ids
-    fleet.register("echo", "bridge", "exec sleep 600", {"containerPort": 5353, "hostPort": 53, "protocol": "udp"})
+    port = {"containerPort": 5353, "hostPort": 53, "protocol": "udp"}
+    fleet.register("echo", "bridge", "exec sleep 600", port)
     task = fleet.task("echo")
-    assert task["containers"][0]["networkBindings"] == [
-        {"bindIP": "0.0.0.0", "containerPort": 5353, "hostPort": 53, "protocol": "udp"}
-    ]
+    assert task["containers"][0]["networkBindings"] == [{"bindIP": "0.0.0.0", **port}]
     resources = {each["name"]: each for each in fleet.registered()[home]["remainingResources"]}
     assert resources["PORTS_UDP"]["stringSetValue"] == ["53"]
     other = fleet.run(1)[0]
-    draining = fleet.registered()[other]["containerInstanceArn"]
-    fleet.ecs.update_container_instances_state(containerInstances=[draining], status="DRAINING")
-    server = subprocess.Popen(
-        ["nsenter", f"--net=/proc/{fleet.pid(task)}/ns/net", sys.executable, "-c", ECHO],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    elsewhere = fleet.registered()[other]["containerInstanceArn"]
+    fleet.ecs.update_container_instances_state(containerInstances=[elsewhere], status="DRAINING")
+    client = started_in(fleet.netns(other), ASK, fleet.address(home))
+    server = started_in(f"/proc/{fleet.pid(task)}/ns/net", ECHO, "first")
     try:
         assert server.stdout is not None
+        assert client.stdout is not None
         assert server.stdout.readline() == "listening\n"
-        assert inside(fleet.netns(other), sys.executable, "-c", ASK, fleet.address(home)) == "hello"
+        assert client.stdout.readline() == "first\n"
+        refused = fleet.ecs.run_task(taskDefinition="echo", launchType="EC2")
+        assert [each["reason"] for each in refused["failures"]] == ["RESOURCE:PORTS"]
+        fleet.ecs.stop_task(task=task["taskArn"])
+        portside.wait_task(task["taskArn"], "STOPPED")
+        ended(server)
+        server = started_in(f"/proc/{fleet.pid(fleet.task('echo'))}/ns/net", ECHO, "second")
+        assert client.stdout.readline() == "second\n"
     finally:
-        server.kill()
-        server.wait()
-    refused = fleet.ecs.run_task(taskDefinition="echo", launchType="EC2")
-    assert [each["reason"] for each in refused["failures"]] == ["RESOURCE:PORTS"]
-    fleet.ecs.stop_task(task=task["taskArn"])
-    portside.wait_task(task["taskArn"], "STOPPED")
-    fleet.task("echo")
+        ended(server)
+        ended(client)
+
+
+def started_in(netns: Path | str, program: str, *arguments: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        ["nsenter", f"--net={netns}", sys.executable, "-c", program, *arguments], stdout=subprocess.PIPE, text=True
+    )
+
+
+def ended(process: "subprocess.Popen[str]") -> None:
+    process.kill()
+    process.communicate()
 
 
 ECHO = """
-import socket
+import socket, sys
 sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 sock.bind(("", 5353))
 print("listening", flush=True)
 while True:
-    data, peer = sock.recvfrom(100)
-    sock.sendto(data, peer)
+    _, peer = sock.recvfrom(100)
+    sock.sendto(sys.argv[1].encode(), peer)
 """
 ASK = """
 import socket, sys
 sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-sock.settimeout(1)
-for _ in range(5):
-    sock.sendto(b"hello", (sys.argv[1], 53))
+sock.settimeout(0.05)
+heard = ""
+while True:
     try:
-        print(sock.recv(100).decode())
-        break
-    except (TimeoutError, ConnectionError):
-        pass
+        sock.sendto(b"?", (sys.argv[1], 53))
+        said = sock.recv(100).decode()
+    except OSError:
+        continue
+    if said != heard:
+        heard = said
+        print(said, flush=True)
 """
 
 

@@ -7,6 +7,7 @@ goes: it is small, and nothing has to be remembered of it.
 """
 
 import hashlib
+import logging
 import os
 import threading
 import time
@@ -16,9 +17,11 @@ from pathlib import Path
 
 from portside.domain.instance_network import BRIDGE_ADDRESS, BRIDGE_CIDR, BRIDGE_PREFIX_LENGTH
 from portside.domain.task.record import BridgeEndpoint, Placement
-from portside.node.network import netns, rtnetlink
+from portside.node.network import conntrack, netns, rtnetlink
 from portside.node.network.netlink import NetlinkError, NetlinkSocket
-from portside.node.network.nftables import Nftables
+from portside.node.network.nftables import Nftables, nf_socket
+
+log = logging.getLogger(__name__)
 
 BRIDGE = "docker0"
 TABLE = "portside"
@@ -78,7 +81,7 @@ class InstanceNamespace:
         self._lock = threading.Lock()
         self._placements: dict[str, Placement] = {}
         opened = netns.within(pin, _opened) if netns.is_pinned(pin) else netns.create(pin, _prepared)
-        self.rt, self._nft, self.fd = opened
+        self.rt, self._nf, self._nft, self.fd = opened
 
     def is_whole(self) -> bool:
         """Whether the interface has its address, which it is given last."""
@@ -171,14 +174,28 @@ class InstanceNamespace:
                 return
             self._placements[task_key] = placement
             self._nft.run(ruleset(self._placements.values()))
+            self._forget_flows(placement)
 
     def withdraw(self, task_key: str) -> None:
+        """The task's ports lead nowhere, also for flows that go on."""
         with self._lock:
-            if self._placements.pop(task_key, None) is not None:
+            placement = self._placements.pop(task_key, None)
+            if placement is not None:
                 self._nft.run(ruleset(self._placements.values()))
+                self._forget_flows(placement)
+
+    def _forget_flows(self, placement: Placement) -> None:
+        ports: dict[str, list[int]] = {"tcp": [], "udp": []}
+        for binding in placement.bindings:
+            ports[binding.protocol] += binding.host_ports
+        try:
+            conntrack.forget(self._nf, ports)
+        except OSError as error:
+            log.warning("tracked flows of %s could not be forgotten: %s", self.pin.name, error)
 
     def close(self) -> None:
         self.rt.close()
+        self._nf.close()
         self._nft.close()
         os.close(self.fd)
 
@@ -188,11 +205,12 @@ def port_name(endpoint: BridgeEndpoint) -> str:
     return "v" + hashlib.sha256(f"{endpoint.address}/{endpoint.container}".encode()).hexdigest()[:13]
 
 
-def _opened() -> tuple[NetlinkSocket, Nftables, int]:
-    return rtnetlink.rt_socket(), Nftables(), os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+def _opened() -> tuple[NetlinkSocket, NetlinkSocket, Nftables, int]:
+    fd = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    return rtnetlink.rt_socket(), nf_socket(), Nftables(), fd
 
 
-def _prepared() -> tuple[NetlinkSocket, Nftables, int]:
+def _prepared() -> tuple[NetlinkSocket, NetlinkSocket, Nftables, int]:
     for name, value in _SYSCTLS:
         netns.write_sysctl(name, value)
     _no_ipv6()
