@@ -18,6 +18,10 @@ TASK_LIFETIME: Final = timedelta(hours=6)
 TASK_ROTATION: Final = timedelta(hours=1)
 """With less left than this a task gets fresh ones. SDKs ask again from 15 minutes before the end."""
 
+LIFETIME_S: Final = 3600
+"""Of a role's session, if its caller asks for none; and the most if the caller is a role's session itself."""
+ROOT_LIFETIME_MAX_S: Final = 3600
+
 
 class Session(Record, frozen=True, kw_only=True):
     """Temporary credentials by their access key id: whose they are and how long they last.
@@ -87,6 +91,20 @@ def user_id(session: Session) -> str:
 def id_of_unknown_role(role: str) -> str:
     """An id in the form of a role's for one that IAM does not know: always the same for the same ARN."""
     return "AROA" + base64.b32encode(hashlib.sha256(role.encode()).digest()).decode()[:17]
+
+
+def chosen_lifetime_s(asked: int | None, role: Role, *, is_chained: bool) -> int | str:
+    """How long a session of the role will last, or why it can not last as long as asked, in STS's words.
+
+    Args: is_chained: a role's session asks.
+    """
+    if asked is None:
+        return LIFETIME_S
+    if asked > role.max_session_duration_s:
+        return "The requested DurationSeconds exceeds the MaxSessionDuration set for this role."
+    if is_chained and asked > LIFETIME_S:
+        return "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining."
+    return asked
 
 
 def is_void(session: Session, role: Role | None) -> bool:

@@ -50,7 +50,7 @@ class StsSessions:
         found = [
             each
             for each in self._store.find(SESSION, "owner", f"{task_arn} {role}")
-            if not needs_rotation(each, now) and not is_void(each, self._role(each.role_arn))
+            if not needs_rotation(each, now) and not is_void(each, self.role(each.role_arn))
         ]
         if found:
             return self.credentials(max(found, key=lambda each: each.expires_at))
@@ -61,7 +61,7 @@ class StsSessions:
         parts = role_parts(role)
         if parts is None:
             raise ValueError(f"{role!r} is not the ARN of a role")
-        known = self._role(role)
+        known = self.role(role)
         return self._keep(
             lifetime,
             account=parts[0],
@@ -96,11 +96,17 @@ class StsSessions:
 
     def is_void(self, session: Session) -> bool:
         """Whether the session's role has been deleted since."""
-        return is_void(session, self._role(session.role_arn))
+        return is_void(session, self.role(session.role_arn))
 
     def was_ours(self, access_key_id: str) -> bool:
         """Whether the key was issued here, though its session may have expired and been removed."""
         return self._keys.is_ours(access_key_id)
+
+    def role(self, text: str) -> Role | None:
+        """The role of exactly that ARN, path and all, if IAM knows it."""
+        parts = role_parts(text)
+        role = self._store.get(ROLE, f"{parts[0]}/{parts[1]}") if parts is not None else None
+        return role if role is not None and role_arn(role) == text else None
 
     def _full_arn(self, task_arn: str, role: str) -> str:
         if role.startswith("arn:"):
@@ -110,12 +116,6 @@ class StsSessions:
             raise ValueError(f"{task_arn!r} is not the ARN of a task")
         known = self._store.get(ROLE, f"{task.account}/{role}")
         return role_arn(known) if known is not None else f"arn:aws:iam::{task.account}:role/{role}"
-
-    def _role(self, text: str) -> Role | None:
-        """The role of exactly that ARN, path and all, if IAM knows it."""
-        parts = role_parts(text)
-        role = self._store.get(ROLE, f"{parts[0]}/{parts[1]}") if parts is not None else None
-        return role if role is not None and role_arn(role) == text else None
 
     def _keep(self, lifetime: timedelta, **fields: str | bool) -> Session:
         # STS's times have no fraction.

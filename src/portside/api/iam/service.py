@@ -28,7 +28,7 @@ def iam_service(store: Store, clock: Clock, ids: Ids) -> Service:
             "PutRolePolicy": NOT_ENFORCED,
             "AttachRolePolicy": f"{NOT_ENFORCED}; any ARN of the form of an AWS managed policy is accepted",
             "CreatePolicy": f"{NOT_ENFORCED}; one version",
-            "UpdateAssumeRolePolicy": "ECS looks at it: a role of a task must admit ecs-tasks.amazonaws.com",
+            "UpdateAssumeRolePolicy": "evaluated by AssumeRole, and for tasks (ecs-tasks.amazonaws.com)",
             "GetPolicy": "customer managed policies only",
             "GetPolicyVersion": "customer managed policies only, one version",
             "ListPolicyVersions": "customer managed policies only, one version",

@@ -1,5 +1,6 @@
-"""STS: who am I. Federation is not there."""
+"""STS: who am I, and sessions. Federation is not there."""
 
+from portside.api.sts.assume_role import SessionHandlers
 from portside.aws.service import Params, RequestContext, Result, Service
 from portside.session.issue import StsSessions
 
@@ -15,4 +16,19 @@ def get_caller_identity(context: RequestContext, params: Params) -> Result:
 
 def sts_service(sessions: StsSessions) -> Service:
     """The service and its operations."""
-    return Service("sts", {"GetCallerIdentity": get_caller_identity})
+    handlers = SessionHandlers(sessions)
+    return Service(
+        "sts",
+        {
+            "GetCallerIdentity": get_caller_identity,
+            "AssumeRole": handlers.assume_role,
+            "GetSessionToken": handlers.get_session_token,
+        },
+        partial={
+            "AssumeRole": (
+                "the trust policy is evaluated (conditions on strings, ARNs and booleans), the caller's own policies "
+                "are not, and an account's root may assume roles; no session policies, tags, source identities, MFA"
+            ),
+            "GetSessionToken": "no MFA",
+        },
+    )
