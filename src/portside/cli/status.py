@@ -20,6 +20,8 @@ COLOURS = {
     "RUNNING": "green",
     "ACTIVE": "green",
     "active": "green",
+    "running": "green",
+    "stopped": "dim",
     "COMPLETED": "green",
     "STOPPED": "dim",
     "FAILED": "red",
@@ -56,6 +58,8 @@ def render(answer: dict[str, Any], now: datetime) -> list[Table | Text]:
         sections += _tasks(answer["tasks"], now)
     if answer.get("pulls"):
         sections.append(_pulls(answer["pulls"], now))
+    if answer.get("instances"):
+        sections.append(_instances(answer["instances"]))
     if answer["loadBalancers"]:
         sections += _load_balancers(answer["loadBalancers"])
     return sections
@@ -105,6 +109,16 @@ def _tasks(tasks: list[dict[str, Any]], now: datetime) -> list[Table | Text]:
     if len(stopped) > STOPPED_SHOWN:
         sections.append(Text(f"  and {len(stopped) - STOPPED_SHOWN} more stopped tasks", style="dim"))
     return sections
+
+
+def _instances(instances: list[dict[str, Any]]) -> Table:
+    table = _table("Instances", "instance", "type", "state", "cluster", "tasks", "CPU, MiB left")
+    for each in sorted(instances, key=lambda each: str(each["id"])):
+        drains = each["status"] == "DRAINING" and each["state"] == "running"
+        state = _coloured("draining" if drains else each["state"])
+        left = "" if each["remainingCpu"] is None else f"{each['remainingCpu']}, {each['remainingMemory']}"
+        table.add_row(each["id"], each["type"], state, each["cluster"], str(each["tasks"]), left)
+    return table
 
 
 def _pulls(pulls: list[dict[str, Any]], now: datetime) -> Table:

@@ -27,6 +27,7 @@ from portside.store.interface import Change, Delete, Put, Store, Stored, Write
 log = logging.getLogger(__name__)
 
 S: Final = InstanceState
+OWNER: Final = "instance:"
 
 
 class Interfaces(Protocol):
@@ -78,6 +79,8 @@ class InstanceLoop:
         record = change.value or change.old
         if isinstance(record, Instance):
             self._loop.wake(change.key)
+        elif isinstance(record, Eni) and record.owner.startswith(OWNER):
+            self._loop.wake(f"{record.scope.prefix}{record.owner.removeprefix(OWNER)}")
         elif isinstance(change.value, Task):
             task = change.value
             if task.placement is not None and task.last_status is TaskStatus.STOPPED:

@@ -67,16 +67,6 @@ class Instance(Record, frozen=True, kw_only=True):
     def key(self) -> str:
         return f"{self.scope.prefix}{self.id}"
 
-    @property
-    def owner(self) -> str:
-        """What its network interface's `owner` says."""
-        return f"instance:{self.id}"
-
-    @property
-    def holds_machine(self) -> bool:
-        """Whether there may be something of it on the machine."""
-        return self.state not in (InstanceState.STOPPED, InstanceState.TERMINATED)
-
 
 def started(instance: Instance, *, now: datetime) -> Instance:
     """Asked to start; one that runs already is returned as it is. Raises Refused CONFLICT."""

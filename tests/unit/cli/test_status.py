@@ -43,6 +43,17 @@ def test_nothing() -> None:
     assert shown({}) == "Clusters: none yet\n"
 
 
+def test_instances() -> None:
+    """Each instance stands with its state, its cluster and what is left of it, in 80 columns."""
+    one = {"id": "i-0123456789abcdef0", "type": "m5.24xlarge", "state": "running", "address": "172.31.255.250"}
+    one |= {"zone": "us-east-1a", "cluster": "production", "status": "DRAINING", "tasks": 12}
+    text = shown({"instances": [{**one, "remainingCpu": 98304, "remainingMemory": 393216}]})
+    assert "i-0123456789abcdef0" in text
+    assert "draining" in text
+    assert "98304, 393216" in text
+    assert max(len(line) for line in text.splitlines()) <= 80
+
+
 def test_problems_come_first() -> None:
     """What a person should know stands above everything else, whole."""
     assert shown({"problems": ["Envoy does not run"]}).startswith("Envoy does not run\nClusters: ")

@@ -371,3 +371,14 @@ def test_constraints(ready: Ecs) -> None:
     assert listed["containerInstanceArns"] == [f"{ARN}/{2:032x}"]
     broken = [{"type": "memberOf", "expression": "instance-type"}]
     assert ready.error("RunTask", taskDefinition="job", placementConstraints=broken)[0] == "InvalidParameterException"
+
+
+def test_tags(ready: Ecs) -> None:
+    """A container instance has tags, shown where they are asked for."""
+    join(ready, instance_of())
+    ready("TagResource", resourceArn=f"{ARN}/{1:032x}", tags=[{"key": "a", "value": "b"}])
+    assert ready("ListTagsForResource", resourceArn=f"{ARN}/{1:032x}") == {"tags": [{"key": "a", "value": "b"}]}
+    (shown,) = ready("DescribeContainerInstances", containerInstances=[f"{1:032x}"], include=["TAGS"])[
+        "containerInstances"
+    ]
+    assert shown["tags"] == [{"key": "a", "value": "b"}]

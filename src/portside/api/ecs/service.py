@@ -42,7 +42,7 @@ PARTIAL: Final = {
     "UpdateTaskProtection": "no DEPLOYMENT_BLOCKED failure",
     "PutAccountSetting": SETTINGS,
     "PutAccountSettingDefault": SETTINGS,
-    "TagResource": "clusters, services, tasks, task definitions",
+    "TagResource": "clusters, services, tasks, task definitions, container instances",
 }
 """What is not there yet, for the coverage page."""
 

@@ -1,4 +1,4 @@
-"""Tags of clusters, services, tasks and task definitions."""
+"""Tags of clusters, services, tasks, task definitions and container instances."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,15 +9,16 @@ from portside.aws.service import Handler, Params, RequestContext, Result
 from portside.domain import arn, cluster_rule, tag_rule
 from portside.domain.clock import Clock
 from portside.domain.cluster import Cluster
+from portside.domain.container_instance import ContainerInstance
 from portside.domain.kind import Kind
 from portside.domain.record import Tags, replace
 from portside.domain.service.record import Service
-from portside.domain.table import CLUSTER, SERVICE, TASK, TASK_DEFINITION
+from portside.domain.table import CLUSTER, CONTAINER_INSTANCE, SERVICE, TASK, TASK_DEFINITION
 from portside.domain.task.record import Task
 from portside.domain.task_definition import TaskDefinition
 from portside.store.interface import Put, Store
 
-Tagged = Cluster | Service | Task | TaskDefinition
+Tagged = Cluster | Service | Task | TaskDefinition | ContainerInstance
 
 
 class TagsOfResources:
@@ -85,6 +86,10 @@ class TagsOfResources:
             kind, tagged = TASK, self._store.get(TASK, prefix + rest)
             if tagged is None:
                 raise resource_not_found("task")
+        elif resource == "container-instance":
+            kind, tagged = CONTAINER_INSTANCE, self._store.get(CONTAINER_INSTANCE, prefix + rest)
+            if tagged is None:
+                raise resource_not_found("container instance")
         elif resource == "task-definition":
             kind = TASK_DEFINITION
             tagged = lookup.definition(self._store, context, named) if ":" in rest else None

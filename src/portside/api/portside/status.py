@@ -3,12 +3,23 @@
 from collections.abc import Sequence
 from typing import Any
 
-from portside.domain import arn
+from portside.domain import arn, placement
 from portside.domain.image import PullProgress
+from portside.domain.instance import Instance, InstanceState
 from portside.domain.load_balancer import Listener, LoadBalancer
 from portside.domain.record import Scope
 from portside.domain.service.record import Service
-from portside.domain.table import CLUSTER, LISTENER, LOAD_BALANCER, SERVICE, TARGET, TARGET_GROUP, TASK
+from portside.domain.table import (
+    CLUSTER,
+    CONTAINER_INSTANCE,
+    INSTANCE,
+    LISTENER,
+    LOAD_BALANCER,
+    SERVICE,
+    TARGET,
+    TARGET_GROUP,
+    TASK,
+)
 from portside.domain.task.record import Task, TaskStatus
 from portside.store.interface import Store
 
@@ -33,6 +44,7 @@ def status(store: Store, problems: Sequence[str] = (), pulls: Sequence[PullProgr
         "services": [_service(store, s) for s in store.scan(SERVICE) if s.status != "INACTIVE"],
         "tasks": [_task(t) for t in store.scan(TASK)],
         "pulls": [pull(each) for each in pulls],
+        "instances": [_instance(store, i) for i in store.scan(INSTANCE) if i.state is not InstanceState.TERMINATED],
         "loadBalancers": [_load_balancer(store, b) for b in store.scan(LOAD_BALANCER)],
     }
 
@@ -78,8 +90,8 @@ def _task(task: Task) -> dict[str, Any]:
         "taskDefinition": f"{task.family}:{task.revision}",
         "lastStatus": task.last_status.name,
         "desiredStatus": task.desired_status.name,
-        "address": task.eni.address if task.eni else "",
-        "zone": task.eni.zone if task.eni else "",
+        "address": _address(task),
+        "zone": task.placement.zone if task.placement else task.eni.zone if task.eni else "",
         "createdAt": task.created_at.isoformat(),
         "startedAt": task.started_at.isoformat() if task.started_at else None,
         "stoppedAt": task.stopped_at.isoformat() if task.stopped_at else None,
@@ -89,6 +101,37 @@ def _task(task: Task) -> dict[str, Any]:
             {"name": c.name, "exitCode": c.exit.code if c.exit else None, "reason": c.exit.reason if c.exit else None}
             for c in task.history
         ],
+    }
+
+
+def _address(task: Task) -> str:
+    """Its own, or its instance's with the ports that lead to it."""
+    if task.eni is not None or task.placement is None:
+        return task.eni.address if task.eni else ""
+    ports = ",".join(str(port) for each in task.placement.bindings for port in each.host_ports)
+    return f"{task.placement.address}:{ports}" if ports else task.placement.address
+
+
+def _instance(store: Store, instance: Instance) -> dict[str, Any]:
+    joined = store.find(CONTAINER_INSTANCE, "instance", instance.key)
+    tasks = [
+        task
+        for each in joined
+        for task in store.find(TASK, "placed", each.key)
+        if task.last_status < TaskStatus.STOPPED
+    ]
+    left = placement.room(joined[0], tasks) if joined else None
+    return {
+        "id": instance.id,
+        "type": instance.instance_type,
+        "state": instance.state.value,
+        "address": instance.address,
+        "zone": instance.zone,
+        "cluster": joined[0].cluster if joined else "",
+        "status": joined[0].status if joined else "",
+        "tasks": len(tasks),
+        "remainingCpu": left.cpu_units if left else None,
+        "remainingMemory": left.memory_mib if left else None,
     }
 
 
