@@ -14,6 +14,7 @@ from portside.api.ecs.service import ecs_service
 from portside.api.iam.service import iam_service
 from portside.api.sts.recognition import secret_of_session
 from portside.api.sts.service import sts_service
+from portside.aws.service import Params, RequestContext, ServiceError
 from portside.aws.signature import Secret, SignatureVerifier
 from portside.control.clock import RandomIds
 from portside.domain.session import RoleCredentials
@@ -60,6 +61,18 @@ def world(request: pytest.FixtureRequest, serve: Callable[..., Served]) -> World
         ec2_service(store, clock, RandomIds()),
     ]
     return World(serve(services, auth=verifier), sts, store, not signed)
+
+
+class OnlyTheWorker:
+    """Lets one role do what it wants, and everybody else look."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str]] = []
+
+    def authorize(self, context: RequestContext, params: Params) -> None:
+        self.asked.append((context.operation, params.get("clusterName", "")))
+        if context.identity_arn != ROLE and not context.operation.startswith(("List", "Describe")):
+            raise ServiceError("AccessDeniedException", f"User: {context.principal_arn} may not", 400)
 
 
 def error_of(call: Any, **params: Any) -> tuple[str, int]:
@@ -156,6 +169,25 @@ def test_a_session_ends_with_its_role(world: World) -> None:
     assert world.client("sts", given).get_caller_identity()["Arn"].split("/")[1] == "gone"
     own.delete_role(RoleName="gone")
     assert error_of(world.client("sts", given).get_caller_identity) == ("InvalidClientTokenId", 403)
+
+
+def test_the_authorizer_decides_before_the_handler(serve: Callable[..., Served]) -> None:
+    """It is asked with who asks and for what, once the parameters are parsed, and what it refuses is not done."""
+    store, clock, authorizer = MemoryStore(), FakeClock(datetime.now(UTC)), OnlyTheWorker()
+    sts = StsSessions(store, clock, SessionKeys(bytes(32)))
+    verifier = SignatureVerifier(lambda key: secret_of_session(sts, key), clock.now, accepts_unknown=True)
+    world = World(
+        serve([ecs_service(store, clock, RandomIds())], auth=verifier, authorizer=authorizer), sts, store, True
+    )
+    root = world.served.client("ecs", key="222222222222")
+    worker = world.client("ecs", sts.task_credentials(TASK, ROLE))
+    assert error_of(root.create_cluster, clusterName="c")[0] == "AccessDeniedException"
+    assert error_of(root.create_cluster, clusterName=["c"])[0] == "SerializationException"
+    assert root.list_clusters()["clusterArns"] == []
+    worker.create_cluster(clusterName="c")
+    assert len(root.list_clusters()["clusterArns"]) == 1
+    made = ("CreateCluster", "c")
+    assert authorizer.asked == [made, ("ListClusters", ""), made, ("ListClusters", "")]
 
 
 def test_other_keys_are_what_they_were(world: World) -> None:

@@ -33,7 +33,7 @@ def iam_service(store: Store, clock: Clock, ids: Ids) -> Service:
             "GetPolicyVersion": "customer managed policies only, one version",
             "ListPolicyVersions": "customer managed policies only, one version",
             "ListPolicies": "customer managed policies only",
-            "CreateInstanceProfile": "kept; there are no container instances to carry it yet",
+            "CreateInstanceProfile": "kept; an instance may carry it, and gets no credentials of it",
         },
         notes=NOTES,
     )
