@@ -1,11 +1,21 @@
-"""The daemon killed before and after each step by which a container comes and goes: the next one finishes the work."""
+"""The daemon killed before, within and after each step of a task's life: the next one finishes the work."""
 
+import asyncio
+import signal
+import subprocess
+import sys
+import textwrap
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
-from portside.node.failpoint import MOMENTS
+from portside.domain.record import replace
+from portside.domain.task.record import ContainerExited, Exit
+from portside.node.failpoint import LOG_MOMENTS, MOMENTS, RESTART_MOMENTS, WITHIN, of_effects
 from portside.node.hook import (
     CgroupHook,
     ContainerHook,
@@ -15,9 +25,11 @@ from portside.node.hook import (
     NamespaceHook,
     RootfsHook,
 )
+from portside.settings import Settings
 from portside.testing import leak
 from portside.testing.image import ensure_busybox_image
 from portside.testing.instance import IMAGE, Instance, instance
+from portside.testing.node_lab import NodeLab, lab_task
 from portside.testing.wait import wait_for
 
 pytestmark = pytest.mark.integration
@@ -27,7 +39,11 @@ HOOKS = [
 ]
 PREPARES = [f"{moment}-{name}" for name in HOOKS for moment in MOMENTS if "prepare" in moment]
 RELEASES = [f"{moment}-{name}" for name in HOOKS for moment in MOMENTS if "release" in moment]
-FAMILY, GROUP = "once", "/failpoint"
+RESTARTS = [f"{moment}-{name}" for name in HOOKS for moment in RESTART_MOMENTS]
+EFFECTS = [*of_effects(), *WITHIN]
+STARTING = [each for each in EFFECTS if each.endswith(("pull-image", "create-network"))]
+STOPPING = [each for each in EFFECTS if each not in STARTING]
+FAMILY, DEAF, GROUP = "once", "deaf", "/failpoint"
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +56,11 @@ def shared() -> Iterator[Instance]:
         options = {"awslogs-group": GROUP, "awslogs-region": "us-east-1", "awslogs-stream-prefix": "p"}
         log = {"logDriver": "awslogs", "options": options}
         command = ["sh", "-c", "echo started; exec sleep 600"]
-        running.register(FAMILY, {"command": command, "logConfiguration": log}, pidMode="task")
+        container = {"command": command, "logConfiguration": log, "stopTimeout": 2}
+        mount = {"mountPoints": [{"sourceVolume": "data", "containerPath": "/data"}]}
+        running.register(FAMILY, {**container, **mount}, pidMode="task", volumes=[{"name": "data"}])
+        deaf = ["sh", "-c", "trap '' TERM; echo started; while :; do sleep 0.1; done"]
+        running.register(DEAF, {**container, **mount, "command": deaf}, volumes=[{"name": "data"}])
         stop(running, started(running))
         yield running
 
@@ -65,8 +85,8 @@ def restart(portside: Instance, **environment: str) -> None:
     portside.ready()
 
 
-def started(portside: Instance) -> str:
-    arn = portside.run_task(FAMILY)
+def started(portside: Instance, family: str = FAMILY) -> str:
+    arn = portside.run_task(family)
     portside.wait_task(arn, "RUNNING")
     return arn
 
@@ -82,7 +102,7 @@ def runs_of(portside: Instance, arn: str) -> int:
     return len(portside.client("logs").get_log_events(logGroupName=GROUP, logStreamName=stream)["events"])
 
 
-@pytest.mark.parametrize("failpoint", PREPARES)
+@pytest.mark.parametrize("failpoint", [*STARTING, *PREPARES])
 def test_killed_while_a_container_starts(portside: Instance, failpoint: str) -> None:
     """The task runs, its program was started once, and nothing is left once it was stopped."""
     restart(portside, PORTSIDE_FAILPOINT=failpoint)
@@ -109,6 +129,94 @@ def test_killed_while_a_container_is_removed(portside: Instance, failpoint: str)
     assert runs_of(portside, arn) == 1
 
 
+@pytest.mark.parametrize("failpoint", STOPPING)
+def test_killed_while_a_task_stops(portside: Instance, failpoint: str) -> None:
+    """Signal, kill, volumes, network: the task stops with the exit code of SIGKILL, since it does not heed the signal,
+    its program was started once, and nothing is left."""
+    restart(portside, PORTSIDE_FAILPOINT=failpoint)
+    arn = started(portside, DEAF)
+    portside.client("ecs").stop_task(cluster="default", task=arn, reason="done")
+    portside.died()
+    restart(portside)
+    task = portside.wait_task(arn, "STOPPED")
+    assert task["containers"][0]["exitCode"] == 137
+    assert runs_of(portside, arn) == 1
+
+
+@pytest.mark.parametrize(("failpoint", "times"), [("before-put-log", 1), ("after-put-log", 2)])
+def test_killed_while_output_is_delivered(portside: Instance, failpoint: str, times: int) -> None:
+    """No line is lost; a batch that the store has taken, which the dead daemon could not note, comes again. The
+    container runs on."""
+    assert failpoint in LOG_MOMENTS
+    restart(portside, PORTSIDE_FAILPOINT=failpoint)
+    arn = portside.run_task(FAMILY)
+    portside.died()
+    restart(portside)
+    portside.wait_task(arn, "RUNNING")
+    wait_for(lambda: runs_of(portside, arn) >= times, timeout_s=20, what="the program's word")
+    stop(portside, arn)
+    assert runs_of(portside, arn) == times
+
+
+DYING = textwrap.dedent(
+    """
+    import asyncio, sys
+    import msgspec
+    from pathlib import Path
+    from portside.domain.record import replace
+    from portside.domain.task.record import StartContainer
+    from portside.settings import Settings
+    from portside.testing.node_lab import LabTask, NodeLab
+
+    async def body():
+        settings = Settings(data_dir=Path(sys.argv[1]), egress="none", hosts_file=None, failpoint=sys.argv[2])
+        start = msgspec.json.decode(Path(sys.argv[3]).read_bytes(), type=StartContainer)
+        task = LabTask(start.task_key.rpartition("/")[2], start)
+        async with NodeLab(settings) as lab:
+            await lab.run(task)
+            await lab.node.execute(replace(start, restart=1))
+
+    asyncio.run(body())
+    """
+)
+
+
+@pytest.mark.usefixtures("busybox")
+@pytest.mark.parametrize("failpoint", RESTARTS)
+def test_killed_while_a_container_is_restarted(no_leaks: Settings, tmp_path: Path, failpoint: str) -> None:
+    """Its next run is one, and begins once the last one is over; it finds what the first one wrote, its output goes on
+    in the same stream, and nothing is left."""
+    script = 'echo "run of $(wc -l < /runs)"; exec sleep 1000'
+    first = "echo 1 > /runs; exit 3"
+    task = lab_task(f"if test -e /runs; then {script}; fi; {first}")
+    task.start = replace(task.start, pid_mode="task")
+    file = tmp_path / "start.json"
+    file.write_bytes(msgspec.json.encode(task.start))
+    done = subprocess.run(
+        [sys.executable, "-c", DYING, str(no_leaks.data_dir), failpoint, str(file)], timeout=60, check=False
+    )
+    assert done.returncode == -signal.SIGKILL
+
+    async def body() -> None:
+        async with NodeLab(no_leaks) as lab:
+            record = task.record()
+            now = datetime.now(UTC)
+            history = replace(
+                record.history[0], down=Exit(code=3, at=now), restarts=1, restart_issued_at=now, restarted_at=None
+            )
+            facts = await lab.node.recover([replace(record, history=(history,))])
+            ends = [fact for _, fact in facts if isinstance(fact, ContainerExited) and fact.restart == 1]
+            assert ends == [], "the second run has not ended"
+            await lab.do(replace(task.start, restart=1))
+            assert (await lab.lines(task, 1))[-1:] == ["run of 1"]
+            await lab.do(task.kill)
+            await lab.exited(task)
+            await lab.do(task.remove)
+            assert lab.sink.lines(task.stream) == ["run of 1"]
+
+    asyncio.run(body())
+
+
 def test_unknown_failpoint(portside: Instance) -> None:
     """A failpoint that does not exist is refused at the start, with those that do: the very ones tested here."""
     portside.stop()
@@ -117,4 +225,4 @@ def test_unknown_failpoint(portside: Instance) -> None:
     wait_for(lambda: "not 'after-lunch'" in portside.log, timeout_s=20, what="refusal")
     told = portside.log.rsplit(refusal, 1)[1].partition(", not ")[0]
     restart(portside)
-    assert set(told.split(", ")) == {*PREPARES, *RELEASES}
+    assert set(told.split(", ")) == {*PREPARES, *RELEASES, *RESTARTS, *EFFECTS, *LOG_MOMENTS}

@@ -1,31 +1,82 @@
-"""Moments at which a test lets the daemon die as by kill -9: before and after each step of a container's hooks."""
+"""Moments at which a test lets the daemon die as by kill -9: before, within and after what the node does.
+
+A moment is a word and the name of what it is about: `after-prepare-rootfs` of a container's hook, `before-pull-image`
+of an effect, `after-put-log` of a batch of output, which the store has and the position file has not.
+"""
 
 import logging
 import os
+import re
 import signal
 from collections.abc import Sequence
+from typing import Final
 
+from portside.domain.log import LogEvent
+from portside.domain.record import Scope
+from portside.domain.task.record import (
+    CreateNetwork,
+    KillContainer,
+    NodeEffect,
+    PullImage,
+    ReleaseNetwork,
+    ReleaseVolumes,
+    SignalContainer,
+)
 from portside.node.hook import Container, Hook, Launch
 from portside.node.interface import NodeUnusable
+from portside.node.log.sink import LogSink
 
 log = logging.getLogger(__name__)
 
-MOMENTS = ("before-prepare", "after-prepare", "before-release", "after-release")
+MOMENTS: Final = ("before-prepare", "after-prepare", "before-release", "after-release")
+"""Of each hook, in a container's first run and at its end."""
+RESTART_MOMENTS: Final = ("before-keep", "after-keep", "before-restart", "after-restart")
+"""Of each hook, when a container's next run follows: the release that keeps what it wrote, and the new start."""
+EFFECTS: Final = (PullImage, CreateNetwork, ReleaseNetwork, ReleaseVolumes, SignalContainer, KillContainer)
+"""Those that are not made of hooks."""
+WITHIN: Final = ("within-create-network", "within-release-network")
+LOG_MOMENTS: Final = ("before-put-log", "after-put-log")
 
 
 def armed(hooks: Sequence[Hook], failpoint: str) -> tuple[Hook, ...]:
-    """The hooks, one of which kills the daemon at the moment named; all as they are if none is named.
+    """The hooks, one of which kills the daemon at the moment named; all as they are if none of theirs is.
 
-    Args: failpoint: a moment, a hyphen, and the name of a hook: `after-prepare-rootfs`.
-    Raises NodeUnusable: there is no such moment or hook.
-    """
+    Raises NodeUnusable: there is no such moment."""
     if not failpoint:
         return tuple(hooks)
-    known = [f"{moment}-{hook.name}" for hook in hooks for moment in MOMENTS]
-    if failpoint not in known:
+    of_hooks = [f"{moment}-{hook.name}" for hook in hooks for moment in (*MOMENTS, *RESTART_MOMENTS)]
+    if failpoint not in (known := [*of_hooks, *of_effects(), *WITHIN, *LOG_MOMENTS]):
         raise NodeUnusable(f"PORTSIDE_FAILPOINT is one of {', '.join(known)}, not {failpoint!r}")
     log.warning("for a test: Portside kills itself %s", failpoint)
-    return tuple(_Deadly(hook, failpoint) if failpoint.endswith(f"-{hook.name}") else hook for hook in hooks)
+    return tuple(
+        _Deadly(hook, failpoint) if failpoint in of_hooks and failpoint.endswith(f"-{hook.name}") else hook
+        for hook in hooks
+    )
+
+
+def of_effects() -> list[str]:
+    return [f"{moment}-{_words(each)}" for each in EFFECTS for moment in ("before", "after")]
+
+
+def reach(failpoint: str, moment: str) -> None:
+    """The daemon dies if this is its moment."""
+    if failpoint == moment:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def reach_effect(failpoint: str, moment: str, effect: NodeEffect) -> None:
+    if failpoint:
+        reach(failpoint, f"{moment}-{_words(type(effect))}")
+
+
+def deadly_sink(sink: LogSink, failpoint: str) -> LogSink:
+    """The sink, which kills the daemon when output comes if that is the moment named."""
+    return _DeadlySink(sink, failpoint) if failpoint in LOG_MOMENTS else sink
+
+
+def _words(effect: type) -> str:
+    """`PullImage` -> `pull-image`."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "-", effect.__name__).lower()
 
 
 class _Deadly:
@@ -33,15 +84,26 @@ class _Deadly:
         self.name, self._hook, self._failpoint = hook.name, hook, failpoint
 
     async def prepare(self, launch: Launch) -> None:
-        self._reach("before-prepare")
+        what = "restart" if launch.effect.restart else "prepare"
+        reach(self._failpoint, f"before-{what}-{self.name}")
         await self._hook.prepare(launch)
-        self._reach("after-prepare")
+        reach(self._failpoint, f"after-{what}-{self.name}")
 
     async def release(self, container: Container) -> None:
-        self._reach("before-release")
+        what = "keep" if container.is_kept else "release"
+        reach(self._failpoint, f"before-{what}-{self.name}")
         await self._hook.release(container)
-        self._reach("after-release")
+        reach(self._failpoint, f"after-{what}-{self.name}")
 
-    def _reach(self, moment: str) -> None:
-        if self._failpoint == f"{moment}-{self.name}":
-            os.kill(os.getpid(), signal.SIGKILL)
+
+class _DeadlySink:
+    def __init__(self, sink: LogSink, failpoint: str) -> None:
+        self._sink, self._failpoint = sink, failpoint
+
+    async def open_stream(self, scope: Scope, group: str, stream: str, *, create_group: bool) -> None:
+        await self._sink.open_stream(scope, group, stream, create_group=create_group)
+
+    async def put(self, scope: Scope, group: str, stream: str, events: Sequence[LogEvent]) -> None:
+        reach(self._failpoint, "before-put-log")
+        await self._sink.put(scope, group, stream, events)
+        reach(self._failpoint, "after-put-log")

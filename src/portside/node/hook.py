@@ -14,6 +14,7 @@ import signal
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -300,10 +301,10 @@ class NamespaceHook:
 
     async def release(self, container: Container) -> None:
         record = container.record
-        if record is None or container.is_kept:
+        if record is None:
             return
         await _until(
-            lambda: self._pool.run(self._pauses.release, record),
+            lambda: self._pool.run(partial(self._pauses.release, record, is_kept=container.is_kept)),
             f"the process that holds the namespaces of task {record.task_id} has not ended",
         )
 

@@ -110,7 +110,7 @@ class LinuxNode:
         self._pool = Pool()
         self._images = ImageStore(self._folder, mirrors=dict(settings.mirrors))
         self._runtime = Runtime(settings.run_dir)
-        self._forwarder = LogForwarder(logs)
+        self._forwarder = LogForwarder(failpoint.deadly_sink(logs, settings.failpoint))
         self._health = HealthChecks(self._runtime, self._report_health)
         self._containers: dict[str, Container] = {}
         self._listener: FactListener = lambda key, fact: None
@@ -306,7 +306,10 @@ class LinuxNode:
 
     async def execute(self, effect: NodeEffect) -> AnyFact:
         try:
-            return await self._execute(effect)
+            failpoint.reach_effect(self._settings.failpoint, "before", effect)
+            fact = await self._execute(effect)
+            failpoint.reach_effect(self._settings.failpoint, "after", effect)
+            return fact
         except Refused as error:
             name = None if error.whole_task else getattr(effect, "container", None)
             return StartFailed(reason=error.reason, container=name, exit_code=error.exit_code)

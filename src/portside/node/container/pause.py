@@ -71,15 +71,18 @@ class PauseNamespaces:
                 self._enlarge(folder / "shm", shm_bytes)
             return Shared(namespaces={name: f"/proc/{holder.pid}/ns/{name}" for name in modes}, shm=folder / "shm")
 
-    def release(self, record: ContainerRecord) -> bool:
-        """The container uses them no more; after the last one nothing of them is left. Idempotent. False while the
-        process has not gone yet. Raises OSError."""
+    def release(self, record: ContainerRecord, *, is_kept: bool) -> bool:
+        """The container uses them no more, unless it is to run again; after the last one nothing of them is left.
+        Idempotent. False while the process has not gone yet. Raises OSError."""
         with self._lock:
             folder = self._folder / record.task_id
             if not folder.exists():
                 return True
-            (folder / "users" / record.runtime_id).unlink(missing_ok=True)
+            if not is_kept:
+                (folder / "users" / record.runtime_id).unlink(missing_ok=True)
             if any((folder / "users").iterdir()):
+                # Of an earlier daemon's it is not counted yet; the task's group must stay with it.
+                self._tree.adopt(record.cgroup, CGROUP)
                 return True
             return self._end(folder, record.cgroup)
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from portside.domain.task.record import EniAttachment, Placement
+from portside.node import failpoint
 from portside.node.interface import EniConfig, VpcConfig
 from portside.node.network import netns, probe, rtnetlink
 from portside.node.network.bridge import InstanceNamespace
@@ -222,6 +223,7 @@ class Network:
         rt, fd = netns.create(pin, _inside_of_task)
         try:
             leg = router.add_leg(eni.eni_id, eni.address, eni.mac_address, netns_fd=fd)
+            failpoint.reach(self._settings.failpoint, "within-create-network")
             rt.request(
                 [
                     rtnetlink.link_up(rtnetlink.LOOPBACK_INDEX),
@@ -248,6 +250,7 @@ class Network:
             assert each is not None
             with suppress(VpcNotReady):
                 self._router(each.vpc_id).expel(each.eni_id, each.address)
+        failpoint.reach(self._settings.failpoint, "within-release-network")
         netns.drop(self.netns_path(task_key))
 
     def _apply_balancer(self, pin: Path, vpc_id: str, enis: Sequence[EniConfig]) -> None:
