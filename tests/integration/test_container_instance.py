@@ -540,3 +540,32 @@ def test_service_behind_a_load_balancer(portside: Instance) -> None:
     fleet.wait([gone], "terminated")
     wait_for(lambda: {name for name, _ in healthy()} == {fleet.ids[1]} and len(healthy()) == 3, timeout_s=40)
     assert http_get(url) == b"two\n"
+
+
+def test_daemon(portside: Instance) -> None:
+    """A DAEMON service has one task on each instance, also on one that joins later, and a new revision on all of them;
+    an instance that drains loses its task."""
+    fleet = Fleet(portside, 2, "t3.nano")
+    fleet.register("agent", "host", "exec sleep 600")
+    fleet.ecs.create_service(serviceName="agent", taskDefinition="agent", schedulingStrategy="DAEMON", launchType="EC2")
+
+    def homes(revision: int) -> list[str]:
+        arns = fleet.ecs.list_tasks(serviceName="agent")["taskArns"]
+        tasks = fleet.ecs.describe_tasks(tasks=arns)["tasks"] if arns else []
+        running = [each for each in tasks if each["lastStatus"] == "RUNNING"]
+        return sorted(fleet.home_of(each) for each in running if each["taskDefinitionArn"].endswith(f":{revision}"))
+
+    wait_for(lambda: homes(1) == sorted(fleet.ids), timeout_s=20, what="a task on each")
+    third = fleet.run(1, "t3.nano")[0]
+    everywhere = sorted([*fleet.ids, third])
+    wait_for(lambda: homes(1) == everywhere, timeout_s=20, what="one on the third")
+    (service,) = fleet.ecs.describe_services(services=["agent"])["services"]
+    assert (service["schedulingStrategy"], service["desiredCount"]) == ("DAEMON", 3)
+    fleet.register("agent", "host", "exec sleep 601")
+    fleet.ecs.update_service(service="agent", taskDefinition="agent")
+    wait_for(lambda: homes(2) == everywhere and homes(1) == [], timeout_s=40, what="the new revision")
+    arn = fleet.registered()[third]["containerInstanceArn"]
+    fleet.ecs.update_container_instances_state(containerInstances=[arn], status="DRAINING")
+    wait_for(lambda: homes(2) == sorted(fleet.ids), timeout_s=20, what="the third is left")
+    fleet.ecs.delete_service(service="agent")
+    wait_for(lambda: homes(2) == [], timeout_s=20, what="the service ends")

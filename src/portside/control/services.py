@@ -10,12 +10,12 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from portside.control.loop import Loop
-from portside.domain import placement
+from portside.domain import cluster_query, placement
 from portside.domain.clock import Clock, Ids
 from portside.domain.container_instance import ContainerInstance
 from portside.domain.load_balancer import Target
 from portside.domain.record import Record, Tag, replace
-from portside.domain.service import event, scheduler
+from portside.domain.service import change, event, scheduler
 from portside.domain.service.record import Deployment, Service
 from portside.domain.service.scheduler import ServicePlan
 from portside.domain.table import CONTAINER_INSTANCE, SERVICE, SUBNET, TARGET, TASK, TASK_DEFINITION
@@ -71,8 +71,8 @@ class ServiceLoop:
 
     # --- being woken ---
 
-    def _changed(self, change: Change) -> None:
-        old, new = change.old, change.value
+    def _changed(self, news: Change) -> None:
+        old, new = news.old, news.value
         if isinstance(new, Task) and isinstance(old, Task):
             if new.placement is not None and old.last_status < TaskStatus.STOPPED <= new.last_status:
                 for key in self._unplaced:  # there is more room by now
@@ -83,11 +83,11 @@ class ServiceLoop:
                     self._loop.wake(key)
                 else:
                     self._wake_soon(key)
-        elif change.kind == SERVICE:
-            self._follow_groups(change.key, old, new)
+        elif news.kind == SERVICE:
+            self._follow_groups(news.key, old, new)
             if not self._own_write:
-                self._loop.wake(change.key)
-        elif change.kind == CONTAINER_INSTANCE:
+                self._loop.wake(news.key)
+        elif news.kind == CONTAINER_INSTANCE:
             self._wake_cluster(new or old)
         elif isinstance(new, Target) and _health_changed(old, new):
             for key in self._services_of.get(new.target_group_arn, ()):
@@ -127,15 +127,15 @@ class ServiceLoop:
             return None
         if stored.value.status == "INACTIVE":
             return self._retire(stored)
-        service = stored.value
         now = self._clock.now()
+        definitions = self._definitions(stored.value)
+        service = self._with_daemons(stored.value, definitions, now)
         tasks = self._tasks(service)
-        definitions = self._definitions(service)
         plan = scheduler.plan(
             service, tasks, self._targets(service, tasks), definitions, now=now, draining=self._draining(service)
         )
         started, plan = self._placed(service, plan, definitions, now)
-        writes = self._writes(service, stored.version, plan, started, now)
+        writes = self._writes(stored.value, stored.version, plan, started, now)
         if writes:
             self._own_write = True
             try:
@@ -178,6 +178,23 @@ class ServiceLoop:
                 found[arn] = definition
         return found
 
+    def _with_daemons(self, service: Service, definitions: dict[str, TaskDefinition], now: datetime) -> Service:
+        """Of a DAEMON service as many tasks are desired as there are instances for them."""
+        primary = change.primary(service)
+        if service.scheduling_strategy != "DAEMON" or service.status != "ACTIVE" or primary is None:
+            return service
+        definition = definitions.get(primary.task_definition_arn)
+        expressions = service.placement_constraints.expressions
+        expressions += definition.placement_expressions if definition is not None else ()
+        count = 0
+        for each in self._store.scan(CONTAINER_INSTANCE, f"{service.scope.prefix}{service.cluster}/"):
+            live = [
+                task for task in self._store.find(TASK, "placed", each.key) if task.last_status < TaskStatus.STOPPED
+            ]
+            fits = all(cluster_query.parsed(text)(each, live) for text in expressions)
+            count += fits and each.status == "ACTIVE" and each.agent_connected
+        return change.scaled(service, count, now=now)
+
     def _draining(self, service: Service) -> set[str]:
         """Container instances of the cluster that tasks are to leave."""
         if all(each.launch_type == "FARGATE" for each in service.deployments):
@@ -209,12 +226,15 @@ class ServiceLoop:
         )
         placed: list[Task] = []
         message = ""
+        constraints = service.placement_constraints
+        if service.scheduling_strategy == "DAEMON":
+            constraints = replace(constraints, distinct=True)
         for task in tasks:
             found = capacity.place(
                 placement.wanted_of(task),
                 task.network,
                 strategies=service.placement_strategies or placement.DEFAULT_OF_SERVICE,
-                constraints=service.placement_constraints,
+                constraints=constraints,
                 luck=[int(self._ids.number(6))],
             )
             if not isinstance(found, placement.Placed):

@@ -104,7 +104,12 @@ BOTH_100 = {"minimumHealthyPercent": 100, "maximumPercent": 100}
             "InvalidParameterException",
             "Placement strategies are not supported with FARGATE launch type.",
         ),
-        ({"schedulingStrategy": "DAEMON"}, "ClientException", "Portside does not support schedulingStrategy DAEMON"),
+        ({"schedulingStrategy": "DAEMON"}, "InvalidParameterException", "The daemon scheduling strategy is not"),
+        (
+            {"schedulingStrategy": "DAEMON", "launchType": "EC2"},
+            "InvalidParameterException",
+            "The daemon scheduling strategy does not support a desired count.",
+        ),
         ({"deploymentController": {"type": "CODE_DEPLOY"}}, "ClientException", "Portside does not support"),
         ({"availabilityZoneRebalancing": "ENABLED"}, "ClientException", "Portside does not support"),
         ({"serviceName": "no spaces"}, "InvalidParameterException", "Service names can have up to 255"),

@@ -67,13 +67,15 @@ class Services:
             raise invalid("TaskDefinition can not be blank.")
         definition = lookup.runnable_definition(self._store, context, params["taskDefinition"])
         lookup.check_passed_roles(self._store, context, definition.task_role_arn, definition.execution_role_arn)
-        if params.get("schedulingStrategy") == "DAEMON":
-            raise unsupported("schedulingStrategy DAEMON")
-        desired_count = params.get("desiredCount")
-        if desired_count is None:
-            raise invalid("desiredCount is required for services with the REPLICA scheduling strategy.")
-        change.check_count(desired_count)
         launch = placement.asked_launch(params, cluster)
+        is_daemon = params.get("schedulingStrategy") == "DAEMON"
+        desired_count = 0 if is_daemon else params.get("desiredCount")
+        if is_daemon:
+            _check_daemon(launch.type, params)
+        elif desired_count is None:
+            raise invalid("desiredCount is required for services with the REPLICA scheduling strategy.")
+        assert desired_count is not None
+        change.check_count(desired_count)
         platform_version = placement.check_launch(launch, definition, params)
         request = network.checked_network(self._store, context, params, definition.network_mode)
         if launch.type == "EC2":
@@ -90,6 +92,9 @@ class Services:
                 cluster=cluster.name,
                 name=name,
                 desired_count=desired_count,
+                scheduling_strategy="DAEMON" if is_daemon else "REPLICA",
+                minimum_healthy_percent=0 if is_daemon else 100,
+                maximum_percent=100 if is_daemon else 200,
                 tags=tags,
                 platform_version=params.get("platformVersion") or "LATEST",
                 capacity_provider_strategy=launch.strategy,
@@ -133,7 +138,9 @@ class Services:
         if params.get("placementConstraints") is not None:
             service = replace(service, placement_constraints=placement.asked_constraints(params))
         now = self._clock.now()
-        if params.get("desiredCount") is not None:
+        if service.scheduling_strategy == "DAEMON":
+            _check_daemon(current.launch_type, params)
+        elif params.get("desiredCount") is not None:
             change.check_count(params["desiredCount"])
             service = change.scaled(service, params["desiredCount"], now=now)
         wanted = self._wanted(context, params, service, current)
@@ -286,6 +293,21 @@ class Services:
             if isinstance(action, Forward) and any(each.target_group_arn == group_arn for each in action.target_groups):
                 return
         raise invalid(f"The target group with targetGroupArn {group_arn} does not have an associated load balancer.")
+
+
+def _check_daemon(launch_type: str, params: Params) -> None:
+    """
+    Raises:
+        ServiceError: what a service with one task on each instance can not have.
+    """
+    if launch_type == "FARGATE":
+        raise invalid("The daemon scheduling strategy is not supported for tasks that use the Fargate launch type.")
+    if params.get("desiredCount") is not None:
+        raise invalid(
+            "The daemon scheduling strategy does not support a desired count. Remove the desired count value."
+        )
+    if is_asked_for(params.get("placementStrategy")):
+        raise invalid("The daemon scheduling strategy does not support placement strategies.")
 
 
 def _check_containers(targets: Sequence[TargetRef], definition: TaskDefinition) -> None:

@@ -36,7 +36,7 @@ PARTIAL: Final = {
     "ExecuteCommand": "sessions are neither logged nor encrypted by a KMS key, "
     "whatever the cluster's configuration says",
     "ListTasks": "there are no daemons to filter by",
-    "CreateService": "REPLICA, rolling updates; no circuit breaker, alarms, "
+    "CreateService": "rolling updates; no circuit breaker, alarms, "
     "service registries, Service Connect, volumes, Availability Zone rebalancing",
     "UpdateService": "as CreateService",
     "UpdateTaskProtection": "no DEPLOYMENT_BLOCKED failure",

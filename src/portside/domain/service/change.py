@@ -99,7 +99,7 @@ def deleted(service: Service, *, force: bool, now: datetime) -> Service:
     """
     if service.status != "ACTIVE":
         return service
-    if service.desired_count > 0 and not force:
+    if service.desired_count > 0 and not force and service.scheduling_strategy == "REPLICA":
         raise _invalid("The service cannot be stopped while it is scaled above 0.", "desiredCount")
     return replace(scaled(service, 0, now=now), status="DRAINING")
 
