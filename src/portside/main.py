@@ -19,6 +19,7 @@ import signal
 import socket
 import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -214,27 +215,33 @@ class Daemon:
         async def exec_session(sock: WebSocket) -> None:
             await serve_session(sock, sessions, node.open_exec)
 
-        gateway = Gateway(
+        make_gateway = partial(
+            Gateway,
             api_services(store, logs, clock, ids, vault, sts, sessions),
             max_body_bytes=settings.max_body_bytes,
             auth=self._verifier(sts),
             default_account=settings.account,
             default_region=settings.region,
-            extensions={
-                "/_portside/health": self._health,
-                "/_portside/status": lambda *_: self._status(store, balancer, node),
-                "/_portside/tasks/": lambda _method, path, query, _body: self._story(store, node, path, query),
-            },
             error_mapper=_service_error,
             sockets={DATA_CHANNEL: exec_session},
         )
+        health = {"/_portside/health": self._health}
+        gateway = make_gateway(
+            extensions=health
+            | {
+                "/_portside/status": lambda *_: self._status(store, balancer, node),
+                "/_portside/tasks/": lambda _method, path, query, _body: self._story(store, node, path, query),
+            },
+        )
+        # What tells of other tasks asks for no signature, so it is not for tasks.
+        task_gateway = make_gateway(extensions=health)
 
         def role_credentials(task: Task) -> Mapping[str, Any]:
             task_arn = arn.task(task.scope, task.cluster, task.id)
             return document(sts.task_credentials(task_arn, task.task_role_arn or ""))
 
         metadata = MetadataEndpoint(store, clock, node.usage, node.ephemeral_storage, role_credentials)
-        endpoints = TaskEndpoints(metadata.for_vpc, gateway)
+        endpoints = TaskEndpoints(metadata.for_vpc, task_gateway)
         server = make_server(gateway)
         serving = spawn("http", server.serve(sockets=[sock]))
         serving.add_done_callback(lambda _: self.stop())  # a Portside that no longer answers is none

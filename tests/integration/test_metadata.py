@@ -196,3 +196,24 @@ def test_the_api_is_not_there_unless_it_is_allowed(portside: Instance) -> None:
         there = There(open_one)
         (health,) = there.output(there.run("wget -qO- $AWS_ENDPOINT_URL/_portside/health; echo; exec sleep 600"), 1)
         assert json.loads(health)["instance"] == open_one.settings.instance_id
+
+
+def test_a_client_that_sends_no_more_is_answered(portside: Instance) -> None:
+    """Statistics, which take a moment, reach a client that has closed its sending side, as `nc` does."""
+    here = There(portside)
+    request = "printf 'GET /v4/%s/stats HTTP/1.0\\r\\n\\r\\n' ${ECS_CONTAINER_METADATA_URI_V4##*/}"
+    arn = here.run(f"{request} | nc -w 5 169.254.170.2 80 | tail -n 1; echo; exec sleep 600")
+    assert json.loads(here.output(arn, 1)[0])["name"] == "main"
+
+
+def test_a_task_does_not_hear_of_others_by_the_api(portside: Instance) -> None:
+    """Portside's own pages, which ask for no signature, are not there for tasks."""
+    with instance(PORTSIDE_TASK_ENDPOINT="1") as open_one:
+        there = There(open_one)
+        request = f"| nc -w 5 169.254.170.2 {open_one.settings.port} | head -n 1"
+        script = "; ".join(
+            f"printf 'GET {path} HTTP/1.0\\r\\nHost: 169.254.170.2\\r\\n\\r\\n' {request}"
+            for path in ("/_portside/health", "/_portside/status", "/_portside/tasks/x/story")
+        )
+        lines = there.output(there.run(f"{script}; exec sleep 600"), 3)
+        assert [line.split()[1] == "200" for line in lines] == [True, False, False]

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -16,6 +17,9 @@ KEEP_ALIVE_S = 75
 """SDKs keep idle connections for about a minute; closing sooner makes them fail on reuse."""
 
 SHUTDOWN_S = 5
+
+CONNECTIONS_MOST = 32
+"""From one address at an added socket: a task can not use up the descriptors of everybody."""
 
 
 class Server(uvicorn.Server):
@@ -51,6 +55,34 @@ def make_server(gateway: Gateway) -> Server:
     )
 
 
+class _ClientConnection(HttpToolsProtocol):
+    """One of a client that is not trusted."""
+
+    def __init__(self, config: uvicorn.Config, state: ServerState, by_address: Counter[str]) -> None:
+        super().__init__(config=config, server_state=state, app_state={})
+        self._by_address, self._address = by_address, ""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._address = self.client[0] if self.client else ""
+        self._by_address[self._address] += 1
+        if self._by_address[self._address] > CONNECTIONS_MOST:
+            transport.abort()
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """A client that sends no more may still wait for its answer, as `nc` does."""
+        if self.cycle is None or self.cycle.response_complete:
+            return False
+        self.cycle.keep_alive = False
+        return True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._by_address[self._address] -= 1
+        if self._by_address[self._address] <= 0:
+            del self._by_address[self._address]
+
+
 class AddedSocket:
     """An application on a socket that is there later than the server. Made by `serve_on`, in the event loop."""
 
@@ -84,8 +116,10 @@ async def serve_on(app: Any, sock: socket.socket) -> AddedSocket:
     state = ServerState()
     state.default_headers = config.encoded_headers
 
+    by_address: Counter[str] = Counter()
+
     def protocol() -> HttpToolsProtocol:
-        return HttpToolsProtocol(config=config, server_state=state, app_state={})
+        return _ClientConnection(config, state, by_address)
 
     return AddedSocket(await asyncio.get_running_loop().create_server(protocol, sock=sock), state)
 
