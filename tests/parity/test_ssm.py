@@ -184,3 +184,22 @@ def test_tags(ssm: Any) -> None:
     ssm.remove_tags_from_resource(**asked, TagKeys=["a"])
     assert ssm.list_tags_for_resource(**asked)["TagList"] == [{"Key": "b", "Value": "2"}]
     assert code_of(ssm.list_tags_for_resource, ResourceType="Parameter", ResourceId="x")[0] == "InvalidResourceId"
+
+
+@pytest.mark.parametrize("named", ["p:1", "p:live", "arn:aws:ssm:us-east-1:000000000000:parameter/p"])
+def test_only_a_name_deletes(ssm: Any, named: str) -> None:
+    """Neither a version, a label nor an ARN deletes the parameter with all that it holds."""
+    ssm.put_parameter(Name="p", Type="String", Value="1")
+    ssm.label_parameter_version(Name="p", Labels=["live"])
+    assert code_of(ssm.delete_parameter, Name=named)[0] == "ParameterNotFound"
+    assert ssm.delete_parameters(Names=[named])["InvalidParameters"] == [named]
+    assert ssm.get_parameter(Name="p")["Parameter"]["Value"] == "1"
+
+
+@pytest.mark.parametrize("place", ["eu-west-1:000000000000", "us-east-1:111111111111"])
+def test_an_arn_means_its_own_place(ssm: Any, place: str) -> None:
+    """An ARN of another region or account is not taken for the parameter of that name here."""
+    ssm.put_parameter(Name="p", Type="SecureString", Value="1")
+    named = f"arn:aws:ssm:{place}:parameter/p"
+    assert code_of(ssm.get_parameter, Name=named, WithDecryption=True)[0] == "ParameterNotFound"
+    assert ssm.get_parameters(Names=[named])["InvalidParameters"] == [named]

@@ -1,5 +1,6 @@
 """Reading parameters: by name, version, label or ARN, with the value opened. For the API and for tasks alike."""
 
+from portside.domain import arn
 from portside.domain.parameter import Parameter, ParameterVersion, Reference, reference, vault_context
 from portside.domain.record import Scope
 from portside.domain.table import PARAMETER, PARAMETER_VERSION
@@ -18,6 +19,9 @@ class ParameterVersionMissing(ParameterMissing):
 def find(store: Store, scope: Scope, text: str) -> tuple[Parameter, ParameterVersion, Reference]:
     """The version that a name, `name:version`, `name:label` or ARN means. Raises ParameterMissing."""
     meant = reference(text)
+    parsed = arn.parse(text)
+    if parsed is not None and (parsed.service, parsed.region, parsed.account) != ("ssm", scope.region, scope.account):
+        raise ParameterMissing(f"Parameter {text} not found.")  # never another account's or region's of that name
     parameter = store.get(PARAMETER, f"{scope.prefix}{meant.name}")
     if parameter is None and not meant.name.startswith("/") and text.startswith("arn:"):
         # Of an ARN it can not be told whether the name begins with the slash.

@@ -129,7 +129,7 @@ class Parameters:
     def delete(self, context: RequestContext, params: Params) -> Result:
         scope = _scope(context)
         with told():
-            parameter, _, _ = find(self._store, scope, params["Name"])
+            parameter = self._named(scope, params["Name"])
         self._remove(parameter)
         return {}
 
@@ -137,13 +137,22 @@ class Parameters:
         deleted, unknown = [], []
         for name in dict.fromkeys(params["Names"]):
             try:
-                parameter, _, _ = find(self._store, _scope(context), name)
+                parameter = self._named(_scope(context), name)
             except ParameterMissing:
                 unknown.append(name)
                 continue
             self._remove(parameter)
             deleted.append(name)
         return {"DeletedParameters": deleted, "InvalidParameters": unknown}
+
+    def _named(self, scope: Scope, name: str) -> Parameter:
+        """The parameter of exactly that name: no ARN, and no version that all the others would go with.
+
+        Raises ParameterMissing."""
+        found = self._store.get(PARAMETER, f"{scope.prefix}{name}")
+        if found is None:
+            raise ParameterMissing(f"Parameter {name} not found.")
+        return found
 
     def _remove(self, parameter: Parameter) -> None:
         key = f"{parameter.scope.prefix}{parameter.name}"
