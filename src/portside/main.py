@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from portside import __version__, credential
+from portside import __version__, credential, folder
 from portside.api.ec2.default_network import with_default_network
 from portside.api.ec2.instance import NATIVE_ARCHITECTURE
 from portside.api.ec2.service import ec2_service
@@ -151,14 +151,20 @@ class Daemon:
             await self._serve(sock)
 
     def _prepare_folders(self) -> None:
-        for folder in (self.settings.data_dir, self.settings.run_dir):
+        for path in (self.settings.data_dir, self.settings.run_dir):
             try:
-                folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-                probe = folder / f".probe-{os.getpid()}"
+                if folder.make(path):
+                    log.warning(
+                        "every user of this machine may look into %s, where what tasks are and what they write is "
+                        "kept. Close it: chmod 700 %s",
+                        path,
+                        path,
+                    )
+                probe = path / f".probe-{os.getpid()}"
                 probe.write_bytes(b"x")
                 probe.unlink()
             except OSError as error:
-                raise StartRefused(f"can not write to {folder}: {error.strerror}. Give another --data-dir.") from error
+                raise StartRefused(f"can not write to {path}: {error.strerror}. Give another --data-dir.") from error
         # Not where the user happens to be: the monitors inherit this folder, and write a file into it when a container
         # runs out of memory.
         os.chdir(self.settings.run_dir)

@@ -47,20 +47,33 @@ def first_line(portside: Instance, arn: str) -> str:
     return line
 
 
-def files_with(portside: Instance, word: bytes) -> list[Path]:
-    """The files of the instance that hold the word. The task's disk, 20 GiB of holes, is what the container wrote."""
-    found = []
-    for folder, _, names in os.walk(portside.settings.data_dir.parent):
-        for name in names:
-            path = Path(folder, name)
-            if path.is_file() and not path.is_symlink() and name not in ("disk", "20GiB") and word in path.read_bytes():
-                found.append(path)
+def files_with(portside: Instance, word: bytes) -> set[Path]:
+    """The files of the instance, those of its run folder included, that hold the word. The task's disk, 20 GiB of
+    holes, is what the container wrote."""
+    found = set()
+    for top in (portside.settings.data_dir.parent, portside.settings.run_dir):
+        for folder, _, names in os.walk(top):
+            if Path(folder).name == "netns":
+                continue  # namespaces that are held there, which have no content
+            for name in names:
+                path = Path(folder, name)
+                if name in ("disk", "20GiB") or path.is_symlink() or not path.is_file():
+                    continue
+                if word in path.read_bytes():
+                    found.add(path)
     return found
+
+
+def is_for_root_alone(path: Path) -> bool:
+    """By its own mode, whatever its folder's is; what the runtime makes is closed by a folder of the runtime's."""
+    closed = path.parent if path.parent.parent.name == "crun" else path
+    return path.stat().st_uid == 0 and not stat.S_IMODE(closed.stat().st_mode) & 0o077
 
 
 def test_values_reach_the_container_and_nothing_else(portside: Instance) -> None:
     """Parameters by name, SecureStrings by ARN, whole secrets, a key of one, an older version: as variables; a new
-    daemon gives the values of its own time, and no file but the running container's own bundle holds any."""
+    daemon gives the values of its own time, and no file but the running container's own bundle, its health check and
+    the runtime's copy hold any, for root alone, until it has stopped."""
     ssm, sm = portside.client("ssm"), portside.client("secretsmanager")
     ssm.put_parameter(Name="/app/plain", Type="String", Value="plain-1")
     ssm.put_parameter(Name="/app/secure", Type="SecureString", Value="secure-xyzzy")
@@ -75,16 +88,20 @@ def test_values_reach_the_container_and_nothing_else(portside: Instance) -> None
         "OLD": f"{old['ARN']}::AWSPREVIOUS:",
     }
     items = [{"name": name, "valueFrom": value} for name, value in secrets.items()]
-    portside.register("app", logged(command=["sh", "-c", SHOW], secrets=items))
+    check = {"command": ["CMD-SHELL", 'test -n "$SECURE"'], "interval": 5}
+    portside.register("app", logged(command=["sh", "-c", SHOW], secrets=items, healthCheck=check))
     task = portside.run_task("app")
     portside.wait_task(task, "RUNNING")
     assert first_line(portside, task) == 'plain-1 secure-xyzzy {"user": "user-xyzzy"} user-xyzzy old-xyzzy'
-    (bundle,) = {each.parent for each in files_with(portside, b"secure-xyzzy") if each.name == "config.json"}
-    others = [
-        each for each in files_with(portside, b"user-xyzzy") if each.parent != bundle and "logs.db" not in each.name
-    ]
-    assert others == []
-    assert stat.S_IMODE((bundle / "config.json").stat().st_mode) & 0o077 == 0
+    wait_for(lambda: portside.task(task)["healthStatus"] == "HEALTHY", timeout_s=20, what="health")
+    runtime_id = portside.task(task)["containers"][0]["runtimeId"]
+    bundle = portside.settings.data_dir / "node/containers" / runtime_id
+    # What the container itself wrote is its own: it shows its secrets here, for the test.
+    written = {bundle / "output.log", *portside.settings.data_dir.glob("logs.db*")}
+    holding = files_with(portside, b"user-xyzzy") - written
+    copy = portside.settings.run_dir / "crun" / runtime_id / "config.json"
+    assert holding == {bundle / "config.json", bundle / "health.json", copy}
+    assert all(map(is_for_root_alone, holding)), [each for each in holding if not is_for_root_alone(each)]
     shown = (
         portside.aws("ecs", "describe-tasks", "--tasks", task).stdout
         + portside.aws("ecs", "describe-task-definition", "--task-definition", "app").stdout
@@ -93,6 +110,7 @@ def test_values_reach_the_container_and_nothing_else(portside: Instance) -> None
     assert "xyzzy" not in portside.log
     portside.client("ecs").stop_task(cluster="default", task=task)
     portside.wait_task(task, "STOPPED")
+    assert files_with(portside, b"user-xyzzy") <= written
     portside.kill()
     portside.start()
     portside.ready()
@@ -100,6 +118,25 @@ def test_values_reach_the_container_and_nothing_else(portside: Instance) -> None
     again = portside.run_task("app")
     portside.wait_task(again, "RUNNING")
     assert first_line(portside, again).startswith("plain-2 secure-xyzzy ")
+
+
+def test_the_data_folder_is_closed(tmp_path: Path) -> None:
+    """An empty folder that was there is closed to other users; one with something in it stays as it is, and the log
+    says that it is open. What holds environments is closed in any case."""
+    data = tmp_path / "data"
+    data.mkdir(mode=0o755)
+    data.chmod(0o755)
+    with instance(tmp_path) as running:
+        assert stat.S_IMODE(data.stat().st_mode) == 0o700
+        assert "may look into" not in running.log
+        running.stop()
+        data.chmod(0o755)
+        (data / "node").chmod(0o755)
+        running.start()
+        running.ready()
+        assert stat.S_IMODE(data.stat().st_mode) == 0o755
+        assert f"every user of this machine may look into {data}" in running.log
+        assert stat.S_IMODE((data / "node").stat().st_mode) == 0o700
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from portside import credential
+from portside import credential, folder
 from portside.cli.failure import Failure
 from portside.credential import AccessKey
 from portside.settings import DEFAULT_REGION, Settings, parse_mirrors, s3_endpoint
@@ -243,7 +243,7 @@ def start(settings: Settings, *, waiting: Callable[[], None] = lambda: None) -> 
         raise Failure("running containers and networks needs root", "Run: sudo portside up --detach")
     log = log_path(settings)
     try:
-        settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        folder.make(settings.data_dir)
         if log.exists() and log.stat().st_size > LOG_KEPT_BYTES:
             log.replace(log.with_suffix(".log.1"))
         output = log.open("ab")

@@ -26,6 +26,7 @@ from portside.node.container import seccomp, spec
 from portside.node.container.pause import PauseNamespaces, Shared
 from portside.node.container.record import ContainerFolder, ContainerRecord, boot_id
 from portside.node.container.runtime import Created, CreateFailed, Runtime
+from portside.node.for_root import write_for_root
 from portside.node.image.storage import Image
 from portside.node.image.store import ImageStore
 from portside.node.log.forwarder import LogForwarder
@@ -381,7 +382,7 @@ class ContainerHook:
             )
         except (spec.NoCommand, spec.CannotBuild) as error:
             raise Refused(f"CannotCreateContainerError: {error}") from error
-        _write_for_root(folder.path / "config.json", json.dumps(config).encode())
+        write_for_root(folder.path / "config.json", json.dumps(config).encode())
         try:
             definition = launch.effect.definition
             created = await self._runtime.create(
@@ -448,12 +449,6 @@ class ContainerHook:
                 os.kill(pid, signal.SIGKILL)
             process.reap(pid)
         return not found
-
-
-def _write_for_root(path: Path, data: bytes) -> None:
-    """The environment of a container holds its secrets: nobody else reads the file."""
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as file:
-        file.write(data)
 
 
 _PROCESS_FIELDS = {"pid", "pid_started", "monitor_pid", "monitor_started"}

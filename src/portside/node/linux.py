@@ -132,6 +132,7 @@ class LinuxNode:
             raise NodeUnusable("running containers takes root: start Portside with sudo")
         try:
             self._containers_folder.mkdir(parents=True, exist_ok=True)
+            self._folder.chmod(0o700)  # environments of containers are in there, also where the data folder is open
             self._settings.run_dir.mkdir(parents=True, exist_ok=True)
             self._tree = cgroup.detect(self._settings.instance_id)
             await self._pool.run(self._tree.prepare)

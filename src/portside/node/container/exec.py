@@ -23,6 +23,7 @@ from typing import Final
 from portside.node import process
 from portside.node.container.record import ContainerFolder
 from portside.node.container.runtime import Runtime
+from portside.node.for_root import write_for_root
 
 START_TIMEOUT_S: Final = 30.0
 READ_BYTES: Final = 16384
@@ -118,7 +119,7 @@ async def open_session(runtime: Runtime, folder: ContainerFolder, command: Seque
     }
     with tempfile.TemporaryDirectory(prefix="exec-", dir=runtime.state_root.parent) as made:
         place = Path(made)
-        (place / "process.json").write_bytes(json.dumps(spec).encode())
+        write_for_root(place / "process.json", json.dumps(spec).encode())
         descriptor, name = tempfile.mkstemp(prefix="exec-", suffix=".pid", dir=folder.path)
         os.close(descriptor)
         pid_file = Path(name)

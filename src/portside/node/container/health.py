@@ -22,6 +22,7 @@ from portside.domain.task_definition import HealthCheck
 from portside.node import process
 from portside.node.container.record import ContainerFolder, ContainerRecord
 from portside.node.container.runtime import Runtime
+from portside.node.for_root import write_for_root
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +54,7 @@ def write_spec(folder: ContainerFolder, check: HealthCheck) -> None:
     """What `probe` runs: the container's own process with the check's command. Raises OSError."""
     process_spec = json.loads((folder.path / "config.json").read_bytes())["process"]
     process_spec |= {"args": command_of(check), "terminal": False}
-    _spec_file(folder).write_bytes(json.dumps(process_spec).encode())
+    write_for_root(_spec_file(folder), json.dumps(process_spec).encode())
 
 
 class HealthChecks:

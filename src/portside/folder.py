@@ -1,0 +1,23 @@
+"""Folders of Portside's own, which nobody else is to look into."""
+
+import stat
+from pathlib import Path
+
+_OTHERS = stat.S_IRWXO
+
+
+def make(folder: Path) -> bool:
+    """The folder is there, for its owner alone where it was made or empty: one with something in it keeps its mode.
+
+    Returns: whether users who are neither its owner nor of its group may enter it. Raises OSError."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if not is_open(folder):
+        return False
+    if any(folder.iterdir()):
+        return True
+    folder.chmod(0o700)
+    return False
+
+
+def is_open(folder: Path) -> bool:
+    return bool(stat.S_IMODE(folder.stat().st_mode) & _OTHERS)
