@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from portside.domain import ecs_image
+from portside.settings import Settings
+from portside.testing import leak
 from portside.testing.image import ensure_busybox_image
 from portside.testing.instance import IMAGE, REGION, Instance, instance
 from portside.testing.leak import cgroup_roots
@@ -42,8 +44,9 @@ class Fleet:
         self.ids = self.run(count, instance_type)
 
     def run(self, count: int, instance_type: str = "t3.small", **more: Any) -> list[str]:
+        where = {} if more else {"SubnetId": self.subnet}
         launched = self.ec2.run_instances(
-            ImageId=AMI, InstanceType=instance_type, MinCount=count, MaxCount=count, SubnetId=self.subnet, **more
+            ImageId=AMI, InstanceType=instance_type, MinCount=count, MaxCount=count, **where, **more
         )["Instances"]
         ids = [str(each["InstanceId"]) for each in launched]
         self.wait(ids, "running")
@@ -569,3 +572,51 @@ def test_daemon(portside: Instance) -> None:
     wait_for(lambda: homes(2) == sorted(fleet.ids), timeout_s=20, what="the third is left")
     fleet.ecs.delete_service(service="agent")
     wait_for(lambda: homes(2) == [], timeout_s=20, what="the service ends")
+
+
+@pytest.fixture
+def outside(tmp_path: Path) -> Iterator[Path]:
+    """A namespace that plays the world outside, with 203.0.113.1 in it."""
+    pin = tmp_path / "outside"
+    pin.touch()
+    subprocess.run(["unshare", f"--net={pin}", "ip", "link", "set", "lo", "up"], check=True, timeout=30)
+    inside(pin, "ip", "addr", "add", "203.0.113.1/32", "dev", "lo")
+    yield pin
+    subprocess.run(["umount", str(pin)], check=True, timeout=30)
+
+
+def test_public_address(tmp_path: Path, outside: Path) -> None:
+    """An instance in a public subnet has a public address, at which its tasks' ports are reached from outside while the
+    instance's group lets them in; it goes with a stop, and leaves nothing outside."""
+    ensure_busybox_image(IMAGE)
+    settings = Settings(data_dir=tmp_path / "data", port=free_port(), egress=str(outside), hosts_file=None)
+    portside = Instance(settings)
+    words = (settings.instance_id, str(settings.data_dir))
+    before = leak.snapshot(*words)
+    try:
+        portside.start()
+        portside.ready()
+        fleet = Fleet(portside)
+        (home,) = fleet.ids
+        fleet.register("web", "bridge", WEB, {"containerPort": 8080})
+        task = fleet.task("web")
+
+        def shown() -> dict[str, Any]:
+            return dict(fleet.ec2.describe_instances(InstanceIds=[home])["Reservations"][0]["Instances"][0])
+
+        public = shown()["PublicIpAddress"]
+        assert shown()["PublicDnsName"].startswith("ec2-198-18-")
+        wait_for(lambda: get(outside, public, binding(task)) == "web", timeout_s=10, what="an answer")
+        fleet.ec2.revoke_security_group_ingress(GroupId=fleet.group, IpPermissions=EVERYONE)
+        wait_for(lambda: get(outside, public, binding(task)) == "", timeout_s=10, what="the rule is gone")
+        fleet.ec2.stop_instances(InstanceIds=[home])
+        fleet.wait([home], "stopped")
+        assert "PublicIpAddress" not in shown()
+        private = fleet.run(1, NetworkInterfaces=[{"DeviceIndex": 0, "AssociatePublicIpAddress": False}])[0]
+        found = fleet.ec2.describe_instances(InstanceIds=[private])["Reservations"][0]["Instances"][0]
+        assert "PublicIpAddress" not in found
+    finally:
+        portside.destroy()
+    left = leak.wait_for_none(before, *words)
+    assert not left, f"left behind: {left}"
+    assert inside(outside, "ip", "-o", "link").count("\n") == 0

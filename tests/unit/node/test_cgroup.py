@@ -41,6 +41,21 @@ def test_v2_limits(tmp_path: Path) -> None:
     assert (group / "memory.swap.max").read_text() == "0"
 
 
+def test_v2_tasks_of_an_instance(tmp_path: Path) -> None:
+    """An instance's group has what its type has, and hands its controllers on; its tasks are told from others."""
+    tree = FakeV2(tmp_path)
+    for group in ("portside-0badcafe", "portside-0badcafe/i-1", "portside-0badcafe/i-1/t1", "portside-0badcafe/t2"):
+        tree.populate(tmp_path / group)
+    tree.ensure_instance("i-1", TaskLimits(cpu_units=2048, memory_mib=2048))
+    tree.acquire("i-1/t1", "web", TaskLimits(cpu_units=None, memory_mib=None))
+    group = tmp_path / "portside-0badcafe/i-1"
+    assert (group / "cpu.max").read_text() == "200000 100000"
+    assert (group / "memory.max").read_text() == str(2048 * 1024 * 1024)
+    assert (group / "cgroup.subtree_control").read_text() != ""
+    assert tree.path("i-1/t1", "web") == "/portside-0badcafe/i-1/t1/web"
+    assert tree.tasks() == {"i-1/t1", "t2"}
+
+
 def test_v2_without_limits(tmp_path: Path) -> None:
     """A task without limits of its own is not held back."""
     tree = FakeV2(tmp_path)

@@ -1,0 +1,169 @@
+"""Placement for any fleet and any tasks: nothing is given out twice, and nothing more than there is."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from portside.domain import placement
+from portside.domain.container_instance import RESERVED_PORTS, ContainerInstance, registered
+from portside.domain.instance import Instance
+from portside.domain.placement import Capacity, Constraints, Placed, Strategy
+from portside.domain.record import Scope, replace
+from portside.domain.task.record import NetworkRequest, Task, TaskStatus
+from portside.domain.task_definition import ContainerDefinition, PortMapping
+from portside.domain.vpc import Subnet
+
+SCOPE = Scope(account="000000000000", region="us-east-1")
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+SUBNETS = tuple(
+    Subnet(
+        scope=SCOPE,
+        id=f"subnet-{zone}",
+        vpc_id="vpc-1",
+        cidr_block="10.0.0.0/24",
+        zone=f"us-east-1{zone}",
+        zone_id=zone,
+        created_at=NOW,
+    )
+    for zone in "ab"
+)
+REQUEST = NetworkRequest(subnet_ids=("subnet-a", "subnet-b"))
+
+
+def an_instance(number: int, kind: str, zone: str) -> ContainerInstance:
+    return registered(
+        Instance(
+            scope=SCOPE,
+            id=f"i-{number}",
+            reservation_id="r-1",
+            image_id="ami-1",
+            instance_type=kind,
+            eni_id="eni-1",
+            subnet_id=f"subnet-{zone}",
+            vpc_id="vpc-1",
+            zone=f"us-east-1{zone}",
+            address=f"10.0.0.{number}",
+            launched_at=NOW,
+        ),
+        cluster="default",
+        new_id=f"{number:032x}",
+        private_dns_name="",
+        attributes={},
+        architecture="x86_64",
+        now=NOW,
+    )
+
+
+def a_task(number: int, mode: Any, containers: tuple[ContainerDefinition, ...]) -> Task:
+    return Task(
+        scope=SCOPE,
+        cluster="default",
+        id=f"{number:032x}",
+        task_definition_arn="arn",
+        family="web",
+        revision=1,
+        group=f"family:{number % 3}",
+        launch_type="EC2",
+        network_mode=mode,
+        network=REQUEST if mode == "awsvpc" else None,
+        containers=containers,
+        created_at=NOW + timedelta(seconds=number // 3),
+        cause_id="test",
+    )
+
+
+ports = st.builds(
+    PortMapping,
+    container_port=st.just(80),
+    last_container_port=st.sampled_from([None, None, 84]),
+    host_port=st.sampled_from([0, 0, 22, 8080, 8081, 32769]),
+    protocol=st.sampled_from(["tcp", "udp"]),
+).map(lambda each: replace(each, host_port=0) if each.last_container_port else each)
+containers = st.lists(
+    st.builds(
+        ContainerDefinition,
+        name=st.just("main"),
+        image=st.just("busybox"),
+        cpu_units=st.sampled_from([0, 100, 1024, 4096]),
+        memory_mib=st.sampled_from([64, 512, 4096]),
+        port_mappings=st.lists(ports, max_size=1).map(tuple),
+    ),
+    min_size=1,
+    max_size=2,
+).map(lambda found: tuple(replace(each, name=f"c{index}") for index, each in enumerate(found)))
+strategies = st.lists(
+    st.sampled_from(
+        [
+            Strategy(type="random"),
+            Strategy(type="binpack", field="cpu"),
+            Strategy(type="spread", field="attribute:ecs.availability-zone"),
+        ]
+    ),
+    max_size=2,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    fleet=st.lists(st.tuples(st.sampled_from(["t3.nano", "t3.small", "m5.large"]), st.sampled_from("ab")), max_size=4),
+    wanted=st.lists(
+        st.tuples(st.sampled_from(["bridge", "host", "none", "awsvpc"]), containers, strategies, st.booleans()),
+        max_size=12,
+    ),
+    ends=st.sets(st.integers(0, 11)),
+)
+def test_nothing_is_given_out_twice(
+    fleet: list[tuple[str, str]],
+    wanted: list[tuple[str, tuple[ContainerDefinition, ...], list[Strategy], bool]],
+    ends: set[int],
+) -> None:
+    """No instance has less than nothing left; fixed and dynamic ports, addresses on a bridge and interfaces are one
+    task's; a distinct one is alone of its group; what fits nowhere has a reason for each instance."""
+    instances = [an_instance(number, kind, zone) for number, (kind, zone) in enumerate(fleet, start=4)]
+    tasks: dict[str, list[Task]] = {each.id: [] for each in instances}
+    for number, (mode, described, strategy, distinct) in enumerate(wanted):
+        task = a_task(number, mode, described)
+        found = Capacity(instances, tasks, SUBNETS).place(
+            placement.wanted_of(task),
+            task.network,
+            strategies=strategy,
+            constraints=Constraints(distinct=distinct),
+            luck=[number],
+        )
+        if not isinstance(found, Placed):
+            assert {each.id for each, _ in found} == set(tasks)
+            assert all(reason for _, reason in found)
+            continue
+        home = found.placement.container_instance
+        live = [each for each in tasks[home] if each.last_status < TaskStatus.STOPPED]
+        assert not distinct or all(each.group != task.group for each in live)
+        if task.network is not None:
+            assert found.network is not None
+            assert found.network.subnet_ids == (f"subnet-{found.placement.zone[-1]}",)
+        ended = number in ends
+        tasks[home].append(
+            replace(
+                task,
+                placement=found.placement,
+                last_status=TaskStatus.STOPPED if ended else TaskStatus.RUNNING,
+                stopped_at=NOW if ended else None,
+            )
+        )
+        for instance in instances:
+            check(instance, [each for each in tasks[instance.id] if each.last_status < TaskStatus.STOPPED])
+
+
+def check(instance: ContainerInstance, live: list[Task]) -> None:
+    left = placement.room(instance, live)
+    assert min(left.cpu_units, left.memory_mib, left.interfaces) >= 0
+    bindings = [each for task in live if task.placement for each in task.placement.bindings]
+    given = [(each.protocol, port) for each in bindings for port in each.host_ports]
+    assert len(given) == len(set(given))
+    assert not {port for protocol, port in given if protocol == "tcp"} & set(RESERVED_PORTS)
+    addresses = [each.address for task in live if task.placement for each in task.placement.endpoints]
+    assert len(addresses) == len(set(addresses))
+    for task in live:
+        assert task.placement is not None
+        assert bool(task.placement.endpoints) == (task.network_mode == "bridge")
