@@ -19,6 +19,7 @@ import signal
 import socket
 import sys
 from collections.abc import Mapping
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ from portside.api.elbv2.service import elbv2_service
 from portside.api.iam.service import iam_service
 from portside.api.logs.service import logs_service
 from portside.api.metadata.endpoint import MetadataEndpoint
-from portside.api.portside import story
+from portside.api.portside import image, story
 from portside.api.portside.status import status
 from portside.api.secretsmanager.service import secretsmanager_service
 from portside.api.ssm.service import ssm_service
@@ -51,6 +52,7 @@ from portside.control.balancers import BalancerLoop
 from portside.control.clock import RandomIds, SystemClock
 from portside.control.definitions import DefinitionLoop
 from portside.control.enis import Enis
+from portside.control.images import ImageLoop
 from portside.control.instances import InstanceLoop
 from portside.control.logsink import ControlLogSink
 from portside.control.loop import spawn
@@ -64,6 +66,7 @@ from portside.control.tasks import TaskLoop
 from portside.control.vpcs import VpcLoop
 from portside.domain import arn
 from portside.domain.clock import Clock, Ids
+from portside.domain.image import CleanupPolicy
 from portside.domain.table import KINDS, VAULT_KEY
 from portside.domain.task.record import Task
 from portside.domain.vault import VaultKey
@@ -207,7 +210,16 @@ class Daemon:
         targets = Targets(store, clock)
         resolver = VaultResolver(store, vault)
         retention_s = settings.stopped_task_retention_s
-        tasks = TaskLoop(store, clock, ids, node, enis, vpcs, targets, resolver, retention_s=retention_s)
+        images = ImageLoop(
+            *(store, clock, node),
+            policy=CleanupPolicy(
+                minimum_age=timedelta(seconds=settings.image_minimum_age_s),
+                most=settings.image_cleanup_count,
+                disk_percent=settings.image_disk_percent,
+            ),
+            interval=timedelta(seconds=settings.image_cleanup_interval_s),
+        )
+        tasks = TaskLoop(store, clock, ids, node, enis, vpcs, targets, resolver, room=images, retention_s=retention_s)
         services = ServiceLoop(store, clock, ids, retention_s=settings.stopped_task_retention_s)
         instances = InstanceLoop(store, clock, ids, node, enis, vpcs, architecture=NATIVE_ARCHITECTURE)
         balancers = BalancerLoop(store, clock, ids, node, balancer, enis, vpcs)
@@ -237,6 +249,8 @@ class Daemon:
             | {
                 "/_portside/status": lambda *_: self._status(store, balancer, node),
                 "/_portside/tasks/": lambda _method, path, query, _body: self._story(store, node, path, query),
+                "/_portside/images": lambda method, *_: self._images(images, method, ""),
+                "/_portside/images/": lambda method, path, _query, _body: self._images(images, method, path),
             },
         )
         # What tells of other tasks asks for no signature, so it is not for tasks.
@@ -259,7 +273,7 @@ class Daemon:
         running: list[Any] = []
         try:
             # tasks first: it makes the machine ready and looks at what runs
-            for part in (tasks, vpcs, instances, balancers, services, definitions, retention, secrets, expiry):
+            for part in (tasks, vpcs, instances, balancers, services, definitions, retention, secrets, expiry, images):
                 await part.start()
                 running.append(part)
             self._ready = True
@@ -337,6 +351,10 @@ class Daemon:
     async def _status(self, store: Store, balancer: EnvoyBalancer, node: Node) -> tuple[int, str, bytes]:
         problems = [each for each in (self._problem, balancer.problem) if each]
         return 200, "application/json", json.dumps(status(store, problems, node.pulls())).encode()
+
+    async def _images(self, images: ImageLoop, method: str, path: str) -> tuple[int, str, bytes]:
+        status, document = await image.answer(images, method, unquote(path.removeprefix("/_portside/images/")))
+        return status, "application/json", json.dumps(document).encode()
 
     async def _story(self, store: Store, node: Node, path: str, query: Mapping[str, str]) -> tuple[int, str, bytes]:
         named, _, rest = path.removeprefix("/_portside/tasks/").rpartition("/")
@@ -426,6 +444,10 @@ SETTINGS_FROM_OUTSIDE: dict[str, Any] = {
     "stopped_task_retention_s": int,
     "s3_endpoint": _s3_endpoint,
     "mirrors": _mirrors,
+    "image_minimum_age_s": int,
+    "image_cleanup_interval_s": int,
+    "image_cleanup_count": int,
+    "image_disk_percent": int,
 }
 
 

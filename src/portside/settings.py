@@ -28,6 +28,10 @@ class Settings:
         s3_endpoint: where objects of S3 that task definitions name are: scheme, host and port.
         s3_access_key_id, s3_secret_access_key: what requests to it are signed with. From the environment alone.
         mirrors: registries and where their images are looked for first, `("docker.io", "localhost:5000")`.
+        image_minimum_age_s: how long a pulled image stays after it came and after its last use.
+        image_cleanup_interval_s: how often it is looked which images may go.
+        image_cleanup_count: how many may go at once.
+        image_disk_percent: from so full a disk on neither age nor number counts.
         hosts_file: where load balancer names are written, in a marked block; None leaves the file alone.
     """
 
@@ -47,6 +51,10 @@ class Settings:
     s3_access_key_id: str = ""
     s3_secret_access_key: str = field(default="", repr=False)
     mirrors: tuple[tuple[str, str], ...] = ()
+    image_minimum_age_s: int = 3600
+    image_cleanup_interval_s: int = 1800
+    image_cleanup_count: int = 5
+    image_disk_percent: int = 85
     max_body_bytes: int = 10 * 1024 * 1024
     stopped_task_retention_s: int = 3600
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from portside.domain.image import find
 from portside.domain.record import replace
 from portside.domain.task.record import (
     AnyFact,
@@ -22,12 +23,12 @@ from portside.domain.task.record import (
     NetworkReleased,
 )
 from portside.domain.task_definition import RestartPolicy
-from portside.node.interface import FactListener, Node
+from portside.node.interface import FactListener, ImageInUse, Node
 from portside.node.linux import LinuxNode
 from portside.node.teardown import teardown
 from portside.settings import Settings
 from portside.testing.fake_node import Behaviour, FakeNode, Machine
-from portside.testing.image import ensure_busybox_image
+from portside.testing.image import ensure_busybox_image, remove_image
 from portside.testing.node_lab import MemorySink, PlainNetwork, lab_task
 
 Facts = list[tuple[str, AnyFact]]
@@ -233,3 +234,32 @@ def test_a_session_in_a_running_container(run: Run) -> None:
             await node.execute(task.remove)
 
     run(body)
+
+
+def test_images(run: Run) -> None:
+    """What a pull has given is among the images; it stays if it was given after the decision, else it goes, and is
+    not missed a second time."""
+    name = "localhost/portside-test-conformance:1"
+
+    async def body(bench: Bench) -> None:
+        task = lab_task("", image=name)
+        async with bench.node() as node:
+            before = datetime.now(UTC)
+            pulled = await node.execute(task.pull)
+            assert isinstance(pulled, ImagePulled)
+            image = find(await node.images(), name)
+            assert image is not None
+            assert pulled.digest in image.digests
+            assert image.size_bytes > 0
+            assert node.pulls() == ()
+            assert 0 < await node.image_disk_percent() <= 100
+            with pytest.raises(ImageInUse):
+                await node.remove_image(image.id, (name,), as_of=before)
+            await node.note_image_use({pulled.digest: datetime.now(UTC)}, [image.id], datetime.now(UTC))
+            await node.remove_image(image.id, (name,), as_of=datetime.now(UTC))
+            assert find(await node.images(), name) is None
+            assert await node.remove_image(image.id, (name,), as_of=datetime.now(UTC)) == 0
+
+    ensure_busybox_image(name, changes=["ENV CONFORMANCE=yes"])
+    run(body)
+    remove_image(name)

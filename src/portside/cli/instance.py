@@ -26,6 +26,7 @@ from portside.credential import AccessKey
 from portside.settings import DEFAULT_REGION, Settings, parse_mirrors, s3_endpoint
 
 DAEMON_MODULE = "portside.main"
+CHANGE_TIMEOUT_S = 90.0
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 30.0
 LOG_KEPT_BYTES = 20 * 1024 * 1024
@@ -165,21 +166,28 @@ def require(settings: Settings) -> Instance:
     return instance
 
 
-def fetch(url: str, path: str, *, key: AccessKey | None = None, timeout_s: float = 5.0) -> Any:
-    """The JSON that the daemon answers to a GET, signed if there is a key. Raises: OSError, ValueError."""
-    headers = {} if key is None else _signed(url + path, key)
-    with _opener.open(urllib.request.Request(url + path, headers=headers), timeout=timeout_s) as answer:
+def fetch(url: str, path: str, *, key: AccessKey | None = None, method: str = "GET", timeout_s: float = 5.0) -> Any:
+    """The JSON that the daemon answers to a request, signed if there is a key. Raises: OSError, ValueError."""
+    headers = {} if key is None else _signed(method, url + path, key)
+    request = urllib.request.Request(url + path, headers=headers, method=method)
+    with _opener.open(request, timeout=timeout_s) as answer:
         return json.loads(answer.read())
 
 
-def ask(settings: Settings, path: str, *hints: str) -> tuple[Instance, Any]:
-    """The daemon of the data folder, and what it answers to a GET.
+def ask(settings: Settings, path: str, *hints: str, method: str = "GET") -> tuple[Instance, Any]:
+    """The daemon of the data folder, and what it answers to a request.
 
     Args: hints: what to do, where the answer is a refusal.
     Raises: Failure when it does not run, does not answer, or refuses."""
     running = require(settings)
     try:
-        return running, fetch(running.url, path, key=credential.read(settings.data_dir))
+        return running, fetch(
+            running.url,
+            path,
+            key=credential.read(settings.data_dir),
+            method=method,
+            timeout_s=5.0 if method == "GET" else CHANGE_TIMEOUT_S,
+        )
     except urllib.error.HTTPError as error:
         try:
             message = str(json.loads(error.read())["error"])
@@ -192,12 +200,12 @@ def ask(settings: Settings, path: str, *hints: str) -> tuple[Instance, Any]:
         ) from error
 
 
-def _signed(url: str, key: AccessKey) -> dict[str, str]:
+def _signed(method: str, url: str, key: AccessKey) -> dict[str, str]:
     from botocore.auth import SigV4Auth  # 0.1 s, and hardly ever needed
     from botocore.awsrequest import AWSRequest
     from botocore.credentials import Credentials
 
-    request = AWSRequest("GET", url)
+    request = AWSRequest(method, url)
     SigV4Auth(Credentials(key.access_key_id, key.secret_access_key), "portside", DEFAULT_REGION).add_auth(request)
     return dict(request.headers.items())
 

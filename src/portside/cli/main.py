@@ -296,6 +296,10 @@ def application() -> "typer.Typer":
         chosen: dict[str, Any] = {**given, "mirrors": mirrors or None}
         print(systemd.unit(settings(**chosen)), end="")
 
+    from portside.cli import image_command
+
+    image_command.add(app, settings, data_dir=data_dir, as_json=as_json, mirrors=mirrors)
+
     @app.command()
     def coverage() -> None:
         """Which operations of which AWS services are answered, as markdown."""

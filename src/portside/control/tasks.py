@@ -16,6 +16,7 @@ from portside.control.loop import Loop, spawn
 from portside.control.secret_resolver import SecretResolver
 from portside.domain import table
 from portside.domain.clock import Clock, Ids
+from portside.domain.image import NO_SPACE
 from portside.domain.record import Record, Scope, replace
 from portside.domain.refusal import RefusalKind, Refused
 from portside.domain.secret_reference import Unresolvable
@@ -96,6 +97,12 @@ class VpcEnsurer(Protocol):
         ...
 
 
+class RoomMaker(Protocol):
+    async def make_room(self, since: datetime) -> bool:
+        """A pull that began then found no space. Whether there is more room now. Raises OSError."""
+        ...
+
+
 class TargetRegistrar(Protocol):
     def register(self, scope: Scope, refs: tuple[TargetRef, ...], address: str, zone: str, now: datetime) -> None: ...
 
@@ -123,11 +130,13 @@ class TaskLoop:
         targets: TargetRegistrar,
         secrets: SecretResolver,
         *,
+        room: RoomMaker | None = None,
         retention_s: float = RETENTION_S,
         start_parallelism: int = START_PARALLELISM,
     ) -> None:
         self._store, self._clock, self._ids, self._node = store, clock, ids, node
         self._enis, self._vpcs, self._targets, self._secrets = enis, vpcs, targets, secrets
+        self._room = room
         self._retention = timedelta(seconds=retention_s)
         self._starts = asyncio.Semaphore(start_parallelism)
         self._loop = Loop("task", clock, self._step)
@@ -338,9 +347,20 @@ class TaskLoop:
                     effect = self._with_secrets(effect)
                 except Unresolvable as error:
                     return r.StartFailed(reason=str(error))
-                return await self._node.execute(effect)
+                began = self._clock.now()
+                fact = await self._node.execute(effect)
+                if isinstance(effect, r.PullImage) and _no_space(fact) and await self._makes_room(began):
+                    fact = await self._node.execute(effect)
+                return fact
             case _:
                 return await self._node.execute(effect)
+
+    async def _makes_room(self, began: datetime) -> bool:
+        try:
+            return self._room is not None and await self._room.make_room(began)
+        except OSError as error:
+            log.warning("no room could be made for an image: %s", error)
+            return False
 
     def _with_secrets(self, effect: r.PullImage | r.StartContainer) -> r.PullImage | r.StartContainer:
         """The effect with what is secret in it. Raises Unresolvable: already at the pull, before anything runs."""
@@ -454,3 +474,7 @@ class _ZoneLoad:
         if not isinstance(task, Task) or task.eni is None or task.stop is not None:
             return None
         return cls._group(task), task.eni.zone
+
+
+def _no_space(fact: AnyFact) -> bool:
+    return isinstance(fact, r.StartFailed) and f": {NO_SPACE}" in fact.reason

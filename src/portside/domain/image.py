@@ -10,6 +10,8 @@ from portside.domain.service.record import Service
 from portside.domain.task.record import Task, TaskStatus
 
 Origin = Literal["pulled", "loaded"]
+NO_SPACE = "no space left on device"
+"""The cause in the reason of a pull that found the disk full."""
 
 
 class PullProgress(Record, frozen=True, kw_only=True):
@@ -42,16 +44,40 @@ def pulls_of(task: Task, pulls: Iterable[PullProgress]) -> list[PullProgress]:
     return [pull for pull in pulls if images & set(pull.names)]
 
 
-class HeldImage(Record, frozen=True, kw_only=True):
-    """An image that Portside itself brought to this machine. `size_bytes`: of all its layers, shared ones included."""
+class Holding(Record, frozen=True, kw_only=True):
+    """That Portside itself brought an image to this machine."""
 
-    id: str
-    digests: frozenset[str]
-    names: tuple[str, ...]
-    size_bytes: int
     origin: Origin
     acquired_at: datetime
     last_used_at: datetime
+
+
+class MachineImage(Record, frozen=True, kw_only=True):
+    """An image of the machine.
+
+    `digests`: of its manifest, and of the list of manifests it was chosen from. `size_bytes`: of all its layers, those
+    that others have, too, included. `holding`: None for one that somebody else built or pulled."""
+
+    id: str
+    digest: str
+    digests: frozenset[str]
+    names: tuple[str, ...]
+    size_bytes: int
+    created_at: datetime
+    holding: Holding | None = None
+
+
+def find(images: Iterable[MachineImage], named: str) -> MachineImage | None:
+    """What a name, a digest or the beginning of an id stands for; None if nothing, or not one image alone."""
+    reference, known = parse(named), list(images)
+    if reference.digest:
+        return next((each for each in known if reference.digest in each.digests), None)
+    for name in reference.local_names:
+        for each in known:
+            if name in each.names:
+                return each
+    begun = [each for each in known if named and each.id.startswith(named.removeprefix("sha256:"))]
+    return begun[0] if len(begun) == 1 else None
 
 
 class CleanupPolicy(Record, frozen=True, kw_only=True):
@@ -116,17 +142,24 @@ def last_uses(tasks: Iterable[Task], now: datetime) -> dict[str, datetime]:
 
 
 def choose(
-    images: Collection[HeldImage], use: ImageUse, policy: CleanupPolicy, *, now: datetime, is_pressed: bool
-) -> Sequence[HeldImage]:
+    images: Collection[MachineImage], use: ImageUse, policy: CleanupPolicy, *, now: datetime, is_pressed: bool
+) -> Sequence[MachineImage]:
     """The images to remove, in this order: the one whose last use is longest ago first.
 
-    What was loaded can not be had again from a registry: it goes only under pressure, after what was pulled."""
-    free = [each for each in images if use.user_of(each.names, each.digests) is None]
-    if is_pressed:
-        return sorted(free, key=lambda each: (each.origin == "loaded", each.last_used_at, each.id))
-    old = [
-        each
-        for each in free
-        if each.origin == "pulled" and now - max(each.acquired_at, each.last_used_at) >= policy.minimum_age
+    Only those that Portside brought. What was loaded can not be had again from a registry: it goes only under
+    pressure, after what was pulled."""
+    free = [
+        (each.holding, each)
+        for each in images
+        if each.holding is not None and use.user_of(each.names, each.digests) is None
     ]
-    return sorted(old, key=lambda each: (each.last_used_at, each.id))[: policy.most]
+    if is_pressed:
+        free.sort(key=lambda one: (one[0].origin == "loaded", one[0].last_used_at, one[1].id))
+        return [image for _, image in free]
+    old = [
+        (holding, image)
+        for holding, image in free
+        if holding.origin == "pulled" and now - max(holding.acquired_at, holding.last_used_at) >= policy.minimum_age
+    ]
+    old.sort(key=lambda one: (one[0].last_used_at, one[1].id))
+    return [image for _, image in old][: policy.most]

@@ -4,11 +4,12 @@ A node executes effects and reports facts; it decides nothing. It knows nothing 
 machine. `tests/conformance/test_node.py` runs against the real one and the fake of `portside.testing`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
-from portside.domain.image import PullProgress
+from portside.domain.image import MachineImage, PullProgress
 from portside.domain.task.record import AnyFact, EniAttachment, NodeEffect, Task
 from portside.domain.usage import Usage
 from portside.domain.vpc import SecurityGroup, Subnet, Vpc
@@ -127,6 +128,33 @@ class Node(Protocol):
         """Images that are being pulled at this moment."""
         ...
 
+    async def images(self) -> Sequence[MachineImage]:
+        """All images of the machine. Raises OSError if they can not be told."""
+        ...
+
+    async def image_disk_percent(self) -> float:
+        """How full the file system of the images is. Raises OSError."""
+        ...
+
+    async def note_image_use(self, last_uses: Mapping[str, datetime], in_use: Collection[str], as_of: datetime) -> None:
+        """Keep for good when images were last used, and tell the machine's other instances which ones are in use.
+
+        Args:
+            last_uses: digest -> when a task last had that image.
+            in_use: ids of images, as things were at `as_of`."""
+        ...
+
+    async def remove_image(self, image_id: str, names: Collection[str] | None = None, *, as_of: datetime) -> int:
+        """Take names away from an image; with its last name it goes, but for layers that others have, too.
+
+        Args:
+            names: by default those that Portside gave it.
+            as_of: when it was decided: it stays if it was given to a task since.
+        Returns: bytes of the layers that are gone.
+        Raises: ImageInUse.
+        """
+        ...
+
     async def open_exec(self, task_key: str, container: str, command: Sequence[str]) -> ExecSession:
         """Run a command as root in a running container, at a terminal. Raises OSError with the reason.
 
@@ -140,3 +168,7 @@ class Node(Protocol):
 
 class NodeUnusable(Exception):
     """The machine can not run containers; the message says what is missing and how to mend it."""
+
+
+class ImageInUse(Exception):
+    """The image may not be removed; the message says why."""

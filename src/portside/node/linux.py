@@ -13,7 +13,7 @@ from typing import Protocol, assert_never
 
 import msgspec
 
-from portside.domain.image import PullProgress
+from portside.domain.image import MachineImage, PullProgress
 from portside.domain.task.record import (
     AnyFact,
     ContainerExited,
@@ -108,7 +108,7 @@ class LinuxNode:
         self._containers_folder = self._folder / "containers"
         self._storage = EphemeralStorage(self._folder / "storage")
         self._pool = Pool()
-        self._images = ImageStore(self._folder, mirrors=dict(settings.mirrors))
+        self._images = ImageStore(self._folder, holds=settings.run_dir / "images", mirrors=dict(settings.mirrors))
         self._runtime = Runtime(settings.run_dir)
         self._forwarder = LogForwarder(failpoint.deadly_sink(logs, settings.failpoint))
         self._health = HealthChecks(self._runtime, self._report_health)
@@ -223,6 +223,18 @@ class LinuxNode:
 
     def pulls(self) -> Sequence[PullProgress]:
         return self._images.pulls()
+
+    async def images(self) -> Sequence[MachineImage]:
+        return await self._images.images()
+
+    async def image_disk_percent(self) -> float:
+        return await self._images.disk_percent()
+
+    async def note_image_use(self, last_uses: Mapping[str, datetime], in_use: Collection[str], as_of: datetime) -> None:
+        await self._images.note_use(last_uses, in_use, as_of)
+
+    async def remove_image(self, image_id: str, names: Collection[str] | None = None, *, as_of: datetime) -> int:
+        return await self._images.remove(image_id, names, as_of=as_of)
 
     async def _watch_room(self) -> None:
         while True:

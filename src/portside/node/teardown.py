@@ -58,6 +58,7 @@ def teardown(settings: Settings) -> None:
     teardown_network(settings)
     for name in RUN_FOLDERS:
         shutil.rmtree(settings.run_dir / name, ignore_errors=True)
+    shutil.rmtree(settings.run_dir / "images", ignore_errors=True)  # marks of images that its tasks used
     with contextlib.suppress(OSError):
         (settings.run_dir / "oom").unlink(missing_ok=True)  # conmon's note that a container ran out of memory
         settings.run_dir.rmdir()  # unless something of the proxy's is still in it

@@ -6,16 +6,20 @@ Physical truths are checked as they are broken and noted in `Machine.wrong`.
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 
-from portside.domain.image import PullProgress
+from portside.domain.image import NO_SPACE, Holding, MachineImage, PullProgress, find
+from portside.domain.image_reference import parse
+from portside.domain.record import replace
 from portside.domain.task import record as r
 from portside.domain.task.record import AnyFact, EniAttachment, HealthStatus, NodeEffect, Task
 from portside.domain.usage import Usage
-from portside.node.interface import EniConfig, ExecSession, FactListener, InstanceConfig, VpcConfig
+from portside.node.interface import EniConfig, ExecSession, FactListener, ImageInUse, InstanceConfig, VpcConfig
+
+IMAGE_BYTES = 1_000_000
 
 Now = Callable[[], datetime]
 
@@ -82,6 +86,9 @@ class Machine:
         self.networks: set[str] = set()
         self.volumes: dict[str, set[str]] = {}
         self.containers: dict[str, dict[str, FakeContainer]] = {}
+        self.images: dict[str, MachineImage] = {}
+        self.handed: dict[str, datetime] = {}
+        self.disk_bytes = 100 * IMAGE_BYTES
         self.started: list[tuple[str, str]] = []
         self.restarts = 0
         self.ended: set[tuple[str, str, int]] = set()
@@ -89,6 +96,35 @@ class Machine:
         self.wrong: list[str] = []
         self.listener: FactListener | None = None
         self._pids = 1000
+
+    def images_named(self, name: str) -> MachineImage:
+        found = find(self.images.values(), name)
+        assert found is not None, name
+        return found
+
+    def lacks_space_for(self, name: str, digest: str) -> bool:
+        here = digest.removeprefix("sha256:") in self.images or find(self.images.values(), name) is not None
+        return not here and sum(each.size_bytes for each in self.images.values()) + IMAGE_BYTES > self.disk_bytes
+
+    def hand_out(self, name: str, digest: str = "") -> str:
+        """The digest of an image that is here, pulled if it was not."""
+        found = self.images.get(digest.removeprefix("sha256:")) if digest else find(self.images.values(), name)
+        now = self.now()
+        if found is None:
+            digest = digest or f"sha256:{hash_of(name)}"
+            holding = Holding(origin="pulled", acquired_at=now, last_used_at=now)
+            found = MachineImage(
+                id=digest.removeprefix("sha256:"),
+                digest=digest,
+                digests=frozenset({digest}),
+                names=(parse(name).canonical,),
+                size_bytes=IMAGE_BYTES,
+                created_at=now,
+                holding=holding,
+            )
+            self.images[found.id] = found
+        self.handed[found.id] = now
+        return found.digest
 
     def chance(self, probability: float) -> bool:
         return probability > 0 and self.rng.random() < probability
@@ -298,10 +334,36 @@ class FakeNode:
         return Usage(at=self.machine.now()) if self.machine.containers else None
 
     def pulls(self) -> Sequence[PullProgress]:
-        return [
+        return tuple(
             PullProgress(reference=image, source=image, names=(image,), started_at=self.machine.now())
             for image in sorted(set(self._pulling.values()))
-        ]
+        )
+
+    async def images(self) -> Sequence[MachineImage]:
+        return list(self.machine.images.values())
+
+    async def image_disk_percent(self) -> float:
+        used = sum(each.size_bytes for each in self.machine.images.values())
+        return 100.0 * used / self.machine.disk_bytes
+
+    async def note_image_use(self, last_uses: Mapping[str, datetime], in_use: Collection[str], as_of: datetime) -> None:
+        for image in list(self.machine.images.values()):
+            if image.holding is not None:
+                at = max(last_uses.get(image.digest, image.holding.last_used_at), image.holding.last_used_at)
+                self.machine.images[image.id] = replace(image, holding=replace(image.holding, last_used_at=at))
+
+    async def remove_image(self, image_id: str, names: Collection[str] | None = None, *, as_of: datetime) -> int:
+        if self.machine.handed.get(image_id, as_of) > as_of:
+            raise ImageInUse("it was given to a task meanwhile")
+        image = self.machine.images.get(image_id)
+        if image is None:
+            return 0
+        left = tuple(each for each in image.names if names is not None and each not in names)
+        if left:
+            self.machine.images[image_id] = replace(image, names=left)
+            return 0
+        del self.machine.images[image_id]
+        return image.size_bytes
 
     async def open_exec(self, task_key: str, container: str, command: Sequence[str]) -> ExecSession:
         found = self.machine.containers.get(task_key, {}).get(container)
@@ -330,7 +392,9 @@ class FakeNode:
             case r.PullImage(container=name, image=image):
                 if machine.chance(machine.behaviour.pull_fails):
                     return r.StartFailed(container=name, reason=f"CannotPullContainerError: {image}: not found")
-                return r.ImagePulled(container=name, digest=f"sha256:{hash_of(image)}")
+                if machine.lacks_space_for(image, effect.digest):
+                    return r.StartFailed(container=name, reason=f"CannotPullContainerError: {image}: {NO_SPACE}")
+                return r.ImagePulled(container=name, digest=machine.hand_out(image, effect.digest))
             case r.StartContainer():
                 return self._start(effect)
             case r.SignalContainer(container=name):

@@ -5,15 +5,17 @@ import base64
 import contextlib
 import json
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from portside.domain.image import MachineImage
 from portside.domain.image_reference import parse
 from portside.node.image.failure import PullFailed, pull_failed
-from portside.node.image.store import ImageInUse, ImageStore
+from portside.node.image.store import ImageStore
+from portside.node.interface import ImageInUse
 
 _DIGEST = "sha256:" + "ab" * 32
 _ID = "cd" * 32
@@ -145,6 +147,10 @@ async def until(true: Callable[[], bool]) -> None:
             await asyncio.sleep(0.001)
 
 
+async def held(store: ImageStore) -> list[MachineImage]:
+    return [each for each in await store.images() if each.holding is not None]
+
+
 HUB = "docker.io/library/nginx:latest"
 
 
@@ -257,7 +263,7 @@ def test_a_mirror_is_asked_first(tmp_path: Path) -> None:
         assert found.how.endswith("from 127.0.0.1:1/hub/library/nginx:latest")
         assert podman.pulls == ["pull --tls-verify=false 127.0.0.1:1/hub/library/nginx:latest"]
         assert json.loads(podman.index.read_bytes())[0]["names"] == [HUB]
-        assert [each.names for each in await store.held()] == [(HUB,)]
+        assert [each.names for each in await held(store)] == [(HUB,)]
 
     asyncio.run(body())
 
@@ -295,14 +301,15 @@ def test_only_what_was_pulled_is_held(tmp_path: Path) -> None:
     async def body() -> None:
         await podman.store().ensure("nginx")
         await podman.store().ensure("nginx", pull_anew=True)
-        assert await podman.store().held() == []
+        assert await held(podman.store()) == []
         podman.have()
         await podman.store().ensure("nginx")
-        (held,) = await podman.store().held()
-        assert (held.id, held.names, held.size_bytes, held.origin) == (_ID, (HUB,), 1000, "pulled")
-        later = held.last_used_at + timedelta(hours=5)
-        await podman.store().record_use({_DIGEST: later})
-        assert [each.last_used_at for each in await podman.store().held()] == [later]
+        (image,) = await held(podman.store())
+        assert image.holding is not None
+        assert (image.id, image.names, image.size_bytes, image.holding.origin) == (_ID, (HUB,), 1000, "pulled")
+        later = image.holding.last_used_at + timedelta(hours=5)
+        await podman.store().note_use({_DIGEST: later}, [], later)
+        assert [each.holding.last_used_at for each in await held(podman.store()) if each.holding] == [later]
 
     asyncio.run(body())
 
@@ -318,7 +325,7 @@ def test_a_pull_whose_end_was_not_noted(tmp_path: Path) -> None:
         left = tmp_path / "portside/pull/1-1-0"
         left.mkdir(parents=True)
         await store.start()
-        assert [each.names for each in await store.held()] == [(HUB,)]
+        assert [each.names for each in await held(store)] == [(HUB,)]
         assert store.ledger.intents() == []
         assert not left.exists()
 
@@ -332,18 +339,55 @@ def test_a_removal(tmp_path: Path) -> None:
     async def body() -> None:
         store = podman.store()
         await store.ensure("nginx")
-        (held,) = await store.held()
+        (image,) = await held(store)
+        assert image.holding is not None
         await store.ensure("nginx")
         with pytest.raises(ImageInUse, match="given to a task"):
-            await store.remove(held.id, as_of=held.last_used_at)
-        removing = asyncio.get_running_loop().create_task(store.remove(held.id))
+            await store.remove(image.id, as_of=image.holding.last_used_at)
+        removing = asyncio.get_running_loop().create_task(store.remove(image.id, as_of=datetime.now(UTC)))
         await asyncio.sleep(0)
         again = asyncio.get_running_loop().create_task(store.ensure("nginx"))
         assert await removing == 1000
-        assert await store.held() == []
+        assert await held(store) == []
         with contextlib.suppress(PullFailed):
             await again  # the fake's storage has lost its layer
         assert podman.calls.index(f"image rm {HUB}") < podman.calls.index(f"pull {HUB}", 3)
+
+    asyncio.run(body())
+
+
+def test_what_another_instance_uses_stays(tmp_path: Path) -> None:
+    """Instances of a machine share its images, and do not know each other's tasks: marks say what each one uses."""
+    podman = Podman(tmp_path)
+
+    async def body() -> None:
+        ours, theirs = (podman.store(holds=tmp_path / "run" / each / "images") for each in ("ours", "theirs"))
+        await ours.ensure("nginx")
+        await theirs.ensure("nginx")
+        (image,) = await held(ours)
+        with pytest.raises(ImageInUse, match="another instance"):
+            await ours.remove(image.id, as_of=datetime.now(UTC))
+        await theirs.note_use({}, [image.id], datetime.now(UTC))
+        with pytest.raises(ImageInUse, match="another instance"):
+            await ours.remove(image.id, as_of=datetime.now(UTC))
+        await theirs.note_use({}, [], datetime.now(UTC))
+        assert await ours.remove(image.id, as_of=datetime.now(UTC)) == 1000
+
+    asyncio.run(body())
+
+
+def test_other_names_stay(tmp_path: Path) -> None:
+    """An image that somebody has named otherwise loses the name that Portside gave it, and stays."""
+    podman = Podman(tmp_path)
+
+    async def body() -> None:
+        store = podman.store()
+        await store.ensure("nginx")
+        podman.have("localhost/mine:1")
+        (image,) = await held(store)
+        assert await store.remove(image.id, as_of=datetime.now(UTC)) == 0
+        assert not [each for each in podman.calls if each.startswith("image rm")]
+        assert await held(store) == []
 
     asyncio.run(body())
 

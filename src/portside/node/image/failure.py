@@ -5,6 +5,8 @@ Source of the words: https://docs.aws.amazon.com/AmazonECS/latest/developerguide
 
 import re
 
+from portside.domain.image import NO_SPACE
+
 
 class PullFailed(Exception):
     """`str()` begins with CannotPullContainerError. `passing`: the network was at fault, not the name."""
@@ -21,7 +23,7 @@ def _status(code: int, phrase: str) -> str:
 
 # In this order: "unauthorized" answers of Docker Hub also say that the repository may not exist.
 _CAUSES: tuple[tuple[str, str, bool], ...] = (
-    (r"no space left on device|disk quota exceeded", "no space left on device", False),
+    (r"no space left on device|disk quota exceeded", NO_SPACE, False),
     (
         r"unauthorized|denied|authentication required|insufficient_scope|" + _status(403, "Forbidden"),
         "pull access denied, repository does not exist or may require authorization",

@@ -16,6 +16,8 @@ from typing import Any, Final
 
 import msgspec
 
+from portside.domain.image import MachineImage
+
 NATIVE_ARCHITECTURE: Final = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
 """What this machine runs, in OCI's name for it."""
 
@@ -63,18 +65,6 @@ class _LayerEntry(msgspec.Struct, rename="kebab"):
     diff_size: int = 0
 
 
-@dataclass(frozen=True, kw_only=True)
-class StoredImage:
-    """One line of what is here. `size_bytes`: of all its layers, shared ones included."""
-
-    id: str
-    digest: str
-    digests: frozenset[str]
-    names: tuple[str, ...]
-    size_bytes: int
-    created_at: datetime
-
-
 class Storage:
     """The stores of this machine: the first is written to, the others are looked up, too."""
 
@@ -105,14 +95,14 @@ class Storage:
                 return self._image(root, entry)
         return None
 
-    def images(self) -> list[StoredImage]:
+    def images(self) -> list[MachineImage]:
         """All that are here, newest first."""
         found = []
         for root in self.roots:
             layers = self._layers(root)
             for entry in _read(root / "overlay-images/images.json", list[_ImageEntry]) or []:
                 found.append(
-                    StoredImage(
+                    MachineImage(
                         id=entry.id,
                         digest=entry.digest or f"sha256:{entry.id}",
                         digests=entry.digests,

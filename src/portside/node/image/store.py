@@ -8,21 +8,23 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ParamSpec
 
-from portside.domain.image import HeldImage, PullProgress
+from portside.domain.image import Holding, MachineImage, PullProgress
 from portside.domain.image_reference import DEFAULT_REGISTRY, Reference, parse
+from portside.domain.record import replace as replace_record
 from portside.domain.task.record import Login
 from portside.node import process
 from portside.node.image.authfile import authfile
 from portside.node.image.failure import PullFailed, pull_failed
 from portside.node.image.ledger import Entry, Ledger
 from portside.node.image.pull import PULL_TIMEOUT_S, Pull, remove_scratch
-from portside.node.image.storage import Image, State, Storage, StoredImage
+from portside.node.image.storage import Image, State, Storage
+from portside.node.interface import ImageInUse
 
 log = logging.getLogger(__name__)
 
@@ -41,8 +43,8 @@ class Obtained:
     how: str = ""
 
 
-class ImageInUse(Exception):
-    """It may not be removed; the message says why."""
+class StorageUnknown(OSError):
+    """It can not be told where podman has its images; the message says why."""
 
 
 class ImageStore:
@@ -51,6 +53,7 @@ class ImageStore:
 
     Args:
         folder: for what Portside remembers of the images that it pulled, and for what a pull fetches.
+        holds: a folder for marks of the images that are in use, beside those of other instances.
         mirrors: registry -> where to look first, with a path or without.
     """
 
@@ -58,10 +61,12 @@ class ImageStore:
         self,
         folder: Path,
         *,
+        holds: Path | None = None,
         podman: str = "podman",
         mirrors: Mapping[str, str] | None = None,
         pull_timeout_s: float = PULL_TIMEOUT_S,
     ) -> None:
+        self._holds, self._held = holds, set[str]()
         self._podman, self._mirrors, self._pull_timeout_s = podman, dict(mirrors or {}), pull_timeout_s
         self._scratch = folder / "pull"
         self.ledger = Ledger(folder / "images")
@@ -78,8 +83,8 @@ class ImageStore:
         remove_scratch(self._scratch)
         try:
             storage = await self.open()
-        except PullFailed as error:
-            log.warning("%s", error)
+        except StorageUnknown as error:
+            log.warning("images can not be looked at: %s", error)
             return
         for intent in self.ledger.intents():
             image = storage.named([intent.name]) or storage.with_digest(parse(intent.name).digest or "")
@@ -88,7 +93,7 @@ class ImageStore:
             self.ledger.end(intent.name)
 
     async def open(self) -> Storage:
-        """Where images are, asked once. Raises PullFailed if that can not be told."""
+        """Where images are, asked once. Raises StorageUnknown."""
         if self._opening is None or (self._opening.done() and not _went_well(self._opening)):
             self._opening = asyncio.get_running_loop().create_task(self._ask_where(), name="image storage")
         return await asyncio.shield(self._opening)
@@ -125,34 +130,29 @@ class ImageStore:
         """Those under way, the oldest first."""
         return tuple(pull.progress() for pull, _ in self._pulls.values())
 
-    async def held(self) -> list[HeldImage]:
-        """The images that Portside itself brought here."""
+    async def images(self) -> list[MachineImage]:
+        """All that are here, newest first, with what is known of those that Portside brought."""
         storage = await self.open()
         entries = self.ledger.entries()
-        here = {each.id: each for each in storage.images()}
-        for image_id in entries.keys() - here.keys():
+        here = storage.images()
+        for image_id in entries.keys() - {each.id for each in here}:
             self.ledger.forget(image_id)  # removed by hand
-        return [self._held(here[each.id], each) for each in entries.values() if each.id in here]
+        return [replace_record(each, holding=self._holding(entries.get(each.id))) for each in here]
 
-    async def look_up(self, name: str) -> StoredImage | None:
-        """The image that a name, a digest or the beginning of an id stands for, whoever brought it here."""
-        storage = await self.open()
-        reference = parse(name)
-        images = storage.images()
-        image = storage.with_digest(reference.digest) if reference.digest else storage.named(reference.local_names)
-        if image is not None:
-            return next((each for each in images if each.id == image.id), None)
-        begun = [each for each in images if name and each.id.startswith(name.removeprefix("sha256:"))]
-        return begun[0] if len(begun) == 1 else None
+    async def note_use(self, last_uses: Mapping[str, datetime], in_use: Collection[str], as_of: datetime) -> None:
+        """Keep when images were last used; drop the marks of those that are not in use, as of that moment."""
+        for image in await self.images():
+            if image.holding is not None:
+                at = max(
+                    [image.holding.last_used_at, *(last_uses[each] for each in image.digests if each in last_uses)]
+                )
+                self._note(self.ledger.used, image.id, at)
+        for path in self._holds.iterdir() if self._holds and self._holds.is_dir() else ():
+            if path.name not in in_use and self._handed.get(path.name, as_of) <= as_of:
+                path.unlink(missing_ok=True)
+                self._held.discard(path.name)
 
-    async def record_use(self, uses: Mapping[str, datetime]) -> None:
-        """Args: uses: digest -> when a task last had that image."""
-        for each in await self.held():
-            self._note(
-                self.ledger.used, each.id, max([each.last_used_at, *(uses[d] for d in each.digests if d in uses)])
-            )
-
-    async def remove(self, image_id: str, names: Iterable[str] | None = None, *, as_of: datetime | None = None) -> int:
+    async def remove(self, image_id: str, names: Collection[str] | None = None, *, as_of: datetime) -> int:
         """Take names away from an image; with its last name it goes, but for layers that others have, too.
 
         Args:
@@ -161,8 +161,10 @@ class ImageStore:
         Returns: bytes of the layers that are gone.
         Raises: ImageInUse.
         """
-        if as_of is not None and self._handed.get(image_id, as_of) > as_of:
+        if self._handed.get(image_id, as_of) > as_of:
             raise ImageInUse("it was given to a task meanwhile")
+        if self._is_held_elsewhere(image_id):
+            raise ImageInUse("another instance of Portside on this machine uses it")
         pending = self._removing.get(image_id)
         if pending is None:
             pending = asyncio.get_running_loop().create_task(self._remove(image_id, names), name=f"remove {image_id}")
@@ -188,7 +190,10 @@ class ImageStore:
 
     async def _find(self, reference: Reference) -> Image | None:
         """Not one that is just being removed: that is waited for."""
-        storage = await self.open()
+        try:
+            storage = await self.open()
+        except StorageUnknown as error:
+            raise pull_failed(reference.canonical, str(error)) from error
         while True:
             image = self._cached(storage, reference)
             removing = self._removing.get(image.id) if image is not None else None
@@ -217,14 +222,14 @@ class ImageStore:
     async def _ask_where(self) -> Storage:
         output = await self._run("info", "--format", "{{json .Store}}")
         if output.code:
-            raise pull_failed("images", output.err)
+            raise StorageUnknown(output.err.strip())
         try:
             found = json.loads(output.out)
             driver, root = found["graphDriverName"], Path(found["graphRoot"])
         except (ValueError, KeyError) as error:
-            raise pull_failed("images", f"podman info: {error!r}") from error
+            raise StorageUnknown(f"podman info: {error!r}") from error
         if driver != _DRIVER:
-            raise pull_failed("images", f"podman keeps images with the driver {driver}, and overlay is needed")
+            raise StorageUnknown(f"podman keeps images with the driver {driver}, and overlay is needed")
         options = found.get("graphOptions") or {}
         others = [Path(str(value)) for key, value in options.items() if str(key).endswith("imagestore")]
         return Storage([root, *others])
@@ -232,22 +237,28 @@ class ImageStore:
     def _hand_out(self, obtained: Obtained) -> Obtained:
         now = datetime.now(UTC)
         self._handed[obtained.image.id] = now
+        self._note(self._mark, obtained.image.id)
         self._note(self.ledger.used, obtained.image.id, now)
         return obtained
 
-    def _last_use(self, entry: Entry) -> datetime:
-        return max(entry.last_used_at, self._handed.get(entry.id, entry.last_used_at))
+    def _mark(self, image_id: str) -> None:
+        """For the other instances of the machine, which know nothing of this one's tasks."""
+        if self._holds is not None and image_id not in self._held:
+            self._holds.mkdir(parents=True, exist_ok=True)
+            (self._holds / image_id).touch()
+            self._held.add(image_id)
 
-    def _held(self, image: StoredImage, entry: Entry) -> HeldImage:
-        return HeldImage(
-            id=image.id,
-            digests=image.digests,
-            names=image.names,
-            size_bytes=image.size_bytes,
-            origin=entry.origin,
-            acquired_at=entry.acquired_at,
-            last_used_at=self._last_use(entry),
-        )
+    def _is_held_elsewhere(self, image_id: str) -> bool:
+        """Marks are at /run/portside/INSTANCE/images/ID."""
+        if self._holds is None:
+            return False
+        return any(path.parent != self._holds for path in self._holds.parents[1].glob(f"*/images/{image_id}"))
+
+    def _holding(self, entry: Entry | None) -> Holding | None:
+        if entry is None:
+            return None
+        last_used_at = max(entry.last_used_at, self._handed.get(entry.id, entry.last_used_at))
+        return Holding(origin=entry.origin, acquired_at=entry.acquired_at, last_used_at=last_used_at)
 
     # --- pulls -------------------------------------------------------------------------------------------------------
 
@@ -338,7 +349,7 @@ class ImageStore:
 
     # --- removal -----------------------------------------------------------------------------------------------------
 
-    async def _remove(self, image_id: str, names: Iterable[str] | None) -> int:
+    async def _remove(self, image_id: str, names: Collection[str] | None) -> int:
         storage = await self.open()
         before = storage.layer_sizes()
         image = next((each for each in storage.images() if each.id == image_id), None)
