@@ -1,14 +1,18 @@
 """Container instances: real namespaces and cgroups, the network modes with real packets, stops, crashes, the end."""
 
+import contextlib
 import os
+import random
 import re
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import BotoCoreError, ClientError
 
 from portside.domain import ecs_image
 from portside.settings import Settings
@@ -620,3 +624,59 @@ def test_public_address(tmp_path: Path, outside: Path) -> None:
     left = leak.wait_for_none(before, *words)
     assert not left, f"left behind: {left}"
     assert inside(outside, "ip", "-o", "link").count("\n") == 0
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_killed_at_any_moment(portside: Instance, seed: int) -> None:
+    """Killed again and again while instances and tasks come and go, Portside leaves on the machine what it remembers:
+    an instance's namespace for each that runs, a container's for each that lives, and nothing once all are terminated.
+    """
+    rng = random.Random(seed)
+    fleet = Fleet(portside)
+    fleet.register("web", "bridge", WEB, {"containerPort": 8080})
+    fleet.register("job", "host", "exec sleep 600")
+    for _ in range(6):
+        doomed = threading.Timer(rng.uniform(0, 0.4), portside.kill)
+        doomed.start()
+        with contextlib.suppress(BotoCoreError, ClientError):
+            fleet.ec2.run_instances(ImageId=AMI, InstanceType="t3.nano", MinCount=1, MaxCount=2, SubnetId=fleet.subnet)
+            fleet.ecs.run_task(taskDefinition=rng.choice(["web", "job"]), count=3)
+            known = [each for r in fleet.ec2.describe_instances()["Reservations"] for each in r["Instances"]]
+            running = [each["InstanceId"] for each in known if each["State"]["Name"] == "running"]
+            if len(running) > 2:
+                fleet.ec2.terminate_instances(InstanceIds=[rng.choice(running)])
+            for arn in fleet.ecs.list_tasks()["taskArns"][:2]:
+                fleet.ecs.stop_task(task=arn)
+        doomed.join()
+        portside.start()
+    portside.ready()
+
+    def settled() -> bool:
+        known = [each for r in fleet.ec2.describe_instances()["Reservations"] for each in r["Instances"]]
+        arns = fleet.ecs.list_tasks()["taskArns"] + fleet.ecs.list_tasks(desiredStatus="STOPPED")["taskArns"]
+        tasks = fleet.ecs.describe_tasks(tasks=arns[:100])["tasks"] if arns else []
+        return {each["State"]["Name"] for each in known} <= {"running", "terminated"} and {
+            each["lastStatus"] for each in tasks
+        } <= {"RUNNING", "STOPPED"}
+
+    wait_for(settled, timeout_s=60, what="everything has come true")
+    known = [each for r in fleet.ec2.describe_instances()["Reservations"] for each in r["Instances"]]
+    running = {each["InstanceId"] for each in known if each["State"]["Name"] == "running"}
+    arns = fleet.ecs.list_tasks()["taskArns"]
+    bridged = [
+        each["taskArn"].rpartition("/")[2]
+        for each in (fleet.ecs.describe_tasks(tasks=arns)["tasks"] if arns else [])
+        if "web:" in each["taskDefinitionArn"]
+    ]
+    pins = {each.name for each in (portside.settings.run_dir / "netns").iterdir() if not each.name.startswith("vpc-")}
+    assert {each for each in pins if each.startswith("ec2-")} == {f"ec2-{each}" for each in running}
+    assert len(pins) == len(running) + len(bridged)
+    fleet.ec2.terminate_instances(InstanceIds=sorted(running))
+    fleet.wait(sorted(running), "terminated")
+    assert not fleet.ec2.describe_network_interfaces()["NetworkInterfaces"]
+    assert fleet.registered() == {}
+    left = [each.name for each in (portside.settings.run_dir / "netns").iterdir() if not each.name.startswith("vpc-")]
+    assert left == []
+    for root in cgroup_roots():
+        top = root / f"portside-{portside.settings.instance_id}"
+        assert not top.exists() or [each.name for each in top.iterdir() if each.is_dir()] == []
