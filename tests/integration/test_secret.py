@@ -152,12 +152,15 @@ def test_the_data_folder_is_closed(tmp_path: Path) -> None:
         ),
         ("{there}:nokey::", "retrieved secret from Secrets Manager did not contain json key nokey"),
         ("{there}::nostage:", "can't find the specified secret value for staging label: nostage"),
+        ("{binary}", "it holds binary data (SecretBinary), and ECS supports text alone"),
     ],
 )
 def test_what_can_not_be_had_ends_the_task(portside: Instance, value_from: str, words: str) -> None:
     """The task stops before any of its containers has started, in AWS's words."""
-    there = portside.client("secretsmanager").create_secret(Name="there", SecretString='{"a": "b"}')["ARN"]
-    secret = {"name": "X", "valueFrom": value_from.format(there=there)}
+    sm = portside.client("secretsmanager")
+    there = sm.create_secret(Name="there", SecretString='{"a": "b"}')["ARN"]
+    binary = sm.create_secret(Name="binary", SecretBinary=b"text")["ARN"]
+    secret = {"name": "X", "valueFrom": value_from.format(there=there, binary=binary)}
     first = {"name": "first", "command": ["sleep", "600"]}
     after = {"dependsOn": [{"containerName": "first", "condition": "START"}]}
     portside.register("app", first, {**after, "secrets": [secret]})
@@ -193,7 +196,8 @@ def pulled(portside: Instance, image: str, **container: Any) -> dict[str, Any]:
 
 
 def test_a_registry_that_asks_for_a_login(portside: Instance, guarded: str) -> None:
-    """Without credentials the pull is denied, with wrong ones too; with those of the secret the task runs."""
+    """Without credentials the pull is denied, with wrong ones too; with those of the secret, which may be named by its
+    ARN or its name, the task runs."""
     sm = portside.client("secretsmanager")
     denied = pulled(portside, guarded)
     assert denied["stopCode"] == "TaskFailedToStart"
@@ -202,8 +206,9 @@ def test_a_registry_that_asks_for_a_login(portside: Instance, guarded: str) -> N
     for number, password, status in ((1, "wrong", "STOPPED"), (2, "open-sesame", "RUNNING")):
         content = json.dumps({"username": "me", "password": password})
         arn = sm.create_secret(Name=f"login-{number}", SecretString=content)["ARN"]
-        task = pulled(portside, guarded, repositoryCredentials={"credentialsParameter": arn})
-        assert task["lastStatus"] == status, task
+        for named in (arn, f"login-{number}"):
+            task = pulled(portside, guarded, repositoryCredentials={"credentialsParameter": named})
+            assert task["lastStatus"] == status, task
         assert "open-sesame" not in portside.log
 
 

@@ -135,6 +135,23 @@ def test_gone_after_its_recovery_window(sm: Any, store: MemoryStore) -> None:
     assert [*store.scan(SECRET), *store.scan(SECRET_VALUE)] == []
 
 
+def test_what_is_not_there_is_deleted_by_force(sm: Any, store: MemoryStore) -> None:
+    """Again and again, by name and by ARN, as if it had been there; without force it is an error."""
+    arn = sm.create_secret(Name="s", SecretString="x")["ARN"]
+    first = sm.delete_secret(SecretId="s", ForceDeleteWithoutRecovery=True)
+    assert [*store.scan(SECRET), *store.scan(SECRET_VALUE)] == []
+    again = sm.delete_secret(SecretId=arn, ForceDeleteWithoutRecovery=True)
+    assert (again["ARN"], again["Name"]) == (first["ARN"], first["Name"]) == (arn, "s")
+    never = sm.delete_secret(SecretId="never-was", ForceDeleteWithoutRecovery=True)
+    assert never["Name"] == "never-was"
+    assert ":secret:never-was-" in never["ARN"]
+    assert never["DeletionDate"] <= datetime.now(UTC)
+    assert list(store.scan(SECRET)) == []
+    assert code_of(sm.delete_secret, SecretId="never-was")[0] == "ResourceNotFoundException"
+    both = {"RecoveryWindowInDays": 7, "ForceDeleteWithoutRecovery": True}
+    assert code_of(sm.delete_secret, SecretId="never-was", **both)[0] == "InvalidParameterException"
+
+
 @pytest.mark.parametrize(
     ("operation", "params", "code"),
     [

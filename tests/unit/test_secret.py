@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 from portside.domain import secret as rule
 from portside.domain.record import Scope
 from portside.domain.secret import CURRENT, PREVIOUS, Secret
-from portside.domain.secret_reference import FromParameter, FromSecret, Unresolvable, member, parsed
+from portside.domain.secret_reference import (
+    FromParameter,
+    FromSecret,
+    Unresolvable,
+    login_member,
+    member,
+    parsed,
+    registry_login,
+)
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 ARN = "arn:aws:secretsmanager:eu-west-1:000000000000:secret:app/db-AbCdEf"
@@ -46,6 +54,16 @@ def test_members_of_a_json_secret() -> None:
     ):
         with pytest.raises(Unresolvable, match=words):
             member("x", text, "other")
+
+
+def test_a_registry_login_names_a_secret() -> None:
+    """By ARN or by name, never a parameter; a user name or password that is empty is no login."""
+    assert registry_login("login") == FromSecret(secret_id="login", region=None)
+    assert registry_login(ARN) == FromSecret(secret_id=ARN, region="eu-west-1")
+    content = '{"username": "me", "password": ""}'
+    assert login_member("x", content, "username") == "me"
+    with pytest.raises(Unresolvable, match="the secret's password is empty"):
+        login_member("x", content, "password")
 
 
 CHANGES = st.lists(

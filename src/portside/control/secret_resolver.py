@@ -10,12 +10,14 @@ from typing import Protocol
 from portside.domain.record import Scope
 from portside.domain.refusal import Refused
 from portside.domain.secret_reference import (
-    FromParameter,
+    FromSecret,
     account_of,
+    login_member,
     member,
     no_parameter,
     no_secret,
     parsed,
+    registry_login,
 )
 from portside.domain.task.record import Login, Task
 from portside.domain.task_definition import EnvironmentVariable, Secret
@@ -62,29 +64,38 @@ class VaultResolver:
         named = definition.repository_credentials
         if named is None:
             return None
-        content = self._value(task.scope, named)
-        return Login(username=member(named, content, "username"), password=member(named, content, "password"))
+        content = self._secret(task.scope, named, registry_login(named))
+        return Login(
+            username=login_member(named, content, "username"), password=login_member(named, content, "password")
+        )
 
     def _variables(self, scope: Scope, secrets: Sequence[Secret]) -> tuple[EnvironmentVariable, ...]:
         return tuple(EnvironmentVariable(name=each.name, value=self._value(scope, each.value_from)) for each in secrets)
 
     def _value(self, scope: Scope, value_from: str) -> str:
         meant = parsed(value_from)
+        if isinstance(meant, FromSecret):
+            content = self._secret(scope, value_from, meant)
+            return member(value_from, content, meant.json_key) if meant.json_key else content
         own = Scope(account=scope.account, region=meant.region or scope.region)
-        foreign = account_of(value_from) not in (None, scope.account)
-        if isinstance(meant, FromParameter):
-            try:
-                if foreign:
-                    raise no_parameter(value_from)
-                return parameter.resolve(self._store, self._vault, own, meant.text)
-            except (parameter.ParameterMissing, VaultError) as error:
-                raise no_parameter(meant.text) from error
         try:
-            if foreign:
+            if account_of(value_from) not in (None, scope.account):
+                raise no_parameter(value_from)
+            return parameter.resolve(self._store, self._vault, own, meant.text)
+        except (parameter.ParameterMissing, VaultError) as error:
+            raise no_parameter(meant.text) from error
+
+    def _secret(self, scope: Scope, value_from: str, meant: FromSecret) -> str:
+        """The text that it holds. Raises Unresolvable."""
+        own = Scope(account=scope.account, region=meant.region or scope.region)
+        try:
+            if account_of(value_from) not in (None, scope.account):
                 raise secret.SecretMissing("Secrets Manager can't find the specified secret.")
             found = secret.find(self._store, own, meant.secret_id)
             _, held = secret.value(self._store, found, version_id=meant.version_id or None, stage=meant.stage or None)
-            content = secret.opened(self._vault, found, held).decode()
+            if held.is_binary:
+                raise no_secret(value_from, "it holds binary data (SecretBinary), and ECS supports text alone")
+            return secret.opened(self._vault, found, held).decode()
         except secret.SecretMissing as error:
             raise no_secret(value_from, f"ResourceNotFoundException: {error}") from error
         except secret.SecretDeleted as error:
@@ -93,4 +104,3 @@ class VaultResolver:
             raise no_secret(value_from, f"InvalidParameterException: {error.message}") from error
         except (VaultError, UnicodeDecodeError) as error:
             raise no_secret(value_from, f"DecryptionFailure: {error}") from error
-        return member(value_from, content, meant.json_key) if meant.json_key else content

@@ -22,10 +22,10 @@ class FromParameter(Record, frozen=True, kw_only=True):
 
 
 class FromSecret(Record, frozen=True, kw_only=True):
-    """A secret by ARN. Empty members are not asked for."""
+    """A secret by ARN, or by name in the task's region (`region` None). Empty members are not asked for."""
 
     secret_id: str
-    region: str
+    region: str | None
     json_key: str = ""
     stage: str = ""
     version_id: str = ""
@@ -41,6 +41,12 @@ def parsed(value_from: str) -> FromParameter | FromSecret:
     name, key, stage, version, *_ = [*found.resource.removeprefix("secret:").split(":"), "", "", ""]
     secret_id = str(arn.Arn("secretsmanager", found.region, found.account, f"secret:{name}"))
     return FromSecret(secret_id=secret_id, region=found.region, json_key=key, stage=stage, version_id=version)
+
+
+def registry_login(credentials_parameter: str) -> FromSecret:
+    """What `repositoryCredentials` names: a secret, never a parameter. Source: API_RepositoryCredentials."""
+    found = arn.parse(credentials_parameter)
+    return FromSecret(secret_id=credentials_parameter, region=found.region if found is not None else None)
 
 
 def account_of(value_from: str) -> str | None:
@@ -76,6 +82,14 @@ def member(value_from: str, content: str, key: str) -> str:
     if not isinstance(found, dict) or key not in found:
         raise _not_in(value_from, f"retrieved secret from Secrets Manager did not contain json key {key}")
     return found[key] if isinstance(found[key], str) else json.dumps(found[key])
+
+
+def login_member(credentials_parameter: str, content: str, key: str) -> str:
+    """The user name or the password of a registry's secret. Raises Unresolvable: without both there is no login."""
+    found = member(credentials_parameter, content, key)
+    if not found:
+        raise _not_in(credentials_parameter, f"the secret's {key} is empty")
+    return found
 
 
 def _not_in(value_from: str, cause: str) -> Unresolvable:

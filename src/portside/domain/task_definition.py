@@ -166,7 +166,7 @@ class ContainerDefinition(Record, frozen=True, kw_only=True):
     docker_labels: dict[str, str] = {}
     health_check: HealthCheck | None = None
     restart_policy: RestartPolicy | None = None
-    repository_credentials: str | None = None  # the ARN of a secret with user name and password
+    repository_credentials: str | None = None  # a secret with user name and password
     environment_files: tuple[EnvironmentFile, ...] = ()
     secrets: tuple[Secret, ...] = ()
     linux: LinuxParameters | None = None

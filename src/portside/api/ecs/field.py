@@ -54,7 +54,7 @@ SUPPORTED: Final[Mapping[str, str]] = {
     "containerDefinitions.secrets.name": "",
     "containerDefinitions.secrets.valueFrom": "a parameter's name or ARN; a secret's ARN with key, stage and version",
     "containerDefinitions.repositoryCredentials": "",
-    "containerDefinitions.repositoryCredentials.credentialsParameter": "the ARN of a secret, or a parameter's",
+    "containerDefinitions.repositoryCredentials.credentialsParameter": "a secret, by ARN or (same region) by name",
     "containerDefinitions.environmentFiles": "objects of the S3 at --s3-endpoint; files of the host (an extension)",
     "containerDefinitions.environmentFiles.value": "an S3 ARN, or file:///PATH.env below the data directory's `env`",
     "containerDefinitions.environmentFiles.type": "",

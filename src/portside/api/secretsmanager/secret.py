@@ -18,7 +18,7 @@ from portside.domain.secret import Secret, SecretValue, secret_arn
 from portside.domain.table import SECRET, SECRET_VALUE
 from portside.store.interface import ABSENT, Delete, Put, Store, Write
 from portside.vault.interface import Vault
-from portside.vault.secret import find, opened, value
+from portside.vault.secret import SecretMissing, find, opened, value
 
 _PAGE: Final = 100
 _BATCH: Final = 20
@@ -141,11 +141,19 @@ class Secrets:
 
     def delete(self, context: RequestContext, params: Params) -> Result:
         force, days = bool(params.get("ForceDeleteWithoutRecovery")), params.get("RecoveryWindowInDays")
+        now = self._clock.now()
         with told():
-            secret = find(self._store, _scope(context), params["SecretId"])
+            try:
+                secret = find(self._store, _scope(context), params["SecretId"])
+            except SecretMissing:
+                if not force:
+                    raise
+                # As AWS says of it: what is not there is as good as deleted.
+                missing = self._missing(context, params["SecretId"])
+                return self._named(missing, DeletionDate=rule.deletion(missing, days, force=True, now=now).delete_at)
             if secret.deleted_at is not None and not force:
                 raise forbidden("You tried to perform the operation on a secret that's currently marked deleted.")
-            gone = rule.deletion(secret, days, force=force, now=self._clock.now())
+            gone = rule.deletion(secret, days, force=force, now=now)
         if force:
             values = [Delete(SECRET_VALUE, _value_key(secret, each.id)) for each in secret.versions]
             self._store.transact(*values, Delete(SECRET, SECRET.key(secret)))
@@ -298,6 +306,16 @@ class Secrets:
         if secret.deleted_at is not None:
             raise forbidden("You can't perform this operation on the secret because it was marked for deletion.")
         return secret
+
+    def _missing(self, context: RequestContext, secret_id: str) -> Secret:
+        """A secret that might have had this name or ARN. Raises Refused."""
+        *_, name = rule.names_of(secret_id)
+        whole = secret_id.startswith("arn:") and len(rule.names_of(secret_id)) > 1
+        suffix = name[-6:] if whole else self._suffix()
+        name = name[:-7] if whole else name
+        rule.check_name(name)
+        now = self._clock.now()
+        return Secret(scope=_scope(context), name=name, suffix=suffix, created_at=now, changed_at=now)
 
     def _suffix(self) -> str:
         """Six letters and digits."""
