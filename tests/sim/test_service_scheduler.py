@@ -17,8 +17,9 @@ from portside.control.services import ServiceLoop
 from portside.domain import arn
 from portside.domain.load_balancer import Target
 from portside.domain.record import Scope, replace
+from portside.domain.service import breaker as breaker_rule
 from portside.domain.service import scheduler
-from portside.domain.service.record import Deployment, RolloutState, Service
+from portside.domain.service.record import CircuitBreaker, Deployment, RolloutState, Service
 from portside.domain.table import SERVICE, TARGET, TASK, TASK_DEFINITION
 from portside.domain.task.record import EniAttachment, NetworkRequest, Stop, StopCode, TargetRef, Task, TaskStatus
 from portside.domain.task_definition import ContainerDefinition, TaskDefinition
@@ -30,6 +31,7 @@ GROUP = arn.target_group(SCOPE, "web", "0123456789abcdef")
 KEY = "000000000000/us-east-1/default/web"
 START = datetime(2026, 1, 1, tzinfo=UTC)
 S = TaskStatus
+NO_BREAKER = CircuitBreaker()
 
 
 class Violation(AssertionError):
@@ -117,7 +119,15 @@ class World:
 
     # --- what users do ---
 
-    def create(self, desired: int, *, minimum: int = 100, maximum: int = 200, grace_s: int | None = None) -> None:
+    def create(
+        self,
+        desired: int,
+        *,
+        minimum: int = 100,
+        maximum: int = 200,
+        grace_s: int | None = None,
+        breaker: CircuitBreaker = NO_BREAKER,
+    ) -> None:
         service = Service(
             scope=SCOPE,
             cluster="default",
@@ -126,6 +136,7 @@ class World:
             minimum_healthy_percent=minimum,
             maximum_percent=maximum,
             health_check_grace_period_s=grace_s,
+            breaker=breaker,
             created_at=self.clock.at,
             created_by="test",
             deployments=(self._deployment(1, desired),),
@@ -383,6 +394,54 @@ def history(seed: int) -> World:
     return world
 
 
+def rolling_back(seed: int) -> World:
+    """A service on a good revision, through chaos, gets a revision of which no task ever starts."""
+    shape = random.Random(seed)
+    breaker = CircuitBreaker(
+        enable=True,
+        rollback=True,
+        reset_on_healthy_task=shape.random() < 0.5,
+        threshold_type=shape.choice(("COUNT", "BOUNDED_PERCENT", "UNBOUNDED_PERCENT")),
+        threshold=shape.choice((1, 4, 50)),
+    )
+    world = World(seed, balanced=shape.random() < 0.5, start_failure=0.0, sick=0.0)
+    world.create(shape.randint(1, 8), minimum=100, maximum=shape.choice((150, 200)) + 100, breaker=breaker)
+    world.calm()
+    good = world.service.deployments[0]
+    world.deploy(2)
+    bad = world.service.deployments[0]
+    most = breaker_rule.threshold(breaker, world.service.desired_count)
+    tried = 0
+    for _ in range(3000):
+        world.run_loop()
+        started = {task.id for task in world.store.scan(TASK) if task.deployment_id == bad.id}
+        tried = max(tried, len(started))
+        if world.service.deployments[0].id == good.id:
+            break
+        if world.rng.random() < 0.05:
+            world.crash()
+        moves = [
+            lambda task=task: world.move(task) for task in world.tasks if task.last_status < S.RUNNING or task.stop
+        ]
+        world.start_failure = 1.0
+        if moves:
+            world.clock.at += timedelta(milliseconds=100)
+            world.rng.choice(moves)()
+        elif world.wake_at is not None:
+            world.clock.at = max(world.clock.at, world.wake_at)
+        if not [task for task in world.tasks if world.is_healthy(task)]:
+            raise Violation("nothing is left of the good revision")
+    else:
+        raise Violation("the breaker never trips")
+    if tried < most:
+        raise Violation(f"given up after {tried} tasks, before the threshold of {most}")
+    world.calm()
+    world.check_rest()
+    if world.service.deployments[0].id != good.id:
+        raise Violation("not back on the good revision")
+    return world
+
+
 def failing(seed: int) -> World:
     """A service whose tasks never start, for an hour."""
     world = World(seed, balanced=False, start_failure=1.0)
@@ -414,6 +473,16 @@ def test_history(seed: int) -> None:
         world.step()
     assert (world.starts, world.stops) == (starts, stops)
     assert world.service.events[0].message == "(service web) has reached a steady state."
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_a_bad_revision_is_rolled_back(seed: int) -> None:
+    """A revision of which no task starts is given up at the threshold, and the service is back on the good one, which
+    never stopped; also through crashes."""
+    world = rolling_back(seed)
+    messages = [event.message for event in world.service.events]
+    assert sum("deployment failed: tasks failed to start." in each for each in messages) == 1
+    assert sum("rolling back to (deployment" in each for each in messages) == 1
 
 
 @pytest.mark.parametrize("seed", range(5))

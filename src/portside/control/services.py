@@ -15,10 +15,20 @@ from portside.domain.clock import Clock, Ids
 from portside.domain.container_instance import ContainerInstance
 from portside.domain.load_balancer import Target
 from portside.domain.record import Record, Tag, replace
-from portside.domain.service import change, event, scheduler
+from portside.domain.service import change, event, rollout, scheduler
 from portside.domain.service.record import Deployment, Service
+from portside.domain.service.rollout import ServiceDeployment, ServiceRevision
 from portside.domain.service.scheduler import ServicePlan
-from portside.domain.table import CONTAINER_INSTANCE, SERVICE, SUBNET, TARGET, TASK, TASK_DEFINITION
+from portside.domain.table import (
+    CONTAINER_INSTANCE,
+    SERVICE,
+    SERVICE_DEPLOYMENT,
+    SERVICE_REVISION,
+    SUBNET,
+    TARGET,
+    TASK,
+    TASK_DEFINITION,
+)
 from portside.domain.task import health, machine
 from portside.domain.task.creation import new_task, runtime_ids
 from portside.domain.task.record import StopCode, Task, TaskStatus
@@ -148,9 +158,19 @@ class ServiceLoop:
         due = (stored.value.ended_at or stored.value.created_at) + self._retention
         if self._clock.now() < due:
             return due
-        self._store.transact(Delete(SERVICE, stored.key, stored.version))
+        history = [
+            *(Delete(SERVICE_DEPLOYMENT, f"{stored.key}/{each.id}") for each in self._rollouts(stored.key)),
+            *(Delete(SERVICE_REVISION, f"{stored.key}/{each.id}") for each in self._revisions(stored.key)),
+        ]
+        self._store.transact(Delete(SERVICE, stored.key, stored.version), *history)
         self._loop.finish(stored.key)
         return None
+
+    def _rollouts(self, key: str) -> list[ServiceDeployment]:
+        return list(self._store.scan(SERVICE_DEPLOYMENT, f"{key}/"))
+
+    def _revisions(self, key: str) -> list[ServiceRevision]:
+        return list(self._store.scan(SERVICE_REVISION, f"{key}/"))
 
     def _tasks(self, service: Service) -> list[Task]:
         live = self._store.find(TASK, "service_live", service.key)
@@ -169,7 +189,8 @@ class ServiceLoop:
 
     def _definitions(self, service: Service) -> dict[str, TaskDefinition]:
         found: dict[str, TaskDefinition] = {}
-        for arn in {deployment.task_definition_arn for deployment in service.deployments}:
+        last = [service.last_completed] if service.last_completed is not None else []
+        for arn in {deployment.task_definition_arn for deployment in (*service.deployments, *last)}:
             family, _, revision = arn.rpartition("/")[2].partition(":")
             if not revision.isdigit():
                 continue
@@ -272,6 +293,24 @@ class ServiceLoop:
                 writes.append(Put(TASK, task, found.version))
         if settled != service:
             writes.append(Put(SERVICE, settled, version))
+            writes += self._history(service, settled, now)
+        return writes
+
+    def _history(self, before: Service, after: Service, now: datetime) -> list[Write]:
+        """What the service's deployment and revisions have to say of the change."""
+        writes: list[Write] = []
+        record = self._store.get(SERVICE_DEPLOYMENT, f"{after.key}/{after.rollout_id}")
+        if record is not None:
+            followed = rollout.followed(record, after, now=now)
+            if followed is not record:
+                writes.append(Put(SERVICE_DEPLOYMENT, followed))
+        known = {each.id: each.image_digests for each in before.deployments}
+        for each in after.deployments:
+            if each.image_digests != known.get(each.id, {}):
+                revision = self._store.get(SERVICE_REVISION, f"{after.key}/{rollout.revision_id(each)}")
+                if revision is not None:
+                    settled = replace(revision.deployment, image_digests=each.image_digests)
+                    writes.append(Put(SERVICE_REVISION, replace(revision, deployment=settled)))
         return writes
 
     def _new_task(self, service: Service, deployment: Deployment, definition: TaskDefinition, now: datetime) -> Task:

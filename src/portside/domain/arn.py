@@ -50,6 +50,14 @@ def service(scope: Scope, cluster_name: str, name: str) -> str:
     return ecs(scope, f"service/{cluster_name}/{name}")
 
 
+def service_deployment(scope: Scope, cluster_name: str, service_name: str, deployment_id: str) -> str:
+    return ecs(scope, f"service-deployment/{cluster_name}/{service_name}/{deployment_id}")
+
+
+def service_revision(scope: Scope, cluster_name: str, service_name: str, revision_id: str) -> str:
+    return ecs(scope, f"service-revision/{cluster_name}/{service_name}/{revision_id}")
+
+
 def task_definition(scope: Scope, family: str, revision: int) -> str:
     return ecs(scope, f"task-definition/{family}:{revision}")
 

@@ -13,6 +13,7 @@ from portside.domain.log import LogGroup
 from portside.domain.parameter import Parameter, ParameterVersion
 from portside.domain.secret import Secret, SecretValue
 from portside.domain.service.record import Service
+from portside.domain.service.rollout import ServiceDeployment, ServiceRevision
 from portside.domain.session import Session
 from portside.domain.task.record import Task, TaskStatus
 from portside.domain.task_definition import TaskDefinition, TaskDefinitionFamily
@@ -65,6 +66,14 @@ CONTAINER_INSTANCE: Final = Kind(
     indexes={"instance": lambda c: f"{c.scope.prefix}{c.instance_id}"},
 )
 SERVICE: Final = Kind(name="service", type=Service, key=lambda s: s.key)
+SERVICE_DEPLOYMENT: Final = Kind(
+    name="service_deployment",
+    type=ServiceDeployment,
+    key=lambda d: f"{d.scope.prefix}{d.cluster}/{d.service}/{d.id}",
+)
+SERVICE_REVISION: Final = Kind(
+    name="service_revision", type=ServiceRevision, key=lambda r: f"{r.scope.prefix}{r.cluster}/{r.service}/{r.id}"
+)
 VPC: Final = Kind(name="vpc", type=Vpc, key=lambda v: f"{v.scope.prefix}{v.id}")
 SUBNET: Final = Kind(
     name="subnet", type=Subnet, key=lambda s: f"{s.scope.prefix}{s.id}", indexes={"vpc": lambda s: s.vpc_id}
@@ -134,6 +143,8 @@ KINDS: Final[tuple[Kind[Any], ...]] = (
     TASK_DEFINITION_FAMILY,
     TASK,
     SERVICE,
+    SERVICE_DEPLOYMENT,
+    SERVICE_REVISION,
     VPC,
     SUBNET,
     SECURITY_GROUP,

@@ -64,6 +64,13 @@ def test_answers_fit_the_model(ready: Any) -> None:
     check_answer("StopTask", ready("StopTask", task=task_arns[0]))
     check_answer("CreateService", ready.create_service(propagateTags="SERVICE", tags=[{"key": "a", "value": "b"}]))
     check_answer("DescribeServices", ready("DescribeServices", services=["web", "other"], include=["TAGS"]))
+    listed = ready("ListServiceDeployments", service="web")
+    check_answer("ListServiceDeployments", listed)
+    (brief,) = listed["serviceDeployments"]
+    asked = [brief["serviceDeploymentArn"], f"{brief['serviceDeploymentArn']}0"]
+    check_answer("DescribeServiceDeployments", ready("DescribeServiceDeployments", serviceDeploymentArns=asked))
+    asked = [brief["targetServiceRevisionArn"], f"{brief['targetServiceRevisionArn']}0"]
+    check_answer("DescribeServiceRevisions", ready("DescribeServiceRevisions", serviceRevisionArns=asked))
     check_answer("UpdateService", ready("UpdateService", service="web", forceNewDeployment=True))
     check_answer("DeleteService", ready("DeleteService", service="web", force=True))
     for operation, params in calls:
@@ -71,9 +78,11 @@ def test_answers_fit_the_model(ready: Any) -> None:
     tested = {operation for operation, _ in calls} | {
         *("RunTask", "DescribeTasks", "ExecuteCommand", "StopTask", "RegisterTaskDefinition", "CreateCluster"),
         *("CreateService", "DescribeServices", "UpdateService", "DeleteService"),
+        *("ListServiceDeployments", "DescribeServiceDeployments", "DescribeServiceRevisions"),
     }
-    # Those that take a container instance: see test_container_instance_handler.py.
+    # Those that take a container instance: see test_container_instance_handler.py; a rollback: test_rollout.py.
     elsewhere = {
+        "StopServiceDeployment",
         *("PutAttributes", "DeleteAttributes", "UpdateContainerInstancesState", "DeregisterContainerInstance"),
     }
     assert set(ready.service.handlers) == tested | elsewhere

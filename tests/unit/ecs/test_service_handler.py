@@ -90,9 +90,22 @@ BOTH_100 = {"minimumHealthyPercent": 100, "maximumPercent": 100}
             "Container Name",
         ),
         (
-            {"deploymentConfiguration": {"deploymentCircuitBreaker": {"enable": True, "rollback": True}}},
-            "ClientException",
-            "Portside does not support deploymentConfiguration.deploymentCircuitBreaker yet",
+            {"deploymentConfiguration": {"deploymentCircuitBreaker": {"enable": False, "rollback": True}}},
+            "InvalidParameterException",
+            "The deployment circuit breaker must be enabled to roll a deployment back.",
+        ),
+        (
+            {
+                "deploymentConfiguration": {
+                    "deploymentCircuitBreaker": {
+                        "enable": True,
+                        "rollback": True,
+                        "thresholdConfiguration": {"type": "BOUNDED_PERCENT", "value": 101},
+                    }
+                }
+            },
+            "InvalidParameterException",
+            "The threshold of the deployment circuit breaker is not valid.",
         ),
         (
             {"serviceRegistries": [{"registryArn": "x"}]},

@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from portside.api.ecs import lookup, network, page, placement, wire
+from portside.api.ecs import lookup, network, page, placement, service_deployment, wire
 from portside.api.ecs.error import invalid, service_not_found
 from portside.api.ecs.field import is_asked_for
 from portside.aws.service import Handler, Params, RequestContext, Result
@@ -15,12 +15,12 @@ from portside.domain.fargate import unsupported
 from portside.domain.load_balancer import Forward
 from portside.domain.record import replace
 from portside.domain.refusal import RefusalKind, Refused
-from portside.domain.service import change
-from portside.domain.service.record import Deployment, Service
+from portside.domain.service import breaker, change
+from portside.domain.service.record import CircuitBreaker, Deployment, Service
 from portside.domain.table import LISTENER, RULE, SERVICE, TARGET_GROUP, TASK
 from portside.domain.task.record import TargetRef
 from portside.domain.task_definition import TaskDefinition
-from portside.store.interface import Put, Store
+from portside.store.interface import Put, Store, Write
 
 DESCRIBED_MOST: Final = 10
 PAGE: Final = 10
@@ -122,7 +122,10 @@ class Services:
                 updated_at=now,
             ),
         )
-        self._store.transact(Put(SERVICE, service))
+        service, writes = service_deployment.begun(
+            self._store, service, rollout_id=self._ids.hex(20), before=None, now=now
+        )
+        self._store.transact(Put(SERVICE, service), *writes)
         return {"service": self._to_wire(service, with_tags=True)}
 
     def update(self, context: RequestContext, params: Params) -> Result:
@@ -150,13 +153,16 @@ class Services:
         if params.get("platformVersion"):
             service = replace(service, platform_version=params["platformVersion"])
         service = _configured(service, params, has_targets=bool(wanted.targets))
+        writes: list[Write] = []
         # A changed strategy needs its deployment too, for its tasks are started by it.
         changed = wanted != current or bool(params.get("capacityProviderStrategy"))
         if changed or params.get("forceNewDeployment"):
             deployment = replace(wanted, id=self._deployment_id(), created_at=now, updated_at=now)
-            service = change.deployed(service, deployment)
+            service, writes = service_deployment.begun(
+                self._store, change.deployed(service, deployment), rollout_id=self._ids.hex(20), before=service, now=now
+            )
         service = replace(service, creation_digest="")
-        self._store.transact(Put(SERVICE, service))
+        self._store.transact(Put(SERVICE, service), *writes)
         return {"service": self._to_wire(service, with_tags=True)}
 
     def describe(self, context: RequestContext, params: Params) -> Result:
@@ -337,9 +343,6 @@ def _refuse(params: Params) -> None:
     if controller != "ECS":
         raise unsupported(f"deploymentController {controller}")
     configuration: Mapping[str, Any] = params.get("deploymentConfiguration") or {}
-    breaker = configuration.get("deploymentCircuitBreaker") or {}
-    if breaker.get("enable") or breaker.get("rollback"):
-        raise unsupported("deploymentConfiguration.deploymentCircuitBreaker")
     if (configuration.get("alarms") or {}).get("enable"):
         raise unsupported("deploymentConfiguration.alarms")
     if (configuration.get("strategy") or "ROLLING") != "ROLLING":
@@ -361,6 +364,8 @@ def _configured(service: Service, params: Params, *, has_targets: bool) -> Servi
         minimum_healthy_percent=service.minimum_healthy_percent if minimum is None else minimum,
         maximum_percent=service.maximum_percent if maximum is None else maximum,
     )
+    if configuration.get("deploymentCircuitBreaker") is not None:
+        service = replace(service, breaker=_breaker_from(configuration["deploymentCircuitBreaker"]))
     if minimum is not None or maximum is not None:
         change.check_percentages(service.minimum_healthy_percent, service.maximum_percent)
     grace_s = params.get("healthCheckGracePeriodSeconds")
@@ -374,6 +379,25 @@ def _configured(service: Service, params: Params, *, has_targets: bool) -> Servi
         propagate_tags=params.get("propagateTags") or service.propagate_tags,
         enable_execute_command=service.enable_execute_command if executable is None else executable,
     )
+
+
+def _breaker_from(item: Mapping[str, Any]) -> CircuitBreaker:
+    """
+    Raises:
+        Refused: the threshold is none.
+    """
+    unset, threshold = CircuitBreaker(), item.get("thresholdConfiguration") or {}
+    resets = item.get("resetOnHealthyTask")
+    value = threshold.get("value")
+    found = CircuitBreaker(
+        enable=bool(item.get("enable")),
+        rollback=bool(item.get("rollback")),
+        reset_on_healthy_task=unset.reset_on_healthy_task if resets is None else resets,
+        threshold_type=threshold.get("type") or unset.threshold_type,
+        threshold=unset.threshold if value is None else value,
+    )
+    breaker.check(found)
+    return found
 
 
 def _digest(params: Params) -> str:

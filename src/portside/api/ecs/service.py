@@ -9,6 +9,7 @@ from portside.api.ecs.error import mapped
 from portside.api.ecs.execute_command import ExecSessions, ExecuteCommand
 from portside.api.ecs.field import member_table
 from portside.api.ecs.scheduled_service import Services
+from portside.api.ecs.service_deployment import ServiceDeployments
 from portside.api.ecs.tag import TagsOfResources
 from portside.api.ecs.task import Tasks
 from portside.api.ecs.task_definition import TaskDefinitions
@@ -36,7 +37,7 @@ PARTIAL: Final = {
     "ExecuteCommand": "sessions are neither logged nor encrypted by a KMS key, "
     "whatever the cluster's configuration says",
     "ListTasks": "there are no daemons to filter by",
-    "CreateService": "rolling updates; no circuit breaker, alarms, "
+    "CreateService": "rolling updates with the circuit breaker; no alarms, "
     "service registries, Service Connect, volumes, Availability Zone rebalancing",
     "UpdateService": "as CreateService",
     "UpdateTaskProtection": "no DEPLOYMENT_BLOCKED failure",
@@ -55,6 +56,7 @@ def ecs_service(store: Store, clock: Clock, ids: Ids, sessions: ExecSessions | N
         **Tasks(store, clock, ids).handlers(),
         **ExecuteCommand(store, clock, sessions or ExecSessions(clock)).handlers(),
         **Services(store, clock, ids).handlers(),
+        **ServiceDeployments(store, clock, ids).handlers(),
         **TaskProtections(store, clock).handlers(),
         **ContainerInstances(store, clock).handlers(),
         **AccountSettings(store).handlers(),

@@ -11,7 +11,8 @@ from typing import Any, Final
 from portside.domain import arn, cluster_query
 from portside.domain.cluster import CapacityProviderShare, Cluster, Setting
 from portside.domain.record import Tag, Tags
-from portside.domain.service.record import Deployment, Service
+from portside.domain.service.record import CircuitBreaker, Deployment, Service
+from portside.domain.service.rollout import ServiceRevision, revision_id
 from portside.domain.task import health
 from portside.domain.task.record import (
     ContainerHistory,
@@ -350,7 +351,7 @@ def service_to(service: Service, tasks: Sequence[Task], *, with_tags: bool) -> W
         tasks: the service's tasks; stopped ones do not count.
     """
     primary = next((each for each in service.deployments if each.status == "PRIMARY"), None)
-    counts = _counts(tasks)
+    counts = counts_of(tasks)
     running = sum(count[0] for count in counts.values())
     pending = sum(count[1] for count in counts.values())
     wire: Wire = {
@@ -363,13 +364,9 @@ def service_to(service: Service, tasks: Sequence[Task], *, with_tags: bool) -> W
         "desiredCount": service.desired_count,
         "runningCount": running,
         "pendingCount": pending,
-        "deploymentConfiguration": {
-            "deploymentCircuitBreaker": {"enable": False, "rollback": False},
-            "maximumPercent": service.maximum_percent,
-            "minimumHealthyPercent": service.minimum_healthy_percent,
-            "strategy": "ROLLING",
-            "bakeTimeInMinutes": 0,
-        },
+        "deploymentConfiguration": deployment_configuration_to(
+            service.breaker, minimum=service.minimum_healthy_percent, maximum=service.maximum_percent
+        ),
         "deployments": [_deployment_to(each, service, counts) for each in service.deployments],
         "events": [{"id": each.id, "createdAt": each.at, "message": each.message} for each in service.events],
         "createdAt": service.created_at,
@@ -393,6 +390,19 @@ def service_to(service: Service, tasks: Sequence[Task], *, with_tags: bool) -> W
     }
     if primary is not None:
         wire["taskDefinition"] = primary.task_definition_arn
+        wire["currentServiceRevisions"] = [
+            {
+                "arn": arn.service_revision(service.scope, service.cluster, service.name, revision_id(each)),
+                "requestedTaskCount": each.desired_count,
+                "runningTaskCount": counts.get(each.id, (0, 0))[0],
+                "pendingTaskCount": counts.get(each.id, (0, 0))[1],
+            }
+            for each in service.deployments
+        ]
+        if service.rollout_id:
+            wire["currentServiceDeployment"] = arn.service_deployment(
+                service.scope, service.cluster, service.name, service.rollout_id
+            )
         if primary.network is not None:
             wire["networkConfiguration"] = network_to(primary.network)
         wire.update(_launch_to(service, primary))
@@ -410,6 +420,49 @@ def service_to(service: Service, tasks: Sequence[Task], *, with_tags: bool) -> W
     return wire
 
 
+def deployment_configuration_to(breaker: CircuitBreaker, *, minimum: int, maximum: int) -> Wire:
+    return {
+        "deploymentCircuitBreaker": {
+            "enable": breaker.enable,
+            "rollback": breaker.rollback,
+            "resetOnHealthyTask": breaker.reset_on_healthy_task,
+            "thresholdConfiguration": {"type": breaker.threshold_type, "value": breaker.threshold},
+        },
+        "maximumPercent": maximum,
+        "minimumHealthyPercent": minimum,
+        "strategy": "ROLLING",
+        "bakeTimeInMinutes": 0,
+    }
+
+
+def revision_to(revision: ServiceRevision) -> Wire:
+    """As DescribeServiceRevisions shows it."""
+    deployment = revision.deployment
+    wire: Wire = {
+        "serviceRevisionArn": arn.service_revision(revision.scope, revision.cluster, revision.service, revision.id),
+        "serviceArn": arn.service(revision.scope, revision.cluster, revision.service),
+        "clusterArn": arn.cluster(revision.scope, revision.cluster),
+        "taskDefinition": deployment.task_definition_arn,
+        "loadBalancers": [_target_to(each) for each in deployment.targets],
+        "serviceRegistries": [],
+        "containerImages": [
+            {"containerName": name, "imageDigest": digest} for name, digest in sorted(deployment.image_digests.items())
+        ],
+        "guardDutyEnabled": False,
+        "createdAt": deployment.created_at,
+    }
+    if revision.strategy:
+        wire["capacityProviderStrategy"] = shares_to(revision.strategy)
+    else:
+        wire["launchType"] = deployment.launch_type
+    if deployment.launch_type == "FARGATE":
+        wire["platformVersion"] = deployment.platform_version
+        wire["platformFamily"] = "Linux"
+    if deployment.network is not None:
+        wire["networkConfiguration"] = network_to(deployment.network)
+    return wire
+
+
 def _launch_to(service: Service, deployment: Deployment) -> Wire:
     if service.capacity_provider_strategy:
         return {"capacityProviderStrategy": shares_to(service.capacity_provider_strategy)}
@@ -424,7 +477,7 @@ def _target_to(target: TargetRef) -> Wire:
     }
 
 
-def _counts(tasks: Iterable[Task]) -> dict[str | None, tuple[int, int]]:
+def counts_of(tasks: Iterable[Task]) -> dict[str | None, tuple[int, int]]:
     """Running and pending tasks by deployment."""
     counts: dict[str | None, tuple[int, int]] = {}
     for task in tasks:

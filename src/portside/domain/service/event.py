@@ -14,6 +14,7 @@ EVENTS_KEPT: Final = 100
 """API_Service, `events`: up to 100 of the latest events are displayed."""
 SILENCE: Final = timedelta(hours=6)
 """A message about a lasting cause is given again after six hours only (guide, "Service event messages")."""
+BREAKER: Final = "ECS deployment circuit breaker"
 TASKS_NAMED: Final = 10
 """Tasks named in one message; a larger batch is told in several."""
 
@@ -65,6 +66,14 @@ def steady(service: str) -> str:
 
 def completed(service: str, deployment_id: str) -> str:
     return f"(service {service}) (deployment {deployment_id}) deployment completed."
+
+
+def failed(service: str, deployment_id: str, why: str) -> str:
+    return f"(service {service}) (deployment {deployment_id}) deployment failed: {why}"
+
+
+def rolling_back(service: str, deployment_id: str) -> str:
+    return f"(service {service}) rolling back to (deployment {deployment_id})."
 
 
 def impaired(service: str) -> str:

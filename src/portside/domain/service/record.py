@@ -35,6 +35,16 @@ class Deployment(Record, frozen=True, kw_only=True):
     updated_at: datetime
 
 
+class CircuitBreaker(Record, frozen=True, kw_only=True):
+    """Source: API_DeploymentCircuitBreaker."""
+
+    enable: bool = False
+    rollback: bool = False
+    reset_on_healthy_task: bool = True
+    threshold_type: Literal["COUNT", "BOUNDED_PERCENT", "UNBOUNDED_PERCENT"] = "BOUNDED_PERCENT"
+    threshold: int = 50
+
+
 class ServiceEvent(Record, frozen=True, kw_only=True):
     id: str
     at: datetime
@@ -51,6 +61,7 @@ class Service(Record, frozen=True, kw_only=True):
     scheduling_strategy: Literal["REPLICA", "DAEMON"] = "REPLICA"
     minimum_healthy_percent: int = 100
     maximum_percent: int = 200
+    breaker: CircuitBreaker = CircuitBreaker()
     health_check_grace_period_s: int | None = None
     enable_execute_command: bool = False
     enable_ecs_managed_tags: bool = False
@@ -70,6 +81,9 @@ class Service(Record, frozen=True, kw_only=True):
     deployments: tuple[Deployment, ...] = ()
     # written by the scheduler
     events: tuple[ServiceEvent, ...] = ()  # newest first, at most 100
+    last_completed: Deployment | None = None  # what a failed deployment is rolled back to, once
+    rollout_id: str = ""  # of the service deployment that is under way, or was the last
+    healthy: tuple[str, ...] = ()  # ids of the PRIMARY deployment's tasks that were healthy when last looked at
     steady: bool = False  # the steady-state event has been given for the present state
     watched: tuple[str, ...] = ()  # ids of tasks whose end the scheduler has not taken note of yet
     registered: tuple[str, ...] = ()  # of these, the ones reported as registered with their target groups

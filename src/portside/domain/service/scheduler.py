@@ -22,7 +22,7 @@ from typing import Final
 
 from portside.domain.load_balancer import Target
 from portside.domain.record import Record, replace
-from portside.domain.service import event
+from portside.domain.service import breaker, event
 from portside.domain.service.record import Deployment, RolloutState, Service
 from portside.domain.task import health, target
 from portside.domain.task.record import HealthStatus, Stop, StopCode, TargetRef, Task, TaskStatus
@@ -183,6 +183,9 @@ class _Pass:
 
     def run(self) -> ServicePlan:
         self._note()
+        if self._trips():
+            # What follows from it is for the next pass, so that each state of the deployment is seen once.
+            return ServicePlan(service=self.service, messages=tuple(self.messages), wake_at=self.now)
         self._decide_starts()
         self._decide_stops()
         self._report_stops()
@@ -299,6 +302,23 @@ class _Pass:
         if self.primary is not None:
             self._throttle([task for task in ended if task.deployment_id == self.primary.id])
 
+    def _trips(self) -> bool:
+        """The breaker: a deployment that has failed too often is given up."""
+        self.primary = next((each for each in self.service.deployments if each.status == "PRIMARY"), None)
+        if self.primary is None or not breaker.is_tripped(self.service, self.primary):
+            return False
+        given_up = breaker.given_up(
+            self.service,
+            self.primary,
+            by=event.BREAKER,
+            why=breaker.TASKS_FAILED,
+            roll_back=self.service.breaker.rollback,
+            now=self.now,
+        )
+        self.messages += given_up.messages
+        self.service = given_up.service
+        return True
+
     def _throttle(self, ended: Sequence[Task]) -> None:
         service, now = self.service, self.now
         own_code = (StopCode.USER_INITIATED, StopCode.SERVICE_SCHEDULER_INITIATED)
@@ -316,11 +336,10 @@ class _Pass:
             since is None or (task.started_at is not None and task.started_at > since) for task in started
         ):
             service = replace(service, consecutive_start_failures=0, start_not_before=None)
-            service = self._with_failed_tasks(service, reset=True)
+        service = self._counted(service, failed, ended)
         if since is not None and service.consecutive_short_lives and now - since > SHORT_LIVES_FORGOTTEN:
             service = replace(service, consecutive_short_lives=0)
         if failed:
-            service = self._with_failed_tasks(service, added=len(failed))
             for reason in dict.fromkeys(
                 task.stop.reason for task in failed if task.stop and task.network is not None and task.eni is None
             ):
@@ -349,19 +368,35 @@ class _Pass:
             )
         self.service = service
 
-    def _with_failed_tasks(self, service: Service, *, added: int = 0, reset: bool = False) -> Service:
-        def counted(deployment: Deployment) -> Deployment:
-            if self.primary is None or deployment.id != self.primary.id:
-                return deployment
-            failed = 0 if reset else deployment.failed_tasks + added
-            return replace(deployment, failed_tasks=failed, updated_at=self.now)
+    def _counted(self, service: Service, failed: Sequence[Task], ended: Sequence[Task]) -> Service:
+        """Consecutive failures: tasks that never ran and, while the deployment is under way, all that ended by
+        themselves; a task that has become healthy ends the count, unless the breaker is told otherwise."""
+        assert self.primary is not None
+        if self._is_given_up:
+            return service
+        under_way = self.primary.rollout_state is RolloutState.IN_PROGRESS
+        healthy = [each.task.id for each in self.mine if each.health == Health.HEALTHY]
+        resets = service.breaker.reset_on_healthy_task and not set(healthy) <= set(service.healthy)
+        count = 0 if resets else self.primary.failed_tasks
+        count += len(ended if under_way else failed)
+        # Who is healthy is remembered as long as the count may matter.
+        noted = healthy if under_way or count else []
+        service = replace(service, healthy=_unless_same(service.healthy, noted))
+        return self._with_failed_tasks(service, count)
 
-        return replace(service, deployments=tuple(counted(each) for each in service.deployments))
+    def _with_failed_tasks(self, service: Service, count: int) -> Service:
+        def counted(deployment: Deployment) -> Deployment:
+            if self.primary is None or deployment.id != self.primary.id or deployment.failed_tasks == count:
+                return deployment
+            return replace(deployment, failed_tasks=count, updated_at=self.now)
+
+        deployments = tuple(counted(each) for each in service.deployments)
+        return service if deployments == service.deployments else replace(service, deployments=deployments)
 
     # --- deciding ---
 
     def _decide_starts(self) -> None:
-        if self.primary is None:
+        if self.primary is None or self.primary.rollout_state is RolloutState.FAILED:
             return
         missing = self.desired - len(self._good)
         if missing <= 0:
@@ -421,9 +456,22 @@ class _Pass:
         for each in sick:
             if not each.leaving:
                 self._report_unhealthy(each)
-        for each in sick[: max(ready + len(sick) - self.desired, int(self.is_blocked))]:
+        spare = max(ready + len(sick) - self.desired, int(self.is_blocked))
+        if self._is_given_up:
+            spare = len(sick)  # nothing will replace them
+        for each in sick[:spare]:
             self._stop(each, unhealthy=not each.leaving)
             self.is_blocked = False
+        failures = sum(not each.leaving for each in sick[:spare])
+        if failures and self.primary is not None and self.primary.rollout_state is RolloutState.IN_PROGRESS:
+            self.primary = replace(self.primary, failed_tasks=self.primary.failed_tasks + failures)
+            self.service = self._with_failed_tasks(self.service, self.primary.failed_tasks)
+            if breaker.is_tripped(self.service, self.primary):
+                self._wake(self.now)
+
+    @property
+    def _is_given_up(self) -> bool:
+        return self.primary is not None and self.primary.rollout_state is RolloutState.FAILED
 
     def _retire_old(self) -> None:
         staying = [each for each in (*self.mine, *self.old) if each.task.id not in self.stops]
@@ -586,7 +634,15 @@ class _Pass:
             updated_at=self.now,
         )
         self.messages.append(event.completed(service.name, done.id))
-        return replace(service, deployments=(done,), steady=False, start_not_before=None, consecutive_start_failures=0)
+        return replace(
+            service,
+            deployments=(done,),
+            last_completed=done,
+            healthy=(),
+            steady=False,
+            start_not_before=None,
+            consecutive_start_failures=0,
+        )
 
     def _await_counting(self, *, first: bool) -> None:
         """Completion waits for the last of the tasks that only time makes healthy, a rollout for the first, and so do

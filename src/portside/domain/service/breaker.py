@@ -1,0 +1,103 @@
+"""The deployment circuit breaker: when a deployment counts as failed, and what the service goes back to.
+
+Sources: API_DeploymentCircuitBreaker, API_ThresholdConfiguration; ECS developer guide, "How the Amazon ECS deployment
+circuit breaker detects failures".
+"""
+
+from datetime import datetime
+from typing import Final, Literal
+
+from portside.domain.record import Record, replace
+from portside.domain.refusal import RefusalKind, Refused
+from portside.domain.service import event
+from portside.domain.service.record import CircuitBreaker, Deployment, RolloutState, Service
+
+BOUNDS: Final = (3, 200)
+"""Of a BOUNDED_PERCENT threshold."""
+TASKS_FAILED: Final = "tasks failed to start."
+NO_CANDIDATE: Final = "No rollback candidate was found to run the rollback."
+
+ThresholdType = Literal["COUNT", "BOUNDED_PERCENT", "UNBOUNDED_PERCENT"]
+
+
+class GivenUp(Record, frozen=True, kw_only=True):
+    """What came of giving a deployment up."""
+
+    service: Service
+    messages: tuple[str, ...]
+
+
+def check(breaker: CircuitBreaker) -> None:
+    if breaker.threshold < 1 or (breaker.threshold_type == "BOUNDED_PERCENT" and breaker.threshold > 100):
+        raise Refused(
+            RefusalKind.INVALID,
+            "The threshold of the deployment circuit breaker is not valid.",
+            "deploymentConfiguration",
+        )
+    if breaker.rollback and not breaker.enable:
+        raise Refused(
+            RefusalKind.INVALID,
+            "The deployment circuit breaker must be enabled to roll a deployment back.",
+            "deploymentConfiguration",
+        )
+
+
+def threshold(breaker: CircuitBreaker, desired: int) -> int:
+    """Failures at which a deployment of so many tasks is given up; percentages are rounded up."""
+    if breaker.threshold_type == "COUNT":
+        return breaker.threshold
+    share = -(-desired * breaker.threshold // 100)
+    if breaker.threshold_type == "BOUNDED_PERCENT":
+        return min(max(share, BOUNDS[0]), BOUNDS[1])
+    return max(share, 1)
+
+
+def is_tripped(service: Service, deployment: Deployment) -> bool:
+    """Whether the deployment, under way, has failed as often as the breaker lets it."""
+    return (
+        service.breaker.enable
+        and service.status == "ACTIVE"
+        and deployment.rollout_state is RolloutState.IN_PROGRESS
+        and deployment.failed_tasks >= threshold(service.breaker, service.desired_count)
+    )
+
+
+def candidate(service: Service, failed: Deployment) -> Deployment | None:
+    """What a failed deployment can be rolled back to: the last one that completed, once."""
+    last = service.last_completed
+    return last if last is not None and last.id != failed.id else None
+
+
+def given_up(service: Service, failed: Deployment, *, by: str, why: str, roll_back: bool, now: datetime) -> GivenUp:
+    """The service without that PRIMARY deployment's promise: it starts no more tasks, or the last completed deployment
+    takes its place.
+
+    Args:
+        by: who gives it up, as the reasons begin. why: in the words of AWS's event.
+    """
+    messages = [event.failed(service.name, failed.id, why)]
+    back = candidate(service, failed) if roll_back else None
+    reason = f"{by}: {why}" if back is not None or not roll_back else f"{by}: {why} {NO_CANDIDATE}"
+    stalled = replace(failed, rollout_state=RolloutState.FAILED, rollout_reason=reason, updated_at=now)
+    if back is None:
+        deployments = tuple(stalled if each.id == failed.id else each for each in service.deployments)
+        return GivenUp(service=replace(service, deployments=deployments, steady=False), messages=tuple(messages))
+    messages.append(event.rolling_back(service.name, back.id))
+    again = replace(
+        back,
+        status="PRIMARY",
+        desired_count=service.desired_count,
+        rollout_state=RolloutState.IN_PROGRESS,
+        rollout_reason=f"{by}: rolling back to deploymentId {back.id}.",
+        failed_tasks=0,
+        updated_at=now,
+    )
+    others = tuple(each for each in service.deployments if each.id not in (failed.id, back.id))
+    rolled = replace(
+        service,
+        deployments=(again, replace(stalled, status="ACTIVE"), *others),
+        last_completed=None,
+        healthy=(),
+        steady=False,
+    )
+    return GivenUp(service=rolled, messages=tuple(messages))
