@@ -1,7 +1,8 @@
 """Moments at which a test lets the daemon die as by kill -9: before, within and after what the node does.
 
 A moment is a word and the name of what it is about: `after-prepare-rootfs` of a container's hook, `before-pull-image`
-of an effect, `after-put-log` of a batch of output, which the store has and the position file has not.
+of an effect, `after-put-log` of a batch of output, which the store has and the position file has not. With `:stop`
+behind it (`before-put-log:stop`) the daemon is stopped there instead, as by SIGSTOP, and goes on when the test lets it.
 """
 
 import logging
@@ -34,6 +35,7 @@ RESTART_MOMENTS: Final = ("before-keep", "after-keep", "before-restart", "after-
 """Of each hook, when a container's next run follows: the release that keeps what it wrote, and the new start."""
 EFFECTS: Final = (PullImage, CreateNetwork, ReleaseNetwork, ReleaseVolumes, SignalContainer, KillContainer)
 """Those that are not made of hooks."""
+_SIGNALS: Final = {"": signal.SIGKILL, "stop": signal.SIGSTOP}
 WITHIN: Final = ("within-create-network", "within-release-network")
 LOG_MOMENTS: Final = ("before-put-log", "after-put-log")
 
@@ -45,12 +47,12 @@ def armed(hooks: Sequence[Hook], failpoint: str) -> tuple[Hook, ...]:
     if not failpoint:
         return tuple(hooks)
     of_hooks = [f"{moment}-{hook.name}" for hook in hooks for moment in (*MOMENTS, *RESTART_MOMENTS)]
-    if failpoint not in (known := [*of_hooks, *of_effects(), *WITHIN, *LOG_MOMENTS]):
+    moment, _, how = failpoint.partition(":")
+    if moment not in (known := [*of_hooks, *of_effects(), *WITHIN, *LOG_MOMENTS]) or how not in _SIGNALS:
         raise NodeUnusable(f"PORTSIDE_FAILPOINT is one of {', '.join(known)}, not {failpoint!r}")
-    log.warning("for a test: Portside kills itself %s", failpoint)
+    log.warning("for a test: Portside %ss itself %s", how or "kill", moment)
     return tuple(
-        _Deadly(hook, failpoint) if failpoint in of_hooks and failpoint.endswith(f"-{hook.name}") else hook
-        for hook in hooks
+        _Deadly(hook, failpoint) if moment in of_hooks and moment.endswith(f"-{hook.name}") else hook for hook in hooks
     )
 
 
@@ -59,9 +61,10 @@ def of_effects() -> list[str]:
 
 
 def reach(failpoint: str, moment: str) -> None:
-    """The daemon dies if this is its moment."""
-    if failpoint == moment:
-        os.kill(os.getpid(), signal.SIGKILL)
+    """The daemon dies, or stops, if this is its moment."""
+    wanted, _, how = failpoint.partition(":")
+    if wanted == moment:
+        os.kill(os.getpid(), _SIGNALS[how])
 
 
 def reach_effect(failpoint: str, moment: str, effect: NodeEffect) -> None:
@@ -71,7 +74,7 @@ def reach_effect(failpoint: str, moment: str, effect: NodeEffect) -> None:
 
 def deadly_sink(sink: LogSink, failpoint: str) -> LogSink:
     """The sink, which kills the daemon when output comes if that is the moment named."""
-    return _DeadlySink(sink, failpoint) if failpoint in LOG_MOMENTS else sink
+    return _DeadlySink(sink, failpoint) if failpoint.partition(":")[0] in LOG_MOMENTS else sink
 
 
 def _words(effect: type) -> str:

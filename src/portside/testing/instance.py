@@ -83,6 +83,13 @@ class Instance:
         assert self._process is not None
         assert self._process.wait(30) == -signal.SIGKILL
 
+    def halted(self) -> bool:
+        """Whether the daemon has stopped itself at its failpoint, to go on by `go_on`."""
+        return Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+
+    def go_on(self) -> None:
+        os.kill(self.pid, signal.SIGCONT)
+
     def stop(self) -> None:
         """SIGTERM; what it hosts runs on."""
         if self._process is not None and self._process.poll() is None:
@@ -92,6 +99,7 @@ class Instance:
         """Daemon, containers, networks, proxy: all gone."""
         self.stop()
         stop_envoy(self.settings)  # first: what remembers its pid lies in the folder that goes next
+        (self.settings.run_dir / "daemon.json").unlink(missing_ok=True)  # of one that was killed
         teardown(self.settings)
 
     def health(self) -> dict[str, Any]:
@@ -220,3 +228,4 @@ def instance(folder: Path | None = None, **environment: str) -> Iterator[Instanc
             running.destroy()
         left = leak.wait_for_none(before, *words)
         assert not left, f"left behind: {left}"
+        assert not settings.run_dir.exists(), f"left behind: {list(settings.run_dir.iterdir())}"
