@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from portside.api.secretsmanager.error import forbidden, invalid, told
 from portside.api.secretsmanager.password import random_password
-from portside.api.secretsmanager.selection import ordered, selects
+from portside.api.secretsmanager.selection import check, ordered, selects
 from portside.aws.service import Handler, Params, RequestContext, Result, ServiceError
 from portside.domain import secret as rule
 from portside.domain import tag_rule
@@ -259,6 +259,7 @@ class Secrets:
     def _selected(
         self, context: RequestContext, filters: Sequence[Mapping[str, Any]], *, deleted: bool
     ) -> Sequence[Secret]:
+        check(filters)
         return [
             each
             for each in self._store.scan(SECRET, context.prefix)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
+from portside.api.secretsmanager.error import invalid
 from portside.domain.secret import Secret
 
 _NEVER: Final = datetime.min
@@ -12,6 +13,12 @@ _NEVER: Final = datetime.min
 def selects(filters: Sequence[Mapping[str, Any]], secret: Secret) -> bool:
     """Whether all filters let it through; each does for any of its values, and not for what begins with `!`."""
     return all(_selects(each["Key"], each.get("Values") or (), secret) for each in filters)
+
+
+def check(filters: Sequence[Mapping[str, Any]]) -> None:
+    """Raises ServiceError: InvalidParameterException, a filter does not say what it is about."""
+    if any("Key" not in each for each in filters):
+        raise invalid("A filter must have a Key.")
 
 
 def _selects(key: str, values: Sequence[str], secret: Secret) -> bool:
