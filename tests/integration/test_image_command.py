@@ -152,7 +152,7 @@ def test_a_pull_and_a_removal() -> None:
         digest = portside(data_dir, "pull", name).stdout.strip()
         assert digest.startswith("sha256:")
         assert listed(data_dir)[name]["digest"] == digest
-        assert (listed(data_dir)[name]["origin"], listed(data_dir)[name]["usedBy"]) == ("pulled", None)
+        assert (listed(data_dir)[name]["origin"], listed(data_dir)[name]["usedBy"]) == ("asked", None)
         missing = portside(data_dir, "pull", f"{host}/team/other:1", check=False)
         assert missing.returncode == 1
         assert "not found" in missing.stderr

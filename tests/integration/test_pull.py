@@ -1,13 +1,19 @@
 """Pulls of tasks from a real registry: shared, watched, by way of a mirror, and why they fail."""
 
+import asyncio
 import json
 import os
+import shutil
+import socket
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from portside.node.image.failure import PullFailed
+from portside.node.image.store import ImageStore
 from portside.testing.image import push_fresh_image, remove_image
 from portside.testing.instance import Instance, instance
 from portside.testing.registry import registry
@@ -125,3 +131,49 @@ def pullers(name: str) -> list[str]:
     """Processes that were told to pull that."""
     listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout.splitlines()
     return [each for each in listed if "podman" in each and each.endswith(name)]
+
+
+class Silent:
+    """A registry that takes every connection and says nothing."""
+
+    def __enter__(self) -> str:
+        self._sock = socket.create_server(("127.0.0.1", 0), backlog=50)
+        return f"127.0.0.1:{self._sock.getsockname()[1]}"
+
+    def __exit__(self, *_: object) -> None:
+        self._sock.close()
+
+
+def failure(folder: Path, name: str, podman: str = "podman", answer_timeout_s: float = 60) -> str:
+    """What a pull ends with."""
+
+    async def body() -> str:
+        store = ImageStore(folder / "node", podman=podman, answer_timeout_s=answer_timeout_s)
+        try:
+            with pytest.raises(PullFailed) as failed:
+                await store.ensure(name)
+            return str(failed.value)
+        finally:
+            await store.close()
+
+    return asyncio.run(body())
+
+
+def test_why_a_pull_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not found, no registry there, no answer, and no way: each with its cause, in AWS's words."""
+    start = "CannotPullContainerError: pull image manifest has been retried 1 time(s): failed to resolve ref"
+    with registry() as host:
+        assert failure(tmp_path, f"{host}/team/none:1").startswith(f"{start} {host}/team/none:1: not found: ")
+    nobody = f"127.0.0.1:{free_port()}"
+    assert failure(tmp_path, f"{nobody}/app").startswith(f"{start} {nobody}/app:latest: connection refused: ")
+    with Silent() as silent:
+        told = failure(tmp_path, f"{silent}/app", answer_timeout_s=2)
+        assert told == f"{start} {silent}/app:latest: i/o timeout: timeout: no answer of {silent} in 2 s"
+    # In a network namespace of their own podman and skopeo have no way anywhere.
+    for program in ("podman", "skopeo"):
+        wrapper = tmp_path / program
+        wrapper.write_text(f'#!/bin/sh\nexec unshare --net {shutil.which(program)} "$@"\n')
+        wrapper.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    told = failure(tmp_path, "192.0.2.1:5000/app", podman=str(tmp_path / "podman"))
+    assert told.startswith(f"{start} 192.0.2.1:5000/app:latest: network is unreachable: ")

@@ -14,7 +14,7 @@ from portside.control.images import ImageLoop
 from portside.control.secret_resolver import VaultResolver
 from portside.control.tasks import TaskLoop
 from portside.domain import image, table
-from portside.domain.image import CleanupPolicy, Holding, ImageUse, MachineImage
+from portside.domain.image import ORDER, CleanupPolicy, Holding, ImageUse, MachineImage
 from portside.domain.record import Scope, replace
 from portside.domain.refusal import Refused
 from portside.domain.service.record import Deployment, Service
@@ -105,10 +105,16 @@ def test_by_age() -> None:
 
 
 def test_under_pressure() -> None:
-    """On a full disk age does not count; what was loaded goes last, since no registry has it."""
-    images = [held("loaded", used_h=99, origin="loaded"), held("new", used_h=0.1), held("old")]
+    """On a full disk age does not count; what a person brought goes after the rest, what was loaded last, since no
+    registry has it."""
+    images = [
+        held("loaded", used_h=99, origin="loaded"),
+        held("asked", used_h=98, origin="asked"),
+        held("new", used_h=0.1),
+        held("old"),
+    ]
     assert chosen(images) == ["old"]
-    assert chosen(images, is_pressed=True) == ["old", "new", "loaded"]
+    assert chosen(images, is_pressed=True) == ["old", "new", "asked", "loaded"]
 
 
 def test_what_somebody_else_brought_stays() -> None:
@@ -156,7 +162,7 @@ def test_find() -> None:
 
 
 @given(
-    st.lists(st.tuples(st.floats(0, 50), st.floats(0, 50), st.sampled_from(["pulled", "loaded", None])), max_size=8),
+    st.lists(st.tuples(st.floats(0, 50), st.floats(0, 50), st.sampled_from([*ORDER, None])), max_size=8),
     st.sets(st.integers(0, 7)),
     st.booleans(),
     st.integers(0, 4),

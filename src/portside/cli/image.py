@@ -299,7 +299,7 @@ def rm(settings: Settings, names: Sequence[str]) -> None:
 @asynccontextmanager
 async def _store(settings: Settings) -> AsyncIterator[ImageStore]:
     """The machine's images, by the settings of the instance."""
-    store = ImageStore(settings.data_dir / "node", mirrors=dict(settings.mirrors))
+    store = ImageStore(settings.data_dir / "node", mirrors=dict(settings.mirrors), origin="asked")
     try:
         await store.open()
         yield store

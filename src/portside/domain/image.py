@@ -2,14 +2,17 @@
 
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Final, Literal
 
 from portside.domain.image_reference import parse
 from portside.domain.record import Record
 from portside.domain.service.record import Service
 from portside.domain.task.record import Task, TaskStatus
 
-Origin = Literal["pulled", "loaded"]
+Origin = Literal["pulled", "asked", "loaded"]
+"""For a task, at a person's word, or from an archive."""
+ORDER: Final[tuple[Origin, ...]] = ("pulled", "asked", "loaded")
+"""In which they go."""
 NO_SPACE = "no space left on device"
 """The cause in the reason of a pull that found the disk full."""
 
@@ -146,15 +149,15 @@ def choose(
 ) -> Sequence[MachineImage]:
     """The images to remove, in this order: the one whose last use is longest ago first.
 
-    Only those that Portside brought. What was loaded can not be had again from a registry: it goes only under
-    pressure, after what was pulled."""
+    Only those that Portside brought. What a person has pulled or loaded is there for later: it goes only under
+    pressure, after what was pulled for tasks; last what was loaded, since no registry has it."""
     free = [
         (each.holding, each)
         for each in images
         if each.holding is not None and use.user_of(each.names, each.digests) is None
     ]
     if is_pressed:
-        free.sort(key=lambda one: (one[0].origin == "loaded", one[0].last_used_at, one[1].id))
+        free.sort(key=lambda one: (ORDER.index(one[0].origin), one[0].last_used_at, one[1].id))
         return [image for _, image in free]
     old = [
         (holding, image)

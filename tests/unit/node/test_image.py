@@ -281,6 +281,22 @@ def test_the_registry_is_asked_where_its_mirror_fails(tmp_path: Path) -> None:
     asyncio.run(body())
 
 
+def test_a_mirror_that_is_down_is_not_waited_for(tmp_path: Path) -> None:
+    """podman tries a registry that it does not reach again and again; of a mirror the first failure counts."""
+    podman = Podman(tmp_path)
+    script = podman.program.read_text()
+    retrying = "Failed, retrying in 1s ... (1/3). Error: dial tcp: connect: connection refused"
+    waits = f'pull)\n  case "$name" in 127*) echo "{retrying}" >&2; exec sleep 1000;; esac'
+    podman.program.write_text(script.replace("pull)", waits))
+
+    async def body() -> None:
+        async with asyncio.timeout(9):
+            found = await podman.store(mirrors={"docker.io": "127.0.0.1:1"}).ensure("nginx")
+        assert found.how.endswith(f"from {HUB}")
+
+    asyncio.run(body())
+
+
 def test_a_registry_that_hangs(tmp_path: Path) -> None:
     """A pull that does not end in time is ended, and says so."""
     podman = Podman(tmp_path)
@@ -289,6 +305,19 @@ def test_a_registry_that_hangs(tmp_path: Path) -> None:
     async def body() -> None:
         with pytest.raises(PullFailed, match=r"CannotPullContainerError: .*: i/o timeout: timeout: podman pull took"):
             await podman.store(pull_timeout_s=0.2).ensure("nginx")
+
+    asyncio.run(body())
+
+
+def test_a_registry_that_never_answers(tmp_path: Path) -> None:
+    """A registry that takes a connection and says nothing is given up long before the pull's own limit."""
+    podman = Podman(tmp_path)
+    podman.program.write_text(podman.program.read_text().replace("pull)", "pull)\n  exec sleep 1000"))
+
+    async def body() -> None:
+        with pytest.raises(PullFailed, match=r"i/o timeout: timeout: no answer of docker.io"):
+            await podman.store(answer_timeout_s=0.2).ensure("docker.io/nginx")
+        assert list((tmp_path / "portside/pull").iterdir()) == []
 
     asyncio.run(body())
 

@@ -61,7 +61,8 @@ class Ledger:
             Entry(
                 id=image_id,
                 names=names if name in names or not name else (*names, name),
-                origin=origin,
+                # What a person asked for stays that, also if a task has it pulled again.
+                origin=origin if known is None or origin != "pulled" else known.origin,
                 acquired_at=now,
                 last_used_at=max(now, known.last_used_at) if known is not None else now,
             ),

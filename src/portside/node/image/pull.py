@@ -22,7 +22,9 @@ from portside.domain.image_reference import DEFAULT_REGISTRY, Reference
 from portside.node import process
 from portside.node.image.storage import NATIVE_ARCHITECTURE
 
-PULL_TIMEOUT_S = 1800.0  # a large image on a slow line; a registry that refuses is given up earlier by podman itself
+PULL_TIMEOUT_S = 1800.0  # a large image on a slow line
+ANSWER_TIMEOUT_S = 180.0
+"""For the first answer of the registry. podman tries four times for up to 30 s to connect, and then waits for ever."""
 MANIFEST_TIMEOUT_S = 30.0
 SIZES_AFTER_S = 1.0
 """How long a pull takes before the registry is asked for the sizes of its layers: shorter ones nobody watches."""
@@ -43,6 +45,9 @@ class Pull:
         self._announced: set[str] = set()
         self._sizes: dict[str, int] | None = None
         self._folder: Path | None = None
+        self._answered = asyncio.Event()
+        self._is_patient = True
+        self._retried = ""
 
     def progress(self) -> PullProgress:
         layers = self._sizes.keys() if self._sizes is not None else self._announced
@@ -76,9 +81,23 @@ class Pull:
         return f"{len(layers)} layers{were_here}, {sum(fetched) / 1e6:.1f} MB in {took_s:.2f} s from {self.source}"
 
     async def run(
-        self, podman: str, folder: Path, source: Reference, options: tuple[str, ...], *, timeout_s: float
+        self,
+        podman: str,
+        folder: Path,
+        source: Reference,
+        options: tuple[str, ...],
+        *,
+        timeout_s: float,
+        answer_timeout_s: float,
+        is_patient: bool = True,
     ) -> process.Output:
-        """Fetch from there. Args: options: of podman, and of skopeo where it asks for the sizes. Raises OSError."""
+        """Fetch from there.
+
+        Args:
+            options: of podman, and of skopeo where it asks for the sizes.
+            is_patient: podman may try again, after 1, 2 and 4 s, where the network is at fault.
+        Raises: OSError.
+        """
         self.source = source.canonical
         if source.on_loopback:
             options = (*options, "--tls-verify=false")
@@ -86,18 +105,33 @@ class Pull:
         self._announced.clear()
         self._sizes = None
         asking = asyncio.get_running_loop().create_task(self._ask_sizes(source, options))
+        self._answered.clear()
+        self._retried, self._is_patient = "", is_patient
+        command = process.run(
+            (*DIE_WITH_US, podman, "pull", *options, source.canonical),
+            timeout_s=timeout_s,
+            environment=os.environ | {"TMPDIR": str(self._folder)},
+            heard=self._hear,
+        )
+        pulling = asyncio.get_running_loop().create_task(command)
+        answer = asyncio.get_running_loop().create_task(self._answered.wait())
         try:
-            return await process.run(
-                (*DIE_WITH_US, podman, "pull", *options, source.canonical),
-                timeout_s=timeout_s,
-                environment=os.environ | {"TMPDIR": str(self._folder)},
-                heard=self._hear,
+            done, _ = await asyncio.wait(
+                [pulling, answer], timeout=answer_timeout_s, return_when=asyncio.FIRST_COMPLETED
             )
+            if not done and not self._arrived():
+                return process.Output(124, "", f"timeout: no answer of {source.registry} in {answer_timeout_s:.0f} s")
+            if self._retried and not is_patient:
+                return process.Output(125, "", self._retried)
+            return await pulling
         except TimeoutError:
             return process.Output(124, "", f"timeout: podman pull took longer than {timeout_s:.0f} s")
-        except FileNotFoundError:
-            return process.Output(127, "", f"{podman} is not installed: apt-get install podman")
+        except FileNotFoundError as error:
+            return process.Output(127, "", f"{error.filename} is not installed")
         finally:
+            answer.cancel()
+            pulling.cancel()
+            await asyncio.gather(answer, pulling, return_exceptions=True)
             asking.cancel()
             await asyncio.gather(asking, return_exceptions=True)
             shutil.rmtree(self._folder, ignore_errors=True)
@@ -105,6 +139,12 @@ class Pull:
 
     def _hear(self, line: str) -> None:
         words = line.split()
+        if words[:2] == ["Getting", "image"] or words[:1] == ["Copying"]:
+            self._answered.set()
+        if "Failed, retrying" in line:
+            self._retried = line
+            if not self._is_patient:
+                self._answered.set()
         if words[:2] == ["Copying", "blob"]:
             self._announced.add(words[2])
 

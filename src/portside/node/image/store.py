@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ParamSpec
 
-from portside.domain.image import Holding, MachineImage, PullProgress
+from portside.domain.image import Holding, MachineImage, Origin, PullProgress
 from portside.domain.image_reference import DEFAULT_REGISTRY, Reference, parse
 from portside.domain.record import replace as replace_record
 from portside.domain.task.record import Login
@@ -22,7 +22,7 @@ from portside.node import process
 from portside.node.image.authfile import authfile
 from portside.node.image.failure import PullFailed, pull_failed
 from portside.node.image.ledger import Entry, Ledger
-from portside.node.image.pull import PULL_TIMEOUT_S, Pull, remove_scratch
+from portside.node.image.pull import ANSWER_TIMEOUT_S, PULL_TIMEOUT_S, Pull, remove_scratch
 from portside.node.image.storage import Image, State, Storage
 from portside.node.interface import ImageInUse
 
@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 P = ParamSpec("P")
 
 COMMAND_TIMEOUT_S = 60.0
+MIRROR_TIMEOUT_S = 10.0
+"""For a mirror's first answer."""
 _RETRY_DELAY_S = 0.5
 _DRIVER = "overlay"
 
@@ -55,6 +57,7 @@ class ImageStore:
         folder: for what Portside remembers of the images that it pulled, and for what a pull fetches.
         holds: a folder for marks of the images that are in use, beside those of other instances.
         mirrors: registry -> where to look first, with a path or without.
+        origin: of what is pulled here.
     """
 
     def __init__(
@@ -65,9 +68,12 @@ class ImageStore:
         podman: str = "podman",
         mirrors: Mapping[str, str] | None = None,
         pull_timeout_s: float = PULL_TIMEOUT_S,
+        answer_timeout_s: float = ANSWER_TIMEOUT_S,
+        origin: Origin = "pulled",
     ) -> None:
         self._holds, self._held = holds, set[str]()
         self._podman, self._mirrors, self._pull_timeout_s = podman, dict(mirrors or {}), pull_timeout_s
+        self._answer_timeout_s, self._origin = answer_timeout_s, origin
         self._scratch = folder / "pull"
         self.ledger = Ledger(folder / "images")
         self._opening: asyncio.Task[Storage] | None = None
@@ -294,7 +300,7 @@ class ImageStore:
         name = reference.canonical
         try:
             if mirror is None or not await self._pull_from_mirror(pull, mirror):
-                await self._pull_from(pull, reference, login, attempts=2)
+                await self._pull_from(pull, reference, login)
             elif reference.digest:
                 name = mirror.canonical  # a name with a digest can not be given, and is not needed to find it
             image = await self._find(reference)
@@ -322,7 +328,7 @@ class ImageStore:
     async def _pull_from_mirror(self, pull: Pull, mirror: Reference) -> bool:
         """Whether it came; if so, it has the name that was asked for."""
         try:
-            await self._pull_from(pull, mirror, None, attempts=1)
+            await self._pull_from(pull, mirror, None, is_mirror=True)
         except PullFailed as error:
             log.warning("the mirror does not give %s, so its registry is asked: %s", pull.reference.canonical, error)
             return False
@@ -332,10 +338,17 @@ class ImageStore:
             return named.code == 0
         return True
 
-    async def _pull_from(self, pull: Pull, source: Reference, login: Login | None, *, attempts: int) -> None:
+    async def _pull_from(self, pull: Pull, source: Reference, login: Login | None, *, is_mirror: bool = False) -> None:
+        attempts, limit_s = (1, MIRROR_TIMEOUT_S) if is_mirror else (2, ANSWER_TIMEOUT_S)
         for attempt in range(1, attempts + 1):
             with authfile(source, login) as entry:
-                output = await pull.run(self._podman, self._scratch, source, entry, timeout_s=self._pull_timeout_s)
+                output = await pull.run(
+                    *(self._podman, self._scratch, source, entry),
+                    timeout_s=self._pull_timeout_s,
+                    # A mirror that is down must not keep a task waiting for long.
+                    answer_timeout_s=min(limit_s, self._answer_timeout_s),
+                    is_patient=not is_mirror,
+                )
             if output.code == 0:
                 return
             failure = pull_failed(source.canonical, output.err)
@@ -345,7 +358,7 @@ class ImageStore:
             await asyncio.sleep(_RETRY_DELAY_S)
 
     def _acquired(self, image: Image, name: str) -> None:
-        self.ledger.acquired(image.id, name, "pulled", datetime.now(UTC))
+        self.ledger.acquired(image.id, name, self._origin, datetime.now(UTC))
 
     # --- removal -----------------------------------------------------------------------------------------------------
 
