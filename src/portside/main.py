@@ -261,7 +261,7 @@ class Daemon:
             return document(sts.task_credentials(task_arn, task.task_role_arn or ""))
 
         metadata = MetadataEndpoint(store, clock, node.usage, node.ephemeral_storage, role_credentials)
-        endpoints = TaskEndpoints(metadata.for_vpc, task_gateway)
+        endpoints = TaskEndpoints(metadata.for_place, task_gateway)
         server = make_server(gateway)
         serving = spawn("http", server.serve(sockets=[sock]))
         serving.add_done_callback(lambda _: self.stop())  # a Portside that no longer answers is none

@@ -1,4 +1,5 @@
-"""What tasks reach at the link-local address of their VPC: their metadata, and the API where that is allowed."""
+"""What tasks reach at the link-local address of their VPC or instance: their metadata, and the API where that is
+allowed."""
 
 import asyncio
 import logging
@@ -12,10 +13,10 @@ log = logging.getLogger(__name__)
 
 
 class TaskEndpoints:
-    """Serves the sockets that the network opens in each VPC.
+    """Serves the sockets that the network opens in each VPC and on each container instance.
 
     Args:
-        metadata: the application of a VPC's metadata endpoint.
+        metadata: the application of the metadata endpoint of a VPC or instance, by its id.
         api: the gateway.
     """
 

@@ -1,6 +1,7 @@
 """Container instances: real namespaces and cgroups, the network modes with real packets, stops, crashes, the end."""
 
 import contextlib
+import json
 import os
 import random
 import re
@@ -355,6 +356,40 @@ def test_host_none_and_awsvpc(portside: Instance) -> None:
     environment = Path(f"/proc/{fleet.pid(host)}/environ").read_text().split("\0")
     assert "AWS_EXECUTION_ENV=AWS_ECS_EC2" in environment
     assert limit_of(portside, home) == 8192 * 1024 * 1024
+
+
+def test_metadata(portside: Instance) -> None:
+    """Tasks in bridge and host mode hear about themselves at the usual address, and a program in host mode may have
+    port 80."""
+    fleet = Fleet(portside)
+    (home,) = fleet.ids
+    fleet.register("bridged", "bridge", WEB, {"containerPort": 80})
+    fleet.register("shared", "host", WEB, {"containerPort": 80})
+    bridged, shared = fleet.task("bridged"), fleet.task("shared")
+    assert get(fleet.netns(home), fleet.address(home), 80) == "shared"
+
+    def asked(task: dict[str, Any], about: dict[str, Any], what: str = "/task") -> dict[str, Any]:
+        path = f"http://169.254.170.2/v4/{about['containers'][0]['runtimeId']}{what}"
+        said = inside(f"/proc/{fleet.pid(task)}/ns/net", sys.executable, "-c", GET, path)
+        return dict(json.loads(said)) if said else {}
+
+    environment = Path(f"/proc/{fleet.pid(bridged)}/environ").read_text()
+    assert (
+        f"ECS_CONTAINER_METADATA_URI_V4=http://169.254.170.2/v4/{bridged['containers'][0]['runtimeId']}" in environment
+    )
+    document = asked(bridged, bridged)
+    assert (document["TaskARN"], document["LaunchType"]) == (bridged["taskArn"], "EC2")
+    (container,) = document["Containers"]
+    assert container["Ports"][0]["HostPort"] == binding(bridged)
+    assert container["Networks"][0]["NetworkMode"] == "bridge"
+    assert container["Networks"][0]["IPv4Addresses"][0].startswith("172.17.")
+    assert asked(shared, shared)["TaskARN"] == shared["taskArn"]
+    assert asked(shared, bridged) == {}
+    assert asked(bridged, shared) == {}
+    portside.kill()
+    portside.start()
+    portside.ready()
+    assert asked(bridged, bridged, "")["DockerId"] == bridged["containers"][0]["runtimeId"]
 
 
 def limit_of(portside: Instance, instance_id: str) -> int:

@@ -287,6 +287,7 @@ def placed(instance: ContainerInstance, wanted: Wanted, tasks: Sequence[Task]) -
         zone=instance.zone,
         address=instance.address,
         private_dns_name=instance.private_dns_name,
+        vpc_id=instance.vpc_id,
         endpoints=_endpoints(wanted, live, tasks) if wanted.network_mode == "bridge" else (),
         bindings=_bindings(wanted, live, tasks) if wanted.network_mode in ("bridge", "host") else (),
     )

@@ -57,6 +57,7 @@ INSTANCE: Final = Kind(
     key=lambda i: i.key,
     indexes={
         "client_token": lambda i: f"{i.scope.prefix}{i.client_token}" if i.client_token else None,
+        "id": lambda i: i.id,
     },
 )
 CONTAINER_INSTANCE: Final = Kind(

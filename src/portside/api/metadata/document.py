@@ -33,10 +33,7 @@ def container_document(task: Task, history: ContainerHistory, *, version: int) -
         "Type": "NORMAL",
     }
     if definition.port_mappings:
-        document["Ports"] = [
-            {"ContainerPort": each.container_port, "Protocol": each.protocol, "HostPort": each.host_port or 0}
-            for each in definition.port_mappings
-        ]
+        document["Ports"] = _ports(task, definition)
     ended = history.exit or history.down
     for member, at in (
         ("CreatedAt", history.start_issued_at),
@@ -51,7 +48,7 @@ def container_document(task: Task, history: ContainerHistory, *, version: int) -
         document["Health"] = {"status": history.health.name if history.health else HealthStatus.UNKNOWN.name}
     if definition.restart_policy is not None and definition.restart_policy.enabled:
         document["RestartCount"] = history.restarts
-    document["Networks"] = _networks(task, version=version)
+    document["Networks"] = _networks(task, definition.name, version=version)
     if version >= 4:
         document["ContainerARN"] = arn.container(
             task.scope, task.cluster, task.id, arn.container_id(task.id, definition.name)
@@ -90,20 +87,41 @@ def task_document(
     ):
         if at is not None:
             document[member] = _time(at)
-    if task.eni is not None:
+    if task.placement is not None:
+        document["AvailabilityZone"] = task.placement.zone
+    elif task.eni is not None:
         document["AvailabilityZone"] = task.eni.zone
     if version >= 4:
         document["LaunchType"] = task.launch_type
         if task.service is not None:
             document["ServiceName"] = task.service
-        if task.launch_type == "EC2" and task.eni is not None:
-            document["VPCID"] = task.eni.vpc_id
+        if task.placement is not None:
+            document["VPCID"] = task.placement.vpc_id
         if storage is not None:
             document["EphemeralStorageMetrics"] = {"Utilized": storage[0] // _MIB, "Reserved": storage[1] // _MIB}
         document["FaultInjectionEnabled"] = False
     if with_tags:
         document["TaskTags"] = {each.key: each.value for each in task.tags}
     return document
+
+
+def _ports(task: Task, definition: ContainerDefinition) -> list[Document]:
+    if task.placement is not None and task.placement.bindings:
+        return [
+            {
+                "ContainerPort": each.container_port + offset,
+                "Protocol": each.protocol,
+                "HostPort": port,
+                "HostIp": "0.0.0.0",
+            }
+            for each in task.placement.bindings
+            if each.container == definition.name
+            for offset, port in enumerate(each.host_ports)
+        ]
+    return [
+        {"ContainerPort": each.container_port, "Protocol": each.protocol, "HostPort": each.host_port or 0}
+        for each in definition.port_mappings
+    ]
 
 
 def _labels(task: Task, definition: ContainerDefinition) -> dict[str, str]:
@@ -117,10 +135,14 @@ def _labels(task: Task, definition: ContainerDefinition) -> dict[str, str]:
     }
 
 
-def _networks(task: Task, *, version: int) -> list[Document]:
+def _networks(task: Task, name: str, *, version: int) -> list[Document]:
+    """Args: name: the container's."""
     eni = task.eni
     if eni is None:
-        return []
+        if task.placement is None or task.network_mode == "none":
+            return []
+        addresses = [each.address for each in task.placement.endpoints if each.container == name]
+        return [{"NetworkMode": task.network_mode, "IPv4Addresses": addresses}]
     network: Document = {"NetworkMode": task.network_mode, "IPv4Addresses": [eni.address]}
     if version >= 4:
         subnet = ipaddress.ip_network(f"{eni.address}/{eni.prefix_length}", strict=False)

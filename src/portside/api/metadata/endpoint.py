@@ -1,8 +1,9 @@
-"""The endpoint itself: an ASGI application for each VPC.
+"""The endpoint itself: an ASGI application for each VPC, and one for each container instance.
 
 Who asks is told by the VPC and the source address, which its router lets nobody forge; a task hears of nobody but
-itself, whatever ids it names. Sources: ECS developer guide, "Amazon ECS task metadata endpoint"; the throttle is that
-of "Amazon ECS service quotas": 40 requests a second for each task, 60 at once.
+itself, whatever ids it names. On an instance a bridged container is told by its address, too; tasks that share the
+instance's own network are told apart by what they name, as on AWS. Sources: ECS developer guide, "Amazon ECS task
+metadata endpoint"; the throttle is that of "Amazon ECS service quotas": 40 requests a second for each task, 60 at once.
 """
 
 import json
@@ -14,7 +15,7 @@ from portside.api.metadata.document import container_document, task_document
 from portside.api.metadata.statistic import statistics
 from portside.domain import metadata
 from portside.domain.clock import Clock
-from portside.domain.table import ENI, TASK
+from portside.domain.table import ENI, INSTANCE, TASK
 from portside.domain.task.record import ContainerHistory, Task
 from portside.domain.usage import Usage
 from portside.store.interface import Store
@@ -54,14 +55,14 @@ class MetadataEndpoint:
         self._samples: dict[str, Usage] = {}
         self._allowances: dict[str, tuple[float, datetime]] = {}
 
-    def for_vpc(self, vpc_id: str) -> App:
-        """The application for requests that arrive in this VPC."""
+    def for_place(self, place: str) -> App:
+        """The application for requests that arrive in this VPC or on this instance."""
 
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
             if scope["type"] != "http":
                 return
             client = scope.get("client")
-            status, document = await self.answer(vpc_id, client[0] if client else "", scope["method"], scope["path"])
+            status, document = await self.answer(place, client[0] if client else "", scope["method"], scope["path"])
             body = json.dumps(document).encode()
             headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
             await send({"type": "http.response.start", "status": status, "headers": headers})
@@ -69,11 +70,11 @@ class MetadataEndpoint:
 
         return app
 
-    async def answer(self, vpc_id: str, address: str, method: str, path: str) -> tuple[int, Any]:
+    async def answer(self, place: str, address: str, method: str, path: str) -> tuple[int, Any]:
         """HTTP status and document."""
-        task = self._task_at(vpc_id, address)
+        task = self._task_on(place, address, path) if place.startswith("i-") else self._task_at(place, address)
         if task is None:
-            return 404, _error("no task of this VPC has that address", 404)
+            return 404, _error("no task here has that address", 404)
         if method not in ("GET", "HEAD"):
             return 405, _error("only GET is answered", 405)
         if not self._allowed(task.key):
@@ -129,6 +130,25 @@ class MetadataEndpoint:
         for eni in self._store.find(ENI, "place", f"{vpc_id}/{address}"):
             if eni.owner.startswith("task:"):
                 return self._store.get(TASK, eni.owner.removeprefix("task:"))
+        return None
+
+    def _task_on(self, instance_id: str, address: str, path: str) -> Task | None:
+        """The task on the instance that has the address on its bridge; else one in its network that names itself."""
+        tasks = [
+            task
+            for instance in self._store.find(INSTANCE, "id", instance_id)
+            for task in self._store.find(TASK, "on_instance", instance.key)
+        ]
+        for task in tasks:
+            if task.placement is not None and any(each.address == address for each in task.placement.endpoints):
+                return task
+        named = path.split("/")[2] if path.count("/") >= 2 else ""
+        for task in tasks:
+            if task.network_mode == "host" and (
+                any(each.runtime_id == named for each in task.history)
+                or (metadata.credentials_path(task) == path and path != "")
+            ):
+                return task
         return None
 
     def _allowed(self, task_key: str) -> bool:

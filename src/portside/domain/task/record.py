@@ -106,6 +106,7 @@ class Placement(Record, frozen=True, kw_only=True):
     zone: str
     address: str
     private_dns_name: str
+    vpc_id: str = ""
     endpoints: tuple[BridgeEndpoint, ...] = ()  # bridge mode
     bindings: tuple[PortBinding, ...] = ()  # bridge and host mode
 

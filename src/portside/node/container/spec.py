@@ -246,7 +246,7 @@ def environment(effect: StartContainer, image: Image, name: str, endpoint_url: s
     for each in image.environment:
         key, _, value = each.partition("=")
         merged[key] = value
-    if effect.eni is not None:
+    if effect.eni is not None or address_of(effect) is not None:
         uri = f"http://{link_local.ADDRESS}"
         merged["ECS_CONTAINER_METADATA_URI"] = f"{uri}/v3/{effect.runtime_id}"
         merged["ECS_CONTAINER_METADATA_URI_V4"] = f"{uri}/v4/{effect.runtime_id}"

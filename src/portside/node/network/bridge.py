@@ -9,6 +9,7 @@ goes: it is small, and nothing has to be remembered of it.
 import hashlib
 import logging
 import os
+import socket
 import threading
 import time
 from collections.abc import Iterable, Mapping
@@ -17,7 +18,7 @@ from pathlib import Path
 
 from portside.domain.instance_network import BRIDGE_ADDRESS, BRIDGE_CIDR, BRIDGE_PREFIX_LENGTH
 from portside.domain.task.record import BridgeEndpoint, Placement
-from portside.node.network import conntrack, netns, rtnetlink
+from portside.node.network import conntrack, link_local, netns, rtnetlink
 from portside.node.network.netlink import NetlinkError, NetlinkSocket
 from portside.node.network.nftables import Nftables, nf_socket
 
@@ -36,8 +37,13 @@ _SYSCTLS = (
 )
 
 
-def ruleset(placements: Iterable[Placement]) -> str:
-    """The whole table of an instance with these tasks, replacing what is there."""
+def ruleset(placements: Iterable[Placement], endpoints: Mapping[int, int] = {}) -> str:
+    """The whole table of an instance with these tasks, replacing what is there.
+
+    Args:
+        endpoints: of the link-local address, a port -> the one at which the daemon listens. They differ because tasks
+            in host mode may listen at any port on every address, but not at the agent's.
+    """
     lines = [f"add table ip {TABLE}", f"delete table ip {TABLE}", f"add table ip {TABLE}"]
     ports: dict[str, list[str]] = {"tcp": [], "udp": []}
     for placement in placements:
@@ -55,6 +61,11 @@ def ruleset(placements: Iterable[Placement]) -> str:
         )
     for chain, hook in (("inward", "prerouting"), ("own", "output")):
         lines.append(f"add chain ip {TABLE} {chain} {{ type nat hook {hook} priority -100; policy accept; }}")
+        for asked, listened in endpoints.items():
+            lines.append(
+                f"add rule ip {TABLE} {chain} ip daddr {link_local.ADDRESS} tcp dport {asked} "
+                f"dnat to {link_local.ADDRESS}:{listened}"
+            )
         for protocol in ports:
             lines.append(
                 f"add rule ip {TABLE} {chain} fib daddr type local dnat ip to {protocol} dport map @{protocol}_ports"
@@ -76,8 +87,12 @@ def ruleset(placements: Iterable[Placement]) -> str:
 class InstanceNamespace:
     """The namespace of one container instance, opened; made if it is not there. `close` leaves it as it is."""
 
-    def __init__(self, pin: Path) -> None:
-        self.pin = pin
+    def __init__(self, pin: Path, endpoints: Mapping[int, int] = {}) -> None:
+        """
+        Args:
+            endpoints: as `ruleset` has them.
+        """
+        self.pin, self._endpoints = pin, endpoints
         self._lock = threading.Lock()
         self._placements: dict[str, Placement] = {}
         opened = netns.within(pin, _opened) if netns.is_pinned(pin) else netns.create(pin, _prepared)
@@ -97,13 +112,17 @@ class InstanceNamespace:
             ]
         )
         netns.within(self.pin, lambda: netns.write_sysctl(f"ipv4/conf/{BRIDGE}/route_localnet", "1"))
-        self._nft.run(ruleset(()))
+        self._nft.run(ruleset((), self._endpoints))
+
+    def listen(self) -> list[socket.socket]:
+        """Sockets at the link-local address, for what its tasks ask about themselves. Raises OSError."""
+        return link_local.open_sockets(self.rt, self.pin, list(self._endpoints.values()))
 
     def adopt(self, placements: Mapping[str, Placement]) -> None:
         """After a restart: these tasks, and no others, are on the instance."""
         with self._lock:
             self._placements = dict(placements)
-            self._nft.run(ruleset(self._placements.values()))
+            self._nft.run(ruleset(self._placements.values(), self._endpoints))
 
     def connect(self, endpoint: BridgeEndpoint, pin: Path) -> None:
         """A namespace with `eth0` on the bridge. Idempotent: a half-made one is made anew."""
@@ -173,7 +192,7 @@ class InstanceNamespace:
             if self._placements.get(task_key) == placement:
                 return
             self._placements[task_key] = placement
-            self._nft.run(ruleset(self._placements.values()))
+            self._nft.run(ruleset(self._placements.values(), self._endpoints))
             self._forget_flows(placement)
 
     def withdraw(self, task_key: str) -> None:
@@ -181,7 +200,7 @@ class InstanceNamespace:
         with self._lock:
             placement = self._placements.pop(task_key, None)
             if placement is not None:
-                self._nft.run(ruleset(self._placements.values()))
+                self._nft.run(ruleset(self._placements.values(), self._endpoints))
                 self._forget_flows(placement)
 
     def _forget_flows(self, placement: Placement) -> None:

@@ -36,6 +36,8 @@ T = TypeVar("T")
 _TASK_INDEX = 2
 _LEG_TABLE = 100
 _LEG_RULE_PRIORITY = 1000
+AGENT_PORTS = (51679, 51678)
+"""Reserved on instances for the ECS agent: no task is placed that wants them."""
 
 
 class VpcNotReady(Exception):
@@ -368,13 +370,25 @@ class Network:
                 pin = self.instance_netns_path(instance_id)
                 if not make and not netns.is_pinned(pin):
                     raise InstanceNotReady(f"the network of {instance_id} is not there yet")
-                instance = self._instances[instance_id] = InstanceNamespace(pin)
+                instance = self._instances[instance_id] = InstanceNamespace(pin, self._instance_endpoints())
+                if self._on_sockets is not None:
+                    try:
+                        self._on_sockets(instance_id, instance.listen())
+                    except OSError as error:
+                        log.error("tasks on %s have no metadata endpoint: %s", instance_id, error)
         return instance
+
+    def _instance_endpoints(self) -> dict[int, int]:
+        """The port of the metadata endpoint, and perhaps that of the API, and where they are listened at."""
+        api = {self._settings.port: AGENT_PORTS[1]} if self._settings.api_for_tasks else {}
+        return {METADATA_PORT: AGENT_PORTS[0], **api}
 
     def _close_instance(self, instance_id: str) -> None:
         self._instance_enis.pop(instance_id, None)
         instance = self._instances.pop(instance_id, None)
         if instance is not None:
+            if self._on_sockets is not None:
+                self._on_sockets(instance_id, ())  # an open socket would keep the namespace
             instance.close()
 
     def _remove_instance(self, instance_id: str, eni: EniAttachment | None) -> None:
