@@ -1,13 +1,13 @@
 """Values of secrets and parameters for containers: read when a task starts, held in memory alone, while it runs.
 
-A container that is restarted gets what its task began with, as on AWS; a daemon that takes a running task over reads
-anew.
+A container that is restarted gets what its task began with, as on AWS: the task's record says which versions these
+were, and a daemon that takes a running task over reads them again.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Protocol
 
-from portside.domain.record import Scope
+from portside.domain.record import Record, Scope, replace
 from portside.domain.refusal import Refused
 from portside.domain.secret_reference import (
     FromSecret,
@@ -20,15 +20,27 @@ from portside.domain.secret_reference import (
     registry_login,
 )
 from portside.domain.task.record import Login, Task
-from portside.domain.task_definition import EnvironmentVariable, Secret
+from portside.domain.task_definition import EnvironmentVariable
 from portside.store.interface import Store
 from portside.vault import parameter, secret
 from portside.vault.interface import Vault, VaultError
 
 
+class Resolved(Record, frozen=True, kw_only=True):
+    """A container's secrets. `versions`: `valueFrom` -> the version that the value is of. It does not show itself."""
+
+    variables: tuple[EnvironmentVariable, ...] = ()
+    versions: dict[str, str] = {}
+
+    def __repr__(self) -> str:
+        return "Resolved(…)"
+
+
 class SecretResolver(Protocol):
-    def resolve(self, task: Task, container: str) -> tuple[EnvironmentVariable, ...]:
-        """The container's secrets as variables. Raises Unresolvable with the reason that its task is stopped with."""
+    def resolve(self, task: Task, container: str) -> Resolved:
+        """The container's secrets, of the versions that the task's record names, if it names any yet.
+
+        Raises Unresolvable with the reason that the task is stopped with."""
         ...
 
     def login(self, task: Task, container: str) -> Login | None:
@@ -45,15 +57,23 @@ class VaultResolver:
 
     def __init__(self, store: Store, vault: Vault) -> None:
         self._store, self._vault = store, vault
-        self._held: dict[str, dict[str, tuple[EnvironmentVariable, ...]]] = {}
+        self._held: dict[str, dict[str, Resolved]] = {}
 
-    def resolve(self, task: Task, container: str) -> tuple[EnvironmentVariable, ...]:
+    def resolve(self, task: Task, container: str) -> Resolved:
         definition = next(each for each in task.containers if each.name == container)
         if not definition.secrets:
-            return ()
+            return Resolved()
         held = self._held.setdefault(task.key, {})
         if container not in held:
-            held[container] = self._variables(task.scope, definition.secrets)
+            history = next(each for each in task.history if each.name == container)
+            names = dict.fromkeys(each.value_from for each in definition.secrets)
+            found = {each: self._value(task.scope, each, history.secret_versions) for each in names}
+            held[container] = Resolved(
+                variables=tuple(
+                    EnvironmentVariable(name=each.name, value=found[each.value_from][0]) for each in definition.secrets
+                ),
+                versions={value_from: version for value_from, (_, version) in found.items()},
+            )
         return held[container]
 
     def forget(self, task_key: str) -> None:
@@ -64,29 +84,29 @@ class VaultResolver:
         named = definition.repository_credentials
         if named is None:
             return None
-        content = self._secret(task.scope, named, registry_login(named))
+        content, _ = self._secret(task.scope, named, registry_login(named))
         return Login(
             username=login_member(named, content, "username"), password=login_member(named, content, "password")
         )
 
-    def _variables(self, scope: Scope, secrets: Sequence[Secret]) -> tuple[EnvironmentVariable, ...]:
-        return tuple(EnvironmentVariable(name=each.name, value=self._value(scope, each.value_from)) for each in secrets)
-
-    def _value(self, scope: Scope, value_from: str) -> str:
-        meant = parsed(value_from)
+    def _value(self, scope: Scope, value_from: str, pinned: Mapping[str, str]) -> tuple[str, str]:
+        """What it means, and the version of it. Raises Unresolvable."""
+        meant, version = parsed(value_from), pinned.get(value_from)
         if isinstance(meant, FromSecret):
-            content = self._secret(scope, value_from, meant)
-            return member(value_from, content, meant.json_key) if meant.json_key else content
+            if version is not None:
+                meant = replace(meant, version_id=version, stage="")
+            content, version = self._secret(scope, value_from, meant)
+            return member(value_from, content, meant.json_key) if meant.json_key else content, version
         own = Scope(account=scope.account, region=meant.region or scope.region)
         try:
             if account_of(value_from) not in (None, scope.account):
                 raise no_parameter(value_from)
-            return parameter.resolve(self._store, self._vault, own, meant.text)
+            return parameter.resolve(self._store, self._vault, own, version or meant.text)
         except (parameter.ParameterMissing, VaultError) as error:
             raise no_parameter(meant.text) from error
 
-    def _secret(self, scope: Scope, value_from: str, meant: FromSecret) -> str:
-        """The text that it holds. Raises Unresolvable."""
+    def _secret(self, scope: Scope, value_from: str, meant: FromSecret) -> tuple[str, str]:
+        """The text that it holds, and the version's id. Raises Unresolvable."""
         own = Scope(account=scope.account, region=meant.region or scope.region)
         try:
             if account_of(value_from) not in (None, scope.account):
@@ -95,7 +115,7 @@ class VaultResolver:
             _, held = secret.value(self._store, found, version_id=meant.version_id or None, stage=meant.stage or None)
             if held.is_binary:
                 raise no_secret(value_from, "it holds binary data (SecretBinary), and ECS supports text alone")
-            return secret.opened(self._vault, found, held).decode()
+            return secret.opened(self._vault, found, held).decode(), held.version_id
         except secret.SecretMissing as error:
             raise no_secret(value_from, f"ResourceNotFoundException: {error}") from error
         except secret.SecretDeleted as error:

@@ -344,14 +344,14 @@ class TaskLoop:
                 return await self._node.execute(effect)
             case r.PullImage() | r.StartContainer():
                 try:
-                    effect = self._with_secrets(effect)
+                    effect, versions = self._with_secrets(effect)
                 except Unresolvable as error:
                     return r.StartFailed(reason=str(error))
                 began = self._clock.now()
                 fact = await self._node.execute(effect)
                 if isinstance(effect, r.PullImage) and _no_space(fact) and await self._makes_room(began):
                     fact = await self._node.execute(effect)
-                return fact
+                return replace(fact, secret_versions=versions) if isinstance(fact, r.ImagePulled) else fact
             case _:
                 return await self._node.execute(effect)
 
@@ -362,14 +362,18 @@ class TaskLoop:
             log.warning("no room could be made for an image: %s", error)
             return False
 
-    def _with_secrets(self, effect: r.PullImage | r.StartContainer) -> r.PullImage | r.StartContainer:
-        """The effect with what is secret in it. Raises Unresolvable: already at the pull, before anything runs."""
+    def _with_secrets(
+        self, effect: r.PullImage | r.StartContainer
+    ) -> tuple[r.PullImage | r.StartContainer, dict[str, str]]:
+        """The effect with what is secret in it, and the versions of that. Raises Unresolvable: already at the pull,
+        before anything runs."""
         task = self._task(effect)
-        variables = self._secrets.resolve(task, effect.container)
+        found = self._secrets.resolve(task, effect.container)
         if isinstance(effect, r.PullImage):
-            return replace(effect, login=self._secrets.login(task, effect.container))
+            return replace(effect, login=self._secrets.login(task, effect.container)), found.versions
         definition = effect.definition
-        return replace(effect, definition=replace(definition, environment=(*definition.environment, *variables)))
+        environment = (*definition.environment, *found.variables)
+        return replace(effect, definition=replace(definition, environment=environment)), found.versions
 
     def _task(self, effect: Effect) -> Task:
         task = self._store.get(table.TASK, effect.task_key)

@@ -55,8 +55,10 @@ def plaintext(vault: Vault, version: ParameterVersion) -> str:
     return vault.open(version.sealed, vault_context(version.scope, version.name, version.version)).decode()
 
 
-def resolve(store: Store, vault: Vault, scope: Scope, text: str) -> str:
-    """The plaintext of the parameter that a name (of this account and region) or an ARN means.
+def resolve(store: Store, vault: Vault, scope: Scope, text: str) -> tuple[str, str]:
+    """The plaintext of the parameter that a name (of this account and region) or an ARN means, and the `name:version`
+    that is this very one.
 
     Raises ParameterMissing, VaultError."""
-    return plaintext(vault, find(store, scope, text)[1])
+    parameter, version, _ = find(store, scope, text)
+    return plaintext(vault, version), f"{parameter.name}:{version.version}"

@@ -97,6 +97,8 @@ def of_step(before: Task, after: Task) -> list[str]:
         if new.restarts < old.restarts:
             broken.append(f"{old.name}: the restarts went back from {old.restarts} to {new.restarts}")
     for old, new in zip(before.history, after.history, strict=True):
+        if old.pulled_at is not None and new.secret_versions != old.secret_versions:
+            broken.append(f"{old.name}: the versions of its secrets changed")
         for field in _ONCE_OF_CONTAINER:
             if getattr(old, field) is not None and getattr(new, field) != getattr(old, field):
                 broken.append(f"{old.name}: {field} changed from {getattr(old, field)} to {getattr(new, field)}")

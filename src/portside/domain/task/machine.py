@@ -208,8 +208,10 @@ def _fold_history(h: ContainerHistory, fact: _ContainerFact, now: datetime) -> C
     match fact:
         case r.ImagePullStarted():
             return h if h.pull_asked_at is not None else replace(h, pull_asked_at=now)
-        case r.ImagePulled(digest=digest):
-            return h if h.pulled_at is not None else replace(h, pulled_at=now, image_digest=digest)
+        case r.ImagePulled(digest=digest, secret_versions=versions):
+            if h.pulled_at is not None:
+                return h
+            return replace(h, pulled_at=now, image_digest=digest, secret_versions=versions)
         case r.StartIssued() if h.down is not None:
             return h if h.restart_issued_at is not None else replace(h, restart_issued_at=now)
         case r.StartIssued():

@@ -140,6 +140,7 @@ class ContainerHistory(Record, frozen=True, kw_only=True):
     runtime_id: str
     pull_asked_at: datetime | None = None
     image_digest: str | None = None
+    secret_versions: dict[str, str] = {}  # `valueFrom` -> the version that its first run began with
     pulled_at: datetime | None = None
     start_issued_at: datetime | None = None
     started_at: datetime | None = None
@@ -473,11 +474,13 @@ class ImagePullStarted(Fact, frozen=True, kw_only=True):
 
 
 class ImagePulled(Fact, frozen=True, kw_only=True):
-    """`how`: what was fetched, from where and in which time, in a few words; empty if the image was there."""
+    """`how`: what was fetched, from where and in which time, in a few words; empty if the image was there.
+    `secret_versions`: of the container's secrets, read before (the task loop fills it in)."""
 
     container: str
     digest: str
     how: str = ""
+    secret_versions: dict[str, str] = {}
 
 
 class StartIssued(Fact, frozen=True, kw_only=True):
