@@ -43,7 +43,7 @@ RESTARTS = [f"{moment}-{name}" for name in HOOKS for moment in RESTART_MOMENTS]
 EFFECTS = [*of_effects(), *WITHIN]
 STARTING = [each for each in EFFECTS if each.endswith(("pull-image", "create-network"))]
 STOPPING = [each for each in EFFECTS if each not in STARTING]
-FAMILY, DEAF, GROUP = "once", "deaf", "/failpoint"
+FAMILY, DEAF, GROUP, WORD = "once", "deaf", "/failpoint", "open-sesame"
 
 
 @pytest.fixture(scope="module")
@@ -55,11 +55,13 @@ def shared() -> Iterator[Instance]:
         running.client("logs").create_log_group(logGroupName=GROUP)
         options = {"awslogs-group": GROUP, "awslogs-region": "us-east-1", "awslogs-stream-prefix": "p"}
         log = {"logDriver": "awslogs", "options": options}
-        command = ["sh", "-c", "echo started; exec sleep 600"]
+        running.client("ssm").put_parameter(Name="/word", Type="SecureString", Value=WORD)
+        command = ["sh", "-c", "echo $WORD; exec sleep 600"]
         container = {"command": command, "logConfiguration": log, "stopTimeout": 2}
+        container["secrets"] = [{"name": "WORD", "valueFrom": "/word"}]
         mount = {"mountPoints": [{"sourceVolume": "data", "containerPath": "/data"}]}
         running.register(FAMILY, {**container, **mount}, pidMode="task", volumes=[{"name": "data"}])
-        deaf = ["sh", "-c", "trap '' TERM; echo started; while :; do sleep 0.1; done"]
+        deaf = ["sh", "-c", "trap '' TERM; echo $WORD; while :; do sleep 0.1; done"]
         running.register(DEAF, {**container, **mount, "command": deaf}, volumes=[{"name": "data"}])
         stop(running, started(running))
         yield running
@@ -97,14 +99,16 @@ def stop(portside: Instance, arn: str) -> dict[str, Any]:
 
 
 def runs_of(portside: Instance, arn: str) -> int:
-    """How often the program of the task was started, by its own words."""
+    """How often the program of the task was started, by its own words: its secret, each time."""
     stream = f"p/main/{arn.rsplit('/', 1)[-1]}"
-    return len(portside.client("logs").get_log_events(logGroupName=GROUP, logStreamName=stream)["events"])
+    events = portside.client("logs").get_log_events(logGroupName=GROUP, logStreamName=stream)["events"]
+    assert [each["message"] for each in events] == [WORD] * len(events)
+    return len(events)
 
 
 @pytest.mark.parametrize("failpoint", [*STARTING, *PREPARES])
 def test_killed_while_a_container_starts(portside: Instance, failpoint: str) -> None:
-    """The task runs, its program was started once, and nothing is left once it was stopped."""
+    """The task runs, its program was started once, with its secret, and nothing is left once it was stopped."""
     restart(portside, PORTSIDE_FAILPOINT=failpoint)
     arn = portside.run_task(FAMILY)
     portside.died()
