@@ -418,6 +418,13 @@ def _s3_endpoint(text: str) -> str:
         raise StartRefused(f"--s3-endpoint: {error}") from None
 
 
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise StartRefused(f"a setting is to be 1 or more, not {text!r}")
+    return number
+
+
 def _mirrors(text: str) -> tuple[tuple[str, str], ...]:
     try:
         return parse_mirrors(text)
@@ -445,7 +452,7 @@ SETTINGS_FROM_OUTSIDE: dict[str, Any] = {
     "s3_endpoint": _s3_endpoint,
     "mirrors": _mirrors,
     "image_minimum_age_s": int,
-    "image_cleanup_interval_s": int,
+    "image_cleanup_interval_s": _positive,
     "image_cleanup_count": int,
     "image_disk_percent": int,
 }

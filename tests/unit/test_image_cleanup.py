@@ -92,6 +92,12 @@ def service(digest: str, status: Any = "ACTIVE") -> Service:
     )
 
 
+def rolled_forward(digest: str) -> Service:
+    """A service whose deployment is a newer one; with that digest it would be rolled back to."""
+    before = service(digest)
+    return replace(service("sha256:newer"), last_completed=before.deployments[0])
+
+
 def chosen(images: list[MachineImage], use: ImageUse = ImageUse(names={}, digests={}), **more: Any) -> list[str]:  # noqa: B008
     values: dict[str, Any] = {"now": NOW, "is_pressed": False, **more}
     return [each.id for each in image.choose(images, use, values.pop("policy", POLICY), **values)]
@@ -130,9 +136,11 @@ def test_what_somebody_else_brought_stays() -> None:
         ([task("1", "docker.io/app:latest")], [], "task 1 in cluster default"),
         ([task("1", "moved:2", digest="sha256:app")], [], "task 1 in cluster default"),
         ([task("1", "moved:2", image_digests={"app": "sha256:app"})], [], "task 1 in cluster default"),
+        ([task("1", "elsewhere.example/moved@sha256:app")], [], "task 1 in cluster default"),
         ([task("1", "app", last_status=TaskStatus.STOPPED)], [], None),
         ([task("1", "app", digest="sha256:another")], [], None),
         ([], [service("sha256:app")], "service web in cluster default"),
+        ([], [rolled_forward("sha256:app")], "service web in cluster default"),
         ([], [service("sha256:app", "INACTIVE")], None),
     ],
 )

@@ -111,13 +111,15 @@ class ImageUse(Record, frozen=True, kw_only=True):
 
 
 def in_use(tasks: Iterable[Task], services: Iterable[Service]) -> ImageUse:
-    """What tasks that are not stopped run or are about to, and what the deployments of services are held to."""
+    """What tasks that are not stopped run or are about to, and what the deployments of services are held to, that which
+    a failed one would be rolled back to included."""
     names: dict[str, str] = {}
     digests: dict[str, str] = {}
     for service in services:
         if service.status != "INACTIVE":
             who = f"service {service.name} in cluster {service.cluster}"
-            for deployment in service.deployments:
+            spare = (service.last_completed,) if service.last_completed is not None else ()
+            for deployment in (*service.deployments, *spare):
                 digests.update(dict.fromkeys(deployment.image_digests.values(), who))
     for task in tasks:
         if task.last_status is TaskStatus.STOPPED:
@@ -125,11 +127,12 @@ def in_use(tasks: Iterable[Task], services: Iterable[Service]) -> ImageUse:
         who = f"task {task.id} in cluster {task.cluster}"
         resolved = {h.name: h.image_digest for h in task.history if h.image_digest}
         for container in task.containers:
-            digest = resolved.get(container.name) or task.image_digests.get(container.name)
+            reference = parse(container.image)
+            digest = resolved.get(container.name) or task.image_digests.get(container.name) or reference.digest
             if digest:
                 digests[digest] = who
             else:
-                names.update(dict.fromkeys(parse(container.image).local_names, who))
+                names.update(dict.fromkeys(reference.local_names, who))
     return ImageUse(names=names, digests=digests)
 
 
