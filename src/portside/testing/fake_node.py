@@ -65,6 +65,7 @@ class FakeContainer:
     deaf: bool
     began: datetime
     restart: int = 0
+    image_digest: str = ""
     health: HealthStatus = HealthStatus.UNKNOWN
     exit_code: int | None = None
     oom_killed: bool = False
@@ -129,11 +130,14 @@ class Machine:
     def chance(self, probability: float) -> bool:
         return probability > 0 and self.rng.random() < probability
 
-    def start(self, key: str, name: str, *, restart: int = 0, is_checked: bool = False) -> FakeContainer:
+    def start(
+        self, key: str, name: str, *, restart: int = 0, image_digest: str = "", is_checked: bool = False
+    ) -> FakeContainer:
         self._pids += 1
         container = FakeContainer(
             pid=self._pids, deaf=self.chance(self.behaviour.deaf), began=self.now(), restart=restart
         )
+        container.image_digest = image_digest
         self.containers.setdefault(key, {})[name] = container
         self.started.append((key, name))
         if self.chance(self.behaviour.exits_at_once):
@@ -353,6 +357,7 @@ class FakeNode:
                 self.machine.images[image.id] = replace(image, holding=replace(image.holding, last_used_at=at))
 
     async def remove_image(self, image_id: str, names: Collection[str] | None = None, *, as_of: datetime) -> int:
+        await self._delay()
         if self.machine.handed.get(image_id, as_of) > as_of:
             raise ImageInUse("it was given to a task meanwhile")
         image = self.machine.images.get(image_id)
@@ -363,6 +368,9 @@ class FakeNode:
             self.machine.images[image_id] = replace(image, names=left)
             return 0
         del self.machine.images[image_id]
+        for key, containers in self.machine.containers.items():
+            users = [each for each, container in containers.items() if container.image_digest in image.digests]
+            self.machine.wrong += [f"the image of {each} of {key} was removed under it" for each in users]
         return image.size_bytes
 
     async def open_exec(self, task_key: str, container: str, command: Sequence[str]) -> ExecSession:
@@ -431,8 +439,13 @@ class FakeNode:
             machine.remove(key, name)  # an earlier start whose answer was lost
         if machine.chance(machine.behaviour.start_fails):
             return r.StartFailed(container=name, reason="CannotStartContainerError: exec: not found", exit_code=127)
+        machine.handed[effect.image_digest.removeprefix("sha256:")] = machine.now()
         container = machine.start(
-            key, name, restart=effect.restart, is_checked=effect.definition.health_check is not None
+            key,
+            name,
+            restart=effect.restart,
+            image_digest=effect.image_digest,
+            is_checked=effect.definition.health_check is not None,
         )
         return r.ContainerStarted(container=name, pid=container.pid, restart=container.restart)
 
