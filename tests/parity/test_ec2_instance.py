@@ -211,3 +211,43 @@ def test_not_there(ec2: Any) -> None:
     assert error_of(ec2.describe_instances, InstanceIds=["i-0123456789abcdef0"]) == "InvalidInstanceID.NotFound"
     assert error_of(ec2.terminate_instances, InstanceIds=["web"]) == "InvalidInstanceID.Malformed"
     assert error_of(ec2.describe_instance_types, InstanceTypes=["x1e.32xlarge"]) == "InvalidInstanceType"
+
+
+def test_images(served: Any, ec2: Any, image: str) -> None:
+    """The image is found as AWS's documentation finds it, by owner and name; no other image is there."""
+    (found,) = ec2.describe_images(ImageIds=[image])["Images"]
+    assert found["Architecture"] == NATIVE_ARCHITECTURE
+    listed = served.aws(
+        *("ec2", "describe-images", "--owners", "amazon", "--filters", "Name=name,Values=al2023-ami-ecs-hvm-*-ebs"),
+        *(f"Name=architecture,Values={NATIVE_ARCHITECTURE}", "Name=state,Values=available"),
+    )["Images"]
+    assert [each["ImageId"] for each in listed] == [image]
+    assert ec2.describe_images(Owners=["self"])["Images"] == []
+    assert error_of(ec2.describe_images, ImageIds=["ami-0123"]) == "InvalidAMIID.NotFound"
+    offered = ec2.describe_instance_type_offerings(
+        LocationType="availability-zone", Filters=[{"Name": "instance-type", "Values": ["t3.micro"]}]
+    )["InstanceTypeOfferings"]
+    assert [each["Location"] for each in offered] == ["us-east-1a", "us-east-1b", "us-east-1c"]
+
+
+def test_changed(ec2: Any, image: str, store: MemoryStore) -> None:
+    """Type and user data change while an instance is stopped, its groups at any time."""
+    name = launch(ec2, image)["Instances"][0]["InstanceId"]
+    come_true(store)
+    shown = ec2.describe_instance_credit_specifications(InstanceIds=[name])["InstanceCreditSpecifications"]
+    assert shown == [{"InstanceId": name, "CpuCredits": "unlimited"}]
+    group = ec2.create_security_group(GroupName="web", Description="web")["GroupId"]
+    ec2.modify_instance_attribute(InstanceId=name, Groups=[group])
+    assert one(ec2.describe_instances())["SecurityGroups"] == [{"GroupId": group, "GroupName": "web"}]
+    larger = {"Value": TYPE.replace("small", "large")}
+    assert error_of(ec2.modify_instance_attribute, InstanceId=name, InstanceType=larger) == "IncorrectInstanceState"
+    ec2.stop_instances(InstanceIds=[name])
+    assert error_of(ec2.reboot_instances, InstanceIds=[name]) == "IncorrectInstanceState"
+    come_true(store)
+    ec2.modify_instance_attribute(InstanceId=name, InstanceType=larger)
+    ec2.modify_instance_attribute(InstanceId=name, UserData={"Value": b"ECS_CLUSTER=web"})
+    assert one(ec2.describe_instances())["InstanceType"] == larger["Value"]
+    data = ec2.describe_instance_attribute(InstanceId=name, Attribute="userData")["UserData"]["Value"]
+    assert base64.b64decode(data) == b"ECS_CLUSTER=web"
+    refused = error_of(ec2.modify_instance_attribute, InstanceId=name, DisableApiTermination={"Value": True})
+    assert refused == "Unsupported"

@@ -20,7 +20,7 @@ from portside.domain.record import Scope, replace
 from portside.domain.table import CLUSTER, CONTAINER_INSTANCE, ENI, INSTANCE, TASK
 from portside.domain.task.record import EniAttachment, Placement, StopCode, Task, TaskStatus
 from portside.node.interface import InstanceConfig, VpcConfig
-from portside.store.interface import Put
+from portside.store.interface import Delete, Put
 from portside.store.memory import MemoryStore
 
 SCOPE = Scope(account="000000000000", region="us-east-1")
@@ -247,5 +247,40 @@ def test_interrupted_anywhere() -> None:
         assert list(world.store.scan(ENI)) == []
         gone = world.clock.now() + instance.TERMINATED_SEEN
         assert all(instance.is_gone(world.instance(name), now=gone) for name in names)
+
+    asyncio.run(life())
+
+
+def test_reboot_and_another_type() -> None:
+    """A reboot ends the tasks and keeps the instance; one whose type has changed meanwhile does not join as what it was
+    registered as, until that is deregistered."""
+
+    async def life() -> None:
+        world = World()
+        async with world.running():
+            name = world.launch()
+            await world.reaches(name, InstanceState.RUNNING)
+            key = world.place(name)
+            world.call("RebootInstances", InstanceIds=[name])
+            await world.until(lambda: world.store.get(TASK, key).stop is not None)
+            assert world.store.get(TASK, key).stop.reason == f"Host EC2 (instance {name}) rebooted."
+            assert world.instance(name).state is InstanceState.RUNNING
+            world.end(key)
+            await world.until(lambda: not world.instance(name).reboot_asked)
+            await world.until(lambda: all(each.agent_connected for each in world.store.scan(CONTAINER_INSTANCE)))
+            world.call("StopInstances", InstanceIds=[name])
+            await world.reaches(name, InstanceState.STOPPED)
+            other = TYPE.replace("small", "large")
+            world.call("ModifyInstanceAttribute", InstanceId=name, InstanceType={"Value": other})
+            world.call("StartInstances", InstanceIds=[name])
+            await world.reaches(name, InstanceState.RUNNING)
+            assert world.node.instances[name].memory_mib == 8192
+            (joined,) = world.store.scan(CONTAINER_INSTANCE)
+            assert not joined.agent_connected
+            world.store.transact(Delete(CONTAINER_INSTANCE, joined.key))
+            world.call("RebootInstances", InstanceIds=[name])
+            await world.until(lambda: world.instance(name).registered)
+            (joined,) = world.store.scan(CONTAINER_INSTANCE)
+            assert (joined.instance_type, joined.memory_mib) == (other, 8192)
 
     asyncio.run(life())

@@ -110,6 +110,12 @@ class InstanceLoop:
 
     async def _up(self, stored: Stored[Instance]) -> None:
         wanted = stored.value
+        if wanted.reboot_asked and wanted.state is S.RUNNING:
+            if not self._left_by_tasks(wanted, "rebooted"):
+                return
+            begun = replace(wanted, reboot_asked=False, registered=False)
+            self._store.transact(Put(INSTANCE, begun, expect=stored.version))
+            return  # the change wakes this worker again
         eni = self._store.get(ENI, f"{wanted.scope.prefix}{wanted.eni_id}")
         if eni is None:
             log.error("the network interface %s of instance %s is gone", wanted.eni_id, wanted.id)
@@ -152,6 +158,12 @@ class InstanceLoop:
                 Put(CLUSTER, Cluster(scope=up.scope, name=settings.cluster, settings=disabled, created_at=now))
             )
         for known in self._container_instances(up):
+            if known.cluster == settings.cluster and known.instance_type != up.instance_type:
+                log.warning(
+                    "instance %s is of type %s now and was registered as %s: deregister %s first",
+                    *(up.id, up.instance_type, known.instance_type, known.id),
+                )
+                return []
             if known.cluster == settings.cluster:
                 # It was stopped and starts again: it is the same container instance.
                 writes.append(Put(CONTAINER_INSTANCE, replace(known, agent_connected=True, version=known.version + 1)))
@@ -170,29 +182,13 @@ class InstanceLoop:
 
     async def _down(self, stored: Stored[Instance]) -> None:
         going = stored.value
-        known = self._container_instances(going)
-        writes: list[Write] = [
-            Put(CONTAINER_INSTANCE, replace(each, agent_connected=False, version=each.version + 1))
-            for each in known
-            if each.agent_connected
-        ]
-        tasks = self._store.find(TASK, "on_instance", going.key)
-        verb = "terminated" if going.state is S.SHUTTING_DOWN else "stopped"
-        reason = f"Host EC2 (instance {going.id}) {verb}."
+        if not self._left_by_tasks(going, "terminated" if going.state is S.SHUTTING_DOWN else "stopped"):
+            return
         now = self._clock.now()
-        writes += [
-            Put(TASK, machine.stop(task, code=StopCode.TERMINATION_NOTICE, reason=reason, at=now))
-            for task in tasks
-            if task.stop is None
-        ]
-        if writes:
-            self._store.transact(*writes)
-        if tasks:
-            return  # each of them wakes this worker when it has stopped
         eni = self._store.get(ENI, f"{going.scope.prefix}{going.eni_id}")
         await self._node.remove_instance(going.id, self._enis.attachment(eni) if eni is not None else None)
         gone = instance.done(going, now=self._clock.now())
-        writes = [Put(INSTANCE, gone, expect=stored.version)]
+        writes: list[Write] = [Put(INSTANCE, gone, expect=stored.version)]
         if eni is not None and gone.state is S.TERMINATED:
             writes.append(Delete(ENI, ENI.key(eni)))
         elif eni is not None and eni.public_address is not None:
@@ -208,6 +204,26 @@ class InstanceLoop:
                 if each.id == going.id and each.deregistered_at is None
             ]
         self._store.transact(*writes)
+
+    def _left_by_tasks(self, going: Instance, verb: str) -> bool:
+        """Whether no task is on it any more. Those that are have been asked to stop, no other comes, and each of them
+        wakes this worker when it has stopped."""
+        writes: list[Write] = [
+            Put(CONTAINER_INSTANCE, replace(each, agent_connected=False, version=each.version + 1))
+            for each in self._container_instances(going)
+            if each.agent_connected
+        ]
+        tasks = self._store.find(TASK, "on_instance", going.key)
+        reason = f"Host EC2 (instance {going.id}) {verb}."
+        now = self._clock.now()
+        writes += [
+            Put(TASK, machine.stop(task, code=StopCode.TERMINATION_NOTICE, reason=reason, at=now))
+            for task in tasks
+            if task.stop is None
+        ]
+        if writes:
+            self._store.transact(*writes)
+        return not tasks
 
     def _retire(self, stored: Stored[Instance]) -> datetime | None:
         due = (stored.value.ended_at or stored.value.launched_at) + instance.TERMINATED_SEEN

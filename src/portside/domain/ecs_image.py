@@ -19,7 +19,7 @@ class EcsImage(NamedTuple):
     stem: str
 
 
-_IMAGES: Final = (
+IMAGES: Final = (
     EcsImage("amazon-linux-2023", "x86_64", "Amazon Linux 2023", "al2023-ami-ecs-hvm-2023.0"),
     EcsImage("amazon-linux-2023/arm64", "arm64", "Amazon Linux 2023", "al2023-ami-ecs-hvm-2023.0"),
     EcsImage("amazon-linux-2", "x86_64", "Amazon Linux 2", "amzn2-ami-ecs-hvm-2.0"),
@@ -38,14 +38,14 @@ def image_name(image: EcsImage) -> str:
 
 
 def find(region: str, ami_id: str) -> EcsImage | None:
-    return next((each for each in _IMAGES if image_id(region, each) == ami_id), None)
+    return next((each for each in IMAGES if image_id(region, each) == ami_id), None)
 
 
 def parameter(region: str, name: str) -> str | None:
     """The value of a public SSM parameter that names one of these images; None for any other name.
 
     `…/recommended` is a JSON document, `…/recommended/image_id` and its like are its members."""
-    for image in _IMAGES:
+    for image in IMAGES:
         base = f"{PREFIX}{image.path}/recommended"
         if name == base:
             return json.dumps(_recommended(region, image))
@@ -58,7 +58,7 @@ def parameter_names() -> tuple[str, ...]:
     """All names that `parameter` knows."""
     return tuple(
         f"{PREFIX}{image.path}/recommended{member}"
-        for image in _IMAGES
+        for image in IMAGES
         for member in ("", *(f"/{each}" for each in sorted(_recommended("", image))))
     )
 

@@ -61,6 +61,7 @@ class Instance(Record, frozen=True, kw_only=True):
     reason_code: str = ""
     reason_at: datetime | None = None
     registered: bool = False
+    reboot_asked: bool = False
     ended_at: datetime | None = None
 
     @property
@@ -88,6 +89,13 @@ def stopped(instance: Instance, *, now: datetime) -> Instance:
     return replace(instance, state=InstanceState.STOPPING, reason_code=USER_SHUTDOWN, reason_at=now)
 
 
+def rebooted(instance: Instance, *, now: datetime) -> Instance:
+    """Asked to end what runs on it and begin anew. Raises Refused CONFLICT."""
+    if instance.state is not InstanceState.RUNNING:
+        raise _wrong_state(instance, "rebooted")
+    return replace(instance, reboot_asked=True)
+
+
 def terminated(instance: Instance, *, now: datetime) -> Instance:
     """Asked to end for good; idempotent."""
     if instance.state in (InstanceState.SHUTTING_DOWN, InstanceState.TERMINATED):
@@ -99,7 +107,7 @@ def done(instance: Instance, *, now: datetime) -> Instance:
     """What was asked for has come true on the machine."""
     match instance.state:
         case InstanceState.PENDING:
-            return replace(instance, state=InstanceState.RUNNING)
+            return replace(instance, state=InstanceState.RUNNING, reboot_asked=False)
         case InstanceState.STOPPING:
             return replace(instance, state=InstanceState.STOPPED, registered=False)
         case InstanceState.SHUTTING_DOWN:

@@ -1,5 +1,6 @@
 """Instances: run, start, stop, terminate, describe. Handlers write what is desired; the instance loop makes it so."""
 
+import base64
 import hashlib
 import json
 import platform
@@ -15,7 +16,7 @@ from portside.domain import arn, ecs_image, instance, user_data, vpc_rule
 from portside.domain.clock import Clock, Ids
 from portside.domain.ec2_instance_type import INSTANCE_TYPES, InstanceType
 from portside.domain.instance import Instance, InstanceState
-from portside.domain.record import Scope, Tags
+from portside.domain.record import Scope, Tags, replace
 from portside.domain.refusal import Refused
 from portside.domain.table import ENI, INSTANCE, INSTANCE_PROFILE, SECURITY_GROUP, SUBNET, VPC
 from portside.domain.vpc import Eni, Subnet
@@ -52,6 +53,9 @@ class InstanceHandlers:
             "DescribeInstances": self.describe,
             "DescribeInstanceStatus": self.describe_status,
             "DescribeInstanceAttribute": self.describe_attribute,
+            "DescribeInstanceCreditSpecifications": self.describe_credits,
+            "ModifyInstanceAttribute": self.modify_attribute,
+            "RebootInstances": self.reboot,
             "StartInstances": self.start,
             "StopInstances": self.stop,
             "TerminateInstances": self.terminate,
@@ -90,11 +94,7 @@ class InstanceHandlers:
             raise ServiceError(
                 "InvalidParameterCombination", "An address can be asked for where one instance is launched."
             )
-        given = params.get("UserData") or ""
-        try:
-            user_data.configuration(given)
-        except user_data.Unreadable as unreadable:
-            raise error.invalid_value(str(unreadable)) from None
+        given = _user_data(params.get("UserData") or "")
         tags = _tags(params)
         profile = self._instance_profile(context, params)
         public = asked.get("AssociatePublicIpAddress")
@@ -273,6 +273,50 @@ class InstanceHandlers:
         member, value = values[name]
         return {"InstanceId": found.id, member: value}
 
+    def describe_credits(self, context: RequestContext, params: Params) -> Result:
+        """No credits are counted: what a type has is there all the time."""
+        found = self._asked(context, params.get("InstanceIds") or ())
+        burstable = [each for each in found if INSTANCE_TYPES[each.instance_type].burstable]
+        if params.get("InstanceIds") and len(burstable) != len(found):
+            raise ServiceError("InvalidParameterCombination", "Credits are those of burstable instances only.")
+        fields = {"instance-id": FIELDS["instance-id"]}
+        rows, token = page(selected(burstable, params, fields), params, lambda i: i.id)
+        shown = [{"InstanceId": each.id, "CpuCredits": "unlimited"} for each in rows]
+        return answer("InstanceCreditSpecifications", shown, token)
+
+    def modify_attribute(self, context: RequestContext, params: Params) -> Result:
+        (found,) = self._asked(context, [params["InstanceId"]])
+        asked = {name for name, value in params.items() if value is not None} - {"InstanceId", "DryRun"}
+        for name in ("DisableApiTermination", "DisableApiStop", "EbsOptimized"):
+            if (params.get(name) or {}).get("Value") is False:
+                asked.discard(name)  # as it is
+        if (params.get("SourceDestCheck") or {}).get("Value") is True:
+            asked.discard("SourceDestCheck")
+        for name in asked - {"InstanceType", "UserData", "Groups"}:
+            raise ServiceError("Unsupported", f"Portside does not support {name} of ModifyInstanceAttribute yet.")
+        writes: list[Write] = []
+        changed = found
+        if asked & {"InstanceType", "UserData"} and found.state is not InstanceState.STOPPED:
+            raise ServiceError("IncorrectInstanceState", f"The instance '{found.id}' is not in the 'stopped' state.")
+        if "InstanceType" in asked:
+            changed = replace(changed, instance_type=_kind({"InstanceType": params["InstanceType"].get("Value")}).name)
+        if "UserData" in asked:
+            given = params["UserData"].get("Value") or b""
+            changed = replace(changed, user_data=_user_data(_text(given)))
+        if "Groups" in asked:
+            groups = self._groups(found.scope, {"SecurityGroupIds": params["Groups"]}, {}, found.vpc_id)
+            eni = self._store.get(ENI, f"{found.scope.prefix}{found.eni_id}")
+            if eni is not None:
+                writes.append(Put(ENI, replace(eni, security_group_ids=groups)))
+        if changed is not found:
+            writes.append(Put(INSTANCE, changed))
+        self._store.transact(*writes)
+        return {}
+
+    def reboot(self, context: RequestContext, params: Params) -> Result:
+        self._change(context, params, "", instance.rebooted)
+        return {}
+
     def start(self, context: RequestContext, params: Params) -> Result:
         return self._change(context, params, "StartingInstances", instance.started)
 
@@ -336,6 +380,20 @@ class InstanceHandlers:
         }
         vpc = self._store.get(VPC, each.scope.prefix + each.vpc_id)
         return instance_to(each, eni, names, dns_hostnames=vpc is not None and vpc.dns_hostnames)
+
+
+def _user_data(given: str) -> str:
+    """Raises: ServiceError for what can not be read."""
+    try:
+        user_data.configuration(given)
+    except user_data.Unreadable as unreadable:
+        raise error.invalid_value(str(unreadable)) from None
+    return given
+
+
+def _text(value: str | bytes) -> str:
+    """A blob, which came as base64, as base64 again."""
+    return value if isinstance(value, str) else base64.b64encode(value).decode()
 
 
 def _is_id(text: str) -> bool:

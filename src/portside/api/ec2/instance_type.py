@@ -4,6 +4,7 @@ from typing import Any
 
 from portside.api.ec2.selection import answer, flag, page, selected
 from portside.aws.service import Params, RequestContext, Result, ServiceError
+from portside.domain import vpc_rule
 from portside.domain.ec2_instance_type import INSTANCE_TYPES, InstanceType
 
 
@@ -18,6 +19,21 @@ class InstanceTypeHandlers:
         kinds = [INSTANCE_TYPES[each] for each in asked] if asked else list(INSTANCE_TYPES.values())
         rows, token = page(selected(kinds, params, _FIELDS), params, lambda k: k.name)
         return answer("InstanceTypes", [_to_wire(each) for each in rows], token)
+
+    def describe_instance_type_offerings(self, context: RequestContext, params: Params) -> Result:
+        kind = params.get("LocationType") or "region"
+        if kind not in ("region", "availability-zone"):
+            raise ServiceError("Unsupported", f"Portside does not support locations of type {kind}.")
+        letters = vpc_rule.ZONE_LETTERS if kind == "availability-zone" else ("",)
+        rows = [
+            {"InstanceType": name, "LocationType": kind, "Location": f"{context.region}{letter}"}
+            for name in INSTANCE_TYPES
+            for letter in letters
+        ]
+        found, token = page(
+            selected(rows, params, _OFFERING_FIELDS), params, lambda row: f"{row['InstanceType']}/{row['Location']}"
+        )
+        return answer("InstanceTypeOfferings", found, token)
 
 
 def _to_wire(kind: InstanceType) -> dict[str, Any]:
@@ -51,6 +67,7 @@ def _to_wire(kind: InstanceType) -> dict[str, Any]:
     }
 
 
+_OFFERING_FIELDS = {"instance-type": lambda o: [o["InstanceType"]], "location": lambda o: [o["Location"]]}
 _FIELDS = {
     "instance-type": lambda k: [k.name],
     "bare-metal": lambda k: ["false"],

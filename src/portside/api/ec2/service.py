@@ -1,6 +1,7 @@
 """EC2, as far as tasks and load balancers need it: the visible list of its operations."""
 
 from portside.api.ec2.default_network import with_default_network
+from portside.api.ec2.image import ImageHandlers
 from portside.api.ec2.instance import InstanceHandlers
 from portside.api.ec2.instance_type import InstanceTypeHandlers
 from portside.api.ec2.network_interface import NetworkInterfaceHandlers
@@ -39,6 +40,8 @@ def ec2_service(store: Store, clock: Clock, ids: Ids) -> Service:
         "DeleteTags": tags.delete_tags,
         "DescribeTags": tags.describe_tags,
         "DescribeInstanceTypes": InstanceTypeHandlers().describe_instance_types,
+        "DescribeInstanceTypeOfferings": InstanceTypeHandlers().describe_instance_type_offerings,
+        "DescribeImages": ImageHandlers().describe_images,
         **InstanceHandlers(store, clock, ids).handlers(),
     }
     service = Service(
@@ -53,6 +56,8 @@ def ec2_service(store: Store, clock: Clock, ids: Ids) -> Service:
             "templates, spot instances, further interfaces",
             "StopInstances": "no hibernation",
             "DescribeInstanceTypes": "the families t2, t3, t3a, t4g, m5, c5, r5, m6i, c6i, r6i, m6g, c6g, r6g",
+            "DescribeImages": "the ECS images",
+            "ModifyInstanceAttribute": "type, user data, security groups",
             "DescribeInstanceAttribute": "what RunInstances can set, and defaults",
             "CreateTags": "VPCs, subnets, security groups, their rules, network interfaces and instances",
             "DeleteTags": "VPCs, subnets, security groups, their rules, network interfaces and instances",
