@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from portside.node import process
 from portside.testing.instance import Instance
 from portside.testing.instance import instance as portside_instance
 from portside.testing.wait import wait_for
@@ -67,6 +68,32 @@ def test_a_container_turns_healthy(instance: Instance) -> None:
     assert instance.task(arn)["version"] > task["version"]
     instance.client("ecs").stop_task(task=arn)
     instance.wait_task(arn, "STOPPED")
+
+
+def test_a_check_that_a_killed_daemon_left(instance: Instance) -> None:
+    """The next daemon ends it, with all that it started and with the runtime's process that waits for it, and begins
+    with checks of its own; the container runs on."""
+    hung = f"sleep {SLOW_S} & sleep {SLOW_S}"
+    instance.register("hung", {"command": ["sleep", "1000"], "healthCheck": check(hung, timeout=60)})
+    arn = instance.run_task("hung")
+    instance.wait_task(arn, "RUNNING")
+    wait_for(lambda: len(slow_checks()) == 2, timeout_s=20, what="a check that hangs")
+    left = {*slow_checks(), *runtimes(instance)}
+    assert len(left) == 3
+    instance.kill()
+    instance.start()
+    instance.ready()
+    wait_for(lambda: not left & {*slow_checks(), *runtimes(instance)}, timeout_s=20, what="its end")
+    wait_for(lambda: len(slow_checks()) == 2, timeout_s=20, what="another check")
+    assert instance.task(arn)["lastStatus"] == "RUNNING"
+    instance.client("ecs").stop_task(task=arn)
+    instance.wait_task(arn, "STOPPED", timeout_s=60)
+    wait_for(lambda: not slow_checks(), timeout_s=20, what="nothing left")
+
+
+def runtimes(instance: Instance) -> set[int]:
+    """The runtime's processes that run checks in containers."""
+    return {pid for pid, argv in process.runtimes_of(instance.settings.data_dir).items() if "exec" in argv}
 
 
 def test_checks_go_on_with_a_new_daemon(instance: Instance) -> None:

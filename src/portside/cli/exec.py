@@ -5,7 +5,6 @@ import json
 import os
 import select
 import shlex
-import shutil
 import signal
 import socket
 import sys
@@ -267,7 +266,8 @@ def _converse(channel: DataChannel) -> None:
 
 
 def _size() -> tuple[int, int]:
-    columns, rows = shutil.get_terminal_size()
+    # Not shutil's, which goes by COLUMNS and LINES: they do not change with the window.
+    columns, rows = os.get_terminal_size(sys.stdin.fileno())
     return rows, columns
 
 
@@ -278,7 +278,7 @@ def _raw_terminal() -> Iterator[None]:
         yield
         return
     before = termios.tcgetattr(sys.stdin)
-    tty.setraw(sys.stdin)
+    tty.setraw(sys.stdin, termios.TCSADRAIN)  # what was typed ahead is for the container
     try:
         yield
     finally:

@@ -8,6 +8,7 @@ import os
 import signal
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Protocol, assert_never
 
@@ -45,7 +46,7 @@ from portside.domain.usage import Usage
 from portside.node import cgroup, failpoint, hook, process
 from portside.node.container import seccomp, spec
 from portside.node.container.exec import LinuxExecSession, open_session
-from portside.node.container.health import HealthChecks
+from portside.node.container.health import HealthChecks, end_leftover
 from portside.node.container.pause import PauseNamespaces
 from portside.node.container.record import ContainerFolder, boot_id
 from portside.node.container.runtime import Runtime
@@ -612,6 +613,9 @@ class LinuxNode:
             self._forwarder.adopt(runtime_id, folder.log_file, record.log)
         started = ContainerStarted(container=name, pid=record.pid, restart=record.restart)
         if container.monitor_pidfd is not None:
+            if record.health_check is not None:
+                members = partial(self._tree.processes, record.cgroup, record.container)
+                await self._pool.run(end_leftover, folder, members)
             self._watch(container)
             return [started]
         # Ended while nobody looked, or its monitor was killed meanwhile: then what still runs of it is ended.

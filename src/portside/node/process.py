@@ -183,7 +183,7 @@ def runtimes_of(folder: Path) -> dict[int, list[str]]:
     """conmon and crun processes that work on a bundle at or below the folder, with their arguments, by pid: what a
     daemon that was killed has left. A container that is still being created shows crun's arguments, too."""
     found = {}
-    exact, below = str(folder), f"{folder}/"
+    exact, below = str(folder), f"{str(folder).rstrip('/')}/"
     for entry in os.listdir("/proc"):
         if not entry.isdigit():
             continue

@@ -11,7 +11,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -153,6 +153,21 @@ class HealthChecks:
         if not ended:
             return Result(False, f"Health check exceeded timeout ({check.timeout_s}s)")
         return Result(code == 0, text)
+
+
+def end_leftover(folder: ContainerFolder, members: Callable[[], Collection[int]]) -> None:
+    """End the check that a daemon left running when it was killed: nobody would see its end, and it may hang.
+
+    Blocking. Args: members: the container's processes; a number in a file may by now be another's."""
+    for pid, argv in process.runtimes_of(folder.path).items():
+        if "exec" in argv and any(each.endswith(str(_spec_file(folder))) for each in argv):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+    pid_file = folder.path / "health.pid"
+    pid_of_check = _pid_in(pid_file)
+    if pid_of_check in members():
+        process.kill_session(pid_of_check)
+    pid_file.unlink(missing_ok=True)
 
 
 def _reaped(pid: int) -> int | None:
