@@ -66,7 +66,7 @@ def test_a_container_sees_its_own_machine(no_leaks: Settings) -> None:
             await lab.do(task.create_network)
             lines = await output(lab, task)
             await lab.do(task.release_network)
-            assert lines[:4] == ["ip-172-31-0-5", "ip-172-31-0-5", "hello", "AWS_ECS_FARGATE us-east-1"]
+            assert lines[:4] == [*["ip-172-31-0-5.ec2.internal"] * 2, "hello", "AWS_ECS_FARGATE us-east-1"]
             assert "172.31.0.5\tip-172-31-0-5.ec2.internal ip-172-31-0-5" in lines
             assert "nameserver 169.254.169.253" in lines
             assert "CapEff:\t00000000a80425fb" in lines
@@ -108,6 +108,20 @@ def test_a_memory_hog_is_killed_and_said_to_be(no_leaks: Settings) -> None:
                     task = with_memory(task, 24)
                 exited = await lab.run(task)
                 assert (exited.exit_code, exited.oom_killed) == (137, True)
+                await lab.do(task.remove)
+
+    asyncio.run(body())
+
+
+def test_a_child_that_is_killed_for_memory_is_said_to_be(no_leaks: Settings) -> None:
+    """The container ends by itself, with its own exit code, and it is known that memory ran out in it."""
+
+    async def body() -> None:
+        async with NodeLab(no_leaks) as lab:
+            for code in (0, 4):
+                task = with_memory(lab_task(f"(tail /dev/zero); exit {code}", memory_mib=512), 24)
+                exited = await lab.run(task)
+                assert (exited.exit_code, exited.oom_killed) == (code, True)
                 await lab.do(task.remove)
 
     asyncio.run(body())

@@ -43,6 +43,7 @@ PORT_RANGES_MAX: Final = 100
 """Of one container. Source: API_PortMapping, containerPortRange."""
 _PORT_NAME: Final = re.compile(r"[a-z0-9_][a-z0-9_-]{0,63}")
 _ECR_IMAGE: Final = re.compile(r"\d{12}\.dkr\.ecr[.-]")
+_IMAGE: Final = re.compile(r"[A-Za-z0-9_.:/@#+\[\]-]+")
 _CPU: Final = re.compile(r"(\d*\.?\d+)\s*vcpus?", re.IGNORECASE)
 _MEMORY: Final = re.compile(r"(\d*\.?\d+)\s*([gm])i?b", re.IGNORECASE)
 _HOST: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,252}[A-Za-z0-9])?")
@@ -263,6 +264,8 @@ def _check_containers(containers: Sequence[ContainerDefinition]) -> dict[str, Co
             raise _invalid(f"Container names must be unique: '{container.name}' is there twice.", "name")
         if not container.image:
             raise _invalid("Container.image should not be null or empty.", "image")
+        if not _IMAGE.fullmatch(container.image):
+            raise _invalid("Container.image contains invalid characters.", "image")
         by_name[container.name] = container
     if not any(container.essential for container in containers):
         raise _invalid("Task definition doesn't have any essential container.", "essential")
@@ -274,19 +277,10 @@ def _check_container(definition: TaskDefinition, container: ContainerDefinition)
     memory, reservation = container.memory_mib, container.memory_reservation_mib
     if container.cpu_units < 0:
         raise _invalid_for_container("cpu", name)
-    if memory is not None and memory < CONTAINER_MEMORY_MIN_MIB:
-        raise _invalid_for_container("memory", name)
-    if reservation is not None and reservation < CONTAINER_MEMORY_MIN_MIB:
-        raise _invalid_for_container("memoryReservation", name)
     if memory is None and reservation is None and definition.memory_mib is None:
         raise _invalid(
             f"Invalid setting for container '{name}'. "
             "At least one of 'memory' or 'memoryReservation' must be specified.",
-            "memory",
-        )
-    if memory is not None and reservation is not None and memory < reservation:
-        raise _invalid(
-            f"Invalid setting for container '{name}'. 'memory' must be greater than or equal to 'memoryReservation'.",
             "memory",
         )
     for kind, timeout_s in (("start", container.start_timeout_s), ("stop", container.stop_timeout_s)):
@@ -448,7 +442,10 @@ def _check_health(check: HealthCheck, container: str) -> None:
 
 
 def check_sums(containers: Sequence[ContainerDefinition], cpu_units: int | None, memory_mib: int | None) -> None:
-    """That a task of this size holds these containers; each reserves its soft limit if it has one, else its limit."""
+    """That a task of this size holds these containers, whose own limits fit each other. Each reserves its soft limit if
+    it has one, else its limit."""
+    for container in containers:
+        _check_memory(container)
     if memory_mib is not None:
         total_mib = 0
         for container in containers:
@@ -469,6 +466,20 @@ def check_sums(containers: Sequence[ContainerDefinition], cpu_units: int | None,
     if cpu_units is not None and sum(container.cpu_units for container in containers) > cpu_units:
         raise _invalid(
             "The sum of all container 'cpu' values cannot be greater than the value of the task 'cpu'.", "cpu"
+        )
+
+
+def _check_memory(container: ContainerDefinition) -> None:
+    memory, reservation = container.memory_mib, container.memory_reservation_mib
+    if memory is not None and memory < CONTAINER_MEMORY_MIN_MIB:
+        raise _invalid_for_container("memory", container.name)
+    if reservation is not None and reservation < CONTAINER_MEMORY_MIN_MIB:
+        raise _invalid_for_container("memoryReservation", container.name)
+    if memory is not None and reservation is not None and memory < reservation:
+        raise _invalid(
+            f"Invalid setting for container '{container.name}'. "
+            "'memory' must be greater than or equal to 'memoryReservation'.",
+            "memory",
         )
 
 

@@ -551,7 +551,8 @@ class LinuxNode:
         ended, record = self._runtime.ended(folder), folder.read()
         if ended is None:
             return ContainerExited(container=name, exit_code=None, restart=None if record is None else record.restart)
-        killed = record is not None and ended.exit_code != 0 and self._tree.oom_kills(record.cgroup, name) > 0
+        # Also where the container itself ended well: what was killed may have been a child of it. Docker says so, too.
+        killed = record is not None and self._tree.oom_kills(record.cgroup, name) > 0
         return ContainerExited(
             container=name,
             exit_code=ended.exit_code,

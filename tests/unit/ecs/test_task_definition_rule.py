@@ -31,6 +31,8 @@ BROKEN: list[tuple[dict[str, Any], list[dict[str, Any]] | None, str]] = [
     ({}, [{"name": f"c{n}"} for n in range(11)], "Too many containers."),
     ({}, [{"name": None}], "Container.name should not be null or empty."),
     ({}, [{"image": None}], "Container.image should not be null or empty."),
+    ({}, [{"image": "$IMAGE:1"}], "Container.image contains invalid characters."),
+    ({}, [{"image": "web:1 "}], "Container.image contains invalid characters."),
     ({}, [{}, {}], "Container names must be unique: 'app' is there twice."),
     ({}, [{"essential": False}], "Task definition doesn't have any essential container."),
     ({"networkMode": "bridge"}, None, "Fargate only supports network mode ‘awsvpc’."),

@@ -106,6 +106,19 @@ def test_reference_id(ready: Any) -> None:
             "InvalidParameterException",
             "The 'memory' setting for container 'app' is greater than for the task.",
         ),
+        (
+            {"overrides": {"containerOverrides": [{"name": "app", "memory": 1}]}},
+            "InvalidParameterException",
+            "Invalid 'memory' setting for container 'app'.",
+        ),
+        (
+            {"overrides": {"containerOverrides": [{"name": "app", "memory": 50, "memoryReservation": 60}]}},
+            "InvalidParameterException",
+            "Invalid setting for container 'app'. 'memory' must be greater than or equal to 'memoryReservation'.",
+        ),
+        ({"group": "service:web"}, "InvalidParameterException", "Invalid namespace for group."),
+        ({"startedBy": "x" * 129}, "InvalidParameterException", "startedBy longer than 128."),
+        ({"startedBy": "a b"}, "InvalidParameterException", "startedBy contains invalid characters."),
         ({"platformVersion": "9.9.9"}, "PlatformUnknownException", "The specified platform does not exist."),
         (
             {"placementConstraints": [{"type": "distinctInstance"}]},

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 from portside.api.metadata.document import container_document, task_document
 from portside.api.metadata.statistic import statistics
-from portside.domain.record import Scope, Tag
+from portside.domain.record import Scope, Tag, replace
 from portside.domain.task.record import ContainerHistory, EniAttachment, Exit, NetworkRequest, Task, TaskStatus
 from portside.domain.task_definition import ContainerDefinition, LogConfiguration, RestartPolicy
 from portside.domain.usage import BlockUsage, InterfaceUsage, Usage
@@ -30,7 +30,7 @@ TASK = Task(
             cpu_units=64,
             memory_mib=128,
             docker_labels={"mine": "yes"},
-            log=LogConfiguration(driver="awslogs", options={"awslogs-group": "/web"}),
+            log=LogConfiguration(driver="awslogs", options={"awslogs-group": "/web", "awslogs-stream-prefix": "ecs"}),
             restart_policy=RestartPolicy(enabled=True),
         ),
         ContainerDefinition(name="once", image="once:1", essential=False),
@@ -81,7 +81,8 @@ def test_a_container_in_version_4() -> None:
     assert (document["ImageID"], document["KnownStatus"], document["Type"]) == ("sha256:1", "RUNNING", "NORMAL")
     assert document["Limits"] == {"CPU": 64, "Memory": 128}
     assert document["StartedAt"] == "2026-01-01T12:00:00.250000Z"
-    assert (document["LogDriver"], document["LogOptions"]) == ("awslogs", {"awslogs-group": "/web"})
+    assert document["LogDriver"] == "awslogs"
+    assert document["LogOptions"] == {"awslogs-group": "/web", "awslogs-stream": f"ecs/app/{TASK.id}"}
     assert document["RestartCount"] == 2
     assert document["Networks"] == [
         {
@@ -121,6 +122,17 @@ def test_the_task() -> None:
     assert older["Cluster"] == "prod"
     assert older["Containers"][0]["Networks"] == [{"NetworkMode": "awsvpc", "IPv4Addresses": ["172.31.5.9"]}]
     assert not {"LaunchType", "ServiceName", "EphemeralStorageMetrics", "TaskTags"} & older.keys()
+    for container in older["Containers"]:
+        assert not {"RestartCount", "LogDriver", "LogOptions", "ContainerARN", "Snapshotter"} & container.keys()
+
+
+def test_limits_of_a_container_that_asks_for_none() -> None:
+    """The least share of CPU once it is started; no memory on Fargate, where the task's limit is the task's."""
+    assert container_document(TASK, TASK.history[1], version=4)["Limits"] == {"CPU": 2}
+    waiting = replace(TASK.history[1], start_issued_at=None, started_at=None, exit=None)
+    assert container_document(TASK, waiting, version=4)["Limits"] == {"CPU": 0}
+    on_instance = replace(TASK, launch_type="EC2")
+    assert container_document(on_instance, TASK.history[1], version=4)["Limits"] == {"CPU": 2, "Memory": 0}
 
 
 def test_statistics() -> None:
@@ -143,6 +155,7 @@ def test_statistics() -> None:
     assert found["cpu_stats"]["cpu_usage"]["total_usage"] - found["precpu_stats"]["cpu_usage"]["total_usage"] == 2_000
     assert (found["cpu_stats"]["system_cpu_usage"], found["cpu_stats"]["online_cpus"]) == (20_000, 2)
     assert (found["memory_stats"]["usage"], found["memory_stats"]["stats"]) == (5, {"cache": 1})
+    assert found["memory_stats"]["limit"] == 9223372036854771712
     assert {"major": 8, "minor": 0, "op": "Write", "value": 20} in found["blkio_stats"]["io_service_bytes_recursive"]
     assert found["networks"]["eth0"]["rx_bytes"] == 300
     assert found["network_rate_stats"] == {"rx_bytes_per_sec": 100.0, "tx_bytes_per_sec": 20.0}

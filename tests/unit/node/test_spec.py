@@ -71,7 +71,7 @@ def replace_image(**fields: object) -> Image:
 
 
 def test_environment_order() -> None:
-    """The definition wins over the image, the image over the defaults; each name is there once."""
+    """The definition wins over what ECS sets, that over the image, the image over the defaults; each name once."""
     task = lab_task("")
     definition = replace(
         task.start.definition,
@@ -80,6 +80,10 @@ def test_environment_order() -> None:
     found = spec.environment(replace(task.start, definition=definition), _IMAGE, "me")
     assert {"PATH=/image/bin", "COLOUR=red=ish", "EMPTY=", "NEW=", "HOSTNAME=me", "AWS_REGION=us-east-1"} <= set(found)
     assert len({each.partition("=")[0] for each in found}) == len(found)
+    image = replace_image(environment=("AWS_REGION=eu-north-1", "AWS_EXECUTION_ENV=mine"))
+    assert {"AWS_REGION=us-east-1", "AWS_EXECUTION_ENV=AWS_ECS_FARGATE"} <= set(spec.environment(task.start, image, ""))
+    moved = replace(definition, environment=(EnvironmentVariable(name="AWS_REGION", value="eu-west-1"),))
+    assert "AWS_REGION=eu-west-1" in spec.environment(replace(task.start, definition=moved), image, "")
 
 
 def test_the_whole() -> None:
@@ -97,7 +101,7 @@ def test_the_whole() -> None:
     assert found["process"]["capabilities"].get("ambient") is None
     assert found["process"]["cwd"] == "/srv"
     assert found["process"]["oomScoreAdj"] == 0
-    assert found["hostname"] == "ip-172-31-0-5"
+    assert found["hostname"] == "ip-172-31-0-5.ec2.internal"
     assert found["linux"]["cgroupsPath"] == "/x/y/z"
     assert "/proc/kcore" in found["linux"]["maskedPaths"]
     assert found["linux"]["resources"]["devices"] == [{"allow": False, "access": "rwm"}]

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portside.domain.task.health import Probes, with_result
+from portside.domain.task.health import FIRST_S, Probes, next_check_s, with_result
 from portside.domain.task.record import HealthStatus
 from portside.domain.task_definition import HealthCheck
 
@@ -49,3 +49,19 @@ def test_unhealthy_takes_failures_in_a_row(results: list[tuple[float, bool]], re
         assert not any(passed for _, passed in results[-retries:])
     if results and results[-1][1]:
         assert after(*results, check=check) is HealthStatus.HEALTHY
+
+
+def test_the_first_check_that_counts_comes_when_the_interval_is_over() -> None:
+    """Whatever the interval, there are a few early checks, then one right at its end, then one each interval."""
+    for interval_s in (1, 5, 10, 30, 300):
+        check = HealthCheck(command=("CMD", "true"), interval_s=interval_s, retries=2)
+        at, times = 0.0, list[float]()
+        while len(times) < 14:
+            at += next_check_s(Probes(), check, checks=len(times), running_s=at)
+            times.append(at)
+        assert times[0] == min(FIRST_S, interval_s)
+        assert {interval_s, 2 * interval_s} <= set(times)
+        assert len([each for each in times if each < interval_s]) < 12
+    healthy = Probes(status=HealthStatus.HEALTHY)
+    assert next_check_s(healthy, CHECK, checks=1, running_s=0.3) == CHECK.interval_s
+    assert next_check_s(Probes(), CHECK, checks=0, running_s=500.0) == 0

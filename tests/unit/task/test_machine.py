@@ -255,6 +255,14 @@ def test_out_of_memory() -> None:
     assert (end.code, end.reason) == (137, "OutOfMemoryError: Container killed due to memory usage")
 
 
+def test_a_container_that_lost_a_child_for_memory_and_ended_well() -> None:
+    """AWS's reason, and the exit code that is true."""
+    s = running(container("app")).told(exited("app", 0, oom=True))
+    end = s.task.history[0].exit
+    assert end is not None
+    assert (end.code, end.reason) == (0, "OutOfMemoryError: Container killed due to memory usage")
+
+
 def test_exit_before_the_answer_to_the_start() -> None:
     """A container that ends at once has run: started_at, exit code and all; the late answer changes nothing."""
     s = Script(task_of(container("app"))).begun().told(r.EniAllocated(eni=ENI)).begun()

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, Literal
 
@@ -31,6 +32,7 @@ _LUCK: Final = 16
 """Random numbers for one placement; beyond as many instances they repeat."""
 GROUP_MAX: Final = 255
 STARTED_BY_MAX: Final = 128
+_STARTED_BY: Final = re.compile(r"[A-Za-z0-9_/-]+")
 REFERENCE_ID_MAX: Final = 1024
 """What EventBridge's `EcsParameters`, which hands it on, allows."""
 STOPPED_BY_USER: Final = "Task stopped by user"
@@ -159,9 +161,13 @@ class Tasks:
         group = params.get("group") or f"family:{definition.family}"
         if len(group) > GROUP_MAX:
             raise invalid(f"group exceeds the maximum length of {GROUP_MAX} characters.")
+        if group.startswith("service:"):
+            raise invalid("Invalid namespace for group.")
         started_by = params.get("startedBy") or None
         if started_by is not None and len(started_by) > STARTED_BY_MAX:
-            raise invalid(f"startedBy exceeds the maximum length of {STARTED_BY_MAX} characters.")
+            raise invalid(f"startedBy longer than {STARTED_BY_MAX}.")
+        if started_by is not None and not _STARTED_BY.fullmatch(started_by):
+            raise invalid("startedBy contains invalid characters.")
         reference_id = params.get("referenceId") or None
         if reference_id is not None and len(reference_id) > REFERENCE_ID_MAX:
             raise invalid(f"referenceId exceeds the maximum length of {REFERENCE_ID_MAX} characters.")

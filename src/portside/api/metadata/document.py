@@ -15,6 +15,7 @@ from portside.domain.task_definition import ContainerDefinition
 Document = dict[str, Any]
 
 _MIB = 1024**2
+_LEAST_CPU_UNITS = 2
 
 
 def container_document(task: Task, history: ContainerHistory, *, version: int) -> Document:
@@ -29,7 +30,7 @@ def container_document(task: Task, history: ContainerHistory, *, version: int) -
         "Labels": _labels(task, definition),
         "DesiredStatus": task.desired_status.name,
         "KnownStatus": _known_status(task, history),
-        "Limits": {"CPU": definition.cpu_units, "Memory": definition.memory_mib or task.memory_mib or 0},
+        "Limits": _limits(task, history, definition),
         "Type": "NORMAL",
     }
     if definition.port_mappings:
@@ -46,16 +47,16 @@ def container_document(task: Task, history: ContainerHistory, *, version: int) -
         document["ExitCode"] = ended.code
     if definition.health_check is not None:
         document["Health"] = {"status": history.health.name if history.health else HealthStatus.UNKNOWN.name}
-    if definition.restart_policy is not None and definition.restart_policy.enabled:
-        document["RestartCount"] = history.restarts
     document["Networks"] = _networks(task, definition.name, version=version)
     if version >= 4:
         document["ContainerARN"] = arn.container(
             task.scope, task.cluster, task.id, arn.container_id(task.id, definition.name)
         )
+        if definition.restart_policy is not None and definition.restart_policy.enabled:
+            document["RestartCount"] = history.restarts
         if definition.log is not None:
             document["LogDriver"] = definition.log.driver
-            document["LogOptions"] = dict(definition.log.options)
+            document["LogOptions"] = _log_options(task, definition)
         document["Snapshotter"] = "overlayfs"
     return document
 
@@ -122,6 +123,25 @@ def _ports(task: Task, definition: ContainerDefinition) -> list[Document]:
         {"ContainerPort": each.container_port, "Protocol": each.protocol, "HostPort": each.host_port or 0}
         for each in definition.port_mappings
     ]
+
+
+def _limits(task: Task, history: ContainerHistory, definition: ContainerDefinition) -> dict[str, int]:
+    """As AWS has been seen to answer: the least share that the kernel knows, once there is a container; on Fargate no
+    memory where the container has no limit of its own."""
+    least = _LEAST_CPU_UNITS if history.start_issued_at is not None else 0
+    limits = {"CPU": definition.cpu_units or least}
+    if definition.memory_mib or task.launch_type != "FARGATE":
+        limits["Memory"] = definition.memory_mib or 0
+    return limits
+
+
+def _log_options(task: Task, definition: ContainerDefinition) -> dict[str, str]:
+    """With the stream's name in place of its prefix."""
+    options = dict(definition.log.options) if definition.log is not None else {}
+    prefix = options.pop("awslogs-stream-prefix", None)
+    if prefix is not None:
+        options["awslogs-stream"] = f"{prefix}/{definition.name}/{task.id}"
+    return options
 
 
 def _labels(task: Task, definition: ContainerDefinition) -> dict[str, str]:

@@ -5,6 +5,8 @@ from typing import Any
 
 from portside.domain.usage import InterfaceUsage, Usage
 
+NO_LIMIT_BYTES = 2**63 - 4096
+"""What the kernel gives where there is no limit, and AWS hands on: whoever divides by it gets an answer."""
 _ZERO_TIME = "0001-01-01T00:00:00Z"
 
 
@@ -26,7 +28,7 @@ def statistics(name: str, runtime_id: str, usage: Usage, before: Usage | None) -
         "memory_stats": {
             "usage": usage.memory_bytes,
             "max_usage": usage.memory_most_bytes,
-            "limit": usage.memory_limit_bytes,
+            "limit": usage.memory_limit_bytes or NO_LIMIT_BYTES,
             "stats": dict(usage.memory),
         },
         "blkio_stats": _blocks(usage),

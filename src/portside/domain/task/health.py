@@ -3,6 +3,8 @@
 Source: https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_HealthCheck.html
 """
 
+from typing import Final
+
 from portside.domain.record import Record
 from portside.domain.task.record import HealthStatus, Task
 from portside.domain.task_definition import HealthCheck
@@ -32,6 +34,26 @@ def with_result(probes: Probes, check: HealthCheck, *, passed: bool, running_s: 
     failures = probes.failures + 1
     status = HealthStatus.UNHEALTHY if failures >= check.retries else probes.status
     return Probes(status=status, failures=failures)
+
+
+FIRST_S: Final = 0.25
+"""The first check comes this soon, the next ones at doubled waits up to the interval: a container that is healthy early
+is known to be so early."""
+
+
+def next_check_s(probes: Probes, check: HealthCheck, *, checks: int, running_s: float) -> float:
+    """Seconds until the next check. Until something is known there are early ones, which can only be good news; the
+    first that counts comes when the interval is over.
+
+    Args:
+        checks: how many there were.
+        running_s: seconds from the container's start to now.
+    """
+    left_s = check.interval_s - running_s
+    if checks and (probes.status is not HealthStatus.UNKNOWN or left_s <= 0):
+        return float(check.interval_s)
+    early_s: float = FIRST_S * 2 ** max(0, checks - 1)
+    return max(0.0, min(early_s, left_s))
 
 
 def of_task(task: Task) -> HealthStatus:

@@ -278,7 +278,8 @@ def _restarting(definition: ContainerDefinition, before: ContainerHistory, after
 def _exit_of(fact: r.ContainerExited, now: datetime) -> Exit:
     at = min(fact.exited_at or now, now)
     if fact.oom_killed:
-        return Exit(code=OUT_OF_MEMORY_EXIT_CODE, reason=OUT_OF_MEMORY, at=at)
+        # One that went on and ended well has lost a child only: its exit code stays true.
+        return Exit(code=0 if fact.exit_code == 0 else OUT_OF_MEMORY_EXIT_CODE, reason=OUT_OF_MEMORY, at=at)
     return Exit(code=fact.exit_code, at=at)
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from portside.domain.task import health
-from portside.domain.task.record import ContainerHealthChanged, HealthStatus
+from portside.domain.task.record import ContainerHealthChanged
 from portside.domain.task_definition import HealthCheck
 from portside.node import process
 from portside.node.container.record import ContainerFolder, ContainerRecord
@@ -26,9 +26,6 @@ from portside.node.for_root import write_for_root
 
 log = logging.getLogger(__name__)
 
-FIRST_S: Final = 0.25
-"""The first check comes this soon, the next ones at doubled waits up to the interval: a container that is healthy early
-is known to be so early."""
 OUTPUT_MAX_BYTES: Final = 1024
 PARALLEL: Final = 8
 _END_TIMEOUT_S: Final = 5.0
@@ -92,11 +89,15 @@ class HealthChecks:
     async def _watch(self, folder: ContainerFolder, record: ContainerRecord, check: HealthCheck) -> None:
         task_key, container = record.task_key, record.container
         started = (record.pid_started or 0) / os.sysconf("SC_CLK_TCK")
-        probes, pause_s = health.Probes(), min(FIRST_S, float(check.interval_s))
+        probes, checks = health.Probes(), 0
         is_written = False
+
+        def running_s() -> float:
+            return time.clock_gettime(time.CLOCK_BOOTTIME) - started
+
         while True:
-            await asyncio.sleep(pause_s)
-            begun_s = time.clock_gettime(time.CLOCK_BOOTTIME) - started
+            await asyncio.sleep(health.next_check_s(probes, check, checks=checks, running_s=running_s()))
+            begun_s, checks = running_s(), checks + 1
             try:
                 if not is_written:
                     write_spec(folder, check)
@@ -111,8 +112,6 @@ class HealthChecks:
             if probes.status is not before:
                 fact = ContainerHealthChanged(container=container, status=probes.status, output=result.output)
                 self._report(task_key, fact)
-            early = begun_s + 2 * pause_s < check.interval_s and before is HealthStatus.UNKNOWN
-            pause_s = 2 * pause_s if early else float(check.interval_s)
 
     async def probe(self, folder: ContainerFolder, check: HealthCheck) -> Result:
         """Run the command of `write_spec` once. It fails by its exit code, or by taking longer than the timeout: then

@@ -161,13 +161,13 @@ def own_capabilities(status: Path = Path("/proc/self/status")) -> int:
 
 
 def hostname(effect: StartContainer) -> str:
-    """`ip-10-0-0-5` in awsvpc; else what the definition says, else the instance's where its network is shared, else the
-    container's id, as Docker does."""
+    """Its private name with the domain in awsvpc, as on Fargate; else what the definition says, else the instance's
+    where its network is shared, else the container's id, as Docker does."""
     if effect.definition.hostname and effect.eni is None:
         return effect.definition.hostname
     if effect.network_mode == "host" and effect.placement is not None:
         return effect.placement.private_dns_name.partition(".")[0]
-    return effect.eni.private_dns_name.partition(".")[0] if effect.eni else effect.runtime_id[:12]
+    return effect.eni.private_dns_name if effect.eni else effect.runtime_id[:12]
 
 
 def linked(effect: StartContainer) -> list[ExtraHost]:
@@ -186,7 +186,8 @@ def hosts_text(
     """Args: address: the container's own, where it has no interface of the VPC."""
     lines = ["127.0.0.1\tlocalhost", "::1\tlocalhost ip6-localhost ip6-loopback"]
     if eni is not None:
-        lines.append(f"{eni.address}\t{' '.join(dict.fromkeys((eni.private_dns_name, name)))}")
+        full = eni.private_dns_name
+        lines.append(f"{eni.address}\t{' '.join(dict.fromkeys((full, full.partition('.')[0])))}")
     elif address is not None:
         lines.append(f"{address}\t{name}")
     else:
@@ -235,17 +236,17 @@ def arguments(definition: ContainerDefinition, image: Image) -> tuple[str, ...]:
 
 
 def environment(effect: StartContainer, image: Image, name: str, endpoint_url: str = "") -> tuple[str, ...]:
-    """`KEY=value`, each key once: the definition wins over the image, the image over the defaults."""
-    merged: dict[str, str] = {
-        "PATH": DEFAULT_PATH,
-        "HOSTNAME": name,
+    """`KEY=value`, each key once: the definition wins over what ECS sets, and that over the image, which wins over the
+    defaults of any container."""
+    merged: dict[str, str] = {"PATH": DEFAULT_PATH, "HOSTNAME": name}
+    for each in image.environment:
+        key, _, value = each.partition("=")
+        merged[key] = value
+    merged |= {
         "AWS_EXECUTION_ENV": "AWS_ECS_FARGATE" if effect.placement is None else "AWS_ECS_EC2",
         "AWS_REGION": effect.scope.region,
         "AWS_DEFAULT_REGION": effect.scope.region,
     }
-    for each in image.environment:
-        key, _, value = each.partition("=")
-        merged[key] = value
     if effect.eni is not None or address_of(effect) is not None:
         uri = f"http://{link_local.ADDRESS}"
         merged["ECS_CONTAINER_METADATA_URI"] = f"{uri}/v3/{effect.runtime_id}"
