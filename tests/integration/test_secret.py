@@ -1,5 +1,7 @@
 """Secrets in real containers, and in nothing else: no file of the instance, no log, no answer of the API."""
 
+import asyncio
+import contextlib
 import json
 import os
 import stat
@@ -10,10 +12,15 @@ from typing import Any
 
 import pytest
 
+from portside.domain.record import replace
+from portside.domain.task.record import ImagePulled, Login, StartFailed
+from portside.node.image.ledger import Ledger
+from portside.settings import Settings
 from portside.testing.image import ensure_busybox_image, remove_image
 from portside.testing.instance import IMAGE, Instance, instance
+from portside.testing.node_lab import NodeLab, lab_task
 from portside.testing.registry import push, registry
-from portside.testing.wait import wait_for
+from portside.testing.wait import free_port, wait_for
 
 pytestmark = pytest.mark.integration
 
@@ -182,8 +189,8 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield f"{host}/private:1"
 
 
-def pulled(portside: Instance, image: str, **container: Any) -> dict[str, Any]:
-    """The task that runs the image, once it runs or has stopped; the image is removed again."""
+def tried(portside: Instance, image: str, **container: Any) -> dict[str, Any]:
+    """The task that runs the image, once it runs or has stopped."""
     portside.register("private", {"image": image, "command": ["sleep", "600"], **container})
     arn = portside.run_task("private")
     try:
@@ -192,7 +199,27 @@ def pulled(portside: Instance, image: str, **container: Any) -> dict[str, Any]:
     finally:
         portside.client("ecs").stop_task(cluster="default", task=arn)
         portside.wait_task(arn, "STOPPED")
+
+
+def pulled(portside: Instance, image: str, **container: Any) -> dict[str, Any]:
+    """The same; the image is removed again."""
+    try:
+        return tried(portside, image, **container)
+    finally:
         remove_image(image)
+
+
+def login(portside: Instance, name: str, password: str) -> dict[str, Any]:
+    """The member of a container that names a secret with that password."""
+    content = json.dumps({"username": "me", "password": password})
+    arn = portside.client("secretsmanager").create_secret(Name=name, SecretString=content)["ARN"]
+    return {"repositoryCredentials": {"credentialsParameter": arn}}
+
+
+def reason(task: dict[str, Any]) -> str:
+    """Of a task that did not start."""
+    assert task["stopCode"] == "TaskFailedToStart", task
+    return str(task["stoppedReason"])
 
 
 def test_a_registry_that_asks_for_a_login(portside: Instance, guarded: str) -> None:
@@ -220,3 +247,99 @@ def test_the_hosts_own_login(guarded: str, tmp_path: Path) -> None:
     with instance(REGISTRY_AUTH_FILE=str(authfile)) as running:
         running.aws("ecs", "create-cluster", "--cluster-name", "default")
         assert pulled(running, guarded)["lastStatus"] == "RUNNING"
+
+
+DENIED = "pull access denied, repository does not exist or may require authorization"
+
+
+@pytest.fixture
+def private(tmp_path: Path) -> Iterator[tuple[str, Any]]:
+    """An image that only me with open-sesame may have, and a way to have its registry there or not."""
+    port = free_port()
+    built = ensure_busybox_image("localhost/portside-test-private:1", changes=[f"ENV NUMBER={port}"])
+    with registry(tmp_path / "data", port=port) as host:
+        image = push(built, host, "private:1")
+    remove_image(built)
+
+    def there() -> contextlib.AbstractContextManager[str]:
+        return registry(tmp_path / "data", port=port, login=("me", "open-sesame"))
+
+    try:
+        yield image, there
+    finally:
+        remove_image(image)
+
+
+def test_an_image_that_another_task_has_pulled(portside: Instance, private: tuple[str, Any]) -> None:
+    """It is here by that task's login alone, so the registry says who else has it: not who has no login or a wrong one,
+    by name or by digest, and nobody while it does not answer. Also after the daemon was killed."""
+    image, there = private
+    right, wrong = login(portside, "right", "open-sesame"), login(portside, "wrong", "sesame")
+    with there():
+        first = tried(portside, image, **right)
+        assert first["lastStatus"] == "RUNNING", first
+        digest = first["containers"][0]["imageDigest"]
+        for name in (image, f"{image.rpartition(':')[0]}@{digest}"):
+            assert DENIED in reason(tried(portside, name))
+            assert DENIED in reason(tried(portside, name, **wrong))
+            assert tried(portside, name, **right)["lastStatus"] == "RUNNING"
+        portside.kill()
+        portside.start()
+        portside.ready()
+        assert DENIED in reason(tried(portside, image))
+    for credentials in ({}, right):
+        told = reason(tried(portside, image, **credentials))
+        assert told.startswith("CannotPullContainerError: ")
+        assert "connection refused" in told
+    assert "open-sesame" not in portside.log
+
+
+def test_an_image_that_root_has_pulled(portside: Instance, private: tuple[str, Any]) -> None:
+    """It is the host's: a task without a login has it, one with a wrong login does not, and one whose registry does not
+    answer does. An image that was built here is asked for nowhere."""
+    image, there = private
+    right, wrong = login(portside, "right", "open-sesame"), login(portside, "wrong", "sesame")
+    with there():
+        pull = ["podman", "pull", "--quiet", "--tls-verify=false", "--creds", "me:open-sesame", image]
+        subprocess.run(pull, check=True, capture_output=True, timeout=60)
+        assert tried(portside, image)["lastStatus"] == "RUNNING"
+        assert DENIED in reason(tried(portside, image, **wrong))
+    assert tried(portside, image, **right)["lastStatus"] == "RUNNING"
+    for name in (IMAGE, IMAGE.removeprefix("localhost/")):
+        assert tried(portside, name, **wrong)["lastStatus"] == "RUNNING"
+
+
+def test_a_login_whose_pull_was_cut_short(portside: Instance, private: tuple[str, Any]) -> None:
+    """An image that came by a login while the daemon was killed, before it could take note of it, is as guarded as
+    any."""
+    image, there = private
+    right = login(portside, "right", "open-sesame")
+    with there():
+        assert tried(portside, image, **right)["lastStatus"] == "RUNNING"
+        portside.kill()
+        ledger = Ledger(portside.settings.data_dir / "node/images")
+        (entry,) = ledger.entries().values()
+        ledger.forget(entry.id)
+        ledger.begin(image, "", guarded=True)
+        portside.start()
+        portside.ready()
+        assert DENIED in reason(tried(portside, image))
+
+
+def test_a_start_asks_nobody(no_leaks: Settings, private: tuple[str, Any]) -> None:
+    """A container that starts, also one that runs again, has the image that its task was given, though its registry
+    has gone since."""
+    image, there = private
+
+    async def body() -> None:
+        async with NodeLab(no_leaks) as lab:
+            task = lab_task("exec sleep 600", image=image)
+            entering = Login(username="me", password="open-sesame")
+            with there():
+                given = await lab.do(replace(task.pull, login=entering))
+            assert isinstance(given, ImagePulled)
+            assert isinstance(await lab.node.execute(replace(task.pull, login=entering)), StartFailed)
+            await lab.do(replace(task.start, image_digest=given.digest))
+            await lab.do(task.remove)
+
+    asyncio.run(body())

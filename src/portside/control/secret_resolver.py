@@ -19,7 +19,7 @@ from portside.domain.secret_reference import (
     parsed,
     registry_login,
 )
-from portside.domain.task.record import Login, Task
+from portside.domain.task.record import Login, SecretPin, Task
 from portside.domain.task_definition import EnvironmentVariable
 from portside.store.interface import Store
 from portside.vault import parameter, secret
@@ -27,10 +27,10 @@ from portside.vault.interface import Vault, VaultError
 
 
 class Resolved(Record, frozen=True, kw_only=True):
-    """A container's secrets. `versions`: `valueFrom` -> the version that the value is of. It does not show itself."""
+    """A container's secrets, and the versions that the values are of. It does not show itself."""
 
     variables: tuple[EnvironmentVariable, ...] = ()
-    versions: dict[str, str] = {}
+    versions: tuple[SecretPin, ...] = ()
 
     def __repr__(self) -> str:
         return "Resolved(…)"
@@ -67,12 +67,13 @@ class VaultResolver:
         if container not in held:
             history = next(each for each in task.history if each.name == container)
             names = dict.fromkeys(each.value_from for each in definition.secrets)
-            found = {each: self._value(task.scope, each, history.secret_versions) for each in names}
+            pinned = {each.value_from: each.version for each in history.secret_versions}
+            found = {each: self._value(task.scope, each, pinned) for each in names}
             held[container] = Resolved(
                 variables=tuple(
                     EnvironmentVariable(name=each.name, value=found[each.value_from][0]) for each in definition.secrets
                 ),
-                versions={value_from: version for value_from, (_, version) in found.items()},
+                versions=tuple(SecretPin(value_from=each, version=version) for each, (_, version) in found.items()),
             )
         return held[container]
 

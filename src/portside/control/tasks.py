@@ -364,7 +364,7 @@ class TaskLoop:
 
     def _with_secrets(
         self, effect: r.PullImage | r.StartContainer
-    ) -> tuple[r.PullImage | r.StartContainer, dict[str, str]]:
+    ) -> tuple[r.PullImage | r.StartContainer, tuple[r.SecretPin, ...]]:
         """The effect with what is secret in it, and the versions of that. Raises Unresolvable: already at the pull,
         before anything runs."""
         task = self._task(effect)

@@ -136,7 +136,7 @@ class ImageHook:
         self._images = images
 
     async def prepare(self, launch: Launch) -> None:
-        obtained = await self._images.get(launch.effect.definition.image, launch.effect.image_digest)
+        obtained = await self._images.given(launch.effect.definition.image, launch.effect.image_digest)
         launch.image = obtained.image
 
     async def release(self, container: Container) -> None:

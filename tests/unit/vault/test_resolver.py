@@ -10,7 +10,7 @@ from portside.domain.secret import SecretValue, secret_arn
 from portside.domain.secret_reference import Unresolvable
 from portside.domain.table import PARAMETER, PARAMETER_VERSION, SECRET, SECRET_VALUE
 from portside.domain.task.creation import new_task
-from portside.domain.task.record import Task
+from portside.domain.task.record import SecretPin, Task
 from portside.domain.task_definition import ContainerDefinition, Secret, TaskDefinition
 from portside.store.interface import Delete, Put
 from portside.store.memory import MemoryStore
@@ -46,7 +46,7 @@ def put(store: MemoryStore, number: int) -> None:
     )
 
 
-def a_task(versions: dict[str, str]) -> Task:
+def a_task(versions: tuple[SecretPin, ...]) -> Task:
     """With both secrets, and a record of the versions that they were read in."""
     secrets = (Secret(name="P", value_from="/p"), Secret(name="S", value_from=SECRET_ARN))
     definition = TaskDefinition(
@@ -81,12 +81,12 @@ def values(found: Resolved) -> list[str]:
 def test_the_versions_that_are_recorded(store: MemoryStore) -> None:
     """What is resolved first is the newest, with the version of each; by these a new daemon gives the same values
     after newer ones came. Where one is gone, that is said."""
-    found = VaultResolver(store, VAULT).resolve(a_task({}), "app")
+    found = VaultResolver(store, VAULT).resolve(a_task(()), "app")
     assert values(found) == ["p1", "s1"]
-    assert found.versions == {"/p": "/p:1", SECRET_ARN: "v1"}
+    assert [each.version for each in found.versions] == ["/p:1", "v1"]
     assert "p1" not in repr(found)
     put(store, 2)
-    assert values(VaultResolver(store, VAULT).resolve(a_task({}), "app")) == ["p2", "s2"]
+    assert values(VaultResolver(store, VAULT).resolve(a_task(()), "app")) == ["p2", "s2"]
     assert values(VaultResolver(store, VAULT).resolve(a_task(found.versions), "app")) == ["p1", "s1"]
     (gone, _) = store.scan(PARAMETER_VERSION)
     store.transact(Delete(PARAMETER_VERSION, PARAMETER_VERSION.key(gone)))

@@ -133,6 +133,13 @@ class Exit(Record, frozen=True, kw_only=True):
     at: datetime
 
 
+class SecretPin(Record, frozen=True, kw_only=True):
+    """The version in which a task has read a secret or parameter: a version's id, or `name:version`."""
+
+    value_from: str
+    version: str
+
+
 class ContainerHistory(Record, frozen=True, kw_only=True):
     """What is known of one container of the task. Written by facts only."""
 
@@ -140,7 +147,7 @@ class ContainerHistory(Record, frozen=True, kw_only=True):
     runtime_id: str
     pull_asked_at: datetime | None = None
     image_digest: str | None = None
-    secret_versions: dict[str, str] = {}  # `valueFrom` -> the version that its first run began with
+    secret_versions: tuple[SecretPin, ...] = ()  # that its first run began with
     pulled_at: datetime | None = None
     start_issued_at: datetime | None = None
     started_at: datetime | None = None
@@ -480,7 +487,7 @@ class ImagePulled(Fact, frozen=True, kw_only=True):
     container: str
     digest: str
     how: str = ""
-    secret_versions: dict[str, str] = {}
+    secret_versions: tuple[SecretPin, ...] = ()
 
 
 class StartIssued(Fact, frozen=True, kw_only=True):

@@ -9,11 +9,15 @@ from portside.domain.image import NO_SPACE
 
 
 class PullFailed(Exception):
-    """`str()` begins with CannotPullContainerError. `passing`: the network was at fault, not the name."""
+    """`str()` begins with CannotPullContainerError. `passing`: the network was at fault, not the name. `denied`: the
+    registry does not let whoever asked in."""
 
-    def __init__(self, message: str, *, passing: bool) -> None:
+    def __init__(self, message: str, *, passing: bool, denied: bool = False) -> None:
         super().__init__(message)
-        self.passing = passing
+        self.passing, self.denied = passing, denied
+
+
+_DENIED = "pull access denied, repository does not exist or may require authorization"
 
 
 def _status(code: int, phrase: str) -> str:
@@ -26,7 +30,7 @@ _CAUSES: tuple[tuple[str, str, bool], ...] = (
     (r"no space left on device|disk quota exceeded", NO_SPACE, False),
     (
         r"unauthorized|denied|authentication required|insufficient_scope|" + _status(403, "Forbidden"),
-        "pull access denied, repository does not exist or may require authorization",
+        _DENIED,
         False,
     ),
     (
@@ -68,12 +72,19 @@ def pull_failed(reference: str, cause: str, *, not_found: bool = False) -> PullF
         "CannotPullContainerError: pull image manifest has been retried 1 time(s): "
         f"failed to resolve ref {reference}: {': '.join(parts)}",
         passing=passing,
+        denied=words == _DENIED,
     )
 
 
 def _last_words(text: str) -> str:
-    """podman's error line, without its own prefix, without progress, short enough for a stopped reason (1,024)."""
+    """The error line of podman, or of skopeo, without its own prefix, without progress, short enough for a stopped
+    reason (1,024)."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
+    fatal = (
+        re.search(r'level=fatal msg="(?:Error parsing image name \\"[^"]*\\": )?(.*)"$', lines[-1]) if lines else None
+    )
+    if fatal is not None:
+        return fatal[1].replace('\\"', '"')[:700]
     errors = [line for line in lines if line.startswith("Error:")] or lines[-1:]
     joined = " ".join(errors).removeprefix("Error:").strip()
     return joined[:700]

@@ -20,20 +20,24 @@ USE_GRAIN = timedelta(minutes=1)
 
 
 class Entry(Record, frozen=True, kw_only=True):
-    """`names`: those that Portside gave it, and only these are taken away from it."""
+    """`names`: those that Portside gave it, and only these are taken away from it. `guarded`: it is here by logins of
+    tasks alone, so that its registry is asked who else may have it."""
 
     id: str
     names: tuple[str, ...]
     origin: Origin
+    guarded: bool = False
     acquired_at: datetime
     last_used_at: datetime
 
 
 class Intent(Record, frozen=True, kw_only=True):
-    """A pull that has begun. `before`: the id of the image that had the name then, or empty."""
+    """A pull that has begun. `before`: the id of the image that had the name then, or empty. `guarded`: by a task's
+    login."""
 
     name: str
     before: str
+    guarded: bool = False
 
 
 class Ledger:
@@ -52,8 +56,10 @@ class Ledger:
     def get(self, image_id: str) -> Entry | None:
         return _read(self._file(image_id), Entry)
 
-    def acquired(self, image_id: str, name: str, origin: Origin, now: datetime) -> None:
-        """It came just now, under that name. Raises OSError."""
+    def acquired(self, image_id: str, name: str, origin: Origin, now: datetime, *, guarded: bool = False) -> None:
+        """It came just now, under that name. Raises OSError.
+
+        Args: guarded: by a task's login. What has come once without one stays free of the registry."""
         known = self.get(image_id)
         names = known.names if known is not None else ()
         self._write(
@@ -63,6 +69,7 @@ class Ledger:
                 names=names if name in names or not name else (*names, name),
                 # What a person asked for stays that, also if a task has it pulled again.
                 origin=origin if known is None or origin != "pulled" else known.origin,
+                guarded=guarded and (known is None or known.guarded),
                 acquired_at=now,
                 last_used_at=max(now, known.last_used_at) if known is not None else now,
             ),
@@ -77,9 +84,9 @@ class Ledger:
     def forget(self, image_id: str) -> None:
         self._file(image_id).unlink(missing_ok=True)
 
-    def begin(self, name: str, before: str) -> None:
+    def begin(self, name: str, before: str, *, guarded: bool = False) -> None:
         """A pull is about to begin. Raises OSError."""
-        self._write(self._intent_file(name), Intent(name=name, before=before))
+        self._write(self._intent_file(name), Intent(name=name, before=before, guarded=guarded))
 
     def end(self, name: str) -> None:
         self._intent_file(name).unlink(missing_ok=True)

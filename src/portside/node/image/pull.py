@@ -34,10 +34,11 @@ _numbers = count()
 
 
 class Pull:
-    """What is known of a pull, from its begin to its end. `names`: of those who wait, as they spell it."""
+    """What is known of a pull, from its begin to its end. `names`: of those who wait, as they spell it. `by_login`: by
+    one of a task, not the host's own."""
 
-    def __init__(self, reference: Reference, name: str, present: Collection[str]) -> None:
-        self.reference, self.names = reference, {name}
+    def __init__(self, reference: Reference, name: str, present: Collection[str], *, by_login: bool = False) -> None:
+        self.reference, self.names, self.by_login = reference, {name}, by_login
         self.source = reference.canonical
         self.started_at = datetime.now(UTC)
         self._began_s = time.monotonic()
@@ -173,11 +174,24 @@ class Pull:
         self._sizes = {str(each["digest"]): int(each["size"]) for each in manifest["layers"]}
 
 
+async def ask(source: Reference, options: tuple[str, ...]) -> process.Output:
+    """One request for the manifest, which the registry gives to those who may have the image. Raises OSError."""
+    if source.on_loopback:
+        options = (*options, "--tls-verify=false")
+    try:
+        return await _inspect(source.canonical, options)
+    except TimeoutError:
+        return process.Output(124, "", f"timeout: no manifest within {MANIFEST_TIMEOUT_S:.0f} s")
+
+
 async def _manifest(name: str, options: tuple[str, ...]) -> dict[str, Any]:
     """Raises OSError, TimeoutError, ValueError or KeyError."""
+    return dict(json.loads((await _inspect(name, options)).out))
+
+
+async def _inspect(name: str, options: tuple[str, ...]) -> process.Output:
     command = (*DIE_WITH_US, "skopeo", "inspect", "--raw", *options, f"docker://{name}")
-    output = await process.run(command, timeout_s=MANIFEST_TIMEOUT_S)
-    return dict(json.loads(output.out))
+    return await process.run(command, timeout_s=MANIFEST_TIMEOUT_S)
 
 
 def _is_native(platform: Mapping[str, Any]) -> bool:

@@ -4,7 +4,6 @@ The hot path (an image that was asked for before) runs no program: one stat(2) s
 """
 
 import asyncio
-import hashlib
 import json
 import logging
 import os
@@ -15,10 +14,11 @@ from pathlib import Path
 from typing import Any, ParamSpec
 
 from portside.domain.image import Holding, MachineImage, Origin, PullProgress
-from portside.domain.image_reference import DEFAULT_REGISTRY, Reference, parse
+from portside.domain.image_reference import DEFAULT_REGISTRY, LOCAL_REGISTRY, Reference, parse
 from portside.domain.record import replace as replace_record
 from portside.domain.task.record import Login
 from portside.node import process
+from portside.node.image.admission import Admission, entered
 from portside.node.image.authfile import authfile
 from portside.node.image.failure import PullFailed, pull_failed
 from portside.node.image.ledger import Entry, Ledger
@@ -83,20 +83,25 @@ class ImageStore:
         self._pulls: dict[str, tuple[Pull, asyncio.Task[Obtained]]] = {}
         self._removing: dict[str, asyncio.Task[int]] = {}
         self._handed: dict[str, datetime] = {}  # image id -> when it was last given to a task
+        self._admission = Admission(self._mirror_of)
+        self._noted = asyncio.Event()
+        self._noted.set()
 
     async def start(self) -> None:
         """Remove what pulls that were cut short have left, and take note of what came nevertheless."""
-        remove_scratch(self._scratch)
+        self._noted.clear()
         try:
+            remove_scratch(self._scratch)
             storage = await self.open()
+            for intent in self.ledger.intents():
+                image = storage.named([intent.name]) or storage.with_digest(parse(intent.name).digest or "")
+                if image is not None and image.id != intent.before:
+                    self._note(self._acquired, image, intent.name, guarded=intent.guarded)
+                self.ledger.end(intent.name)
         except StorageUnknown as error:
             log.warning("images can not be looked at: %s", error)
-            return
-        for intent in self.ledger.intents():
-            image = storage.named([intent.name]) or storage.with_digest(parse(intent.name).digest or "")
-            if image is not None and image.id != intent.before:
-                self._note(self._acquired, image, intent.name)
-            self.ledger.end(intent.name)
+        finally:
+            self._noted.set()
 
     async def open(self) -> Storage:
         """Where images are, asked once. Raises StorageUnknown."""
@@ -105,19 +110,24 @@ class ImageStore:
         return await asyncio.shield(self._opening)
 
     async def ensure(self, name: str, *, pull_anew: bool = False, login: Login | None = None) -> Obtained:
-        """The image, pulled if it is not here (or again, where asked for and possible). Raises PullFailed.
+        """The image, pulled if it is not here (or again, where asked for and possible). Raises PullFailed, also for one
+        that is here and that the registry does not give to whoever asks (ADR 0025).
 
         Args: login: for its registry, in place of the host's own (root's `podman login` or `docker login`)."""
         reference = parse(name)
         local = await self._find(reference)
         if local is not None and not (pull_anew and reference.pullable):
-            return self._hand_out(Obtained(image=local))
+            how = await self._admitted(reference, local, login)
+            if how:
+                local = await self._find(reference)  # it may have been removed meanwhile
+            if local is not None:
+                return self._hand_out(Obtained(image=local, how=how))
         if not reference.pullable:
             raise pull_failed(reference.canonical, "no such image in local storage", not_found=True)
         try:
             return self._hand_out(await self._pulled(reference, name, login))
         except PullFailed as error:
-            if local is None:
+            if local is None or await self._is_barred(reference, local, login, error):
                 raise
             log.warning("%s could not be pulled again; the image that is here is used: %s", name, error)
             return self._hand_out(Obtained(image=local, how="could not be pulled again; the image that was here"))
@@ -129,8 +139,18 @@ class ImageStore:
         reference = replace(parse(name), digest=digest)
         found = await self._find(reference)
         if found is not None:
-            return self._hand_out(Obtained(image=found))
+            how = await self._admitted(reference, found, login)
+            if how:
+                found = await self._find(reference)
+            if found is not None:
+                return self._hand_out(Obtained(image=found, how=how))
         return await self.ensure(reference.canonical, login=login)
+
+    async def given(self, name: str, digest: str) -> Obtained:
+        """The image that a task was given by `ensure` or `get`: nobody is asked again, unless it is gone. Raises
+        PullFailed."""
+        found = await self._find(replace(parse(name), digest=digest or parse(name).digest))
+        return self._hand_out(Obtained(image=found)) if found is not None else await self.get(name, digest)
 
     def pulls(self) -> tuple[PullProgress, ...]:
         """Those under way, the oldest first."""
@@ -191,6 +211,7 @@ class ImageStore:
         for each in pending:
             each.cancel()
         await asyncio.gather(*pending, *self._removing.values(), return_exceptions=True)
+        await self._admission.close()
 
     # --- what is here ------------------------------------------------------------------------------------------------
 
@@ -240,6 +261,47 @@ class ImageStore:
         others = [Path(str(value)) for key, value in options.items() if str(key).endswith("imagestore")]
         return Storage([root, *others])
 
+    async def _admitted(self, reference: Reference, image: Image, login: Login | None) -> str:
+        """How a task has an image that is here, in a few words, empty where nobody was asked. Raises PullFailed."""
+        if not await self._is_asked(reference, image, login):
+            return ""
+        try:
+            await self._admission.check(reference, login)
+        except PullFailed as error:
+            if await self._is_barred(reference, image, login, error):
+                raise
+            log.warning(
+                "%s was here without a login, and is used though it could not be asked for: %s", image.id, error
+            )
+            return "was here; its registry could not be asked"
+        return "was here; its registry gives it"
+
+    async def _is_asked(self, reference: Reference, image: Image, login: Login | None) -> bool:
+        """Whether the registry decides who has the image that is here: not of one that was built here."""
+        if login is None and not await self._is_guarded(reference, image):
+            return False
+        if reference.registry is not None:
+            return reference.pullable
+        built = (await self.open()).named([f"{LOCAL_REGISTRY}/{reference.repository}:{reference.tag}"])
+        return built is None or built.id != image.id
+
+    async def _is_barred(self, reference: Reference, image: Image, login: Login | None, error: PullFailed) -> bool:
+        """Whether a task does not get the image that is here, after that answer of the registry."""
+        return await self._is_guarded(reference, image) or (login is not None and error.denied)
+
+    async def _is_guarded(self, reference: Reference, image: Image) -> bool:
+        """Whether the image is here by logins of tasks alone."""
+        await self._noted.wait()
+        entry = self.ledger.get(image.id)
+        if entry is not None:
+            return entry.guarded
+        # It may have come this moment, and not be noted yet.
+        place = (reference.registry, reference.repository)
+        return any(
+            pull.by_login and (pull.reference.registry, pull.reference.repository) == place
+            for pull, _ in self._pulls.values()
+        )
+
     def _hand_out(self, obtained: Obtained) -> Obtained:
         now = datetime.now(UTC)
         self._handed[obtained.image.id] = now
@@ -270,10 +332,9 @@ class ImageStore:
 
     async def _pulled(self, reference: Reference, name: str, login: Login | None) -> Obtained:
         # Who enters by a login of its own neither fails nor succeeds by another's.
-        entered = hashlib.sha256(f"{login.username}:{login.password}".encode()).hexdigest() if login else ""
-        key = f"{reference.canonical} {entered}"
+        key = f"{reference.canonical} {entered(login)}"
         if key not in self._pulls:
-            pull = Pull(reference, name, (await self.open()).blobs())
+            pull = Pull(reference, name, (await self.open()).blobs(), by_login=login is not None)
             task = asyncio.get_running_loop().create_task(self._pull(pull, login), name=f"pull {name}")
             self._pulls[key] = pull, task
             task.add_done_callback(lambda done: self._forget(key, done))
@@ -295,19 +356,23 @@ class ImageStore:
         local = storage.named(reference.local_names[-1:])
         before = local.id if local is not None else ""
         layers_before = storage.layer_sizes().keys()
+        brought_by_hand = {each.id for each in storage.images()} - self.ledger.entries().keys()
         for name in filter(None, wanted):
-            self._note(self.ledger.begin, name, before)
-        name = reference.canonical
+            by_login = login is not None and name == reference.canonical
+            self._note(self.ledger.begin, name, before, guarded=by_login)
+        name, guarded = reference.canonical, login is not None
         try:
             if mirror is None or not await self._pull_from_mirror(pull, mirror):
                 await self._pull_from(pull, reference, login)
-            elif reference.digest:
-                name = mirror.canonical  # a name with a digest can not be given, and is not needed to find it
+            else:
+                guarded = False
+                if reference.digest:
+                    name = mirror.canonical  # a name with a digest can not be given, and is not needed to find it
             image = await self._find(reference)
             if image is None:
                 raise pull_failed(reference.canonical, "no such image in local storage", not_found=True)
             if image.id != before or self.ledger.get(image.id) is not None:
-                self._note(self._acquired, image, name)
+                self._note(self._acquired, image, name, guarded=guarded and image.id not in brought_by_hand)
         finally:
             for each in filter(None, wanted):
                 self.ledger.end(each)
@@ -357,8 +422,8 @@ class ImageStore:
                 raise failure
             await asyncio.sleep(_RETRY_DELAY_S)
 
-    def _acquired(self, image: Image, name: str) -> None:
-        self.ledger.acquired(image.id, name, self._origin, datetime.now(UTC))
+    def _acquired(self, image: Image, name: str, *, guarded: bool) -> None:
+        self.ledger.acquired(image.id, name, self._origin, datetime.now(UTC), guarded=guarded)
 
     # --- removal -----------------------------------------------------------------------------------------------------
 
