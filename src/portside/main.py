@@ -36,6 +36,7 @@ from portside.api.elbv2.service import elbv2_service
 from portside.api.iam.service import iam_service
 from portside.api.logs.service import logs_service
 from portside.api.metadata.endpoint import MetadataEndpoint
+from portside.api.metadata.instance import InstanceMetadata
 from portside.api.portside import image, story
 from portside.api.portside.status import status
 from portside.api.secretsmanager.service import secretsmanager_service
@@ -261,7 +262,10 @@ class Daemon:
             return document(sts.task_credentials(task_arn, task.task_role_arn or ""))
 
         metadata = MetadataEndpoint(store, clock, node.usage, node.ephemeral_storage, role_credentials)
-        endpoints = TaskEndpoints(metadata.for_place, task_gateway)
+        instance_metadata = InstanceMetadata(
+            store, clock, lambda owner, role: document(sts.task_credentials(owner, role))
+        )
+        endpoints = TaskEndpoints(metadata.for_place, instance_metadata.for_instance, task_gateway)
         server = make_server(gateway)
         serving = spawn("http", server.serve(sockets=[sock]))
         serving.add_done_callback(lambda _: self.stop())  # a Portside that no longer answers is none

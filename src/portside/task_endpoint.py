@@ -17,18 +17,20 @@ class TaskEndpoints:
 
     Args:
         metadata: the application of the metadata endpoint of a VPC or instance, by its id.
+        instance_metadata: the application of an instance's own metadata, by its id.
         api: the gateway.
     """
 
-    def __init__(self, metadata: Callable[[str], Any], api: Any) -> None:
-        self._metadata, self._api = metadata, api
+    def __init__(self, metadata: Callable[[str], Any], instance_metadata: Callable[[str], Any], api: Any) -> None:
+        self._metadata, self._instance_metadata, self._api = metadata, instance_metadata, api
         self._loop = asyncio.get_running_loop()
         self._served: dict[str, list[AddedSocket]] = {}
         self._opening: set[asyncio.Task[None]] = set()
         self._closed = False
 
     def sockets(self, vpc_id: str, opened: Sequence[socket.socket]) -> None:
-        """Callable in any thread: that of the metadata endpoint, then that of the API; none when the VPC goes."""
+        """Callable in any thread: that of the metadata endpoint, on an instance that of its own metadata, then that of
+        the API; none when the VPC or instance goes."""
         self._loop.call_soon_threadsafe(self._changed, vpc_id, opened)
 
     async def close(self) -> None:
@@ -48,7 +50,8 @@ class TaskEndpoints:
             task.add_done_callback(self._opening.discard)
 
     async def _serve(self, vpc_id: str, opened: Sequence[socket.socket]) -> None:
-        for app, sock in zip((self._metadata(vpc_id), self._api), opened, strict=False):
+        own = [self._instance_metadata(vpc_id)] if vpc_id.startswith("i-") else []
+        for app, sock in zip((self._metadata(vpc_id), *own, self._api), opened, strict=False):
             try:
                 self._served.setdefault(vpc_id, []).append(await serve_on(app, sock))
             except OSError as error:

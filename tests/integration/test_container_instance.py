@@ -386,10 +386,29 @@ def test_metadata(portside: Instance) -> None:
     assert asked(shared, shared)["TaskARN"] == shared["taskArn"]
     assert asked(shared, bridged) == {}
     assert asked(bridged, shared) == {}
+    for task in (bridged, shared):
+        said = inside(f"/proc/{fleet.pid(task)}/ns/net", sys.executable, "-c", IMDS)
+        assert said.splitlines() == ["401", home, fleet.address(home), f"{REGION}a"]
     portside.kill()
     portside.start()
     portside.ready()
     assert asked(bridged, bridged, "")["DockerId"] == bridged["containers"][0]["runtimeId"]
+
+
+IMDS = """
+import json, urllib.error, urllib.request
+def ask(path, method="GET", **headers):
+    headers = {name.replace("_", "-"): value for name, value in headers.items()}
+    request = urllib.request.Request(f"http://169.254.169.254/latest/{path}", method=method, headers=headers)
+    try:
+        return urllib.request.urlopen(request, timeout=2).read().decode()
+    except urllib.error.HTTPError as error:
+        return str(error.code)
+print(ask("meta-data/instance-id"))
+token = ask("api/token", "PUT", X_aws_ec2_metadata_token_ttl_seconds="60")
+for path in ("meta-data/instance-id", "meta-data/local-ipv4", "meta-data/placement/availability-zone"):
+    print(ask(path, X_aws_ec2_metadata_token=token))
+"""
 
 
 def limit_of(portside: Instance, instance_id: str) -> int:
@@ -644,7 +663,7 @@ def test_public_address(tmp_path: Path, outside: Path) -> None:
             return dict(fleet.ec2.describe_instances(InstanceIds=[home])["Reservations"][0]["Instances"][0])
 
         public = shown()["PublicIpAddress"]
-        assert shown()["PublicDnsName"].startswith("ec2-198-18-")
+        assert shown()["PublicDnsName"].startswith("ec2-198-")
         wait_for(lambda: get(outside, public, binding(task)) == "web", timeout_s=10, what="an answer")
         fleet.ec2.revoke_security_group_ingress(GroupId=fleet.group, IpPermissions=EVERYONE)
         wait_for(lambda: get(outside, public, binding(task)) == "", timeout_s=10, what="the rule is gone")

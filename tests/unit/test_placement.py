@@ -78,21 +78,33 @@ ports = st.builds(
     PortMapping,
     container_port=st.just(80),
     last_container_port=st.sampled_from([None, None, 84]),
-    host_port=st.sampled_from([0, 0, 22, 8080, 8081, 32769]),
+    host_port=st.sampled_from([0, 0, 22, 8080, 32768, 32769]),
     protocol=st.sampled_from(["tcp", "udp"]),
 ).map(lambda each: replace(each, host_port=0) if each.last_container_port else each)
-containers = st.lists(
-    st.builds(
-        ContainerDefinition,
-        name=st.just("main"),
-        image=st.just("busybox"),
-        cpu_units=st.sampled_from([0, 100, 1024, 4096]),
-        memory_mib=st.sampled_from([64, 512, 4096]),
-        port_mappings=st.lists(ports, max_size=1).map(tuple),
-    ),
-    min_size=1,
-    max_size=2,
-).map(lambda found: tuple(replace(each, name=f"c{index}") for index, each in enumerate(found)))
+
+
+def has_each_port_once(found: tuple[ContainerDefinition, ...]) -> bool:
+    """As registration demands of the fixed ports of one definition."""
+    fixed = [(each.protocol, each.host_port) for one in found for each in one.port_mappings if each.host_port]
+    return len(fixed) == len(set(fixed))
+
+
+containers = (
+    st.lists(
+        st.builds(
+            ContainerDefinition,
+            name=st.just("main"),
+            image=st.just("busybox"),
+            cpu_units=st.sampled_from([0, 100, 1024, 4096]),
+            memory_mib=st.sampled_from([64, 512, 4096]),
+            port_mappings=st.lists(ports, max_size=1).map(tuple),
+        ),
+        min_size=1,
+        max_size=2,
+    )
+    .map(lambda found: tuple(replace(each, name=f"c{index}") for index, each in enumerate(found)))
+    .filter(has_each_port_once)
+)
 strategies = st.lists(
     st.sampled_from(
         [

@@ -319,6 +319,9 @@ def _bindings(wanted: Wanted, live: Iterable[Task], tasks: Iterable[Task]) -> tu
     for task in live:
         for binding in task.placement.bindings if task.placement is not None else ():
             taken[binding.protocol].update(binding.host_ports)
+    asked = demand(wanted)
+    taken["tcp"].update(asked.ports)  # a dynamic port is none that another of its containers has fixed
+    taken["udp"].update(asked.ports_udp)
     dynamic = instance_network.DYNAMIC_PORTS
     bound = [
         task

@@ -52,7 +52,7 @@ def ec2_service(store: Store, clock: Clock, ids: Ids) -> Service:
             "AuthorizeSecurityGroupEgress": "no prefix lists; IPv6 ranges are kept and match nothing",
             "DescribeNetworkInterfaces": "interfaces of tasks and load balancers only",
             "RunInstances": "from the ECS images only; user data is read for ECS_CLUSTER and ECS_INSTANCE_ATTRIBUTES "
-            "and not executed; the role of an instance profile gives no credentials; no key pairs, disks, launch "
+            "and not executed; no key pairs, disks, launch "
             "templates, spot instances, further interfaces",
             "StopInstances": "no hibernation",
             "DescribeInstanceTypes": "the families t2, t3, t3a, t4g, m5, c5, r5, m6i, c6i, r6i, m6g, c6g, r6g",

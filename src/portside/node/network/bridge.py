@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from types import MappingProxyType
 
 from portside.domain.instance_network import BRIDGE_ADDRESS, BRIDGE_CIDR, BRIDGE_PREFIX_LENGTH
 from portside.domain.task.record import BridgeEndpoint, Placement
@@ -37,12 +38,19 @@ _SYSCTLS = (
 )
 
 
-def ruleset(placements: Iterable[Placement], endpoints: Mapping[int, int] = {}) -> str:
+Endpoints = Mapping[tuple[str, int], int]
+"""Of link-local addresses: (address, port) -> the port at which the daemon listens. They differ because tasks in host
+mode may listen at any port on every address, but not at the agent's."""
+
+
+NO_ENDPOINTS: Endpoints = MappingProxyType({})
+
+
+def ruleset(placements: Iterable[Placement], endpoints: Endpoints = NO_ENDPOINTS) -> str:
     """The whole table of an instance with these tasks, replacing what is there.
 
     Args:
-        endpoints: of the link-local address, a port -> the one at which the daemon listens. They differ because tasks
-            in host mode may listen at any port on every address, but not at the agent's.
+        endpoints: where the daemon listens.
     """
     lines = [f"add table ip {TABLE}", f"delete table ip {TABLE}", f"add table ip {TABLE}"]
     ports: dict[str, list[str]] = {"tcp": [], "udp": []}
@@ -61,10 +69,9 @@ def ruleset(placements: Iterable[Placement], endpoints: Mapping[int, int] = {}) 
         )
     for chain, hook in (("inward", "prerouting"), ("own", "output")):
         lines.append(f"add chain ip {TABLE} {chain} {{ type nat hook {hook} priority -100; policy accept; }}")
-        for asked, listened in endpoints.items():
+        for (address, asked), listened in endpoints.items():
             lines.append(
-                f"add rule ip {TABLE} {chain} ip daddr {link_local.ADDRESS} tcp dport {asked} "
-                f"dnat to {link_local.ADDRESS}:{listened}"
+                f"add rule ip {TABLE} {chain} ip daddr {address} tcp dport {asked} dnat to {address}:{listened}"
             )
         for protocol in ports:
             lines.append(
@@ -87,11 +94,7 @@ def ruleset(placements: Iterable[Placement], endpoints: Mapping[int, int] = {}) 
 class InstanceNamespace:
     """The namespace of one container instance, opened; made if it is not there. `close` leaves it as it is."""
 
-    def __init__(self, pin: Path, endpoints: Mapping[int, int] = {}) -> None:
-        """
-        Args:
-            endpoints: as `ruleset` has them.
-        """
+    def __init__(self, pin: Path, endpoints: Endpoints = NO_ENDPOINTS) -> None:
         self.pin, self._endpoints = pin, endpoints
         self._lock = threading.Lock()
         self._placements: dict[str, Placement] = {}
@@ -115,8 +118,16 @@ class InstanceNamespace:
         self._nft.run(ruleset((), self._endpoints))
 
     def listen(self) -> list[socket.socket]:
-        """Sockets at the link-local address, for what its tasks ask about themselves. Raises OSError."""
-        return link_local.open_sockets(self.rt, self.pin, list(self._endpoints.values()))
+        """Sockets at the link-local addresses, in the order of the endpoints. Raises OSError."""
+        opened: list[socket.socket] = []
+        try:
+            for (address, _), port in self._endpoints.items():
+                opened += link_local.open_sockets(self.rt, self.pin, [port], address)
+        except OSError:
+            for each in opened:
+                each.close()
+            raise
+        return opened
 
     def adopt(self, placements: Mapping[str, Placement]) -> None:
         """After a restart: these tasks, and no others, are on the instance."""

@@ -16,14 +16,17 @@ from portside.node.network.netlink import NetlinkSocket
 
 ADDRESS: Final = "169.254.170.2"
 METADATA_PORT: Final = 80
+INSTANCE_METADATA_ADDRESS: Final = "169.254.169.254"
+"""Where instances ask about themselves, in their own namespace."""
 
 SocketListener = Callable[[str, Sequence[socket.socket]], None]
-"""Called in a worker thread with a VPC's id and the listening sockets opened in its namespace; none when it goes."""
+"""Called in a worker thread with the id of a VPC or an instance and the listening sockets opened in its namespace; none
+when it goes."""
 
 
-def open_sockets(rt: NetlinkSocket, pin: Path, ports: Sequence[int]) -> list[socket.socket]:
-    """Listening sockets in the VPC's namespace. Raises OSError; then none is open."""
-    rt.request([rtnetlink.add_address(rtnetlink.LOOPBACK_INDEX, ADDRESS, 32)])
+def open_sockets(rt: NetlinkSocket, pin: Path, ports: Sequence[int], address: str = ADDRESS) -> list[socket.socket]:
+    """Listening sockets in the namespace. Raises OSError; then none is open."""
+    rt.request([rtnetlink.add_address(rtnetlink.LOOPBACK_INDEX, address, 32)])
     opened: list[socket.socket] = []
 
     def inside() -> None:
@@ -32,7 +35,7 @@ def open_sockets(rt: NetlinkSocket, pin: Path, ports: Sequence[int]) -> list[soc
             sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
             opened.append(sock)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            sock.bind((ADDRESS, port))
+            sock.bind((address, port))
             sock.listen(128)
             sock.setblocking(False)
 

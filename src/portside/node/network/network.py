@@ -23,7 +23,7 @@ from portside.node import failpoint
 from portside.node.interface import EniConfig, VpcConfig
 from portside.node.network import netns, probe, rtnetlink
 from portside.node.network.bridge import InstanceNamespace
-from portside.node.network.link_local import METADATA_PORT, SocketListener
+from portside.node.network.link_local import ADDRESS, INSTANCE_METADATA_ADDRESS, METADATA_PORT, SocketListener
 from portside.node.network.netlink import Message, NetlinkError, NetlinkSocket
 from portside.node.network.router import ROUTER_MAC, Router
 from portside.node.network.uplink import Uplink, public_block, remove_outside
@@ -378,10 +378,14 @@ class Network:
                         log.error("tasks on %s have no metadata endpoint: %s", instance_id, error)
         return instance
 
-    def _instance_endpoints(self) -> dict[int, int]:
-        """The port of the metadata endpoint, and perhaps that of the API, and where they are listened at."""
-        api = {self._settings.port: AGENT_PORTS[1]} if self._settings.api_for_tasks else {}
-        return {METADATA_PORT: AGENT_PORTS[0], **api}
+    def _instance_endpoints(self) -> dict[tuple[str, int], int]:
+        """The tasks' metadata, the instance's, and perhaps the API."""
+        api = {(ADDRESS, self._settings.port): AGENT_PORTS[1]} if self._settings.api_for_tasks else {}
+        return {
+            (ADDRESS, METADATA_PORT): AGENT_PORTS[0],
+            (INSTANCE_METADATA_ADDRESS, METADATA_PORT): AGENT_PORTS[0],
+            **api,
+        }
 
     def _close_instance(self, instance_id: str) -> None:
         self._instance_enis.pop(instance_id, None)
