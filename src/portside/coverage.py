@@ -9,6 +9,7 @@ from portside.main import api_services
 from portside.session.issue import StsSessions
 from portside.session.key import SessionKeys
 from portside.store.memory import MemoryStore
+from portside.telemetry.metric import SqliteMetricStore
 from portside.telemetry.sqlite import SqliteLogStore
 from portside.vault.aes import KEY_BYTES, AesVault
 
@@ -18,7 +19,15 @@ def page() -> str:
     store, clock = MemoryStore(), SystemClock()
     sts = StsSessions(store, clock, SessionKeys(bytes(KEY_BYTES)))
     return coverage_page(
-        api_services(store, SqliteLogStore(Path("unused")), clock, RandomIds(), AesVault(bytes(KEY_BYTES)), sts)
+        api_services(
+            store,
+            SqliteLogStore(Path("unused")),
+            SqliteMetricStore(Path("unused")),
+            clock,
+            RandomIds(),
+            AesVault(bytes(KEY_BYTES)),
+            sts,
+        )
     )
 
 

@@ -26,6 +26,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from portside import __version__, credential, folder
+from portside.api.cloudwatch.service import cloudwatch_service
 from portside.api.ec2.default_network import with_default_network
 from portside.api.ec2.instance import NATIVE_ARCHITECTURE
 from portside.api.ec2.service import ec2_service
@@ -57,6 +58,7 @@ from portside.control.images import ImageLoop
 from portside.control.instances import InstanceLoop
 from portside.control.logsink import ControlLogSink
 from portside.control.loop import spawn
+from portside.control.metrics import MetricLoop
 from portside.control.retention import RetentionLoop
 from portside.control.secret_resolver import VaultResolver
 from portside.control.secrets import SecretLoop
@@ -81,6 +83,7 @@ from portside.store.interface import Put, Store, StoreUnavailable
 from portside.store.sqlite import SqliteStore
 from portside.task_endpoint import TaskEndpoints
 from portside.telemetry.interface import LogStore, LogsUnavailable
+from portside.telemetry.metric import MetricStore, SqliteMetricStore
 from portside.telemetry.sqlite import SqliteLogStore
 from portside.vault import key
 from portside.vault.aes import AesVault, fingerprint
@@ -98,6 +101,7 @@ class StartRefused(Exception):
 def api_services(
     store: Store,
     logs: LogStore,
+    metrics: MetricStore,
     clock: Clock,
     ids: Ids,
     vault: Vault,
@@ -111,6 +115,7 @@ def api_services(
         ec2_service(store, clock, ids),
         with_default_network(elbv2_service(store, clock, ids), store, clock, ids),
         logs_service(store, logs, clock, ids),
+        cloudwatch_service(metrics, clock),
         iam_service(store, clock, ids),
         sts_service(sts),
         ssm_service(store, vault, clock),
@@ -202,6 +207,7 @@ class Daemon:
         vault = AesVault(secret)
         sts = StsSessions(store, clock, SessionKeys(key.derived(secret, "sts session keys")))
         logs = SqliteLogStore(settings.data_dir / "logs.db")
+        metrics = SqliteMetricStore(settings.data_dir / "metrics.db")
         # What is served at the tasks' link-local address comes last; no network is made before.
         network = Network(settings, lambda vpc_id, opened: endpoints.sockets(vpc_id, opened))
         node = LinuxNode(settings, network, ControlLogSink(store, logs, clock))
@@ -226,6 +232,7 @@ class Daemon:
         balancers = BalancerLoop(store, clock, ids, node, balancer, enis, vpcs)
         definitions = DefinitionLoop(store, clock)
         retention = RetentionLoop(store, logs, clock)
+        meter = MetricLoop(store, metrics, clock, node.usage)
         secrets = SecretLoop(store, clock)
         expiry = SessionLoop(store, clock)
 
@@ -236,7 +243,7 @@ class Daemon:
 
         make_gateway = partial(
             Gateway,
-            api_services(store, logs, clock, ids, vault, sts, sessions),
+            api_services(store, logs, metrics, clock, ids, vault, sts, sessions),
             max_body_bytes=settings.max_body_bytes,
             auth=self._verifier(sts),
             default_account=settings.account,
@@ -277,7 +284,19 @@ class Daemon:
         running: list[Any] = []
         try:
             # tasks first: it makes the machine ready and looks at what runs
-            for part in (tasks, vpcs, instances, balancers, services, definitions, retention, secrets, expiry, images):
+            for part in (
+                tasks,
+                vpcs,
+                instances,
+                balancers,
+                services,
+                definitions,
+                retention,
+                secrets,
+                expiry,
+                images,
+                meter,
+            ):
                 await part.start()
                 running.append(part)
             self._ready = True
@@ -295,6 +314,7 @@ class Daemon:
             await balancer.close()
             await node.close()
             await logs.close()
+            await metrics.close()
             store.close()
             (settings.run_dir / "daemon.json").unlink(missing_ok=True)
             log.info("stopped; containers, networks and the proxy run on")

@@ -31,6 +31,7 @@ from portside.session.issue import StsSessions
 from portside.session.key import SessionKeys
 from portside.store.faulty import FaultyStore
 from portside.store.memory import MemoryStore
+from portside.telemetry.metric import SqliteMetricStore
 from portside.telemetry.sqlite import SqliteLogStore
 from portside.testing.clock import FakeClock, SeededIds
 from portside.vault.aes import AesVault
@@ -155,8 +156,11 @@ class World:
         self.store, self.clock = FaultyStore(MemoryStore()), FakeClock(datetime.now(UTC))
         self.loop = asyncio.new_event_loop()
         self.logs = SqliteLogStore(folder / "logs.db")
+        self.metrics = SqliteMetricStore(folder / "metrics.db")
         sts = StsSessions(self.store, self.clock, SessionKeys(bytes(32)))
-        self.services = api_services(self.store, self.logs, self.clock, SeededIds(), AesVault(bytes(32)), sts)
+        self.services = api_services(
+            self.store, self.logs, self.metrics, self.clock, SeededIds(), AesVault(bytes(32)), sts
+        )
         self.gateway = Gateway(
             self.services,
             max_body_bytes=1 << 20,
@@ -169,7 +173,7 @@ class World:
         session = botocore.session.get_session()
         self.models = {each.name: session.get_service_model(each.name) for each in self.services}
         self.serializers = {
-            name: create_serializer(model.metadata["protocol"], include_validation=False)
+            name: create_serializer(model.resolved_protocol, include_validation=False)
             for name, model in self.models.items()
         }
         self.operations = [(each.name, name) for each in self.services for name in sorted(each.handlers)]
@@ -268,6 +272,7 @@ class World:
 
     def close(self) -> None:
         self.loop.run_until_complete(self.logs.close())
+        self.loop.run_until_complete(self.metrics.close())
         self.loop.close()
 
 

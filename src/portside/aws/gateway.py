@@ -43,6 +43,7 @@ SERVICE_OF_SIGNING_NAME = {
     "iam": "iam",
     "ssm": "ssm",
     "secretsmanager": "secretsmanager",
+    "monitoring": "cloudwatch",
 }
 """Signing name -> botocore's service."""
 
@@ -92,12 +93,12 @@ class Operation:
 
 
 class Endpoint:
-    """One service as it is served: its model, protocol, and the operations compiled so far."""
+    """One service in one of its protocols: its model, and the operations compiled so far."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, protocol: str) -> None:
         self.service = service
         self.model = load_model(service.name)
-        self.protocol = PROTOCOLS[self.model.metadata.protocol](self.model)
+        self.protocol = PROTOCOLS[protocol](self.model)
         self.operations: dict[str, Operation] = {}
         unknown = set(service.handlers) - set(self.model.operations)
         if unknown:
@@ -179,7 +180,7 @@ class Gateway:
         )
         self._error_mapper = error_mapper
         self._trusted_hosts = frozenset(trusted_hosts)
-        self._endpoints: dict[str, Endpoint] = {}
+        self._endpoints: dict[tuple[str, str], Endpoint] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
@@ -255,9 +256,10 @@ class Gateway:
         service = self._services.get(SERVICE_OF_SIGNING_NAME.get(credential.service, ""))
         if service is None:
             return self._refuse(request, _not_implemented(credential.service, _named(request)), request_id)
-        endpoint = self._endpoints.get(service.name)
+        spoken = _spoken(service.name, request)
+        endpoint = self._endpoints.get((service.name, spoken))
         if endpoint is None:
-            endpoint = self._endpoints[service.name] = Endpoint(service)
+            endpoint = self._endpoints[service.name, spoken] = Endpoint(service, spoken)
         protocol = endpoint.protocol
         try:
             principal = self._auth.verify(request, credential) if self._auth is not None else None
@@ -489,6 +491,17 @@ def _named(request: Request) -> str | None:
     return dict(parse_qsl(request.query)).get("Action") or dict(parse_qsl(request.body[:4096].decode("latin-1"))).get(
         "Action"
     )
+
+
+def _spoken(service: str, request: Request) -> str:
+    """The protocol of a request, of those that its service has: clients of different ages speak different ones.
+
+    One that we do not have is answered in one that we have, as the gateway would answer any body that is not of it."""
+    metadata = load_model(service).metadata
+    known = [each for each in metadata.protocols or (metadata.protocol,) if each in PROTOCOLS]
+    if len(known) > 1 and "query" in known and "x-amz-target" not in request.headers:
+        return "query"
+    return known[0]
 
 
 def _guess_protocol(request: Request) -> WireProtocol:

@@ -68,6 +68,7 @@ class Metadata(msgspec.Struct, frozen=True, gc=False):
     protocol: str
     serviceFullName: str
     endpointPrefix: str
+    protocols: tuple[str, ...] = ()
     jsonVersion: str | None = None
     targetPrefix: str | None = None
     xmlNamespace: Any = None

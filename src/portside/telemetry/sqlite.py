@@ -7,20 +7,18 @@ Deleting a group or stream removes its row at once; its events follow in small c
 also after a crash (table `doomed`).
 """
 
-import asyncio
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from portside.domain import log_pattern
 from portside.domain.log import LogEvent
 from portside.domain.log_pattern import LogPattern
 from portside.domain.record import Scope
-from portside.telemetry.interface import LogStreamMissing, LogsUnavailable, StoredEvent, StreamInfo
+from portside.telemetry.interface import LogStreamMissing, StoredEvent, StreamInfo
+from portside.telemetry.worker import SqliteWorker
 
 T = TypeVar("T")
 
@@ -64,8 +62,8 @@ class SqliteLogStore:
 
     def __init__(self, path: Path, *, now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000) -> None:
         self._path, self._now_ms = path, now_ms
-        self._writer = _Worker("log-write", path, _SCHEMA)
-        self._reader = _Worker("log-read", path, "PRAGMA query_only=1")
+        self._writer = SqliteWorker("log-write", path, _SCHEMA)
+        self._reader = SqliteWorker("log-read", path, "PRAGMA query_only=1")
 
     # --- writing ---
 
@@ -309,78 +307,6 @@ class _Query:
         if not from_head:
             rows.reverse()
         return [StoredEvent(f"{row[0]:0{ID_DIGITS}d}", *row[1:]) for row in rows]
-
-
-class _Worker:
-    """A thread with a connection: runs functions one after the other, each in a transaction."""
-
-    def __init__(self, name: str, path: Path, opening: str) -> None:
-        self._path, self._opening = path, opening
-        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
-        self._db: sqlite3.Connection | None = None
-        self._closed = False
-
-    @property
-    def is_open(self) -> bool:
-        return self._db is not None
-
-    async def run(self, work: Callable[..., T], *args: object) -> T:
-        """
-        Raises:
-            LogsUnavailable: the database could not be opened, read or written; nothing was changed.
-        """
-        loop = asyncio.get_running_loop()
-        try:
-            return await loop.run_in_executor(self._pool, self._transact, work, *args)
-        except sqlite3.Error as error:
-            raise LogsUnavailable(f"log store {self._path}: {error}") from error
-
-    def submit(self, work: Callable[..., Any], *args: object) -> None:
-        """Run it later; nobody waits for it, and it is left out if the store is closed or the disk refuses."""
-
-        def quietly() -> None:
-            with suppress(sqlite3.Error):
-                self._transact(work, *args)
-
-        with suppress(RuntimeError):  # closed
-            self._pool.submit(quietly)
-
-    async def close(self) -> None:
-        def end() -> None:
-            self._closed = True
-            if self._db is not None:
-                self._db.close()
-                self._db = None
-
-        with suppress(RuntimeError):  # closed before
-            await asyncio.get_running_loop().run_in_executor(self._pool, end)
-        self._pool.shutdown(wait=False, cancel_futures=True)
-
-    def _transact(self, work: Callable[..., T], *args: object) -> T:
-        db = self._db or self._open()
-        db.execute("BEGIN")
-        try:
-            result = work(db, *args)
-            db.execute("COMMIT")
-        except BaseException:
-            if db.in_transaction:
-                db.execute("ROLLBACK")
-            raise
-        return result
-
-    def _open(self) -> sqlite3.Connection:
-        if self._closed:
-            raise sqlite3.ProgrammingError("closed")
-        db = sqlite3.connect(self._path, isolation_level=None, timeout=10)
-        try:
-            db.execute("PRAGMA journal_mode=WAL")
-            db.execute("PRAGMA synchronous=NORMAL")
-            db.executescript(self._opening)
-        except sqlite3.Error:
-            db.close()
-            raise
-        self._db = db
-        return db
 
 
 _STREAM_ID: Final = "SELECT id FROM stream WHERE group_id = ? AND name = ?"

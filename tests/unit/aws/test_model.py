@@ -68,7 +68,7 @@ def test_grow() -> None:
 def test_unknown_handler() -> None:
     """A handler for an operation that AWS does not have is a mistake that shows at once."""
     with pytest.raises(ValueError, match="MakeCoffee"):
-        Endpoint(Service("ecs", {"MakeCoffee": lambda context, params: None}))
+        Endpoint(Service("ecs", {"MakeCoffee": lambda context, params: None}), "json")
 
 
 def test_coverage_page() -> None:

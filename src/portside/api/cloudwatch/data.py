@@ -1,0 +1,188 @@
+"""GetMetricData: several series at once, and expressions over them."""
+
+import base64
+import binascii
+import math
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from portside.api.cloudwatch.error import invalid, told
+from portside.api.cloudwatch.metric import check_period, dimensions_from, scope_of
+from portside.aws.service import Params, RequestContext, Result, ServiceError
+from portside.domain import metric_math
+from portside.domain.metric import MetricName, check_statistic, statistic
+from portside.domain.metric_math import Series, Value
+from portside.domain.record import Scope
+from portside.telemetry.metric import MetricStore
+
+QUERIES_MOST: Final = 500
+DATAPOINTS_MOST: Final = 100_800
+
+
+class MetricData:
+    def __init__(self, metrics: MetricStore) -> None:
+        self._metrics = metrics
+
+    async def get(self, context: RequestContext, params: Params) -> Result:
+        queries = params["MetricDataQueries"]
+        start, end = params["StartTime"], params["EndTime"]
+        _check(queries, start, end)
+        periods = {each["Id"]: _period_of(each, queries) for each in queries}
+        values: dict[str, Value] = {}
+        for query in queries:
+            if "MetricStat" in query:
+                values[query["Id"]] = await self._series(scope_of(context), query["MetricStat"], start, end)
+        with told():
+            for query in _in_order(queries):
+                times = _times(start, end, periods[query["Id"]])
+                values[query["Id"]] = metric_math.evaluate(
+                    query["Expression"], values, period_s=periods[query["Id"]], times=times
+                )
+        descending = params.get("ScanBy", "TimestampDescending") == "TimestampDescending"
+        results = [
+            each
+            for query in queries
+            if query.get("ReturnData", True)
+            for each in _results(query, values[query["Id"]], start, periods[query["Id"]], descending=descending)
+        ]
+        return _paged(results, params)
+
+    async def _series(self, scope: Scope, asked: Mapping[str, Any], start: datetime, end: datetime) -> Series:
+        period_s, metric = asked["Period"], asked["Metric"]
+        with told():
+            points = await self._metrics.points(
+                scope,
+                MetricName(
+                    namespace=metric["Namespace"],
+                    name=metric["MetricName"],
+                    dimensions=dimensions_from(metric.get("Dimensions")),
+                ),
+                start_s=int(start.timestamp()) // period_s * period_s,
+                end_s=math.ceil(end.timestamp()),
+                period_s=period_s,
+                unit=asked.get("Unit"),
+            )
+        found = {at_s: statistic(point, asked["Stat"]) for at_s, point in points.items()}
+        return {at_s: value for at_s, value in found.items() if value is not None}
+
+
+def _check(queries: Sequence[Mapping[str, Any]], start: datetime, end: datetime) -> None:
+    """Raises ServiceError: ValidationError, what is asked for can not be answered."""
+    if start >= end:
+        raise _error("The parameter StartTime must be less than the parameter EndTime.")
+    if len(queries) > QUERIES_MOST:
+        raise _error(f"MetricDataQueries can have at most {QUERIES_MOST} members.")
+    seen: set[str] = set()
+    for query in queries:
+        name = query["Id"]
+        if not (name[0].islower() and name.replace("_", "").isalnum() and name.isascii()):
+            raise _error(
+                f"The value {name} for parameter MetricDataQueries.member.Id is not matching the expected pattern."
+            )
+        if name in seen:
+            raise _error(f"The values for parameter id in MetricDataQueries are not unique: {name}")
+        seen.add(name)
+        if query.get("AccountId"):
+            raise _error("Portside does not implement metrics of other accounts.")
+        if ("MetricStat" in query) == ("Expression" in query):
+            raise _error(f"Exactly one of MetricStat and Expression must be given for {name}.")
+        if "MetricStat" in query:
+            if not query["MetricStat"]["Metric"].get("Namespace") or not query["MetricStat"]["Metric"].get(
+                "MetricName"
+            ):
+                raise _error(f"The metric of {name} needs a Namespace and a MetricName.")
+            with told():
+                check_statistic(query["MetricStat"]["Stat"])
+            check_period(query["MetricStat"]["Period"])
+        elif query.get("Period") is not None:
+            check_period(query["Period"])
+    for query in queries:
+        unknown = metric_math.names_in(query.get("Expression", "")) - seen
+        if unknown:
+            raise _error(f"Error in expression '{query['Id']}': Unknown identifier '{sorted(unknown)[0]}'")
+
+
+def _error(message: str) -> ServiceError:
+    return ServiceError("ValidationError", message)
+
+
+def _in_order(queries: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Expressions, each after those that it needs. Raises ServiceError: they need each other."""
+    left = {each["Id"]: each for each in queries if "Expression" in each}
+    done: list[Mapping[str, Any]] = []
+    while left:
+        ready = [each for each in left.values() if not metric_math.names_in(each["Expression"]) & left.keys()]
+        if not ready:
+            raise _error(f"Circular dependency in expressions: {', '.join(sorted(left))}")
+        for each in ready:
+            done.append(left.pop(each["Id"]))
+    return done
+
+
+def _period_of(query: Mapping[str, Any], queries: Sequence[Mapping[str, Any]]) -> int:
+    """An expression has the period that it says, or the longest of the metrics."""
+    if "MetricStat" in query:
+        return int(query["MetricStat"]["Period"])
+    if query.get("Period"):
+        return int(query["Period"])
+    return max((int(each["MetricStat"]["Period"]) for each in queries if "MetricStat" in each), default=60)
+
+
+def _times(start: datetime, end: datetime, period_s: int) -> range:
+    first = int(start.timestamp()) // period_s * period_s
+    count = math.ceil((end.timestamp() - first) / period_s)
+    if count > DATAPOINTS_MOST:
+        raise invalid(f"At most {DATAPOINTS_MOST} datapoints can be asked for: increase the period.")
+    return range(first, first + count * period_s, period_s)
+
+
+def _results(
+    query: Mapping[str, Any], value: Value, start: datetime, period_s: int, *, descending: bool
+) -> list[Result]:
+    if isinstance(value, float):
+        at_s = int(start.timestamp()) // period_s * period_s
+        value = {at_s: value} if math.isfinite(value) else {}
+    several = value if isinstance(value, list) else [value]
+    label = query.get("Label")
+    if label is None:
+        label = query["MetricStat"]["Metric"]["MetricName"] if "MetricStat" in query else query["Id"]
+    found = []
+    for series in several:
+        times = sorted(series, reverse=descending)
+        found.append(
+            {
+                "Id": query["Id"],
+                "Label": label,
+                "Timestamps": [datetime.fromtimestamp(each, UTC) for each in times],
+                "Values": [series[each] for each in times],
+                "StatusCode": "Complete",
+            }
+        )
+    return found
+
+
+def _paged(results: list[Result], params: Params) -> Result:
+    """So many datapoints as are asked for; the token says how many were given before."""
+    most = params.get("MaxDatapoints") or DATAPOINTS_MOST
+    skipped = 0
+    if params.get("NextToken"):
+        try:
+            skipped = int(base64.b64decode(params["NextToken"], validate=True))
+        except (binascii.Error, ValueError):
+            raise ServiceError("InvalidNextToken", "The NextToken is not valid.") from None
+    at, shown = 0, []
+    for each in results:
+        count = len(each["Values"])
+        low, high = max(0, skipped - at), min(count, skipped + most - at)
+        if low < high or (count == 0 and skipped <= at <= skipped + most):
+            part = slice(low, max(low, high))
+            status = "Complete" if high >= count else "PartialData"
+            shown.append(
+                {**each, "Timestamps": each["Timestamps"][part], "Values": each["Values"][part], "StatusCode": status}
+            )
+        at += count
+    result: Result = {"MetricDataResults": shown, "Messages": []}
+    if skipped + most < at:
+        result["NextToken"] = base64.b64encode(str(skipped + most).encode()).decode()
+    return result

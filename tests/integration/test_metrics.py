@@ -1,0 +1,102 @@
+"""What tasks use, against workloads of known use."""
+
+import asyncio
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from portside.control.clock import SystemClock
+from portside.control.metrics import MetricLoop
+from portside.domain.metric import MetricName, Point, dimensions_of, statistic
+from portside.domain.record import replace
+from portside.domain.table import TASK
+from portside.domain.task.record import TaskStatus
+from portside.settings import Settings
+from portside.store.interface import Put
+from portside.store.memory import MemoryStore
+from portside.telemetry.metric import SqliteMetricStore
+from portside.testing.node_lab import LabTask, NodeLab, lab_task
+
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("busybox")]
+
+MIB = 1024**2
+
+
+def metric(name: str) -> MetricName:
+    return MetricName(
+        namespace="AWS/ECS", name=name, dimensions=dimensions_of({"ClusterName": "lab", "ServiceName": "web"})
+    )
+
+
+async def look(lab: NodeLab, task: LabTask, folder: Path, name: str, *, count: int) -> Point:
+    """What the loop has put of the task, as one of a service, once there are so many samples."""
+    store, metrics, clock = MemoryStore(), SqliteMetricStore(folder / "metrics.db"), SystemClock()
+    record = replace(
+        task.record(),
+        service="web",
+        last_status=TaskStatus.RUNNING,
+        cpu_units=task.start.task_cpu_units,
+        memory_mib=task.start.task_memory_mib,
+    )
+    store.transact(Put(TASK, record))
+    loop = MetricLoop(store, metrics, clock, lab.node.usage, period_s=1)
+    await loop.start()
+    try:
+        async with asyncio.timeout(30):
+            while True:
+                now = int(clock.now().timestamp())
+                points = await metrics.points(
+                    record.scope, metric(name), start_s=0, end_s=now + 60, period_s=3600 * 24 * 365 * 50, unit=None
+                )
+                found = next(iter(points.values()), None)
+                if found is not None and found.count >= count:
+                    return found
+                await asyncio.sleep(0.2)
+    finally:
+        await loop.close()
+        await metrics.close()
+
+
+def test_a_burner_uses_what_it_may(no_leaks: Settings, tmp_path: Path) -> None:
+    """A task of a quarter of a CPU that never pauses uses all of its reservation; one that sleeps uses none of it."""
+
+    async def body() -> None:
+        async with NodeLab(no_leaks) as lab:
+            for script, low, high in (("while :; do :; done", 90, 105), ("sleep 600", 0, 1)):
+                task = lab_task(script)
+                await lab.do(task.start)
+                found = await look(lab, task, tmp_path, "CPUUtilization", count=4)
+                used = statistic(found, "p50")
+                assert used is not None
+                assert low <= used <= high
+                assert found.unit == "Percent"
+                await lab.do(task.remove)
+                (tmp_path / "metrics.db").unlink()
+
+    asyncio.run(body())
+
+
+def test_memory_that_is_held(no_leaks: Settings, tmp_path: Path) -> None:
+    """A program that holds 200 MiB of its task's 512 uses 39 percent; pages of a file that was written once, which
+    the kernel drops first, count for nothing."""
+    script = "dd if=/dev/zero of=/file bs=1M count=100 2>/dev/null; "
+    script += "dd if=/dev/zero of=/dev/shm/held bs=1M count=200 2>/dev/null && echo held; exec sleep 600"
+    task = lab_task(script)
+    linux = {"shared_memory_mib": 300}
+
+    async def body() -> None:
+        async with NodeLab(no_leaks) as lab:
+            from portside.domain.task_definition import LinuxParameters
+
+            definition = msgspec.structs.replace(task.start.definition, linux=LinuxParameters(**linux))
+            task.start = msgspec.structs.replace(task.start, definition=definition)
+            await lab.do(task.start)
+            assert await lab.lines(task, 1) == ["held"]
+            found = await look(lab, task, tmp_path, "MemoryUtilization", count=1)
+            used = statistic(found, "Maximum")
+            assert used is not None
+            assert 100 * 200 / 512 <= used <= 100 * 215 / 512
+            await lab.do(task.remove)
+
+    asyncio.run(body())

@@ -1,0 +1,185 @@
+"""Metrics as boto3 and the aws command see them, in each protocol that clients speak."""
+
+import asyncio
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import botocore.exceptions
+import pytest
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+from botocore.httpsession import URLLib3Session
+from served import ACCOUNT, REGION, Served, serving
+
+from portside.api.cloudwatch.service import cloudwatch_service
+from portside.control.clock import SystemClock
+from portside.domain.metric import MetricName, Sample, point_of
+from portside.domain.record import Scope
+from portside.telemetry.metric import TIERS, SqliteMetricStore
+
+SCOPE = Scope(account=ACCOUNT, region=REGION)
+NOW = datetime.now(UTC).replace(second=0, microsecond=0)
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[Served]:
+    with serving([cloudwatch_service(SqliteMetricStore(tmp_path / "metrics.db"), SystemClock())]) as found:
+        yield found
+
+
+@pytest.fixture
+def cw(served: Served) -> Any:
+    return served.client("cloudwatch")
+
+
+def put(cw: Any, name: str, values: list[float], *, minutes_ago: int = 0, **dimensions: str) -> None:
+    cw.put_metric_data(
+        Namespace="App",
+        MetricData=[
+            {
+                "MetricName": name,
+                "Timestamp": NOW - timedelta(minutes=minutes_ago),
+                "Values": values,
+                "Unit": "Milliseconds",
+                "Dimensions": [{"Name": key, "Value": value} for key, value in dimensions.items()],
+            }
+        ],
+    )
+
+
+def code_of(call: Any, **params: Any) -> tuple[str, str]:
+    with pytest.raises(botocore.exceptions.ClientError) as caught:
+        call(**params)
+    error = caught.value.response["Error"]
+    return error["Code"], error["Message"]
+
+
+def window(minutes: int = 10) -> dict[str, Any]:
+    return {"StartTime": NOW - timedelta(minutes=minutes), "EndTime": NOW + timedelta(minutes=1)}
+
+
+def test_by_the_command(served: Served) -> None:
+    """Put, list and get statistics: as typed."""
+    for value in ("1", "3"):
+        served.aws(
+            *("cloudwatch", "put-metric-data", "--namespace", "App", "--metric-name", "Latency", "--value", value),
+            *("--unit", "Seconds", "--dimensions", "Service=web"),
+        )
+    (metric,) = served.aws("cloudwatch", "list-metrics", "--namespace", "App")["Metrics"]
+    assert metric["Dimensions"] == [{"Name": "Service", "Value": "web"}]
+    start, end = NOW - timedelta(minutes=5), NOW + timedelta(minutes=5)
+    found = served.aws(
+        *("cloudwatch", "get-metric-statistics", "--namespace", "App", "--metric-name", "Latency", "--period", "600"),
+        *("--dimensions", "Name=Service,Value=web", "--statistics", "Sum", "Average", "Maximum"),
+        *("--start-time", start.isoformat(), "--end-time", end.isoformat()),
+    )
+    points = found["Datapoints"]
+    assert sum(each["Sum"] for each in points) == 4.0
+    assert {each["Unit"] for each in points} == {"Seconds"}
+
+
+def test_statistics_by_period(cw: Any) -> None:
+    """Samples of one minute are one datapoint, with extended statistics; other dimensions are another metric."""
+    put(cw, "Latency", [1.0, 2.0, 3.0, 4.0], minutes_ago=2)
+    put(cw, "Latency", [10.0], minutes_ago=1)
+    put(cw, "Latency", [99.0], minutes_ago=1, Service="web")
+    found = cw.get_metric_statistics(
+        Namespace="App",
+        MetricName="Latency",
+        Period=60,
+        Statistics=["SampleCount", "Average"],
+        ExtendedStatistics=["p50", "tm75"],
+        **window(),
+    )["Datapoints"]
+    first, second = sorted(found, key=lambda each: each["Timestamp"])
+    assert first["Timestamp"] == NOW - timedelta(minutes=2)
+    assert (first["SampleCount"], first["Average"], second["Average"]) == (4.0, 2.5, 10.0)
+    assert first["ExtendedStatistics"] == {"p50": 2.0, "tm75": 2.0}
+
+
+def test_several_queries_and_math(cw: Any) -> None:
+    """Series, an expression over them, one that is only needed by another, in the order asked for, in pages."""
+    for minutes_ago, errors, requests in ((2, 1.0, 10.0), (1, 3.0, 12.0)):
+        put(cw, "Errors", [errors], minutes_ago=minutes_ago)
+        put(cw, "Requests", [requests], minutes_ago=minutes_ago)
+
+    def stat(name: str) -> dict[str, Any]:
+        return {"Metric": {"Namespace": "App", "MetricName": name}, "Period": 60, "Stat": "Sum"}
+
+    queries = [
+        {"Id": "rate", "Expression": "100 * share", "Label": "error rate"},
+        {"Id": "share", "Expression": "errors / requests", "ReturnData": False},
+        {"Id": "errors", "MetricStat": stat("Errors")},
+        {"Id": "requests", "MetricStat": stat("Requests"), "ReturnData": False},
+    ]
+    found = cw.get_metric_data(MetricDataQueries=queries, ScanBy="TimestampAscending", **window())["MetricDataResults"]
+    assert [(each["Id"], each["Label"], each["Values"]) for each in found] == [
+        ("rate", "error rate", [10.0, 25.0]),
+        ("errors", "Errors", [1.0, 3.0]),
+    ]
+    pages = cw.get_paginator("get_metric_data").paginate(
+        MetricDataQueries=queries, MaxDatapoints=3, ScanBy="TimestampAscending", **window()
+    )
+    values: dict[str, list[float]] = {}
+    for page in pages:
+        for each in page["MetricDataResults"]:
+            values.setdefault(each["Id"], []).extend(each["Values"])
+    assert values == {"rate": [10.0, 25.0], "errors": [1.0, 3.0]}
+    circle = [{"Id": "x", "Expression": "y + 1"}, {"Id": "y", "Expression": "x + 1"}]
+    assert code_of(cw.get_metric_data, MetricDataQueries=circle, **window())[0] == "ValidationError"
+
+
+@pytest.mark.parametrize(
+    ("datum", "code"),
+    [
+        ({"Value": 1.0, "Values": [2.0]}, "InvalidParameterCombination"),
+        ({}, "InvalidParameterCombination"),
+        ({"Values": [1.0], "Counts": [1.0, 2.0]}, "InvalidParameterCombination"),
+        ({"Value": 2.0**361}, "InvalidParameterValue"),
+        ({"Value": 1.0, "StorageResolution": 5}, "InvalidParameterValue"),
+        ({"Value": 1.0, "Timestamp": datetime(2020, 1, 1, tzinfo=UTC)}, "InvalidParameterValue"),
+    ],
+)
+def test_refused(cw: Any, datum: dict[str, Any], code: str) -> None:
+    """Each broken datum ends with AWS's code, and nothing is kept."""
+    assert code_of(cw.put_metric_data, Namespace="App", MetricData=[{"MetricName": "m", **datum}])[0] == code
+    assert cw.list_metrics()["Metrics"] == []
+
+
+def test_the_older_protocol(served: Served, cw: Any) -> None:
+    """A client that speaks the query protocol, as version 2 of the aws command does, is answered in it."""
+    datum = "MetricData.member.1.MetricName=m&MetricData.member.1.Value=7"
+    body = f"Action=PutMetricData&Version=2010-08-01&Namespace=App&{datum}"
+    request = AWSRequest(
+        "POST", served.url + "/", data=body, headers={"Content-Type": "application/x-www-form-urlencoded"}
+    )
+    SigV4Auth(Credentials(ACCOUNT, "test"), "monitoring", REGION).add_auth(request)
+    answer = URLLib3Session().send(request.prepare())
+    assert (answer.status_code, b"PutMetricDataResponse" in answer.content) == (200, True)
+    assert [each["MetricName"] for each in cw.list_metrics()["Metrics"]] == ["m"]
+
+
+def test_older_points_are_merged(tmp_path: Path) -> None:
+    """Points older than their tier are merged into the next one, and nothing is lost on the way to the last."""
+    metric, at_s = MetricName(namespace="App", name="m"), 1_700_000_000 // 3600 * 3600
+
+    async def body() -> None:
+        store = SqliteMetricStore(tmp_path / "metrics.db")
+        samples = [
+            Sample(metric=metric, at_s=at_s + second, point=point_of([(float(second), 1.0)]), resolution_s=1)
+            for second in range(0, 3600, 7)
+        ]
+        await store.put(SCOPE, samples)
+        for tier, kept_s in TIERS[:-1]:
+            await store.roll_up(at_s + 3600 + kept_s + tier)
+            points = await store.points(SCOPE, metric, start_s=at_s, end_s=at_s + 3600, period_s=3600, unit=None)
+            (point,) = points.values()
+            assert (point.count, point.least, point.most) == (len(samples), 0.0, 3598.0)
+        await store.roll_up(at_s + 3600 + TIERS[-1][1])
+        assert not await store.points(SCOPE, metric, start_s=0, end_s=at_s + 9999, period_s=3600, unit=None)
+        await store.close()
+
+    asyncio.run(body())
