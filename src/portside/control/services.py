@@ -265,7 +265,7 @@ class ServiceLoop:
                     else event.no_instances(service.name)
                 )
                 break
-            task = replace(task, placement=found.placement, network=found.network)
+            task = placement.at_its_place(task, found)
             capacity.add(task)
             placed.append(task)
         if not message:

@@ -10,7 +10,15 @@ from typing import Final, Literal
 from portside.domain import cluster_query, instance_network
 from portside.domain.container_instance import RESERVED_PORTS, RESERVED_PORTS_UDP, ContainerInstance
 from portside.domain.record import Record, replace
-from portside.domain.task.record import BridgeEndpoint, NetworkRequest, Placement, PortBinding, Task, TaskStatus
+from portside.domain.task.record import (
+    BridgeEndpoint,
+    Moment,
+    NetworkRequest,
+    Placement,
+    PortBinding,
+    Task,
+    TaskStatus,
+)
 from portside.domain.task_definition import ContainerDefinition
 from portside.domain.vpc import Subnet
 
@@ -175,6 +183,14 @@ class Placed(Record, frozen=True, kw_only=True):
 
     placement: Placement
     network: NetworkRequest | None
+
+
+def at_its_place(task: Task, found: Placed) -> Task:
+    """The new task with its place, which its story tells."""
+    place = found.placement
+    ports = ", ".join(f"{each.host_ports[0]}/{each.protocol} for {each.container}" for each in place.bindings)
+    told = Moment(at=task.created_at, what="Placed", detail=f"on {place.instance_id}{f': {ports}' if ports else ''}")
+    return replace(task, placement=place, network=found.network, story=(*task.story, told))
 
 
 class Capacity:

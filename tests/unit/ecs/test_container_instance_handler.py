@@ -382,3 +382,14 @@ def test_tags(ready: Ecs) -> None:
         "containerInstances"
     ]
     assert shown["tags"] == [{"key": "a", "value": "b"}]
+
+
+def test_story(ready: Ecs) -> None:
+    """A task's story tells on which instance it is, and by which ports it is reached."""
+    join(ready, instance_of())
+    on_ec2(ready, portMappings=[{"containerPort": 80, "hostPort": 8080}])
+    ready("RunTask", taskDefinition="job")
+    (task,) = ready.store.scan(TASK)
+    assert [(each.what, each.detail) for each in task.story][1:] == [
+        ("Placed", "on i-00000000000000001: 8080/tcp for main")
+    ]

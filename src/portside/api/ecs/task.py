@@ -14,7 +14,7 @@ from portside.aws.service import Handler, Params, RequestContext, Result, Servic
 from portside.domain import arn, environment_file, fargate, tag_rule, task_definition_rule
 from portside.domain.clock import Clock, Ids
 from portside.domain.cluster import Cluster
-from portside.domain.placement import INACTIVE, Capacity, Placed, wanted_of
+from portside.domain.placement import INACTIVE, Capacity, Placed, at_its_place, wanted_of
 from portside.domain.record import Tag, Tags, replace
 from portside.domain.table import CONTAINER_INSTANCE, SERVICE, TASK
 from portside.domain.task import machine
@@ -88,7 +88,7 @@ class Tasks:
                 if not isinstance(found, Placed):
                     failures = placement.failures_to(found)
                     break
-                task = replace(task, placement=found.placement, network=found.network)
+                task = at_its_place(task, found)
                 capacity.add(task)
             tasks.append(
                 replace(
@@ -132,7 +132,7 @@ class Tasks:
                 capacity.add(each)
             found = capacity.place(wanted_of(task), request)
             if isinstance(found, Placed):
-                tasks.append(replace(task, placement=found.placement, network=found.network))
+                tasks.append(at_its_place(task, found))
             else:
                 failures += placement.failures_to(found)
         self._store.transact(*(Put(TASK, task) for task in tasks))

@@ -33,7 +33,7 @@ def iam_service(store: Store, clock: Clock, ids: Ids) -> Service:
             "GetPolicyVersion": "customer managed policies only, one version",
             "ListPolicyVersions": "customer managed policies only, one version",
             "ListPolicies": "customer managed policies only",
-            "CreateInstanceProfile": "kept; an instance may carry it, and gets no credentials of it",
+            "CreateInstanceProfile": "what runs on an instance gets the role's credentials by the metadata service",
         },
         notes=NOTES,
     )

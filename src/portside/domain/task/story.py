@@ -23,7 +23,7 @@ def phases(task: Task) -> tuple[Phase, ...]:
     """Those that have begun, in the order of a task's life; some go on beside each other."""
     started = [each.started_at for each in task.history]
     spans: list[tuple[PhaseName, datetime | None, datetime | None]] = [
-        ("network", task.eni_asked_at, task.network_ready_at),
+        ("network", task.eni_asked_at or task.network_issued_at, task.network_ready_at),
         # not pull_stopped_at, which is also set where a pull failed
         ("image", task.pull_started_at, _last(each.pulled_at for each in task.history)),
         ("start", _first(each.start_issued_at for each in task.history), _last(started)),
