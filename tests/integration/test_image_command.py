@@ -64,6 +64,7 @@ def test_an_archive(tmp_path: Path, made: str, form: str, is_piped: bool) -> Non
         done = portside(tmp_path, "load", str(archive))
     assert done.stdout == f"{made}\n"
     assert listed(tmp_path)[made]["origin"] == "loaded"
+    assert "who uses these images is not known" in portside(tmp_path, "ls").stderr
 
 
 def test_what_is_no_archive(tmp_path: Path) -> None:

@@ -44,13 +44,16 @@ def ls(settings: Settings, *, as_json: bool) -> None:
     _need_root("looking at images")
     images = asyncio.run(_images(settings))
     users: dict[str, str] = {}
-    if daemon.find(settings) is not None:
+    running = daemon.find(settings)
+    if running is not None:
         users = daemon.ask(settings, "/_portside/images")[1]["users"]
     documents = [_document(each, users.get(each.id)) for each in images]
     if as_json:
         print(json.dumps(documents, indent=2))
     else:
         Console(highlight=False).print(render(documents, datetime.now(UTC)))
+        if running is None:
+            print("Portside does not run: who uses these images is not known.", file=sys.stderr)
 
 
 def render(documents: Sequence[dict[str, Any]], now: datetime) -> Table:
