@@ -19,7 +19,7 @@ from portside.domain.task_definition import (
     Tmpfs,
 )
 from portside.settings import Settings
-from portside.testing.node_lab import NodeLab, lab_task
+from portside.testing.node_lab import LabTask, NodeLab, lab_task
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("busybox")]
 
@@ -128,6 +128,31 @@ def test_a_device(no_leaks: Settings) -> None:
     assert found == ["character special file", "refused"]
     missing = LinuxParameters(devices=(Device(host_path="/dev/no-such-device"),))
     assert "adding custom device '/dev/no-such-device'" in refusal_of(no_leaks, linux=missing)
+
+
+def test_privileged(no_leaks: Settings) -> None:
+    """A privileged container mounts, writes to /sys and /proc/sys, and has the host's devices."""
+    script = (
+        "mount -t tmpfs x /tmp && echo mounted; grep -E '^(CapEff|Seccomp):' /proc/self/status;"
+        "cat /proc/sys/kernel/domainname > /proc/sys/kernel/domainname && echo written; ls /dev/kmsg"
+    )
+    mine = next(each for each in Path("/proc/self/status").read_text().splitlines() if each.startswith("CapBnd"))
+    found = lines_of(no_leaks, script, privileged=True)
+    assert found == ["mounted", f"CapEff:\t{mine.split()[1]}", "Seccomp:\t0", "written", "/dev/kmsg"]
+
+
+def test_no_ipc(no_leaks: Settings) -> None:
+    """With ipcMode none nothing is mounted at /dev/shm, as with Docker."""
+
+    async def body() -> None:
+        async with NodeLab(no_leaks) as lab:
+            task = lab_task("grep -c /dev/shm /proc/mounts", network_mode="none")
+            task = LabTask(task.task_id, replace(task.start, ipc_mode="none"))
+            await lab.run(task)
+            await lab.do(task.remove)
+            assert lab.sink.lines(task.stream) == ["0"]
+
+    asyncio.run(body())
 
 
 def test_system_controls(no_leaks: Settings) -> None:

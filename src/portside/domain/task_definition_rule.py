@@ -149,7 +149,12 @@ def _is_for_instances(definition: TaskDefinition) -> bool:
     for container in definition.containers:
         linux = container.linux or LinuxParameters()
         asked = (linux.shared_memory_mib, linux.max_swap_mib, linux.swappiness)
-        if container.docker_security_options or linux.devices or any(each is not None for each in asked):
+        if (
+            container.privileged
+            or container.docker_security_options
+            or linux.devices
+            or any(each is not None for each in asked)
+        ):
             return True
     return False
 

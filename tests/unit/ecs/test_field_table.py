@@ -30,6 +30,7 @@ def paths(shape: Shape, prefix: str = "") -> Iterator[str]:
 TABLES = {
     "RegisterTaskDefinition": (field.SUPPORTED, field.REFUSED),
     "RunTask": (field.RUN_SUPPORTED, field.RUN_REFUSED),
+    "StartTask": (field.START_SUPPORTED, field.RUN_REFUSED),
 }
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from portside.domain.record import replace
-from portside.domain.task_definition import EnvironmentVariable, LogConfiguration, Ulimit
+from portside.domain.task_definition import EnvironmentVariable, LinuxParameters, LogConfiguration, Ulimit
 from portside.node import hook
 from portside.node.container import seccomp, spec
 from portside.node.image.storage import Image
@@ -105,6 +105,18 @@ def test_the_whole() -> None:
     assert found["linux"]["cgroupsPath"] == "/x/y/z"
     assert "/proc/kcore" in found["linux"]["maskedPaths"]
     assert found["linux"]["resources"]["devices"] == [{"allow": False, "access": "rwm"}]
+
+
+def test_a_privileged_container() -> None:
+    """Every capability that the daemon has, every device, nothing hidden or read-only, no filter."""
+    task = lab_task("true", privileged=True, linux=LinuxParameters(capabilities_drop=("ALL",)))
+    held = spec.capabilities(task.start.definition, held=0b111)
+    assert held == ("CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH")
+    found = build(task.start)
+    assert found["linux"]["resources"]["devices"] == [{"allow": True, "access": "rwm"}]
+    assert (found["linux"]["maskedPaths"], found["linux"]["readonlyPaths"], found["annotations"]) == ([], [], {})
+    assert all("ro" not in each["options"] for each in found["mounts"] if each["destination"].startswith("/sys"))
+    assert "/dev/null" not in {each["path"] for each in found["linux"]["devices"]}
 
 
 def test_containers_are_as_likely_to_be_killed_as_any(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Which members of RegisterTaskDefinition and of RunTask Portside does what with: the lists behind the coverage page.
+"""Which members of RegisterTaskDefinition, RunTask and StartTask Portside does what with: behind the coverage page.
 
 Every member of the input of RegisterTaskDefinition is in SUPPORTED (kept and acted upon) or in REFUSED (or below one
 that is), every member of RunTask's in RUN_SUPPORTED or RUN_REFUSED: nothing is accepted and ignored. What AWS takes for
@@ -74,6 +74,7 @@ SUPPORTED: Final[Mapping[str, str]] = {
     "containerDefinitions.healthCheck.retries": "",
     "containerDefinitions.healthCheck.startPeriod": "",
     "containerDefinitions.user": "",
+    "containerDefinitions.privileged": "all capabilities and devices of the host, no seccomp filter; not on Fargate",
     "containerDefinitions.workingDirectory": "",
     "containerDefinitions.readonlyRootFilesystem": "",
     "containerDefinitions.linuxParameters": "",
@@ -143,7 +144,6 @@ SUPPORTED: Final[Mapping[str, str]] = {
 }
 
 REFUSED: Final[Mapping[str, Reason]] = {
-    "containerDefinitions.privileged": _fargate("privileged"),
     "containerDefinitions.logConfiguration.secretOptions": NOT_YET,
     "containerDefinitions.resourceRequirements": Reason(
         fargate="Tasks using the Fargate launch type do not support GPU resource requirements"
@@ -174,6 +174,7 @@ ELSEWHERE: Final[Mapping[str, Reason]] = {
     "links": Reason(awsvpc="Links are not supported when networkMode=awsvpc"),
     "extraHosts": Reason(awsvpc="Extra hosts are not supported on container when networkMode=awsvpc"),
     "dockerSecurityOptions": _fargate("dockerSecurityOptions"),
+    "privileged": _fargate("privileged"),
 }
 """Members of a container that are supported, but not where AWS refuses them."""
 
@@ -236,19 +237,32 @@ RUN_SUPPORTED: Final[Mapping[str, str]] = {
 }
 """Members of RunTask that are acted upon."""
 
+_ELSEWHERE_THAN_START: Final = frozenset(
+    {"capacityProviderStrategy", "clientToken", "count", "launchType", "placementConstraints", "placementStrategy"}
+    | {"platformVersion"}
+)
+
+START_SUPPORTED: Final[Mapping[str, str]] = {
+    "containerInstances": "",
+    **{path: note for path, note in RUN_SUPPORTED.items() if path.partition(".")[0] not in _ELSEWHERE_THAN_START},
+}
+"""Members of StartTask that are acted upon: those that it has in common with RunTask, and where to start."""
+
 RUN_REFUSED: Final[Mapping[str, Reason]] = {
     "overrides.containerOverrides.resourceRequirements": NOT_YET,
     "overrides.inferenceAcceleratorOverrides": NOT_YET,
     "volumeConfigurations": NOT_YET,
 }
+"""Members that RunTask and StartTask refuse."""
 
 
 def member_table() -> str:
-    """The tables of RegisterTaskDefinition and of RunTask as Markdown, for the coverage page."""
+    """The tables of RegisterTaskDefinition, RunTask and StartTask as Markdown, for the coverage page."""
     return "\n".join(
         (
             _table("RegisterTaskDefinition", SUPPORTED, REFUSED),
             _table("RunTask", RUN_SUPPORTED, RUN_REFUSED),
+            _table("StartTask", START_SUPPORTED, RUN_REFUSED),
         )
     )
 

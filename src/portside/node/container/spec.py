@@ -4,6 +4,7 @@ Sources: https://github.com/opencontainers/runtime-spec, moby's `oci/defaults.go
 paths, and the ECS developer guide for the environment and the limits on Fargate.
 """
 
+import contextlib
 import os
 import resource
 import shutil
@@ -97,6 +98,14 @@ _IPC_PATHS = ("/dev/mqueue", _SHM_PATH)
 """Where objects of POSIX IPC are: the host's, for a container in its IPC namespace."""
 
 
+_NEWER_CAPABILITIES = ("AUDIT_READ", "PERFMON", "BPF", "CHECKPOINT_RESTORE")
+"""Those that ECS has no names for: bits 37 to 40 (capabilities(7)), a part of ALL."""
+_OWN_DEVICES = frozenset(
+    ("console", "fd", "full", "mqueue", "null", "ptmx", "pts", "random", "shm", "tty", "urandom", "zero")
+)
+"""What a container's /dev has from the runtime."""
+
+
 class NoCommand(Exception):
     """Neither the definition nor the image says what to run."""
 
@@ -127,15 +136,19 @@ class CannotBuild(Exception):
 
 
 def capabilities(definition: ContainerDefinition, *, held: int) -> tuple[str, ...]:
-    """What the container may do. As in Docker, ALL stands for every one, and a dropped ALL leaves what is added.
+    """What the container may do. As in Docker, ALL stands for every one, a dropped ALL leaves what is added, and
+    one that is privileged may do all, whatever is dropped.
 
     Args: held: this process's own bounding set, bit by bit; `own_capabilities` reads it.
     Raises CannotBuild: one is added that this process does not have itself."""
     linux = definition.linux or LinuxParameters()
     add, drop = set(linux.capabilities_add), set(linux.capabilities_drop)
+    if definition.privileged:
+        add, drop = {"ALL"}, set()
     if not add and not drop:
         return CAPABILITIES
-    available = {name for bit, name in enumerate(CAPABILITY_NAMES) if held >> bit & 1}
+    names = (*CAPABILITY_NAMES, *_NEWER_CAPABILITIES)
+    available = {name for bit, name in enumerate(names) if held >> bit & 1}
     missing = sorted(add - available - {"ALL"})
     if missing:
         raise CannotBuild(f"the capability {missing[0]} can not be added: Portside does not have it on this machine")
@@ -146,7 +159,7 @@ def capabilities(definition: ContainerDefinition, *, held: int) -> tuple[str, ..
         found = add
     else:
         found = (usual | add) - drop
-    return tuple(f"CAP_{name}" for name in CAPABILITY_NAMES if name in found)
+    return tuple(f"CAP_{name}" for name in names if name in found)
 
 
 def shared_by_task(effect: StartContainer) -> tuple[str, ...]:
@@ -321,8 +334,12 @@ def build(
     if machine.cgroup_version == 2:
         namespaces.append({"type": "cgroup"})
     resources = _resources(effect, machine)
+    if definition.privileged:
+        resources["devices"] = [{"allow": True, "access": "rwm"}]
     devices = [_device(each) for each in linux.devices]
-    resources["devices"] += [_device_rule(each, made) for each, made in zip(linux.devices, devices, strict=True)]
+    named = {each["path"] for each in devices}
+    devices += [each for each in (_host_devices() if definition.privileged else ()) if each["path"] not in named]
+    resources["devices"] += [_device_rule(each, made) for each, made in zip(linux.devices, devices, strict=False)]
     return {
         "ociVersion": "1.0.2",
         "process": {
@@ -350,10 +367,10 @@ def build(
         "hostname": name,
         "mounts": [
             *(
-                each
+                _writable(each) if definition.privileged else each
                 for each in (_MOUNTS if linux.shared_memory_mib is None else _with_shm(linux.shared_memory_mib))
                 if ("ipc" not in shared or each["destination"] not in _IPC_PATHS)
-                and ("ipc" not in joined or each["destination"] != _SHM_PATH)
+                and (("ipc" not in joined and effect.ipc_mode != "none") or each["destination"] != _SHM_PATH)
             ),
             *(_bind_mount(each, each) for each in _IPC_PATHS if "ipc" in shared and os.path.exists(each)),
             *([_bind_mount(_SHM_PATH, str(shm))] if "ipc" in joined else []),
@@ -371,10 +388,10 @@ def build(
             "resources": resources,
             "devices": devices,
             "sysctl": {each.namespace: each.value for each in definition.system_controls},
-            "maskedPaths": list(MASKED),
-            "readonlyPaths": list(READ_ONLY),
+            "maskedPaths": [] if definition.privileged else list(MASKED),
+            "readonlyPaths": [] if definition.privileged else list(READ_ONLY),
         },
-        "annotations": dict(machine.seccomp),
+        "annotations": {} if definition.privileged else dict(machine.seccomp),
     }
 
 
@@ -435,6 +452,23 @@ def _device(device: Device) -> dict[str, Any]:
         "uid": found.st_uid,
         "gid": found.st_gid,
     }
+
+
+def _host_devices(folder: Path = Path("/dev")) -> list[dict[str, Any]]:
+    """Every device of the host, but those that a container has of its own and terminals."""
+    found = []
+    for path in sorted(folder.rglob("*")):
+        top = path.relative_to(folder).parts[0]
+        if top in _OWN_DEVICES or path.is_symlink() or path.is_dir():
+            continue
+        with contextlib.suppress(CannotBuild):  # gone meanwhile, or a socket
+            found.append(_device(Device(host_path=str(path))))
+    return found
+
+
+def _writable(mount: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A usual mount as a privileged container has it: what the kernel shows there can be written."""
+    return {**mount, "options": [each for each in mount["options"] if each != "ro"]}
 
 
 def _device_rule(device: Device, made: Mapping[str, Any]) -> dict[str, Any]:
