@@ -29,7 +29,7 @@ from portside import __version__, credential, folder
 from portside.api.cloudwatch.service import cloudwatch_service
 from portside.api.ec2.default_network import with_default_network
 from portside.api.ec2.instance import NATIVE_ARCHITECTURE
-from portside.api.ec2.service import ec2_service
+from portside.api.ec2.service import PUBLIC_BLOCK, ec2_service
 from portside.api.ecs.data_channel import serve_session
 from portside.api.ecs.execute_command import DATA_CHANNEL, ExecSessions
 from portside.api.ecs.service import ecs_service
@@ -59,6 +59,7 @@ from portside.control.instances import InstanceLoop
 from portside.control.logsink import ControlLogSink
 from portside.control.loop import spawn
 from portside.control.metrics import MetricLoop
+from portside.control.nat_gateways import NatGatewayLoop
 from portside.control.retention import RetentionLoop
 from portside.control.secret_resolver import VaultResolver
 from portside.control.secrets import SecretLoop
@@ -76,6 +77,7 @@ from portside.domain.vault import VaultKey
 from portside.node.interface import Node, NodeUnusable
 from portside.node.linux import LinuxNode
 from portside.node.network.network import Network, public_addresses
+from portside.node.network.uplink import public_block
 from portside.session.issue import StsSessions, document
 from portside.session.key import SessionKeys
 from portside.settings import Settings, parse_mirrors, s3_endpoint
@@ -107,12 +109,13 @@ def api_services(
     vault: Vault,
     sts: StsSessions,
     sessions: ExecSessions | None = None,
+    public_block: str = PUBLIC_BLOCK,
 ) -> tuple[Service, ...]:
     """Every AWS service that is answered, in one visible list."""
 
     return (
         with_default_network(ecs_service(store, clock, ids, sessions), store, clock, ids),
-        ec2_service(store, clock, ids),
+        ec2_service(store, clock, ids, public_block),
         with_default_network(elbv2_service(store, clock, ids), store, clock, ids),
         logs_service(store, logs, clock, ids),
         cloudwatch_service(metrics, clock),
@@ -214,6 +217,7 @@ class Daemon:
         balancer = EnvoyBalancer(settings)
         enis = Enis(store, ids, public_addresses(settings))
         vpcs = VpcLoop(store, clock, node)
+        nats = NatGatewayLoop(store, clock, vpcs)
         targets = Targets(store, clock)
         resolver = VaultResolver(store, vault)
         retention_s = settings.stopped_task_retention_s
@@ -243,7 +247,7 @@ class Daemon:
 
         make_gateway = partial(
             Gateway,
-            api_services(store, logs, metrics, clock, ids, vault, sts, sessions),
+            api_services(store, logs, metrics, clock, ids, vault, sts, sessions, public_block(settings.instance_id)),
             max_body_bytes=settings.max_body_bytes,
             auth=self._verifier(sts),
             default_account=settings.account,
@@ -287,6 +291,7 @@ class Daemon:
             for part in (
                 tasks,
                 vpcs,
+                nats,
                 instances,
                 balancers,
                 services,

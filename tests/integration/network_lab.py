@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import itertools
 import os
 import select
@@ -18,8 +19,9 @@ from typing import Any, TypeVar
 
 from portside.domain.record import Scope
 from portside.domain.task.record import EniAttachment
-from portside.domain.vpc import SecurityGroup, SecurityGroupRule, Vpc
-from portside.node.interface import EniConfig, VpcConfig
+from portside.domain.vpc import NetworkAclEntry, SecurityGroup, SecurityGroupRule, Subnet, Vpc
+from portside.domain.vpc_route import ResolvedRoute, Target
+from portside.node.interface import EniConfig, NatConfig, SubnetConfig, VpcConfig
 from portside.node.network import netns
 from portside.node.network.network import Network, teardown
 from portside.settings import Settings
@@ -52,7 +54,29 @@ def group(group_id: str, *rules: SecurityGroupRule) -> SecurityGroup:
 
 def vpc_config(*groups: SecurityGroup, vpc_id: str = VPC_ID) -> VpcConfig:
     vpc = Vpc(scope=SCOPE, id=vpc_id, cidr_block="172.31.0.0/16", created_at=NOW)
-    return VpcConfig(vpc=vpc, subnets=(), security_groups=groups)
+    return VpcConfig(
+        vpc=vpc,
+        subnets=tuple(subnet_config(f"172.31.{n}.0/20", TO_INTERNET, vpc_id=vpc_id) for n in (0, 16, 32)),
+        security_groups=groups,
+    )
+
+
+TO_INTERNET = ResolvedRoute(destination="0.0.0.0/0", target=Target.INTERNET)
+
+
+def subnet_config(
+    block: str, *routes: ResolvedRoute, acl: tuple[NetworkAclEntry, ...] | None = None, vpc_id: str = VPC_ID
+) -> SubnetConfig:
+    subnet = Subnet(
+        scope=SCOPE,
+        id=f"subnet-{block.split('/')[0].replace('.', '')}",
+        vpc_id=vpc_id,
+        cidr_block=block,
+        zone="us-east-1a",
+        zone_id="use1-az1",
+        created_at=NOW,
+    )
+    return SubnetConfig(subnet=subnet, routes=routes, acl=acl)
 
 
 _numbers = itertools.count(1)
@@ -210,6 +234,12 @@ class Lab:
     def apply(self, *groups: SecurityGroup, vpc_id: str = VPC_ID) -> None:
         self.run(self.network.apply_vpc(vpc_config(*groups, vpc_id=vpc_id)))
 
+    def apply_subnets(
+        self, *subnets: SubnetConfig, groups: Sequence[SecurityGroup], nats: Sequence[NatConfig] = ()
+    ) -> None:
+        config = vpc_config(*groups)
+        self.run(self.network.apply_vpc(dataclasses.replace(config, subnets=tuple(subnets), nat_gateways=tuple(nats))))
+
     def task(self, address: str, *group_ids: str, vpc_id: str = VPC_ID, public: str | None = None) -> Host:
         eni = eni_of(address, *group_ids, vpc_id=vpc_id, public=public)
         path = self.run(self.network.attach_task(self.key(eni), eni))
@@ -259,3 +289,17 @@ def wait_until(fact: Callable[[], bool], what: str, timeout_s: float = 10) -> No
     while not fact():
         assert time.monotonic() < until, f"still not: {what}"
         time.sleep(0.01)
+
+
+@contextlib.contextmanager
+def world(folder: Path) -> Iterator[Host]:
+    """A namespace that plays the world outside, with 203.0.113.1 in it."""
+    pin = folder / "outside"
+    with ThreadPoolExecutor(1, thread_name_prefix="world") as pool:
+        pool.submit(netns.create, pin, lambda: None).result(timeout=10)
+        subprocess.run(["nsenter", f"--net={pin}", "ip", "link", "set", "lo", "up"], check=True, timeout=30)
+        subprocess.run(["nsenter", f"--net={pin}", "ip", "addr", "add", "203.0.113.1/32", "dev", "lo"], check=True)
+        try:
+            yield Host(pin, eni_of("203.0.113.1"), pool)
+        finally:
+            pool.submit(netns.drop, pin).result(timeout=10)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from network_lab import ANYTHING_IN, ANYTHING_OUT, OPEN, WEB, Host, Lab, allow, eni_of, group, nft, wait_until
+from network_lab import ANYTHING_IN, ANYTHING_OUT, OPEN, WEB, Host, Lab, allow, eni_of, group, nft, wait_until, world
 
 from portside.node.network import netns
 from portside.node.network.network import VpcNotReady, teardown
@@ -207,14 +207,8 @@ def test_many_at_once(lab: Lab) -> None:
 @pytest.fixture
 def outside(tmp_path: Path) -> Iterator[Host]:
     """A namespace that plays the world outside, with 203.0.113.1 in it."""
-    lab_pool = Lab(tmp_path / "world")
-    pin = tmp_path / "outside"
-    lab_pool.pool.submit(netns.create, pin, lambda: None).result(timeout=10)
-    subprocess.run(["nsenter", f"--net={pin}", "ip", "link", "set", "lo", "up"], check=True, timeout=30)
-    subprocess.run(["nsenter", f"--net={pin}", "ip", "addr", "add", "203.0.113.1/32", "dev", "lo"], check=True)
-    yield Host(pin, eni_of("203.0.113.1"), lab_pool.pool)
-    lab_pool.pool.submit(netns.drop, pin).result(timeout=10)
-    lab_pool.close()
+    with world(tmp_path) as host:
+        yield host
 
 
 def test_way_out(tmp_path: Path, outside: Host) -> None:

@@ -404,9 +404,9 @@ def test_account_attributes(ec2: Any) -> None:
 
 def test_not_implemented(ec2: Any) -> None:
     """An operation that is not there says so plainly."""
-    code, status, message = error_of(ec2.create_vpc, CidrBlock="10.0.0.0/16")
+    code, status, message = error_of(ec2.create_vpc_peering_connection, VpcId="vpc-1", PeerVpcId="vpc-2")
     assert status == 501
-    assert "CreateVpc" in message
+    assert "CreateVpcPeeringConnection" in message
     assert code
 
 

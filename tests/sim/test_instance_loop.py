@@ -2,7 +2,7 @@
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -37,6 +37,9 @@ class Node:
         self.failures = 0
 
     async def apply_vpc(self, config: VpcConfig) -> None:
+        pass
+
+    async def retain_vpcs(self, vpc_ids: Collection[str]) -> None:
         pass
 
     async def apply_instance(self, config: InstanceConfig) -> None:

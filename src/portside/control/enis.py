@@ -10,9 +10,9 @@ from portside.domain import vpc_rule
 from portside.domain.clock import Ids
 from portside.domain.record import Scope, replace
 from portside.domain.refusal import RefusalKind, Refused
-from portside.domain.table import ENI, SECURITY_GROUP, SUBNET, VPC
+from portside.domain.table import ELASTIC_ADDRESS, ENI, SECURITY_GROUP, SUBNET
 from portside.domain.task.record import EniAttachment, NetworkRequest
-from portside.domain.vpc import Eni, SecurityGroup, Subnet
+from portside.domain.vpc import ElasticAddress, Eni, SecurityGroup, Subnet
 from portside.store.interface import ABSENT, Change, Delete, Put, Store
 
 _REST = timedelta(seconds=1)
@@ -38,8 +38,11 @@ class Enis:
         self._used: dict[str, set[int]] = {}
         self._cursor: dict[str, int] = {}
         self._resting: deque[tuple[str, int, datetime | None]] = deque()
+        self._elastic_used: set[int] = set()
         for eni in store.scan(ENI):
             self._take(eni)
+        for address in store.scan(ELASTIC_ADDRESS):
+            self._elastic_used.add(_number(address.public_address))
         self.close = store.subscribe(self._changed)
 
     def allocate(
@@ -82,7 +85,7 @@ class Enis:
                 break
         else:
             raise vpc_rule.exhausted(subnets[order[0]].id, public=request.assign_public_ip)
-        public = self._choose_public(subnet) if request.assign_public_ip and self._leads_out(scope, vpc_id) else None
+        public = self._choose_public(subnet) if request.assign_public_ip and self._public_block is not None else None
         address = str(ipaddress.IPv4Address(number))
         digits = self._ids.hex(16)
         eni = Eni(
@@ -108,8 +111,8 @@ class Enis:
         return _attachment(eni, subnet)
 
     def with_public_address(self, eni: Eni) -> Eni:
-        """The interface with a public address, if its VPC leads out; recorded. Raises Refused EXHAUSTED."""
-        if eni.public_address is not None or not self._leads_out(eni.scope, eni.vpc_id):
+        """The interface with a public address, if anything leads out; recorded. Raises Refused EXHAUSTED."""
+        if eni.public_address is not None or self._public_block is None:
             return eni
         number = self._choose_public(self._subnet(eni.scope, eni.subnet_id))
         given = replace(eni, public_address=str(ipaddress.IPv4Address(number)))
@@ -160,14 +163,10 @@ class Enis:
         # A small subnet, all others taken: one that rests is better than none. The longest rested comes first.
         return next((n for s, n, _ in self._resting if s == subnet.id and n not in used), None)
 
-    def _leads_out(self, scope: Scope, vpc_id: str) -> bool:
-        """Only the default VPC has an internet gateway; others can not be given one yet."""
-        vpc = self._store.get(VPC, f"{scope.prefix}{vpc_id}")
-        return self._public_block is not None and vpc is not None and vpc.is_default
-
     def _choose_public(self, subnet: Subnet) -> int:
         assert self._public_block is not None
-        number = vpc_rule.next_address(self._public_block, self._public_used, self._public_cursor)
+        used = self._public_used | self._elastic_used if self._elastic_used else self._public_used
+        number = vpc_rule.next_address(self._public_block, used, self._public_cursor)
         if number is None:
             raise vpc_rule.exhausted(subnet.id, public=True)
         return number
@@ -181,21 +180,39 @@ class Enis:
         )
 
     def _changed(self, change: Change) -> None:
+        if change.kind == ELASTIC_ADDRESS:
+            self._elastic_changed(change)
         if change.kind != ENI:
             return
-        if isinstance(change.old, Eni) and change.value is None:
-            number = int(ipaddress.IPv4Address(change.old.address))
-            self._used.get(change.old.subnet_id, set()).discard(number)
-            self._resting.append((change.old.subnet_id, number, None))
+        if isinstance(change.old, Eni):
+            kept = _held(change.value) if isinstance(change.value, Eni) else set()
+            for number in _held(change.old) - kept:
+                self._used.get(change.old.subnet_id, set()).discard(number)
+                self._resting.append((change.old.subnet_id, number, None))
             if change.old.public_address is not None:
-                self._public_used.discard(int(ipaddress.IPv4Address(change.old.public_address)))
-        elif isinstance(change.value, Eni):
+                self._public_used.discard(_number(change.old.public_address))
+        if isinstance(change.value, Eni):
             self._take(change.value)
 
+    def _elastic_changed(self, change: Change) -> None:
+        if isinstance(change.old, ElasticAddress):
+            self._elastic_used.discard(_number(change.old.public_address))
+        if isinstance(change.value, ElasticAddress):
+            self._elastic_used.add(_number(change.value.public_address))
+
     def _take(self, eni: Eni) -> None:
-        self._used.setdefault(eni.subnet_id, set()).add(int(ipaddress.IPv4Address(eni.address)))
+        self._used.setdefault(eni.subnet_id, set()).update(_held(eni))
         if eni.public_address is not None:
-            self._public_used.add(int(ipaddress.IPv4Address(eni.public_address)))
+            self._public_used.add(_number(eni.public_address))
+
+
+def _number(address: str) -> int:
+    return int(ipaddress.IPv4Address(address))
+
+
+def _held(eni: Eni) -> set[int]:
+    """The addresses of its subnet that the interface has."""
+    return {_number(each) for each in (eni.address, *eni.secondary_addresses)}
 
 
 def _attachment(eni: Eni, subnet: Subnet) -> EniAttachment:

@@ -10,14 +10,14 @@ from datetime import datetime
 from typing import Final, Protocol
 
 from portside.control.loop import Loop
-from portside.domain import container_instance, instance, user_data
+from portside.domain import container_instance, elastic_address, instance, user_data
 from portside.domain.clock import Clock, Ids
 from portside.domain.cluster import Cluster, Setting
 from portside.domain.container_instance import ContainerInstance
 from portside.domain.ec2_instance_type import INSTANCE_TYPES
 from portside.domain.instance import Instance, InstanceState
 from portside.domain.record import Scope, replace
-from portside.domain.table import CLUSTER, CONTAINER_INSTANCE, ENI, INSTANCE, TARGET, TASK
+from portside.domain.table import CLUSTER, CONTAINER_INSTANCE, ELASTIC_ADDRESS, ENI, INSTANCE, TARGET, TASK
 from portside.domain.task import machine
 from portside.domain.task.record import EniAttachment, StopCode, Task, TaskStatus
 from portside.domain.vpc import Eni
@@ -191,7 +191,11 @@ class InstanceLoop:
         writes: list[Write] = [Put(INSTANCE, gone, expect=stored.version)]
         if eni is not None and gone.state is S.TERMINATED:
             writes.append(Delete(ENI, ENI.key(eni)))
-        elif eni is not None and eni.public_address is not None:
+            writes += [
+                Put(ELASTIC_ADDRESS, elastic_address.disassociated(each))
+                for each in self._store.find(ELASTIC_ADDRESS, "eni", eni.id)
+            ]
+        elif eni is not None and eni.public_address is not None and not eni.allocation_id:
             writes.append(Put(ENI, replace(eni, public_address=None)))  # another one when it starts again
         if gone.state is S.TERMINATED:
             if going.registered:

@@ -18,7 +18,18 @@ from portside.domain.session import Session
 from portside.domain.task.record import Task, TaskStatus
 from portside.domain.task_definition import TaskDefinition, TaskDefinitionFamily
 from portside.domain.vault import VaultKey
-from portside.domain.vpc import Eni, SecurityGroup, Subnet, Vpc
+from portside.domain.vpc import (
+    DefaultNetwork,
+    ElasticAddress,
+    Eni,
+    InternetGateway,
+    NatGateway,
+    NetworkAcl,
+    RouteTable,
+    SecurityGroup,
+    Subnet,
+    Vpc,
+)
 
 CLUSTER: Final = Kind(name="cluster", type=Cluster, key=lambda c: f"{c.scope.prefix}{c.name}")
 TASK_DEFINITION: Final = Kind(
@@ -96,6 +107,37 @@ ENI: Final = Kind(
         "place": lambda e: f"{e.vpc_id}/{e.address}",
     },
 )
+DEFAULT_NETWORK: Final = Kind(name="default_network", type=DefaultNetwork, key=lambda d: d.scope.prefix)
+ROUTE_TABLE: Final = Kind(
+    name="route_table",
+    type=RouteTable,
+    key=lambda t: f"{t.scope.prefix}{t.id}",
+    indexes={"vpc": lambda t: t.vpc_id},
+)
+INTERNET_GATEWAY: Final = Kind(
+    name="internet_gateway",
+    type=InternetGateway,
+    key=lambda g: f"{g.scope.prefix}{g.id}",
+    indexes={"vpc": lambda g: g.vpc_id},
+)
+NETWORK_ACL: Final = Kind(
+    name="network_acl",
+    type=NetworkAcl,
+    key=lambda a: f"{a.scope.prefix}{a.id}",
+    indexes={"vpc": lambda a: a.vpc_id},
+)
+ELASTIC_ADDRESS: Final = Kind(
+    name="elastic_address",
+    type=ElasticAddress,
+    key=lambda a: f"{a.scope.prefix}{a.id}",
+    indexes={"eni": lambda a: a.eni_id or None},
+)
+NAT_GATEWAY: Final = Kind(
+    name="nat_gateway",
+    type=NatGateway,
+    key=lambda n: f"{n.scope.prefix}{n.id}",
+    indexes={"vpc": lambda n: n.vpc_id, "subnet": lambda n: n.subnet_id},
+)
 LOAD_BALANCER: Final = Kind(name="load_balancer", type=LoadBalancer, key=lambda b: f"{b.scope.prefix}{b.arn}")
 LISTENER: Final = Kind(
     name="listener",
@@ -150,6 +192,12 @@ KINDS: Final[tuple[Kind[Any], ...]] = (
     SUBNET,
     SECURITY_GROUP,
     ENI,
+    DEFAULT_NETWORK,
+    ROUTE_TABLE,
+    INTERNET_GATEWAY,
+    NETWORK_ACL,
+    ELASTIC_ADDRESS,
+    NAT_GATEWAY,
     LOAD_BALANCER,
     LISTENER,
     RULE,

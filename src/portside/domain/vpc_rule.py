@@ -85,6 +85,15 @@ def is_usable(address: str, cidr: str) -> bool:
     return int(network.network_address) + RESERVED_FIRST <= number < int(network.broadcast_address)
 
 
+def contains(outer: str, inner: str) -> bool:
+    """Whether the one block holds every address of the other."""
+    return ipaddress.IPv4Network(inner).subnet_of(ipaddress.IPv4Network(outer))
+
+
+def overlap(one: str, other: str) -> bool:
+    return ipaddress.IPv4Network(one).overlaps(ipaddress.IPv4Network(other))
+
+
 def private_dns_name(address: str, region: str) -> str:
     domain = "ec2.internal" if region == "us-east-1" else f"{region}.compute.internal"
     return f"ip-{address.replace('.', '-')}.{domain}"

@@ -12,19 +12,11 @@ from typing import Protocol
 from portside.domain.image import MachineImage, PullProgress
 from portside.domain.task.record import AnyFact, EniAttachment, NodeEffect, Task
 from portside.domain.usage import Usage
-from portside.domain.vpc import SecurityGroup, Subnet, Vpc
+from portside.domain.vpc import NetworkAclEntry, SecurityGroup, Subnet, Vpc
+from portside.domain.vpc_route import ResolvedRoute
 
 FactListener = Callable[[str, AnyFact], None]
 """Called with (task key, fact) on the event loop, for facts that answer no effect (ContainerExited)."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class VpcConfig:
-    """All that the data plane of one VPC needs to be right, level-triggered."""
-
-    vpc: Vpc
-    subnets: tuple[Subnet, ...]
-    security_groups: tuple[SecurityGroup, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +30,34 @@ class EniConfig:
     gateway: str
     mac_address: str
     security_group_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SubnetConfig:
+    """What packets of a subnet's interfaces meet: routes to elsewhere, and the list's entries in order (None: none)."""
+
+    subnet: Subnet
+    routes: tuple[ResolvedRoute, ...] = ()
+    acl: tuple[NetworkAclEntry, ...] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class NatConfig:
+    """A NAT gateway's interface; `public_address` None for one without."""
+
+    nat_gateway_id: str
+    eni: EniConfig
+    public_address: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class VpcConfig:
+    """All that the data plane of one VPC needs to be right, level-triggered."""
+
+    vpc: Vpc
+    subnets: tuple[SubnetConfig, ...]
+    security_groups: tuple[SecurityGroup, ...]
+    nat_gateways: tuple[NatConfig, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +114,10 @@ class Node(Protocol):
         ...
 
     async def remove_vpc(self, vpc_id: str) -> None: ...
+
+    async def retain_vpcs(self, vpc_ids: Collection[str]) -> None:
+        """Remove the networks of VPCs that are none of these: left by an end between a deletion and its effect."""
+        ...
 
     async def apply_balancer_network(self, name: str, vpc_id: str, enis: Sequence[EniConfig]) -> str:
         """A network namespace for a load balancer with one interface per ENI. Idempotent.

@@ -313,6 +313,9 @@ class FakeNode:
     async def remove_vpc(self, vpc_id: str) -> None:
         self.vpcs.pop(vpc_id, None)
 
+    async def retain_vpcs(self, vpc_ids: Collection[str]) -> None:
+        self.vpcs = {vpc_id: config for vpc_id, config in self.vpcs.items() if vpc_id in vpc_ids}
+
     async def apply_balancer_network(self, name: str, vpc_id: str, enis: Sequence[EniConfig]) -> str:
         return f"/run/netns/{name}"
 

@@ -56,6 +56,9 @@ class PlainNetwork:
     async def remove_vpc(self, vpc_id: str) -> None:
         pass
 
+    async def retain_vpcs(self, vpc_ids: Collection[str]) -> None:
+        pass
+
     def netns_path(self, task_key: str) -> Path:
         return self._folder / f"task-{task_key.rpartition('/')[2]}"
 

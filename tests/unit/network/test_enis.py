@@ -10,10 +10,10 @@ from portside.control.clock import RandomIds, SystemClock
 from portside.control.enis import Enis
 from portside.domain.record import Scope, replace
 from portside.domain.refusal import RefusalKind, Refused
-from portside.domain.table import ENI, SECURITY_GROUP, SUBNET, VPC
+from portside.domain.table import ELASTIC_ADDRESS, ENI, SECURITY_GROUP, SUBNET
 from portside.domain.task.record import EniAttachment, NetworkRequest
-from portside.domain.vpc import Subnet
-from portside.store.interface import Put
+from portside.domain.vpc import ElasticAddress, Subnet
+from portside.store.interface import Delete, Put
 from portside.store.memory import MemoryStore
 
 SCOPE = Scope(account="000000000000", region="eu-west-1")
@@ -130,18 +130,19 @@ def test_refusals(store: MemoryStore) -> None:
 
 
 def test_public_addresses(store: MemoryStore) -> None:
-    """A public address is given on request, where a way leads out: in the default VPC, with a block to give from."""
+    """A public address is given on request, where there is a block to give from; Elastic ones are not given twice."""
     subnet = subnets(store)[0]
     enis = Enis(store, RandomIds(), "198.18.0.0/29")
     assert allocate(enis, subnet.id).public_address is None
     first, second = (allocate(enis, subnet.id, assign_public_ip=True).public_address for _ in range(2))
     assert (first, second) == ("198.18.0.4", "198.18.0.5")
     assert allocate(Enis(store, RandomIds()), subnet.id, assign_public_ip=True).public_address is None
-    vpc = next(store.scan(VPC))
-    store.transact(Put(VPC, replace(vpc, is_default=False)))
-    assert allocate(enis, subnet.id, assign_public_ip=True).public_address is None
-    store.transact(Put(VPC, vpc))
-    allocate(enis, subnet.id, assign_public_ip=True)
+    kept = ElasticAddress(scope=SCOPE, id="eipalloc-1", public_address="198.18.0.6", created_at=NOW)
+    store.transact(Put(ELASTIC_ADDRESS, kept))
+    with pytest.raises(Refused):
+        allocate(enis, subnet.id, assign_public_ip=True)
+    store.transact(Delete(ELASTIC_ADDRESS, ELASTIC_ADDRESS.key(kept)))
+    assert allocate(enis, subnet.id, assign_public_ip=True).public_address == "198.18.0.6"
     with pytest.raises(Refused) as caught:
         allocate(enis, subnet.id, assign_public_ip=True)
     assert caught.value.kind is RefusalKind.EXHAUSTED

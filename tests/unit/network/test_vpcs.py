@@ -1,6 +1,7 @@
 """When a VPC is applied to the node, and when not."""
 
 import asyncio
+from collections.abc import Collection
 from typing import Any
 
 import pytest
@@ -38,6 +39,9 @@ class Recorder:
 
     async def remove_vpc(self, vpc_id: str) -> None:
         self.removed.append(vpc_id)
+
+    async def retain_vpcs(self, vpc_ids: Collection[str]) -> None:
+        self.retained = set(vpc_ids)
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from typing import Any, Final
 from portside.api.ec2 import error
 from portside.api.ec2.default_network import new_id
 from portside.api.ec2.instance_wire import FIELDS, STATUS_FIELDS, instance_to, state_to, status_to
+from portside.api.ec2.network_interface import taken_addresses
 from portside.api.ec2.selection import answer, merged, page, parse_tags, selected
 from portside.aws.service import Handler, Params, RequestContext, Result, ServiceError
 from portside.domain import arn, ecs_image, instance, user_data, vpc_rule
@@ -149,7 +150,7 @@ class InstanceHandlers:
 
     def _addresses(self, subnet: Subnet, most: int, least: int, asked: str | None) -> list[str]:
         """Free addresses of the subnet: as many as there are, `most` at most. Raises: ServiceError, in EC2's words."""
-        used = {each.address for each in self._store.find(ENI, "subnet", subnet.id)}
+        used = taken_addresses(self._store, subnet.id)
         if asked:
             if not vpc_rule.is_usable(asked, subnet.cidr_block):
                 raise error.invalid_value("Address does not fall within the subnet's address range")

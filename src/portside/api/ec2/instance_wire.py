@@ -120,7 +120,10 @@ def _interface_to(each: Instance, eni: Eni, groups: list[dict[str, str]], *, dns
         "PrivateDnsName": eni.private_dns_name,
     }
     if eni.public_address is not None:
-        association = {"IpOwnerId": "amazon", "PublicIp": eni.public_address}
+        association = {
+            "IpOwnerId": eni.scope.account if eni.allocation_id else "amazon",
+            "PublicIp": eni.public_address,
+        }
         if dns_hostnames:
             association["PublicDnsName"] = public_dns_name(eni)
         wire["Association"] = association

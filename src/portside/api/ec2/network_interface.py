@@ -1,34 +1,198 @@
-"""Network interfaces: described. They belong to tasks and load balancers, which make and delete them."""
+"""Network interfaces: those of tasks, load balancers, instances and NAT gateways, and those that people make."""
 
-from typing import Any
+import ipaddress
+from datetime import datetime
+from typing import Any, Literal
 
 from portside.api.ec2 import error
-from portside.api.ec2.selection import answer, flag, page, selected, tag_list
-from portside.aws.service import Params, RequestContext, Result
-from portside.domain.table import ENI, SECURITY_GROUP
-from portside.domain.vpc import Eni
-from portside.store.interface import Store
+from portside.api.ec2.default_network import new_id
+from portside.api.ec2.lookup import asked, found, repeated, scope_of
+from portside.api.ec2.selection import answer, flag, page, selected, tag_list, tags_for
+from portside.api.ec2.unsupported import refuse_others, unsupported
+from portside.aws.service import Handler, Params, RequestContext, Result, ServiceError
+from portside.domain import elastic_address, vpc_rule
+from portside.domain.clock import Clock, Ids
+from portside.domain.record import Scope, Tags, replace
+from portside.domain.table import ELASTIC_ADDRESS, ENI, SECURITY_GROUP, SUBNET
+from portside.domain.vpc import Eni, Subnet
+from portside.store.interface import ABSENT, Delete, Put, Store
 
 _INSTANCE = "instance:"
 """What an instance's interface says of its owner, before the instance's id."""
+_MOST_GROUPS = 5
 
 
 class NetworkInterfaceHandlers:
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, store: Store, clock: Clock, ids: Ids) -> None:
+        self._store, self._clock, self._ids = store, clock, ids
 
-    def describe_network_interfaces(self, context: RequestContext, params: Params) -> Result:
-        for eni_id in params.get("NetworkInterfaceIds") or ():
-            if self._store.get(ENI, context.prefix + eni_id) is None:
-                raise error.interface_not_found(eni_id)
-        asked = set(params.get("NetworkInterfaceIds") or ())
-        enis = [each for each in self._store.scan(ENI, context.prefix) if not asked or each.id in asked]
+    def handlers(self) -> dict[str, Handler]:
+        return {
+            "CreateNetworkInterface": self.create,
+            "DeleteNetworkInterface": self.delete,
+            "DescribeNetworkInterfaces": self.describe,
+            "DescribeNetworkInterfaceAttribute": self.describe_attribute,
+            "ModifyNetworkInterfaceAttribute": self.modify,
+            "AssignPrivateIpAddresses": self.assign,
+            "UnassignPrivateIpAddresses": self.unassign,
+        }
+
+    def create(self, context: RequestContext, params: Params) -> Result:
+        supported = ("SubnetId", "Description", "Groups", "ClientToken", "InterfaceType")
+        addresses = ("PrivateIpAddress", "PrivateIpAddresses", "SecondaryPrivateIpAddressCount")
+        refuse_others("CreateNetworkInterface", params, *supported, *addresses)
+        if (params.get("InterfaceType") or "interface") != "interface":
+            raise unsupported("CreateNetworkInterface", f"InterfaceType {params['InterfaceType']}")
+        token = params.get("ClientToken") or ""
+        eni = repeated(self._store, context, ENI, token)
+        if eni is None:
+            eni = self._made(context, params, token)
+            self._store.transact(Put(ENI, eni, expect=ABSENT))
+        return {"NetworkInterface": self._to_wire(eni)} | ({"ClientToken": token} if token else {})
+
+    def _made(self, context: RequestContext, params: Params, token: str) -> Eni:
+        subnet = found(self._store, context, SUBNET, params.get("SubnetId"))
+        listed = params.get("PrivateIpAddresses") or ()
+        primary = [each["PrivateIpAddress"] for each in listed if each.get("Primary")]
+        if params.get("PrivateIpAddress"):
+            primary.append(params["PrivateIpAddress"])
+        if len(primary) > 1:
+            raise error.invalid_value("Only one address can be the primary one.")
+        address = chosen_address(self._store, subnet, primary[0] if primary else None)
+        eni = new_interface(
+            scope_of(context),
+            self._ids,
+            self._clock.now(),
+            subnet,
+            address,
+            description=params.get("Description") or "",
+            requester_managed=False,
+            security_group_ids=self._checked_groups(context, subnet.vpc_id, params.get("Groups")),
+            client_token=token,
+            tags=tags_for(params, "network-interface"),
+        )
+        secondary = [each["PrivateIpAddress"] for each in listed if not each.get("Primary")]
+        count = params.get("SecondaryPrivateIpAddressCount") or 0
+        return replace(eni, secondary_addresses=self._more(subnet, {address}, secondary, count))
+
+    def delete(self, context: RequestContext, params: Params) -> Result:
+        eni = found(self._store, context, ENI, params.get("NetworkInterfaceId"))
+        if eni.owner:
+            raise error.invalid_value(f"Network interface '{eni.id}' is currently in use.")
+        held = self._store.find(ELASTIC_ADDRESS, "eni", eni.id)
+        self._store.transact(
+            Delete(ENI, ENI.key(eni)),
+            *(Put(ELASTIC_ADDRESS, elastic_address.disassociated(each)) for each in held),
+        )
+        return {}
+
+    def describe(self, context: RequestContext, params: Params) -> Result:
+        enis = asked(self._store, context, ENI, params.get("NetworkInterfaceIds"))
         fields = {
             **_FIELDS,
             "group-name": lambda e: [group["GroupName"] for group in self._groups(e)],
+            "association.association-id": lambda e: [a] if (a := self._association_id(e)) else [],
         }
         rows, token = page(selected(enis, params, fields, lambda e: e.tags), params, lambda e: e.id)
         return answer("NetworkInterfaces", [self._to_wire(each) for each in rows], token)
+
+    def describe_attribute(self, context: RequestContext, params: Params) -> Result:
+        eni = found(self._store, context, ENI, params.get("NetworkInterfaceId"))
+        wire = self._to_wire(eni)
+        values: dict[str, tuple[str, Any]] = {
+            "description": ("Description", {"Value": eni.description}),
+            "groupSet": ("Groups", wire["Groups"]),
+            "sourceDestCheck": ("SourceDestCheck", {"Value": True}),
+            "attachment": ("Attachment", wire.get("Attachment", {})),
+        }
+        if params.get("Attribute") not in values:
+            raise error.invalid_value(f"Value ({params.get('Attribute')}) for parameter attribute is invalid.")
+        member, value = values[params["Attribute"]]
+        return {"NetworkInterfaceId": eni.id, member: value}
+
+    def modify(self, context: RequestContext, params: Params) -> Result:
+        operation = "ModifyNetworkInterfaceAttribute"
+        refuse_others(operation, params, "NetworkInterfaceId", "Description", "SourceDestCheck", "Groups", "Attachment")
+        eni = self._own(context, params)
+        if params.get("SourceDestCheck") is not None and not params["SourceDestCheck"].get("Value"):
+            raise unsupported(operation, "SourceDestCheck false")
+        attachment = params.get("Attachment") or {}
+        if attachment:
+            if not eni.attachment_id or attachment.get("AttachmentId") != eni.attachment_id:
+                raise ServiceError(
+                    "InvalidAttachmentID.NotFound",
+                    f"The attachment ID '{attachment.get('AttachmentId')}' does not exist",
+                )
+            if attachment.get("DeleteOnTermination") is False:
+                raise unsupported(operation, "Attachment.DeleteOnTermination false")
+        if params.get("Description") is not None:
+            eni = replace(eni, description=params["Description"].get("Value") or "")
+        if params.get("Groups"):
+            eni = replace(eni, security_group_ids=self._checked_groups(context, eni.vpc_id, params["Groups"]))
+        self._store.transact(Put(ENI, eni))
+        return {}
+
+    def assign(self, context: RequestContext, params: Params) -> Result:
+        refuse_others(
+            "AssignPrivateIpAddresses",
+            params,
+            *("NetworkInterfaceId", "PrivateIpAddresses", "SecondaryPrivateIpAddressCount"),
+        )
+        eni = self._own(context, params)
+        if eni.owner:
+            raise unsupported("AssignPrivateIpAddresses", "an interface in use")
+        subnet = found(self._store, context, SUBNET, eni.subnet_id)
+        named, count = params.get("PrivateIpAddresses") or [], params.get("SecondaryPrivateIpAddressCount") or 0
+        if bool(named) == bool(count):
+            raise error.missing_parameter("secondaryPrivateIpAddressCount")
+        given = self._more(subnet, set(), named, count)
+        self._store.transact(Put(ENI, replace(eni, secondary_addresses=(*eni.secondary_addresses, *given))))
+        return {
+            "NetworkInterfaceId": eni.id,
+            "AssignedPrivateIpAddresses": [{"PrivateIpAddress": each} for each in given],
+        }
+
+    def unassign(self, context: RequestContext, params: Params) -> Result:
+        refuse_others("UnassignPrivateIpAddresses", params, "NetworkInterfaceId", "PrivateIpAddresses")
+        eni = self._own(context, params)
+        for each in params.get("PrivateIpAddresses") or ():
+            if each not in eni.secondary_addresses:
+                raise error.invalid_value("Some of the specified addresses are not assigned to interface " + eni.id)
+        left = tuple(each for each in eni.secondary_addresses if each not in params.get("PrivateIpAddresses", ()))
+        self._store.transact(Put(ENI, replace(eni, secondary_addresses=left)))
+        return {}
+
+    def _own(self, context: RequestContext, params: Params) -> Eni:
+        """One that its account may change: those of tasks, load balancers and NAT gateways are AWS's."""
+        eni = found(self._store, context, ENI, params.get("NetworkInterfaceId"))
+        if eni.requester_managed:
+            raise ServiceError("AuthFailure", "You do not have permission to access the specified resource.")
+        return eni
+
+    def _more(self, subnet: Subnet, besides: set[str], named: list[str], count: int) -> tuple[str, ...]:
+        given: list[str] = []
+        for each in (*named, *[None] * count):
+            given.append(chosen_address(self._store, subnet, each, besides | set(given)))
+        return tuple(given)
+
+    def _checked_groups(self, context: RequestContext, vpc_id: str, ids: list[str] | None) -> tuple[str, ...]:
+        if not ids:
+            groups = self._store.find(SECURITY_GROUP, "vpc", vpc_id)
+            return tuple(each.id for each in groups if each.name == "default")
+        if len(ids) > _MOST_GROUPS:
+            raise ServiceError(
+                "SecurityGroupsPerInterfaceLimitExceeded",
+                "You have exceeded the maximum number of security groups allowed per network interface (5).",
+            )
+        for group_id in ids:
+            group = self._store.get(SECURITY_GROUP, context.prefix + group_id)
+            if group is None:
+                raise error.group_not_found(group_id)
+            if group.vpc_id != vpc_id:
+                raise ServiceError(
+                    "InvalidParameter", f"Security group {group_id} and subnet belong to different networks."
+                )
+        return tuple(dict.fromkeys(ids))
 
     def _groups(self, eni: Eni) -> list[dict[str, str]]:
         groups = []
@@ -37,7 +201,16 @@ class NetworkInterfaceHandlers:
             groups.append({"GroupId": group_id, "GroupName": group.name if group is not None else ""})
         return groups
 
+    def _association_id(self, eni: Eni) -> str:
+        address = self._store.get(ELASTIC_ADDRESS, eni.scope.prefix + eni.allocation_id)
+        return address.association_id if address is not None else ""
+
     def _to_wire(self, eni: Eni) -> dict[str, Any]:
+        primary: dict[str, Any] = {
+            "Primary": True,
+            "PrivateIpAddress": eni.address,
+            "PrivateDnsName": eni.private_dns_name,
+        }
         wire: dict[str, Any] = {
             "NetworkInterfaceId": eni.id,
             "SubnetId": eni.subnet_id,
@@ -46,25 +219,110 @@ class NetworkInterfaceHandlers:
             "Description": eni.description,
             "OwnerId": eni.scope.account,
             "RequesterManaged": eni.requester_managed,
-            "Status": "in-use",
-            "InterfaceType": "interface",
+            "Status": _status(eni),
+            "InterfaceType": _interface_type(eni),
             "MacAddress": eni.mac_address,
             "PrivateIpAddress": eni.address,
             "PrivateDnsName": eni.private_dns_name,
-            "SourceDestCheck": True,
+            "SourceDestCheck": eni.interface_type != "nat_gateway",
             "Groups": self._groups(eni),
             "Ipv6Addresses": [],
             "PrivateIpAddresses": [
-                {"Primary": True, "PrivateIpAddress": eni.address, "PrivateDnsName": eni.private_dns_name}
+                primary,
+                *(
+                    {
+                        "Primary": False,
+                        "PrivateIpAddress": each,
+                        "PrivateDnsName": vpc_rule.private_dns_name(each, eni.scope.region),
+                    }
+                    for each in eni.secondary_addresses
+                ),
             ],
-            "Attachment": _attachment_to(eni),
             "TagSet": tag_list(eni.tags),
         }
-        if not eni.owner.startswith(_INSTANCE):
+        if eni.owner:
+            wire["Attachment"] = _attachment_to(eni)
+        if eni.requester_managed:
             wire["RequesterId"] = _requester(eni)
         if eni.public_address is not None:
-            wire["Association"] = {"IpOwnerId": "amazon", "PublicIp": eni.public_address}
+            association = {"IpOwnerId": "amazon", "PublicIp": eni.public_address}
+            if eni.allocation_id:
+                association = {
+                    "IpOwnerId": eni.scope.account,
+                    "PublicIp": eni.public_address,
+                    "AllocationId": eni.allocation_id,
+                    "AssociationId": self._association_id(eni),
+                }
+            wire["Association"] = primary["Association"] = association
         return wire
+
+
+def taken_addresses(store: Store, subnet_id: str) -> set[str]:
+    """The addresses of a subnet that interfaces have."""
+    return {each for eni in store.find(ENI, "subnet", subnet_id) for each in (eni.address, *eni.secondary_addresses)}
+
+
+def chosen_address(store: Store, subnet: Subnet, asked_for: str | None, besides: set[str] | None = None) -> str:
+    """The address asked for, or a free one. Raises: ServiceError, in EC2's words."""
+    used = taken_addresses(store, subnet.id) | (besides or set())
+    if asked_for:
+        if not vpc_rule.is_usable(asked_for, subnet.cidr_block):
+            raise error.invalid_value("Address does not fall within the subnet's address range")
+        if asked_for in used:
+            raise ServiceError("InvalidIPAddress.InUse", f"Address {asked_for} is in use.")
+        return str(ipaddress.IPv4Address(asked_for))
+    address = vpc_rule.free_address(subnet.cidr_block, used)
+    if address is None:
+        raise ServiceError(
+            "InsufficientFreeAddressesInSubnet",
+            f"The specified subnet '{subnet.id}' does not have enough free addresses to satisfy the request.",
+        )
+    return address
+
+
+def new_interface(
+    scope: Scope,
+    ids: Ids,
+    now: datetime,
+    subnet: Subnet,
+    address: str,
+    *,
+    description: str,
+    owner: str = "",
+    interface_type: Literal["interface", "load_balancer", "nat_gateway"] = "interface",
+    requester_managed: bool = True,
+    security_group_ids: tuple[str, ...] = (),
+    client_token: str = "",
+    tags: Tags = (),
+) -> Eni:
+    eni_id = new_id(ids, "eni")
+    digits = eni_id.removeprefix("eni-0")
+    return Eni(
+        scope=scope,
+        id=eni_id,
+        subnet_id=subnet.id,
+        vpc_id=subnet.vpc_id,
+        zone=subnet.zone,
+        address=address,
+        mac_address="02:" + ":".join(digits[at : at + 2] for at in range(0, 10, 2)),
+        private_dns_name=vpc_rule.private_dns_name(address, scope.region),
+        security_group_ids=security_group_ids,
+        description=description,
+        interface_type=interface_type,
+        requester_managed=requester_managed,
+        owner=owner,
+        client_token=client_token,
+        tags=tags,
+        created_at=now,
+    )
+
+
+def _status(eni: Eni) -> str:
+    return "in-use" if eni.owner else "available"
+
+
+def _interface_type(eni: Eni) -> str:
+    return "nat_gateway" if eni.interface_type == "nat_gateway" else "interface"
 
 
 def _attachment_to(eni: Eni) -> dict[str, Any]:
@@ -89,7 +347,7 @@ def _attachment_to(eni: Eni) -> dict[str, Any]:
 
 
 def _requester(eni: Eni) -> str:
-    return "amazon-elb" if eni.interface_type == "load_balancer" else "amazon-ecs"
+    return {"load_balancer": "amazon-elb", "nat_gateway": "amazon-aws"}.get(eni.interface_type, "amazon-ecs")
 
 
 _FIELDS = {
@@ -101,15 +359,21 @@ _FIELDS = {
     "group-id": lambda e: e.security_group_ids,
     "mac-address": lambda e: [e.mac_address],
     "owner-id": lambda e: [e.scope.account],
-    "interface-type": lambda e: ["interface"],
+    "interface-type": lambda e: [_interface_type(e)],
     "private-ip-address": lambda e: [e.address],
-    "addresses.private-ip-address": lambda e: [e.address],
-    "addresses.primary": lambda e: ["true"],
+    "addresses.private-ip-address": lambda e: [e.address, *e.secondary_addresses],
+    "addresses.primary": lambda e: ["true", *(["false"] if e.secondary_addresses else [])],
+    "addresses.association.public-ip": lambda e: [e.public_address] if e.public_address else [],
     "private-dns-name": lambda e: [e.private_dns_name],
-    "requester-id": lambda e: [] if e.owner.startswith(_INSTANCE) else [_requester(e)],
+    "requester-id": lambda e: [_requester(e)] if e.requester_managed else [],
     "requester-managed": lambda e: flag(e.requester_managed),
+    "source-dest-check": lambda e: flag(e.interface_type != "nat_gateway"),
     "association.public-ip": lambda e: [e.public_address] if e.public_address else [],
-    "attachment.status": lambda e: ["attached"],
+    "association.allocation-id": lambda e: [e.allocation_id] if e.allocation_id else [],
+    "association.ip-owner-id": lambda e: [e.scope.account if e.allocation_id else "amazon"] if e.public_address else [],
+    "attachment.status": lambda e: ["attached"] if e.owner else [],
+    "attachment.attachment-id": lambda e: [_attachment_to(e)["AttachmentId"]] if e.owner else [],
     "attachment.instance-id": lambda e: [e.owner.removeprefix(_INSTANCE)] if e.owner.startswith(_INSTANCE) else [],
-    "status": lambda e: ["in-use"],
+    "attachment.instance-owner-id": lambda e: [_attachment_to(e)["InstanceOwnerId"]] if e.owner else [],
+    "status": lambda e: [_status(e)],
 }

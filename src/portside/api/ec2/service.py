@@ -1,11 +1,17 @@
 """EC2, as far as tasks and load balancers need it: the visible list of its operations."""
 
 from portside.api.ec2.default_network import with_default_network
+from portside.api.ec2.elastic_address import ElasticAddressHandlers
 from portside.api.ec2.image import ImageHandlers
 from portside.api.ec2.instance import InstanceHandlers
 from portside.api.ec2.instance_type import InstanceTypeHandlers
+from portside.api.ec2.internet_gateway import InternetGatewayHandlers
+from portside.api.ec2.nat_gateway import NatGatewayHandlers
+from portside.api.ec2.network_acl import NetworkAclHandlers
 from portside.api.ec2.network_interface import NetworkInterfaceHandlers
+from portside.api.ec2.route_table import RouteTableHandlers
 from portside.api.ec2.security_group import SecurityGroupHandlers
+from portside.api.ec2.subnet import SubnetHandlers
 from portside.api.ec2.tag import TagHandlers
 from portside.api.ec2.vpc import VpcHandlers
 from portside.api.ec2.zone import ZoneHandlers
@@ -13,15 +19,26 @@ from portside.aws.service import Handler, Service
 from portside.domain.clock import Clock, Ids
 from portside.store.interface import Store
 
+PUBLIC_BLOCK = "198.18.0.0/21"
 
-def ec2_service(store: Store, clock: Clock, ids: Ids) -> Service:
-    """The operations of EC2 that are there; every other one is answered as not implemented by the gateway."""
-    vpcs, interfaces, zones = VpcHandlers(store), NetworkInterfaceHandlers(store), ZoneHandlers(store)
+
+def ec2_service(store: Store, clock: Clock, ids: Ids, public_block: str = PUBLIC_BLOCK) -> Service:
+    """The operations of EC2 that are there; every other one is answered as not implemented by the gateway.
+
+    Args: public_block: where Elastic addresses are from.
+    """
+    zones = ZoneHandlers(store)
     groups, tags = SecurityGroupHandlers(store, clock, ids), TagHandlers(store)
 
     handlers: dict[str, Handler] = {
-        "DescribeVpcs": vpcs.describe_vpcs,
-        "DescribeSubnets": vpcs.describe_subnets,
+        **VpcHandlers(store, clock, ids).handlers(),
+        **SubnetHandlers(store, clock, ids).handlers(),
+        **RouteTableHandlers(store, clock, ids).handlers(),
+        **InternetGatewayHandlers(store, clock, ids).handlers(),
+        **NatGatewayHandlers(store, clock, ids).handlers(),
+        **ElasticAddressHandlers(store, clock, ids, public_block).handlers(),
+        **NetworkAclHandlers(store, clock, ids).handlers(),
+        **NetworkInterfaceHandlers(store, clock, ids).handlers(),
         "DescribeSecurityGroups": groups.describe_security_groups,
         "DescribeSecurityGroupRules": groups.describe_security_group_rules,
         "CreateSecurityGroup": groups.create_security_group,
@@ -32,7 +49,6 @@ def ec2_service(store: Store, clock: Clock, ids: Ids) -> Service:
         "RevokeSecurityGroupEgress": groups.revoke_egress,
         "UpdateSecurityGroupRuleDescriptionsIngress": groups.describe_ingress,
         "UpdateSecurityGroupRuleDescriptionsEgress": groups.describe_egress,
-        "DescribeNetworkInterfaces": interfaces.describe_network_interfaces,
         "DescribeAvailabilityZones": zones.describe_availability_zones,
         "DescribeRegions": zones.describe_regions,
         "DescribeAccountAttributes": zones.describe_account_attributes,
@@ -50,7 +66,26 @@ def ec2_service(store: Store, clock: Clock, ids: Ids) -> Service:
         partial={
             "AuthorizeSecurityGroupIngress": "no prefix lists; IPv6 ranges are kept and match nothing",
             "AuthorizeSecurityGroupEgress": "no prefix lists; IPv6 ranges are kept and match nothing",
-            "DescribeNetworkInterfaces": "interfaces of tasks and load balancers only",
+            "CreateVpc": "no IPv6, no IPAM, default tenancy only",
+            "AssociateVpcCidrBlock": "no IPv6, no IPAM",
+            "ModifyVpcAttribute": "DNS attributes are kept and decide which names are shown; no address usage metrics",
+            "CreateSubnet": "no IPv6, no IPAM, no Outposts",
+            "ModifySubnetAttribute": "MapPublicIpOnLaunch only",
+            "CreateRoute": "to internet and NAT gateways, for IPv4 blocks outside the VPC's own",
+            "ReplaceRoute": "to internet and NAT gateways, for IPv4 blocks outside the VPC's own",
+            "DeleteRoute": "IPv4 blocks only",
+            "AssociateRouteTable": "with subnets only",
+            "DescribeVpnGateways": "there are none",
+            "AllocateAddress": "from the instance's own block; no pools, no address by name",
+            "AssociateAddress": "with the primary address of an interface",
+            "DescribeAddressesAttribute": "no address has a name of its own",
+            "CreateNatGateway": "zonal, with one address",
+            "CreateNetworkAclEntry": "entries for IPv6 are kept and match nothing",
+            "ReplaceNetworkAclEntry": "entries for IPv6 are kept and match nothing",
+            "CreateNetworkInterface": "a record that holds its addresses: it can not be attached to an instance yet",
+            "ModifyNetworkInterfaceAttribute": "description and security groups",
+            "AssignPrivateIpAddresses": "of interfaces that are not in use; no prefixes",
+            "UnassignPrivateIpAddresses": "no prefixes",
             "RunInstances": "from the ECS images only; user data is read for ECS_CLUSTER and ECS_INSTANCE_ATTRIBUTES "
             "and not executed; no key pairs, disks, launch "
             "templates, spot instances, further interfaces",
@@ -59,8 +94,8 @@ def ec2_service(store: Store, clock: Clock, ids: Ids) -> Service:
             "DescribeImages": "the ECS images",
             "ModifyInstanceAttribute": "type, user data, security groups",
             "DescribeInstanceAttribute": "what RunInstances can set, and defaults",
-            "CreateTags": "VPCs, subnets, security groups, their rules, network interfaces and instances",
-            "DeleteTags": "VPCs, subnets, security groups, their rules, network interfaces and instances",
+            "CreateTags": "instances and all that belongs to a VPC",
+            "DeleteTags": "instances and all that belongs to a VPC",
         },
     )
     return with_default_network(service, store, clock, ids)

@@ -7,7 +7,18 @@ from typing import Any
 from portside.api.ec2.selection import answer, merged, page, parse_tags, selected
 from portside.aws.service import Params, RequestContext, Result, ServiceError
 from portside.domain.record import Tag, Tags, replace
-from portside.domain.table import ENI, INSTANCE, SECURITY_GROUP, SUBNET, VPC
+from portside.domain.table import (
+    ELASTIC_ADDRESS,
+    ENI,
+    INSTANCE,
+    INTERNET_GATEWAY,
+    NAT_GATEWAY,
+    NETWORK_ACL,
+    ROUTE_TABLE,
+    SECURITY_GROUP,
+    SUBNET,
+    VPC,
+)
 from portside.store.interface import Put, Store
 
 _KINDS: dict[str, tuple[Any, str, str]] = {
@@ -16,6 +27,11 @@ _KINDS: dict[str, tuple[Any, str, str]] = {
     "sg": (SECURITY_GROUP, "security-group", "InvalidGroup"),
     "i": (INSTANCE, "instance", "InvalidInstanceID"),
     "eni": (ENI, "network-interface", "InvalidNetworkInterfaceID"),
+    "rtb": (ROUTE_TABLE, "route-table", "InvalidRouteTableID"),
+    "igw": (INTERNET_GATEWAY, "internet-gateway", "InvalidInternetGatewayID"),
+    "nat": (NAT_GATEWAY, "natgateway", "InvalidNatGatewayID"),
+    "acl": (NETWORK_ACL, "network-acl", "InvalidNetworkAclID"),
+    "eipalloc": (ELASTIC_ADDRESS, "elastic-ip", "InvalidAllocationID"),
 }
 """Id prefix -> kind of record, resource type, stem of the error codes."""
 

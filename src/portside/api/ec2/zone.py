@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from portside.api.ec2 import error
+from portside.api.ec2 import elastic_address, error
 from portside.api.ec2.selection import selected
 from portside.aws.service import Params, RequestContext, Result, ServiceError
 from portside.domain import vpc_rule
@@ -84,8 +84,8 @@ class ZoneHandlers:
             "supported-platforms": ["VPC"],
             "max-instances": ["20"],
             "vpc-max-security-groups-per-interface": ["5"],
-            "max-elastic-ips": ["5"],
-            "vpc-max-elastic-ips": ["5"],
+            "max-elastic-ips": [str(elastic_address.LIMIT)],
+            "vpc-max-elastic-ips": [str(elastic_address.LIMIT)],
         }
         asked = params.get("AttributeNames") or list(values)
         for name in asked:

@@ -3,7 +3,8 @@
 The path of a packet, all in the forward hook: tracked flows pass; a new one goes to the egress chain of its source's
 combination of groups, which jumps on to `inbound` if a rule matches, and that to the ingress chain of the
 destination's combination, which accepts if a rule matches. Whatever no rule names falls through to a drop: an
-address that the maps do not know can neither send nor receive. The router's own link-local address is no
+address that the maps do not know can neither send nor receive. NAT gateways have no groups: what is routed to one
+passes to it, and what it sends has left its source's groups already. The router's own link-local address is no
 destination of the forward hook: no group has a say there.
 """
 
@@ -19,6 +20,7 @@ INGRESS_MAP = "ingress_of"
 PUBLIC_OF = "public_of"
 PRIVATE_OF = "private_of"
 PUBLIC_SET = "has_public"
+NAT_LEGS = "nat_legs"
 UPLINK = "uplink"
 
 Combination = tuple[str, ...]
@@ -46,13 +48,19 @@ def member_set(group_id: str) -> str:
     return f"members_{group_id.replace('-', '_')}"
 
 
-def ruleset(groups: Mapping[str, SecurityGroup], members: Mapping[str, Combination], public: Mapping[str, str]) -> str:
+def ruleset(
+    groups: Mapping[str, SecurityGroup],
+    members: Mapping[str, Combination],
+    public: Mapping[str, str],
+    nat_legs: Iterable[str] = (),
+) -> str:
     """The whole table, replacing what is there in one transaction.
 
     Args:
         groups: by id, every group of the VPC.
         members: address -> its groups.
         public: private address -> public address.
+        nat_legs: the links that lead to NAT gateways.
     """
     combinations = sorted(set(members.values()))
     lines = [f"add table inet {TABLE}", f"delete table inet {TABLE}", f"add table inet {TABLE}"]
@@ -61,6 +69,7 @@ def ruleset(groups: Mapping[str, SecurityGroup], members: Mapping[str, Combinati
     for name in (PUBLIC_OF, PRIVATE_OF):
         lines.append(f"add map inet {TABLE} {name} {{ type ipv4_addr : ipv4_addr; }}")
     lines.append(f"add set inet {TABLE} {PUBLIC_SET} {{ type ipv4_addr; }}")
+    lines.append(f"add set inet {TABLE} {NAT_LEGS} {{ type ifname; }}")
     for group_id in sorted({*groups, *(each for combo in combinations for each in combo)}):
         lines.append(add_group(group_id))
     lines += _base()
@@ -75,7 +84,16 @@ def ruleset(groups: Mapping[str, SecurityGroup], members: Mapping[str, Combinati
         lines.append(f"add element inet {TABLE} {PUBLIC_OF} {{ {address} : {public_address} }}")
         lines.append(f"add element inet {TABLE} {PRIVATE_OF} {{ {public_address} : {address} }}")
         lines.append(f"add element inet {TABLE} {PUBLIC_SET} {{ {address} }}")
+    lines += [add_nat_leg(each) for each in sorted(nat_legs)]
     return "\n".join(lines) + "\n"
+
+
+def add_nat_leg(link: str) -> str:
+    return f'add element inet {TABLE} {NAT_LEGS} {{ "{link}" }}'
+
+
+def delete_nat_leg(link: str) -> str:
+    return f'delete element inet {TABLE} {NAT_LEGS} {{ "{link}" }}'
 
 
 def _base() -> list[str]:
@@ -86,6 +104,7 @@ add rule inet {TABLE} input iifname != "{UPLINK}" ip daddr {link_local.ADDRESS} 
 add chain inet {TABLE} inbound
 add rule inet {TABLE} inbound ip daddr vmap @{INGRESS_MAP}
 add rule inet {TABLE} inbound oifname "{UPLINK}" ip saddr @{PUBLIC_SET} accept
+add rule inet {TABLE} inbound oifname @{NAT_LEGS} accept
 add rule inet {TABLE} inbound drop
 add chain inet {TABLE} forward {{ type filter hook forward priority filter; policy drop; }}
 add rule inet {TABLE} forward meta nfproto != ipv4 drop
@@ -94,6 +113,7 @@ add rule inet {TABLE} forward ip saddr 169.254.0.0/16 drop
 add rule inet {TABLE} forward ct state established,related accept
 add rule inet {TABLE} forward ct state invalid drop
 add rule inet {TABLE} forward iifname "{UPLINK}" goto inbound
+add rule inet {TABLE} forward iifname @{NAT_LEGS} goto inbound
 add rule inet {TABLE} forward ip saddr vmap @{EGRESS_MAP}
 add chain inet {TABLE} to_private {{ type nat hook prerouting priority dstnat; policy accept; }}
 add rule inet {TABLE} to_private iifname "{UPLINK}" dnat ip to ip daddr map @{PRIVATE_OF}

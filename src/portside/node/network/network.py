@@ -1,8 +1,8 @@
 """The networks of one instance on one machine: VPC namespaces, task namespaces, load balancers' namespaces.
 
 Every namespace is pinned below `run_dir/netns`: `vpc-…` routers, `task-…` tasks, `lb-…` load balancers, `ec2-…`
-container instances, `bridged-…` containers on an instance's bridge. Blocking work runs in two named threads: more of
-them gain nothing, since the kernel takes one lock for all of rtnetlink (measured).
+container instances, `bridged-…` containers on an instance's bridge, `nat-…` NAT gateways. Blocking work runs in two
+named threads: more of them gain nothing, since the kernel takes one lock for all of rtnetlink (measured).
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from typing import TypeVar
 from portside.domain.task.record import EniAttachment, Placement
 from portside.node import failpoint
 from portside.node.interface import EniConfig, VpcConfig
-from portside.node.network import netns, probe, rtnetlink
+from portside.node.network import nat_gateway, netns, probe, rtnetlink
 from portside.node.network.bridge import InstanceNamespace
 from portside.node.network.link_local import ADDRESS, INSTANCE_METADATA_ADDRESS, METADATA_PORT, SocketListener
 from portside.node.network.netlink import Message, NetlinkError, NetlinkSocket
@@ -79,16 +79,23 @@ class Network:
         self._instances.clear()
 
     async def apply_vpc(self, config: VpcConfig) -> None:
-        """The VPC's namespace exists and its security groups are as given. Costs nothing if nothing changed."""
+        """The VPC's namespace exists, with groups, lists, routes and NAT gateways as given. Costs nothing if nothing
+        changed."""
         if self._applied.get(config.vpc.id) == config:
             return
-        await self._run(lambda: self._router(config.vpc.id, make=True).apply(config))
+        await self._run(lambda: self._apply_vpc(config))
         self._applied[config.vpc.id] = config
 
     async def remove_vpc(self, vpc_id: str) -> None:
         """The namespace of the VPC is dropped, with every link in it."""
         self._applied.pop(vpc_id, None)
         await self._run(lambda: self._remove_vpc(vpc_id))
+
+    async def retain_vpcs(self, vpc_ids: Collection[str]) -> None:
+        """The namespaces of other VPCs are dropped."""
+        for pin in list(self._folder.glob("vpc-*")):
+            if pin.name not in vpc_ids:
+                await self.remove_vpc(pin.name)
 
     async def attach_task(self, task_key: str, eni: EniAttachment) -> Path:
         """The task's namespace, with eth0, address, route and security groups. Idempotent.
@@ -211,7 +218,49 @@ class Network:
             if self._on_sockets is not None:
                 self._on_sockets(vpc_id, ())  # an open socket would keep the namespace
             router.close()
+        for pin in self._folder.glob(f"nat-{vpc_id}-*"):
+            netns.drop(pin)
         netns.drop(self._folder / vpc_id)
+
+    def _apply_vpc(self, config: VpcConfig) -> None:
+        router = self._router(config.vpc.id, make=True)
+        router.apply(config)
+        pins = {self._nat_pin(config.vpc.id, each.nat_gateway_id): each for each in config.nat_gateways}
+        for pin, nat in pins.items():
+            self._ensure_nat(router, pin, nat.eni)
+        router.apply_routes(config)
+        for pin in self._folder.glob(f"nat-{config.vpc.id}-*"):
+            if pin not in pins:
+                netns.drop(pin)
+
+    def _nat_pin(self, vpc_id: str, nat_gateway_id: str) -> Path:
+        return self._folder / f"nat-{vpc_id}-{nat_gateway_id.removeprefix('nat-')}"
+
+    @staticmethod
+    def _ensure_nat(router: Router, pin: Path, eni: EniConfig) -> None:
+        if netns.is_pinned(pin):
+            if eni.address in _addresses_in(pin).values() and router.has_leg(eni.eni_id):
+                return
+            netns.drop(pin)  # half made when an earlier process ended
+        rt, fd = netns.create(pin, nat_gateway.inside)
+        try:
+            leg = router.add_leg(eni.eni_id, eni.address, eni.mac_address, netns_fd=fd)
+            rt.request(
+                [
+                    rtnetlink.link_up(rtnetlink.LOOPBACK_INDEX),
+                    rtnetlink.add_address(_TASK_INDEX, eni.address, eni.prefix_length),
+                    rtnetlink.link_up(_TASK_INDEX),
+                    rtnetlink.permanent_neighbour(_TASK_INDEX, eni.gateway, ROUTER_MAC),
+                    rtnetlink.default_route(eni.gateway, _TASK_INDEX, source=eni.address),
+                ]
+            )
+            router.settle(leg)
+        except OSError:
+            netns.drop(pin)
+            raise
+        finally:
+            rt.close()
+            os.close(fd)
 
     def _attach(self, task_key: str, eni: EniAttachment) -> Path:
         pin = self.netns_path(task_key)

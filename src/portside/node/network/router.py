@@ -6,21 +6,23 @@ kernel holds is what counts: a new process reads members and routes back from it
 
 import errno
 import hashlib
+import ipaddress
 import logging
 import socket
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from portside.domain.vpc import SecurityGroup
+from portside.domain.vpc_route import Target, cidr_blocks
 from portside.node.interface import VpcConfig
-from portside.node.network import firewall, link_local, netns, rtnetlink
+from portside.node.network import acl, firewall, link_local, netns, rtnetlink
 from portside.node.network.firewall import TABLE, Combination
 from portside.node.network.netlink import Message, NetlinkError, NetlinkSocket
 from portside.node.network.nftables import Nftables, NftablesError, add_element, commit, delete_element, nf_socket
-from portside.node.network.uplink import Uplink
+from portside.node.network.uplink import NEXT_HOP, Uplink
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +40,9 @@ _ROUTER_SYSCTLS = (
 )
 _NO_IPV6 = (("ipv6/conf/all/disable_ipv6", "1"), ("ipv6/conf/default/disable_ipv6", "1"))
 _FIRST_LEG_INDEX = 10
+_BLOCK_RULE_PRIORITY = 40000
+"""After the main table, which holds the VPC's own addresses: no route of a subnet leads them elsewhere."""
+_MESSAGES_AT_ONCE = 64
 _ATTEMPTS = 3
 _SETTLE_TRIES, _SETTLE_PAUSE_S = 200, 0.001
 
@@ -68,6 +73,9 @@ class Router:
         self._owners: dict[str, str] = {}
         self._public: dict[str, str] = {}
         self._chains: dict[Combination, str] = {}
+        self._nats: dict[str, str] = {}  # address of a NAT gateway -> its leg
+        self._config: VpcConfig | None = None
+        self._acl = ""
         if netns.is_pinned(pin):
             self._rt, self._nf, self._nft = netns.within(pin, _sockets)
         else:
@@ -80,7 +88,7 @@ class Router:
                 self._owners[address] = links[index]
         self._read_members()
         if uplink is not None and self._public:
-            uplink.connect(self._rt, pin)
+            self._connect(uplink)
 
     @property
     def addresses(self) -> list[str]:
@@ -100,16 +108,104 @@ class Router:
         """Make the rules those of the configuration, in one transaction; nothing is written when nothing changed."""
         groups = {group.id: group for group in config.security_groups}
         with self._lock:
+            self._apply_acl(config)
+            nats, self._nats = self._nats, {each.eni.address: leg_name(each.eni.eni_id) for each in config.nat_gateways}
+            self._apply_public(config)
             if self._groups is None:
                 self._groups = groups
                 self._rewrite()
                 return
             before, self._groups = self._groups, groups
             try:
-                self._apply_difference(before, groups)
+                self._apply_difference(before, groups, set(nats.values()))
             except NftablesError as error:
                 log.warning("rules of %s could not be changed, writing all of them anew: %s", self.vpc_id, error)
                 self._rewrite()
+
+    def apply_routes(self, config: VpcConfig) -> None:
+        """Make the routes of the subnets those of the configuration. The legs of its NAT gateways are there.
+
+        Each subnet has a table in the kernel, numbered with its block's first address, and a rule that leads packets
+        from the block there. What a rule or table had and is not wanted any more goes last.
+        """
+        with self._lock:
+            self._config = config
+            self._apply_routes()
+
+    def _apply_routes(self) -> None:
+        assert self._config is not None
+        links = {link.name: link.index for link in rtnetlink.links(self._rt)}
+        wanted = {(each.table, each.destination): each for each in self._wanted_routes(self._config, links)}
+        known = {(each.table, each.destination): each for each in rtnetlink.routes(self._rt)}
+        self._request(rtnetlink.put_route(each) for key, each in wanted.items() if known.get(key) != each)
+        rules = {each.subnet.cidr_block: _table(each.subnet.cidr_block) for each in self._config.subnets}
+        there = rtnetlink.block_rules(self._rt, _BLOCK_RULE_PRIORITY)
+        for block in sorted(rules.keys() - there.keys()):
+            self._request([rtnetlink.block_rule(block, rules[block], _BLOCK_RULE_PRIORITY, add=True)])
+        for block in sorted(there.keys() - rules.keys()):
+            self._request([rtnetlink.block_rule(block, there[block], _BLOCK_RULE_PRIORITY, add=False)])
+        self._request(rtnetlink.delete_route(each) for key, each in known.items() if key not in wanted)
+
+    def _wanted_routes(self, config: VpcConfig, links: Mapping[str, int]) -> Iterable[rtnetlink.Route]:
+        for block in cidr_blocks(config.vpc):
+            # An address of the VPC that nobody has is nowhere, whatever a subnet's default route is.
+            yield rtnetlink.Route(
+                table=rtnetlink.RT_TABLE_MAIN, destination=block, kind=rtnetlink.RTN_UNREACHABLE, index=0
+            )
+        for each in config.subnets:
+            table = _table(each.subnet.cidr_block)
+            for route in each.routes:
+                via, index = None, 0
+                if route.target is Target.INTERNET and self._uplink is not None:
+                    via, index = NEXT_HOP, self._uplink.inside_index
+                elif route.target is Target.NAT:
+                    via, index = route.address, links.get(self._nats.get(route.address, ""), 0)
+                if via is not None and index:
+                    yield rtnetlink.Route(table=table, destination=route.destination, via=via, index=index)
+                else:
+                    kind = rtnetlink.RTN_BLACKHOLE if route.target is Target.BLACKHOLE else rtnetlink.RTN_UNREACHABLE
+                    yield rtnetlink.Route(table=table, destination=route.destination, kind=kind)
+
+    def _request(self, messages: Iterable[Message]) -> None:
+        every = list(messages)
+        for at in range(0, len(every), _MESSAGES_AT_ONCE):
+            self._rt.request(every[at : at + _MESSAGES_AT_ONCE])
+
+    def _connect(self, uplink: Uplink) -> None:
+        """Made for the first public address, so that a machine on which nobody asks for one stays as it is."""
+        before = uplink.inside_index
+        uplink.connect(self._rt, self.pin)
+        if uplink.inside_index != before and self._config is not None:
+            self._apply_routes()
+
+    def _apply_acl(self, config: VpcConfig) -> None:
+        legs = {leg_name(each.eni.eni_id): _subnet_of(config, each.eni.address) for each in config.nat_gateways}
+        text = acl.ruleset(config.subnets, legs)
+        if text != self._acl:
+            self._nft.run(text)
+            self._acl = text
+
+    def _apply_public(self, config: VpcConfig) -> None:
+        """The public addresses of NAT gateways, and none of those that are gone."""
+        wanted = {each.eni.address: each.public_address for each in config.nat_gateways}
+        for address in set(self._public) - set(self._members):
+            if self._public[address] != wanted.get(address):
+                self._forget_public(address)
+        for address, public in wanted.items():
+            if public is None or self._uplink is None or self._public.get(address) == public:
+                continue
+            self._connect(self._uplink)
+            self._public[address] = public
+            if self._groups is not None:  # else all is written next
+                self._commit(_public_elements(address, public))
+                self._uplink.route(public)
+
+    def _forget_public(self, address: str) -> None:
+        public = self._public.pop(address)
+        with suppress(NetlinkError):  # a table written by an earlier process may not know it
+            commit(self._nf, _public_removal(address, public))
+        if self._uplink is not None:
+            self._uplink.unroute(public)
 
     def admit(self, eni_id: str, address: str, group_ids: Sequence[str], public_address: str | None = None) -> None:
         """Let the address take part, under the rules of its groups. Idempotent; also changes its groups."""
@@ -123,9 +219,12 @@ class Router:
             old = self._members.get(address)
             old_public = self._public.get(address)
             self._members[address] = combo
+            if old_public is not None and old_public != public_address:
+                del self._public[address]
+                if self._uplink is not None:
+                    self._uplink.unroute(old_public)
             if public_address is not None and self._uplink is not None:
-                # Made for the first public address, so that a machine on which nobody asks for one stays as it is.
-                self._uplink.connect(self._rt, self.pin)
+                self._connect(self._uplink)
                 self._public[address] = public_address
             if self._groups is None:
                 return  # known only: the first `apply` writes everything
@@ -137,12 +236,7 @@ class Router:
                 *(add_element(TABLE, firewall.member_set(group), address) for group in combo if group in self._groups),
             ]
             if address in self._public:
-                public = self._public[address]
-                messages += [
-                    add_element(TABLE, firewall.PUBLIC_OF, address, value=public),
-                    add_element(TABLE, firewall.PRIVATE_OF, public, value=address),
-                    add_element(TABLE, firewall.PUBLIC_SET, address),
-                ]
+                messages += _public_elements(address, self._public[address])
             self._commit(messages)
             if address in self._public and self._uplink is not None:
                 self._uplink.route(self._public[address])
@@ -222,7 +316,10 @@ class Router:
         self._nf.close()
         self._nft.close()
 
-    def _apply_difference(self, before: Mapping[str, SecurityGroup], groups: Mapping[str, SecurityGroup]) -> None:
+    def _apply_difference(
+        self, before: Mapping[str, SecurityGroup], groups: Mapping[str, SecurityGroup], legs_before: set[str]
+    ) -> None:
+        legs = set(self._nats.values())
         in_use = set(self._members.values())
         new = set(groups) - set(before)
         commands = [firewall.add_group(each) for each in sorted(new)]
@@ -240,6 +337,8 @@ class Router:
         held = {group for combo in in_use for group in combo}
         gone = set(before) - set(groups)
         commands += [firewall.delete_group(each) for each in sorted(gone - held)]
+        commands += [firewall.add_nat_leg(each) for each in sorted(legs - legs_before)]
+        commands += [firewall.delete_nat_leg(each) for each in sorted(legs_before - legs)]
         if not commands:
             return
         self._nft.run("\n".join(commands) + "\n")
@@ -281,11 +380,7 @@ class Router:
             ),
         ]
         if public is not None:
-            messages += [
-                delete_element(TABLE, firewall.PUBLIC_OF, address),
-                delete_element(TABLE, firewall.PRIVATE_OF, public),
-                delete_element(TABLE, firewall.PUBLIC_SET, address),
-            ]
+            messages += _public_removal(address, public)
         return messages
 
     def _commit(self, messages: list[Message]) -> None:
@@ -298,7 +393,7 @@ class Router:
     def _rewrite(self) -> None:
         """The whole table in one transaction. Tracked flows go on: conntrack is not part of it."""
         assert self._groups is not None
-        self._nft.run(firewall.ruleset(self._groups, self._members, self._public))
+        self._nft.run(firewall.ruleset(self._groups, self._members, self._public, self._nats.values()))
         self._chains = {combo: firewall.add_combination(combo, self._groups) for combo in set(self._members.values())}
         if self._uplink is not None:
             for public in self._public.values():
@@ -318,6 +413,33 @@ class Router:
                 for private, public in entry["map"].get("elem", []):
                     self._public[str(private)] = str(public)
         self._members = {address: firewall.combination(groups) for address, groups in in_groups.items()}
+
+
+def _table(block: str) -> int:
+    """The kernel's number for a subnet's table: subnets of a VPC do not overlap."""
+    return int(ipaddress.IPv4Network(block).network_address)
+
+
+def _subnet_of(config: VpcConfig, address: str) -> str:
+    asked = ipaddress.IPv4Address(address)
+    within = (each.subnet for each in config.subnets if asked in ipaddress.IPv4Network(each.subnet.cidr_block))
+    return next((each.id for each in within), "")
+
+
+def _public_elements(address: str, public: str) -> list[Message]:
+    return [
+        add_element(TABLE, firewall.PUBLIC_OF, address, value=public),
+        add_element(TABLE, firewall.PRIVATE_OF, public, value=address),
+        add_element(TABLE, firewall.PUBLIC_SET, address),
+    ]
+
+
+def _public_removal(address: str, public: str) -> list[Message]:
+    return [
+        delete_element(TABLE, firewall.PUBLIC_OF, address),
+        delete_element(TABLE, firewall.PRIVATE_OF, public),
+        delete_element(TABLE, firewall.PUBLIC_SET, address),
+    ]
 
 
 def _sockets() -> tuple[NetlinkSocket, NetlinkSocket, Nftables]:

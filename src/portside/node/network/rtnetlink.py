@@ -23,7 +23,7 @@ RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK = 16, 17, 18
 RTM_NEWADDR, RTM_GETADDR = 20, 22
 RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE = 24, 25, 26
 RTM_NEWNEIGH = 28
-RTM_NEWRULE = 32
+RTM_NEWRULE, RTM_DELRULE, RTM_GETRULE = 32, 33, 34
 
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MASTER, IFLA_OPERSTATE, IFLA_LINKINFO, IFLA_NET_NS_FD = 1, 3, 10, 16, 18, 28
 IF_OPER_UP = 6
@@ -35,6 +35,7 @@ NDA_DST, NDA_LLADDR, NUD_PERMANENT = 1, 2, 0x80
 RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_PREFSRC, RTA_TABLE = 1, 4, 5, 7, 15
 RTN_UNICAST, RTPROT_STATIC, RT_SCOPE_UNIVERSE, RT_SCOPE_LINK, RTNH_F_ONLINK = 1, 4, 0, 253, 4
 RT_TABLE_MAIN = 254
+RTN_BLACKHOLE, RTN_UNREACHABLE = 6, 7
 FRA_SRC, FRA_PRIORITY, FRA_TABLE, FR_ACT_TO_TBL = 2, 6, 15, 1
 
 _LINK = struct.Struct("=BxHiII")
@@ -190,6 +191,95 @@ def link_can_send(rt: NetlinkSocket, index: int) -> bool:
     """
     body = rt.get(Message(RTM_GETLINK, 0, _LINK.pack(0, 0, index, 0, 0), f"look at link {index}"))
     return dict(attributes(body[_LINK.size :])).get(IFLA_OPERSTATE) == bytes([IF_OPER_UP])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Route:
+    """A route of a table. `kind` is unicast (then with the neighbour and the link it leads to), blackhole, …"""
+
+    table: int
+    destination: str
+    kind: int = RTN_UNICAST
+    via: str | None = None
+    index: int = 0
+
+
+def _route_body(route: Route) -> bytes:
+    address, _, length = route.destination.partition("/")
+    return (
+        _ROUTE.pack(
+            socket.AF_INET,
+            int(length),
+            0,
+            0,
+            route.table if route.table < 256 else 0,
+            RTPROT_STATIC,
+            RT_SCOPE_UNIVERSE,
+            route.kind,
+            RTNH_F_ONLINK if route.via else 0,
+        )
+        + (attribute(RTA_DST, packed(address)) if length != "0" else b"")
+        + (attribute(RTA_GATEWAY, packed(route.via)) if route.via else b"")
+        + (u32(RTA_OIF, route.index) if route.index else b"")
+        + u32(RTA_TABLE, route.table)
+    )
+
+
+def put_route(route: Route) -> Message:
+    """The route, in place of another one of the table to that destination."""
+    what = f"route {route.destination} via {route.via} table {route.table}"
+    return Message(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, _route_body(route), what)
+
+
+def delete_route(route: Route) -> Message:
+    return Message(RTM_DELROUTE, 0, _route_body(route), f"delete route {route.destination} table {route.table}")
+
+
+def routes(rt: NetlinkSocket) -> list[Route]:
+    """The routes that programs have made in the socket's namespace, without those to one address."""
+    found = []
+    for body in rt.dump(Message(RTM_GETROUTE, 0, _ROUTE.pack(socket.AF_INET, *[0] * 8), "list routes")):
+        _family, length, _source, _tos, table, protocol, _scope, kind, _flags = _ROUTE.unpack_from(body)
+        if length == 32 or protocol != RTPROT_STATIC:
+            continue
+        values = dict(attributes(body[_ROUTE.size :]))
+        via, index = values.get(RTA_GATEWAY), values.get(RTA_OIF)
+        found.append(
+            Route(
+                table=struct.unpack("=I", values[RTA_TABLE])[0] if RTA_TABLE in values else table,
+                destination=f"{socket.inet_ntoa(values.get(RTA_DST, bytes(4)))}/{length}",
+                kind=kind,
+                via=socket.inet_ntoa(via) if via is not None else None,
+                index=struct.unpack("=I", index)[0] if index is not None else 0,
+            )
+        )
+    return found
+
+
+def block_rule(block: str, table: int, priority: int, *, add: bool) -> Message:
+    """`from block lookup table`. EEXIST if it is there, ENOENT if it is to go and is not."""
+    address, _, length = block.partition("/")
+    body = (
+        _ROUTE.pack(socket.AF_INET, 0, int(length), 0, table if table < 256 else 0, 0, 0, FR_ACT_TO_TBL, 0)
+        + attribute(FRA_SRC, packed(address))
+        + u32(FRA_PRIORITY, priority)
+        + u32(FRA_TABLE, table)
+    )
+    what = f"rule from {block} lookup {table}"
+    if add:
+        return Message(RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL, body, what)
+    return Message(RTM_DELRULE, 0, body, f"delete {what}")
+
+
+def block_rules(rt: NetlinkSocket, priority: int) -> dict[str, int]:
+    """Block -> table, of the rules of that priority in the socket's namespace."""
+    found = {}
+    for body in rt.dump(Message(RTM_GETRULE, 0, _ROUTE.pack(socket.AF_INET, *[0] * 8), "list rules")):
+        _family, _to, length, *_rest = _ROUTE.unpack_from(body)
+        values = dict(attributes(body[_ROUTE.size :]))
+        if FRA_SRC in values and values.get(FRA_PRIORITY) == struct.pack("=I", priority):
+            found[f"{socket.inet_ntoa(values[FRA_SRC])}/{length}"] = int(struct.unpack("=I", values[FRA_TABLE])[0])
+    return found
 
 
 @dataclass(frozen=True, kw_only=True)

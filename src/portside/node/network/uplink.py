@@ -1,8 +1,8 @@
 """A VPC's way out: a veth from its namespace to the host's, or to one that the operator named.
 
-Only interfaces with a public address get out, by 1:1 translation in the VPC's namespace; outside, each public address
-is a /32 route to the VPC. Public addresses are from 198.18.0.0/15, which RFC 2544 sets aside and no network routes.
-Beyond the machine they are masqueraded.
+Only interfaces with a public address get out, by 1:1 translation in the VPC's namespace, and only from subnets with a
+route to an internet gateway. Outside, each public address is a /32 route to the VPC. Public addresses are from
+198.18.0.0/15, which RFC 2544 sets aside and no network routes. Beyond the machine they are masqueraded.
 """
 
 import errno
@@ -21,7 +21,7 @@ from portside.node.network.nftables import Nftables, NftablesError
 T = TypeVar("T")
 
 PUBLIC_CIDR = "198.18.0.0/15"
-_NEXT_HOP = "169.254.1.1"
+NEXT_HOP = "169.254.1.1"
 """Names the outside end; both sides hold permanent neighbour entries, so nobody needs to answer for it."""
 _INSIDE_MAC, _OUTSIDE_MAC = "02:00:00:00:00:02", "02:00:00:00:00:03"
 
@@ -48,10 +48,12 @@ class Uplink:
         self._outside = outside
         self._name = outside_prefix(instance_id) + hashlib.sha256(vpc_id.encode()).hexdigest()[:7]
         self._index = 0
+        self.inside_index = 0
+        """Of its end in the VPC's namespace; 0 until it is connected. Routes of subnets lead there."""
         self._rt: NetlinkSocket | None = None
 
     def connect(self, inside: NetlinkSocket, pin: Path) -> None:
-        """Make the pair if it is not there, the default route inside, and forwarding and masquerading outside."""
+        """Make the pair if it is not there, and forwarding and masquerading outside. What leads there, routes say."""
         if self._rt is not None:
             return
         self._rt = self._in_outside(rtnetlink.rt_socket)
@@ -79,10 +81,10 @@ class Uplink:
         inside.request(
             [
                 rtnetlink.link_up(index),
-                rtnetlink.permanent_neighbour(index, _NEXT_HOP, _OUTSIDE_MAC),
-                rtnetlink.default_route(_NEXT_HOP, index),
+                rtnetlink.permanent_neighbour(index, NEXT_HOP, _OUTSIDE_MAC),
             ]
         )
+        self.inside_index = index
         self._index = next(link.index for link in rtnetlink.links(self._rt) if link.name == self._name)
         self._in_outside(self._prepare_outside)
 

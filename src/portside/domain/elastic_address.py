@@ -1,0 +1,21 @@
+"""Elastic addresses and the interfaces that have them: both records change together. Pure."""
+
+from portside.domain.record import replace
+from portside.domain.vpc import ElasticAddress, Eni
+
+
+def associated(address: ElasticAddress, eni: Eni, association_id: str) -> tuple[ElasticAddress, Eni]:
+    """The interface has this address from here on, in place of another public one."""
+    return (
+        replace(address, eni_id=eni.id, association_id=association_id, private_address=eni.address),
+        replace(eni, public_address=address.public_address, allocation_id=address.id),
+    )
+
+
+def disassociated(address: ElasticAddress) -> ElasticAddress:
+    return replace(address, eni_id="", association_id="", private_address="")
+
+
+def without(eni: Eni) -> Eni:
+    """The interface without its Elastic address."""
+    return replace(eni, public_address=None, allocation_id="")
