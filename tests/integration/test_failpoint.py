@@ -90,6 +90,8 @@ def restart(portside: Instance, **environment: str) -> None:
 def started(portside: Instance, family: str = FAMILY) -> str:
     arn = portside.run_task(family)
     portside.wait_task(arn, "RUNNING")
+    # A program that is none's process 1 is ended by a signal that comes before its first word.
+    wait_for(lambda: runs_of(portside, arn) > 0, timeout_s=20, what="the program's word")
     return arn
 
 

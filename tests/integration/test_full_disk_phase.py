@@ -1,9 +1,11 @@
 """The disk filled up in each phase of a task's life: the daemon stops itself there, the disk is filled, it goes on."""
 
 import os
+import secrets
 import subprocess
+import threading
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +61,41 @@ def small(shared: Instance) -> Iterator[Instance]:
     node = shared.settings.data_dir / "node"
     assert not list((node / "containers").iterdir())
     assert not list((node / "storage").glob("*/disk"))
+
+
+@contextmanager
+def seen_full(portside: Instance) -> Iterator[None]:
+    """The disk is full when the daemon has come to its moment, it goes on, and a change is refused: so it has met the
+    full disk. Then there is room again, and it goes on past its moment as often as it comes there."""
+    wait_for(portside.halted, timeout_s=30, what="the failpoint")
+    filler = fill(portside)
+    over = threading.Event()
+
+    def keep_going() -> None:
+        while not over.wait(0.01):
+            if portside.halted():
+                portside.go_on()
+
+    going = threading.Thread(target=keep_going)
+    going.start()
+    try:
+        wait_for(lambda: refuses(portside), timeout_s=30, what="a refusal")
+        filler.unlink()
+        yield
+    finally:
+        over.set()
+        going.join()
+
+
+def refuses(portside: Instance) -> bool:
+    """Whether a change is refused for want of space; the database may have some room of its own left."""
+    fill(portside)
+    tags = [{"key": "k", "value": "v" * 200}]
+    try:
+        portside.client("ecs").create_cluster(clusterName=f"full-{secrets.token_hex(8)}", tags=tags)
+    except ClientError as error:
+        return "free space" in str(error)
+    return False
 
 
 def begin(portside: Instance, failpoint: str) -> None:
@@ -154,6 +191,35 @@ def test_full_while_a_task_stops(small: Instance, failpoint: str) -> None:
     task = small.wait_task(arn, "STOPPED", timeout_s=60)
     assert (task["stoppedReason"], task["containers"][0]["exitCode"]) == ("done", 137)
     assert words_of(small, arn) == ["started"]
+
+
+@pytest.mark.parametrize("failpoint", [*UP, "before-prepare-rootfs", "after-prepare-rootfs", "before-put-log"])
+def test_a_start_goes_on_when_there_is_room(small: Instance, failpoint: str) -> None:
+    """The same daemon finishes the start, or ends the task for want of space; its program was started once at most."""
+    begin(small, failpoint)
+    arn = small.run_task("deaf")
+    with seen_full(small):
+        task = wait_for(lambda: settled(small, arn), timeout_s=60, what="an end of its start")
+        assert task is not None
+        if task["lastStatus"] == "STOPPED":
+            assert "No space left on device" in task["stoppedReason"], task
+            return
+        assert ended(small, arn)["containers"][0]["exitCode"] == 137
+        assert set(words_of(small, arn)) == {"started"}
+
+
+@pytest.mark.parametrize("failpoint", [*DOWN, "before-release-container", "before-release-rootfs"])
+def test_a_stop_goes_on_when_there_is_room(small: Instance, failpoint: str) -> None:
+    """The same daemon brings the stop to its end, with the reason and the exit code as without."""
+    begin(small, failpoint)
+    arn = small.run_task("deaf")
+    small.wait_task(arn, "RUNNING")
+    wait_for(lambda: words_of(small, arn), timeout_s=20, what="the program's word")
+    small.client("ecs").stop_task(cluster="default", task=arn, reason="done")
+    with seen_full(small):
+        task = small.wait_task(arn, "STOPPED", timeout_s=60)
+        assert (task["stoppedReason"], task["containers"][0]["exitCode"]) == ("done", 137)
+        assert words_of(small, arn) == ["started"]
 
 
 def test_full_while_an_image_is_unpacked(tmp_path: Path) -> None:
