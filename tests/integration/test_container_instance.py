@@ -79,22 +79,21 @@ class Fleet:
 
     def register(self, family: str, mode: str, script: str, *ports: dict[str, Any], **more: Any) -> str:
         environment = {"NAME": family, "PORT": str(ports[0]["containerPort"]) if ports else "80"}
+        container: dict[str, Any] = {
+            "name": "main",
+            "image": IMAGE,
+            "memory": 64,
+            "stopTimeout": 2,
+            "command": ["sh", "-c", script],
+            "portMappings": list(ports),
+            "environment": [{"name": name, "value": value} for name, value in environment.items()],
+            **more,
+        }
         self.ecs.register_task_definition(
             family=family,
             networkMode=mode,
             requiresCompatibilities=["EC2"],
-            containerDefinitions=[
-                {
-                    "name": "main",
-                    "image": IMAGE,
-                    "memory": 64,
-                    "stopTimeout": 2,
-                    "command": ["sh", "-c", script],
-                    "portMappings": list(ports),
-                    "environment": [{"name": name, "value": value} for name, value in environment.items()],
-                    **more,
-                }
-            ],
+            containerDefinitions=[{name: value for name, value in container.items() if value is not None}],
         )
         return family
 
@@ -734,3 +733,47 @@ def test_killed_at_any_moment(portside: Instance, seed: int) -> None:
     for root in cgroup_roots():
         top = root / f"portside-{portside.settings.instance_id}"
         assert not top.exists() or [each.name for each in top.iterdir() if each.is_dir()] == []
+
+
+def test_limits_of_an_instance(portside: Instance) -> None:
+    """Tasks without a limit of their own share their instance's memory and CPUs: who takes more is killed, and a
+    neighbour on another instance does not notice."""
+    fleet = Fleet(portside, 2, "t3.nano")
+    fleet.register("hog", "none", "exec tail /dev/zero", memory=None, memoryReservation=64)
+    fleet.register("calm", "none", "exec sleep 600")
+    one, two = (fleet.registered()[each]["containerInstanceArn"] for each in fleet.ids)
+    calm = fleet.ecs.start_task(taskDefinition="calm", containerInstances=[two])["tasks"][0]["taskArn"]
+    portside.wait_task(calm, "RUNNING")
+    hog = fleet.ecs.start_task(taskDefinition="hog", containerInstances=[one])["tasks"][0]["taskArn"]
+    ended = portside.wait_task(hog, "STOPPED")
+    assert ended["containers"][0]["exitCode"] == 137
+    assert ended["containers"][0]["reason"].startswith("OutOfMemoryError")
+    assert portside.task(calm)["lastStatus"] == "RUNNING"
+    assert limit_of(portside, fleet.ids[0]) == 512 * 1024 * 1024
+    quotas = [
+        (group / name).read_text().split()[0]
+        for root in cgroup_roots()
+        for group in [root / f"portside-{portside.settings.instance_id}" / fleet.ids[0]]
+        for name in ("cpu.cfs_quota_us", "cpu.max")
+        if (group / name).exists()
+    ]
+    assert quotas == ["200000"]
+
+
+def test_groups_of_an_instance(portside: Instance) -> None:
+    """Another security group on a running instance counts at once, for new connections to its tasks."""
+    fleet = Fleet(portside, 2)
+    fleet.register("web", "bridge", WEB, {"containerPort": 8080})
+    task = fleet.task("web")
+    home = fleet.home_of(task)
+    other = next(each for each in fleet.ids if each != home)
+    wait_for(
+        lambda: get(fleet.netns(other), fleet.address(home), binding(task)) == "web", timeout_s=10, what="an answer"
+    )
+    closed = fleet.ec2.create_security_group(GroupName="closed", Description="closed")["GroupId"]
+    fleet.ec2.modify_instance_attribute(InstanceId=home, Groups=[closed])
+    wait_for(lambda: get(fleet.netns(other), fleet.address(home), binding(task)) == "", timeout_s=10, what="no answer")
+    fleet.ec2.modify_instance_attribute(InstanceId=home, Groups=[closed, fleet.group])
+    wait_for(
+        lambda: get(fleet.netns(other), fleet.address(home), binding(task)) == "web", timeout_s=10, what="it again"
+    )
