@@ -12,6 +12,7 @@ from portside.domain.instance import Instance
 from portside.domain.record import Scope
 from portside.domain.refusal import Refused
 from portside.domain.task.record import Task, TaskStatus
+from portside.domain.user_data import AgentConfiguration
 
 NOW = datetime(2026, 2, 13, 18, tzinfo=UTC)
 SCOPE = Scope(account="000000000000", region="us-east-1")
@@ -35,7 +36,7 @@ def an_instance() -> ContainerInstance:
         cluster="default",
         new_id="1" * 32,
         private_dns_name="ip-10-0-0-4.ec2.internal",
-        attributes={"stack": "blue", "rank": "3"},
+        configuration=AgentConfiguration(attributes={"stack": "blue", "rank": "3"}),
         architecture="x86_64",
         now=NOW,
     )

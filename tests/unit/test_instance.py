@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from portside.domain import ecs_image, instance, user_data
+from portside.domain.container_instance import registered
 from portside.domain.ec2_instance_type import INSTANCE_TYPES
 from portside.domain.instance import Instance, InstanceState
 from portside.domain.record import Scope
@@ -77,6 +78,28 @@ def test_user_data(script: str, cluster: str, attributes: dict[str, str]) -> Non
     """The agent's settings are read wherever they stand in user data; what can not be read is none."""
     found = user_data.configuration(encoded(script))
     assert (found.cluster, found.attributes) == (cluster, attributes)
+
+
+def test_reserves_and_tags() -> None:
+    """Memory and ports that tasks are not given, and tags, are read as the agent reads them."""
+    script = (
+        "#!/bin/bash\necho ECS_RESERVED_MEMORY=256 >> /etc/ecs/ecs.config\n"
+        'echo "ECS_RESERVED_PORTS=[22, 9000, 70000]" >> /etc/ecs/ecs.config\n'
+        'echo "ECS_CONTAINER_INSTANCE_TAGS={\\"team\\": \\"blue\\"}" >> /etc/ecs/ecs.config\n'
+        "echo ECS_ENABLE_TASK_IAM_ROLE=true >> /etc/ecs/ecs.config\n"
+    )
+    found = user_data.configuration(encoded(script))
+    joined = registered(
+        LAUNCHED,
+        cluster="default",
+        new_id="1" * 32,
+        private_dns_name="",
+        configuration=found,
+        architecture="x86_64",
+        now=NOW,
+    )
+    assert (joined.memory_mib, joined.reserved_ports) == (1792, (22, 9000, 51678, 51679))
+    assert [(each.key, each.value) for each in joined.tags] == [("team", "blue")]
 
 
 def test_unreadable_user_data() -> None:

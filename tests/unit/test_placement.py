@@ -13,6 +13,7 @@ from portside.domain.placement import Capacity, Constraints, Placed, Strategy
 from portside.domain.record import Scope, replace
 from portside.domain.task.record import NetworkRequest, Task, TaskStatus
 from portside.domain.task_definition import ContainerDefinition, PortMapping
+from portside.domain.user_data import AgentConfiguration
 from portside.domain.vpc import Subnet
 
 SCOPE = Scope(account="000000000000", region="us-east-1")
@@ -50,7 +51,7 @@ def an_instance(number: int, kind: str, zone: str) -> ContainerInstance:
         cluster="default",
         new_id=f"{number:032x}",
         private_dns_name="",
-        attributes={},
+        configuration=AgentConfiguration(),
         architecture="x86_64",
         now=NOW,
     )

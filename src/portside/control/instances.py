@@ -173,7 +173,7 @@ class InstanceLoop:
             cluster=settings.cluster,
             new_id=self._ids.hex(32),
             private_dns_name=eni.private_dns_name,
-            attributes=settings.attributes,
+            configuration=settings,
             architecture=self._architecture,
             now=now,
         )

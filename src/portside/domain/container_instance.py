@@ -6,10 +6,12 @@ from typing import Final, Literal
 from portside.domain.ec2_instance_type import INSTANCE_TYPES
 from portside.domain.instance import Instance
 from portside.domain.record import Record, Scope, Tags
+from portside.domain.user_data import AgentConfiguration
 
-RESERVED_PORTS: Final = (22, 2376, 2375, 51678, 51679)
+AGENT_PORTS: Final = (51678, 51679)
+RESERVED_PORTS: Final = (22, 2376, 2375, *AGENT_PORTS)
 """For SSH, Docker and the agent. Source: API_PortMapping, hostPort."""
-RESERVED_PORTS_UDP: Final = ()
+RESERVED_PORTS_UDP: Final[tuple[int, ...]] = ()
 
 
 class Attribute(Record, frozen=True, kw_only=True):
@@ -35,6 +37,8 @@ class ContainerInstance(Record, frozen=True, kw_only=True):
     zone: str
     address: str
     private_dns_name: str
+    reserved_ports: tuple[int, ...] = RESERVED_PORTS
+    reserved_ports_udp: tuple[int, ...] = RESERVED_PORTS_UDP
     status: Literal["ACTIVE", "DRAINING"] = "ACTIVE"
     agent_connected: bool = True
     attributes: tuple[Attribute, ...] = ()
@@ -67,14 +71,14 @@ def registered(
     cluster: str,
     new_id: str,
     private_dns_name: str,
-    attributes: dict[str, str],
+    configuration: AgentConfiguration,
     architecture: str,
     now: datetime,
 ) -> ContainerInstance:
     """The container instance that an instance becomes in a cluster.
 
     Args:
-        attributes: the instance's own, from its user data. architecture: in AWS's words.
+        configuration: from its user data. architecture: in AWS's words.
     """
     kind = INSTANCE_TYPES[instance.instance_type]
     own = {
@@ -87,7 +91,8 @@ def registered(
         "ecs.subnet-id": instance.subnet_id,
         "ecs.vpc-id": instance.vpc_id,
     }
-    values = {**attributes, **own}
+    values = {**configuration.attributes, **own}
+    ports, ports_udp = configuration.reserved_ports, configuration.reserved_ports_udp
     return ContainerInstance(
         scope=instance.scope,
         cluster=cluster,
@@ -95,7 +100,7 @@ def registered(
         instance_id=instance.id,
         instance_type=instance.instance_type,
         cpu_units=kind.cpu_units,
-        memory_mib=kind.memory_mib,
+        memory_mib=max(0, kind.memory_mib - configuration.reserved_memory_mib),
         interfaces=kind.interfaces - 1,
         vpc_id=instance.vpc_id,
         subnet_id=instance.subnet_id,
@@ -106,5 +111,8 @@ def registered(
             *(Attribute(name=name) for name in CAPABILITIES),
             *(Attribute(name=name, value=value) for name, value in sorted(values.items())),
         ),
+        reserved_ports=RESERVED_PORTS if ports is None else tuple(dict.fromkeys((*ports, *AGENT_PORTS))),
+        reserved_ports_udp=RESERVED_PORTS_UDP if ports_udp is None else ports_udp,
+        tags=configuration.tags,
         registered_at=now,
     )

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, Literal
 
 from portside.domain import cluster_query, instance_network
-from portside.domain.container_instance import RESERVED_PORTS, RESERVED_PORTS_UDP, ContainerInstance
+from portside.domain.container_instance import ContainerInstance
 from portside.domain.record import Record, replace
 from portside.domain.task.record import (
     BridgeEndpoint,
@@ -135,7 +135,7 @@ def room(instance: ContainerInstance, tasks: Iterable[Task]) -> Room:
         tasks: those on the instance that have not STOPPED.
     """
     cpu_units, memory_mib, interfaces = instance.cpu_units, instance.memory_mib, instance.interfaces
-    ports: dict[str, set[int]] = {"tcp": set(RESERVED_PORTS), "udp": set(RESERVED_PORTS_UDP)}
+    ports = {"tcp": set(instance.reserved_ports), "udp": set(instance.reserved_ports_udp)}
     for task in tasks:
         taken = demand(wanted_of(task))
         cpu_units -= taken.cpu_units
@@ -152,12 +152,12 @@ def room(instance: ContainerInstance, tasks: Iterable[Task]) -> Room:
     )
 
 
-def reserved_ports(tasks: Iterable[Task]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def reserved_ports(instance: ContainerInstance, tasks: Iterable[Task]) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """The ports, TCP and UDP, that an instance with these tasks shows as taken: dynamic ones are not among them."""
     taken = [demand(wanted_of(task)) for task in tasks]
     return (
-        (*RESERVED_PORTS, *(port for each in taken for port in each.ports)),
-        (*RESERVED_PORTS_UDP, *(port for each in taken for port in each.ports_udp)),
+        (*instance.reserved_ports, *(port for each in taken for port in each.ports)),
+        (*instance.reserved_ports_udp, *(port for each in taken for port in each.ports_udp)),
     )
 
 
@@ -305,7 +305,7 @@ def placed(instance: ContainerInstance, wanted: Wanted, tasks: Sequence[Task]) -
         private_dns_name=instance.private_dns_name,
         vpc_id=instance.vpc_id,
         endpoints=_endpoints(wanted, live, tasks) if wanted.network_mode == "bridge" else (),
-        bindings=_bindings(wanted, live, tasks) if wanted.network_mode in ("bridge", "host") else (),
+        bindings=_bindings(instance, wanted, live, tasks) if wanted.network_mode in ("bridge", "host") else (),
     )
 
 
@@ -330,8 +330,10 @@ def _endpoints(wanted: Wanted, live: Iterable[Task], tasks: Iterable[Task]) -> t
     return tuple(found)
 
 
-def _bindings(wanted: Wanted, live: Iterable[Task], tasks: Iterable[Task]) -> tuple[PortBinding, ...]:
-    taken: dict[str, set[int]] = {"tcp": set(RESERVED_PORTS), "udp": set(RESERVED_PORTS_UDP)}
+def _bindings(
+    instance: ContainerInstance, wanted: Wanted, live: Iterable[Task], tasks: Iterable[Task]
+) -> tuple[PortBinding, ...]:
+    taken = {"tcp": set(instance.reserved_ports), "udp": set(instance.reserved_ports_udp)}
     for task in live:
         for binding in task.placement.bindings if task.placement is not None else ():
             taken[binding.protocol].update(binding.host_ports)

@@ -11,21 +11,27 @@ import json
 import re
 from typing import Final
 
-from portside.domain.record import Record
+from portside.domain.record import Record, Tag, Tags, replace
 
 DEFAULT_CLUSTER: Final = "default"
 USER_DATA_MOST_BYTES: Final = 16384
 """https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/user-data.html"""
 
-_CLUSTER: Final = re.compile(r"\bECS_CLUSTER=[\"']?([A-Za-z0-9_-]{1,255})")
-_ATTRIBUTES: Final = re.compile(r"\bECS_INSTANCE_ATTRIBUTES=[\"']?(\{.*?\})", re.DOTALL)
+_SETTING: Final = re.compile(r"\bECS_([A-Z_]{1,40})=[\"']?")
+_CLUSTER: Final = re.compile(r"[A-Za-z0-9_-]{1,255}")
+_NUMBER: Final = re.compile(r"\d{1,9}", re.ASCII)
+_VALUE_MOST: Final = 4096
 
 
 class AgentConfiguration(Record, frozen=True, kw_only=True):
-    """`attributes`: name -> value, of the instance's own."""
+    """`attributes`: name -> value, of the instance's own. `reserved_…`: what tasks are not given."""
 
     cluster: str = DEFAULT_CLUSTER
     attributes: dict[str, str] = {}
+    tags: Tags = ()
+    reserved_memory_mib: int = 0
+    reserved_ports: tuple[int, ...] | None = None
+    reserved_ports_udp: tuple[int, ...] | None = None
 
 
 class Unreadable(ValueError):
@@ -44,15 +50,53 @@ def decoded(user_data: str) -> str:
 
 
 def configuration(user_data: str) -> AgentConfiguration:
-    """The agent's settings; the last setting of a kind counts, as in a shell. Raises Unreadable."""
+    """The agent's settings; the last setting of a kind counts, as in a shell, and what can not be read is none.
+
+    Raises: Unreadable.
+    """
     text = decoded(user_data)
-    clusters = _CLUSTER.findall(text)
-    attributes: dict[str, str] = {}
-    for each in _ATTRIBUTES.findall(text):
-        try:
-            found = json.loads(each.replace('\\"', '"'))
-        except ValueError:
-            continue  # the agent, too, goes on without attributes that it can not read
-        if isinstance(found, dict):
-            attributes = {str(name): str(value) for name, value in found.items()}
-    return AgentConfiguration(cluster=clusters[-1] if clusters else DEFAULT_CLUSTER, attributes=attributes)
+    found = AgentConfiguration()
+    for match in _SETTING.finditer(text):
+        value = text[match.end() : match.end() + _VALUE_MOST]
+        match match[1]:
+            case "CLUSTER":
+                named = _CLUSTER.match(value)
+                found = replace(found, cluster=named[0]) if named is not None else found
+            case "RESERVED_MEMORY":
+                number = _NUMBER.match(value)
+                found = replace(found, reserved_memory_mib=int(number[0])) if number is not None else found
+            case "INSTANCE_ATTRIBUTES":
+                found = replace(found, attributes=_pairs(value))
+            case "CONTAINER_INSTANCE_TAGS":
+                tags = tuple(Tag(key=name, value=each) for name, each in _pairs(value).items())
+                found = replace(found, tags=tags)
+            case "RESERVED_PORTS":
+                found = replace(found, reserved_ports=_ports(value))
+            case "RESERVED_PORTS_UDP":
+                found = replace(found, reserved_ports_udp=_ports(value))
+            case _:
+                pass
+    return found
+
+
+def _json(text: str) -> object:
+    """What begins the text, perhaps with its quotes escaped; None if that is no JSON."""
+    try:
+        found: object = json.JSONDecoder().raw_decode(text.replace('\\"', '"'))[0]
+    except ValueError:
+        return None
+    except RecursionError:
+        return None
+    return found
+
+
+def _pairs(text: str) -> dict[str, str]:
+    found = _json(text)
+    return {str(name): str(value) for name, value in found.items()} if isinstance(found, dict) else {}
+
+
+def _ports(text: str) -> tuple[int, ...] | None:
+    found = _json(text)
+    if not isinstance(found, list):
+        return None
+    return tuple(each for each in found if type(each) is int and 0 < each < 65536)

@@ -10,6 +10,7 @@ from portside.domain.instance import Instance
 from portside.domain.record import replace
 from portside.domain.table import CONTAINER_INSTANCE, TASK
 from portside.domain.task.record import StopCode, TaskStatus
+from portside.domain.user_data import AgentConfiguration
 from portside.store.interface import Put
 
 ARN = f"arn:aws:ecs:{REGION}:{ACCOUNT}:container-instance/default"
@@ -36,7 +37,7 @@ def instance_of(
         cluster="default",
         new_id=f"{number:032x}",
         private_dns_name=f"ip-10-0-0-{number + 3}.ec2.internal",
-        attributes={"stack": "blue"},
+        configuration=AgentConfiguration(attributes={"stack": "blue"}),
         architecture="x86_64",
         now=START,
     )

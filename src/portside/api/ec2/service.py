@@ -86,7 +86,7 @@ def ec2_service(store: Store, clock: Clock, ids: Ids, public_block: str = PUBLIC
             "ModifyNetworkInterfaceAttribute": "description and security groups",
             "AssignPrivateIpAddresses": "of interfaces that are not in use; no prefixes",
             "UnassignPrivateIpAddresses": "no prefixes",
-            "RunInstances": "from the ECS images only; user data is read for ECS_CLUSTER and ECS_INSTANCE_ATTRIBUTES "
+            "RunInstances": "from the ECS images only; user data is read for settings of the ECS agent "
             "and not executed; no key pairs, disks, launch "
             "templates, spot instances, further interfaces",
             "StopInstances": "no hibernation",

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from portside import __version__
 from portside.api.ecs.wire import Wire, tags_to
 from portside.domain import arn, placement
-from portside.domain.container_instance import RESERVED_PORTS, RESERVED_PORTS_UDP, Attribute, ContainerInstance
+from portside.domain.container_instance import Attribute, ContainerInstance
 from portside.domain.task.record import Task, TaskStatus
 
 
@@ -15,13 +15,15 @@ def container_instance_to(instance: ContainerInstance, tasks: Sequence[Task], *,
         tasks: those on the instance that have not STOPPED.
     """
     left = placement.room(instance, tasks)
-    tcp, udp = placement.reserved_ports(tasks)
+    tcp, udp = placement.reserved_ports(instance, tasks)
     return {
         "containerInstanceArn": arn.container_instance(instance.scope, instance.cluster, instance.id),
         "ec2InstanceId": instance.instance_id,
         "version": instance.version,
         "versionInfo": {"agentVersion": __version__},
-        "registeredResources": _resources(instance.cpu_units, instance.memory_mib, RESERVED_PORTS, RESERVED_PORTS_UDP),
+        "registeredResources": _resources(
+            instance.cpu_units, instance.memory_mib, instance.reserved_ports, instance.reserved_ports_udp
+        ),
         "remainingResources": _resources(left.cpu_units, left.memory_mib, tcp, udp),
         "status": instance.status,
         "agentConnected": instance.agent_connected,
