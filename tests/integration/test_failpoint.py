@@ -41,7 +41,7 @@ PREPARES = [f"{moment}-{name}" for name in HOOKS for moment in MOMENTS if "prepa
 RELEASES = [f"{moment}-{name}" for name in HOOKS for moment in MOMENTS if "release" in moment]
 RESTARTS = [f"{moment}-{name}" for name in HOOKS for moment in RESTART_MOMENTS]
 EFFECTS = [*of_effects(), *WITHIN]
-STARTING = [each for each in EFFECTS if each.endswith(("pull-image", "create-network"))]
+STARTING = [each for each in EFFECTS if each.endswith(("pull-image", "create-network", "prepare-namespace"))]
 STOPPING = [each for each in EFFECTS if each not in STARTING]
 FAMILY, DEAF, GROUP, WORD = "once", "deaf", "/failpoint", "open-sesame"
 

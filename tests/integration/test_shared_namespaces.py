@@ -101,6 +101,24 @@ def test_one_pid_namespace_for_a_task(no_leaks: Settings) -> None:
     asyncio.run(body())
 
 
+def test_the_pause_has_nothing_to_take(no_leaks: Settings) -> None:
+    """A container that may trace every process of its namespace finds no file of the host and no network by way of
+    process 1."""
+    look = "ls /proc/1/root; ls /proc/1/root/proc/sys/net/ipv4/conf; cat /proc/1/net/dev ; echo over"
+
+    async def body() -> None:
+        async with NodeLab(no_leaks) as lab:
+            linux = LinuxParameters(capabilities_add=("SYS_PTRACE",))
+            one, _ = two(look, "true", linux, pid_mode="task")
+            assert (await lab.run(one)).exit_code == 0
+            await lab.do(one.remove)
+            lines = lab.sink.lines(one.stream)
+            assert lines[:3] == ["dev", "pause", "proc"]
+            assert not any(each.startswith(("eth", "veth", "wl", "en")) for each in lines)
+
+    asyncio.run(body())
+
+
 def test_what_a_container_leaves_in_a_shared_namespace(no_leaks: Settings) -> None:
     """Children that outlive a container's first process are ended with it, though they hold its output open, and its
     end is told at once; an orphan that has ended is reaped."""

@@ -36,7 +36,7 @@ RESTART_MOMENTS: Final = ("before-keep", "after-keep", "before-restart", "after-
 EFFECTS: Final = (PullImage, CreateNetwork, ReleaseNetwork, ReleaseVolumes, SignalContainer, KillContainer)
 """Those that are not made of hooks."""
 _SIGNALS: Final = {"": signal.SIGKILL, "stop": signal.SIGSTOP}
-WITHIN: Final = ("within-create-network", "within-release-network")
+WITHIN: Final = ("within-create-network", "within-release-network", "within-prepare-namespace")
 LOG_MOMENTS: Final = ("before-put-log", "after-put-log")
 
 

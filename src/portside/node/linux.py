@@ -154,7 +154,9 @@ class LinuxNode:
             own_capabilities=spec.own_capabilities(),
             endpoint_url=f"http://{link_local.ADDRESS}:{self._settings.port}" if self._settings.api_for_tasks else "",
         )
-        self._pauses = PauseNamespaces(self._settings.run_dir, self._tree, machine)
+        self._pauses = PauseNamespaces(
+            self._settings.run_dir, self._tree, machine, partial(failpoint.reach, self._settings.failpoint)
+        )
         hooks = (
             hook.ImageHook(self._images),
             hook.EnvironmentHook(self._pool, self._settings.data_dir / "env", self._s3()),

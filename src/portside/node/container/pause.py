@@ -13,7 +13,7 @@ import shutil
 import signal
 import subprocess
 import threading
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -51,8 +51,11 @@ class Shared:
 class PauseNamespaces:
     """Blocking and thread-safe."""
 
-    def __init__(self, run_dir: Path, tree: CgroupTree, machine: spec.Machine) -> None:
-        self._folder, self._tree, self._machine = run_dir / "pause", tree, machine
+    def __init__(
+        self, run_dir: Path, tree: CgroupTree, machine: spec.Machine, reach: Callable[[str], None] = lambda moment: None
+    ) -> None:
+        """Args: reach: told the moment at which the process runs and nobody remembers it yet."""
+        self._folder, self._tree, self._machine, self._reach = run_dir / "pause", tree, machine, reach
         self._lock = threading.Lock()
 
     def acquire(self, record: ContainerRecord, modes: Collection[str], shm_bytes: int | None) -> Shared:
@@ -126,6 +129,7 @@ class PauseNamespaces:
             ],
             folder / "said",
         )
+        self._reach("within-prepare-namespace")
         pid = int((folder / "pid").read_text())
         started = process.start_time(pid)
         if started is None:
