@@ -24,6 +24,7 @@ class TaskEndpoints:
     def __init__(self, metadata: Callable[[str], Any], instance_metadata: Callable[[str], Any], api: Any) -> None:
         self._metadata, self._instance_metadata, self._api = metadata, instance_metadata, api
         self._loop = asyncio.get_running_loop()
+        self._wanted: dict[str, Sequence[socket.socket]] = {}
         self._served: dict[str, list[AddedSocket]] = {}
         self._opening: set[asyncio.Task[None]] = set()
         self._closed = False
@@ -41,10 +42,12 @@ class TaskEndpoints:
 
     def _changed(self, vpc_id: str, opened: Sequence[socket.socket]) -> None:
         self._close(vpc_id)
-        if self._closed:
+        self._wanted[vpc_id] = opened
+        if self._closed or not opened:
+            del self._wanted[vpc_id]
             for sock in opened:
                 sock.close()
-        elif opened:
+        else:
             task = self._loop.create_task(self._serve(vpc_id, opened), name=f"endpoint of {vpc_id}")
             self._opening.add(task)
             task.add_done_callback(self._opening.discard)
@@ -53,10 +56,15 @@ class TaskEndpoints:
         own = [self._instance_metadata(vpc_id)] if vpc_id.startswith("i-") else []
         for app, sock in zip((self._metadata(vpc_id), *own, self._api), opened, strict=False):
             try:
-                self._served.setdefault(vpc_id, []).append(await serve_on(app, sock))
+                served = await serve_on(app, sock)
             except OSError as error:
                 log.error("the endpoint of %s can not be served: %s", vpc_id, error)
                 sock.close()
+                continue
+            if self._wanted.get(vpc_id) is opened:
+                self._served.setdefault(vpc_id, []).append(served)
+            else:
+                served.close()  # the VPC has gone meanwhile, and must not be kept by its endpoint
 
     def _close(self, vpc_id: str) -> None:
         for served in self._served.pop(vpc_id, ()):

@@ -6,15 +6,31 @@ import itertools
 import os
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
-from network_lab import ANYTHING_IN, ANYTHING_OUT, OPEN, WEB, Host, Lab, allow, eni_of, group, nft, wait_until, world
+from network_lab import (
+    ANYTHING_IN,
+    ANYTHING_OUT,
+    OPEN,
+    WEB,
+    Host,
+    Lab,
+    allow,
+    eni_of,
+    group,
+    nft,
+    vpc_config,
+    wait_until,
+    world,
+)
 
-from portside.node.network import netns
-from portside.node.network.network import VpcNotReady, teardown
+from portside.node.network import link_local, netns
+from portside.node.network.network import Network, VpcNotReady, teardown
+from portside.task_endpoint import TaskEndpoints
 
 pytestmark = pytest.mark.integration
 
@@ -159,6 +175,48 @@ def test_remove_vpc(lab: Lab) -> None:
     lab.run(lab.network.remove_vpc(pin.name))
     lab.apply(ALL)
     assert lab.task("172.31.0.4", OPEN).reaches(lab.task("172.31.0.5", OPEN), 80)
+
+
+async def hello(_scope: object, _receive: object, send: Callable[[dict[str, Any]], Awaitable[None]]) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"5")]})
+    await send({"type": "http.response.body", "body": b"hello"})
+
+
+def no_link_in(host: Host) -> Callable[[], bool]:
+    return lambda: host.inside(lambda: "eth0" not in [name for _, name in socket.if_nameindex()])
+
+
+def test_no_socket_keeps_a_removed_vpc(lab: Lab) -> None:
+    """The endpoint goes with its VPC, also under a connection that a task keeps open: the kernel drops the namespace,
+    and with it the task's link into it."""
+
+    async def body() -> None:
+        endpoints = TaskEndpoints(metadata=lambda _vpc_id: hello, instance_metadata=lambda _id: hello, api=None)
+        await lab.network.close()
+        lab.network = Network(lab.settings, endpoints.sockets)
+        await lab.network.start()
+        await lab.network.apply_vpc(vpc_config(ALL))
+        eni = eni_of("172.31.0.4", OPEN)
+        host = Host(await lab.network.attach_task(lab.key(eni), eni), eni, lab.pool)
+
+        def ask(over: socket.socket | None = None) -> socket.socket:
+            over = over or host.connect(link_local.ADDRESS, 80)
+            over.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            answer = b""
+            while not answer.endswith(b"hello"):
+                received = over.recv(1000)
+                assert received
+                answer += received
+            return over
+
+        with await asyncio.to_thread(ask) as kept:
+            await asyncio.to_thread(ask, kept)
+            await lab.network.remove_vpc(eni.vpc_id)
+            await asyncio.to_thread(wait_until, no_link_in(host), "the namespace of the VPC gone")
+        await lab.network.release_task(lab.key(eni), eni)
+        await endpoints.close()
+
+    lab.run(body())
 
 
 def test_two_instances(lab: Lab, tmp_path: Path) -> None:
