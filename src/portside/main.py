@@ -28,7 +28,7 @@ from urllib.parse import unquote
 from portside import __version__, credential, folder
 from portside.api.cloudwatch.service import cloudwatch_service
 from portside.api.ec2.default_network import with_default_network
-from portside.api.ec2.instance import NATIVE_ARCHITECTURE
+from portside.api.ec2.instance_request import NATIVE_ARCHITECTURE
 from portside.api.ec2.service import PUBLIC_BLOCK, ec2_service
 from portside.api.ecs.data_channel import serve_session
 from portside.api.ecs.execute_command import DATA_CHANNEL, ExecSessions

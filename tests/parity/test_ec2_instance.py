@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from portside.api.ec2.instance import NATIVE_ARCHITECTURE
+from portside.api.ec2.instance_request import NATIVE_ARCHITECTURE
 from portside.api.ec2.service import ec2_service
 from portside.api.iam.service import iam_service
 from portside.api.ssm.service import ssm_service
@@ -169,10 +169,10 @@ def test_client_token(ec2: Any, image: str) -> None:
         ({"MaxCount": 21}, "InstanceLimitExceeded"),
         ({"KeyName": "me"}, "InvalidKeyPair.NotFound"),
         ({"IamInstanceProfile": {"Name": "none"}}, "InvalidParameterValue"),
-        ({"BlockDeviceMappings": [{"DeviceName": "/dev/xvda", "Ebs": {"VolumeSize": 8}}]}, "Unsupported"),
-        ({"InstanceMarketOptions": {"MarketType": "spot"}}, "Unsupported"),
+        ({"BlockDeviceMappings": [{"DeviceName": "/dev/xvda", "Ebs": {"VolumeSize": 8}}]}, "UnsupportedOperation"),
+        ({"InstanceMarketOptions": {"MarketType": "spot"}}, "UnsupportedOperation"),
         ({"Placement": {"AvailabilityZone": "us-east-1x"}}, "InvalidParameterValue"),
-        ({"Placement": {"GroupName": "g"}}, "Unsupported"),
+        ({"Placement": {"GroupName": "g"}}, "UnsupportedOperation"),
         ({"PrivateIpAddress": "10.0.0.1"}, "InvalidParameterValue"),
         ({"DryRun": True}, "DryRunOperation"),
     ],
@@ -250,4 +250,4 @@ def test_changed(ec2: Any, image: str, store: MemoryStore) -> None:
     data = ec2.describe_instance_attribute(InstanceId=name, Attribute="userData")["UserData"]["Value"]
     assert base64.b64decode(data) == b"ECS_CLUSTER=web"
     refused = error_of(ec2.modify_instance_attribute, InstanceId=name, DisableApiTermination={"Value": True})
-    assert refused == "Unsupported"
+    assert refused == "UnsupportedOperation"

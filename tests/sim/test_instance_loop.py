@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from portside.api.ec2.default_network import ensure_default_network
-from portside.api.ec2.instance import NATIVE_ARCHITECTURE, InstanceHandlers
+from portside.api.ec2.instance import InstanceHandlers
+from portside.api.ec2.instance_request import NATIVE_ARCHITECTURE
 from portside.aws.service import RequestContext
 from portside.control.clock import RandomIds, SystemClock
 from portside.control.enis import Enis

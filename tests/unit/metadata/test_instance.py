@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from portside.api.ec2.default_network import ensure_default_network
-from portside.api.ec2.instance import NATIVE_ARCHITECTURE, InstanceHandlers
+from portside.api.ec2.instance import InstanceHandlers
+from portside.api.ec2.instance_request import NATIVE_ARCHITECTURE
 from portside.api.metadata.instance import InstanceMetadata
 from portside.aws.service import RequestContext
 from portside.control.clock import RandomIds

@@ -10,7 +10,7 @@ _EVERYWHERE = frozenset({"DryRun", "TagSpecifications"})
 def refuse_others(operation: str, params: Params, *supported: str) -> None:
     """Raises: ServiceError for a parameter that asks for something and is none of these."""
     for name in sorted(params.keys() - _EVERYWHERE - set(supported)):
-        if _is_asked_for(params[name]):
+        if is_asked_for(params[name]):
             raise unsupported(operation, name)
 
 
@@ -20,9 +20,10 @@ def unsupported(operation: str, what: str) -> ServiceError:
     )
 
 
-def _is_asked_for(value: object) -> bool:
+def is_asked_for(value: object) -> bool:
+    """Whether a value is more than EC2's "nothing": null, false, zero, empty, or a structure of such only."""
     if isinstance(value, Mapping):
-        return any(_is_asked_for(each) for each in value.values())
+        return any(is_asked_for(each) for each in value.values())
     if isinstance(value, list | tuple):
         return bool(value)
     return value is not None and value is not False and value != "" and value != 0
