@@ -14,7 +14,9 @@ import pytest
 
 from portside.domain.record import replace
 from portside.domain.task.record import ImagePulled, Login, StartFailed
+from portside.node.image.failure import PullFailed
 from portside.node.image.ledger import Ledger
+from portside.node.image.store import ImageStore
 from portside.settings import Settings
 from portside.testing.image import ensure_busybox_image, remove_image
 from portside.testing.instance import IMAGE, Instance, instance
@@ -341,5 +343,30 @@ def test_a_start_asks_nobody(no_leaks: Settings, private: tuple[str, Any]) -> No
             assert isinstance(await lab.node.execute(replace(task.pull, login=entering)), StartFailed)
             await lab.do(replace(task.start, image_digest=given.digest))
             await lab.do(task.remove)
+
+    asyncio.run(body())
+
+
+def test_what_a_mirror_gives(tmp_path: Path, private: tuple[str, Any]) -> None:
+    """An image of the registry's mirror is everybody's that the mirror serves, whatever his login; without the mirror a
+    wrong login is told of by the registry."""
+    image, there = private
+    host = image.partition("/")[0]
+    right, wrong = (Login(username="me", password=each) for each in ("open-sesame", "sesame"))
+    port = free_port()
+
+    async def body() -> None:
+        images = ImageStore(tmp_path / "store", mirrors={host: f"127.0.0.1:{port}"})
+        try:
+            with registry(tmp_path / "data", port=port):
+                for login in (wrong, right, None):
+                    await images.ensure(image, login=login)
+            with there():
+                await images.ensure(image)
+                await images.ensure(image, login=right)
+                with pytest.raises(PullFailed, match=DENIED):
+                    await images.ensure(image, login=wrong)
+        finally:
+            await images.close()
 
     asyncio.run(body())

@@ -8,7 +8,7 @@ from portside.domain.image_reference import Reference
 from portside.domain.task.record import Login
 from portside.node.image.authfile import authfile
 from portside.node.image.failure import PullFailed, pull_failed
-from portside.node.image.pull import ask
+from portside.node.image.pull import MANIFEST_TIMEOUT_S, MIRROR_TIMEOUT_S, ask
 
 
 def entered(login: Login | None) -> str:
@@ -51,14 +51,14 @@ class Admission:
 
     async def _check(self, reference: Reference, login: Login | None) -> None:
         mirror = self._mirror_of(reference)
-        if mirror is not None and await _refusal(mirror, None) is None:
+        if mirror is not None and await _refusal(mirror, None, MIRROR_TIMEOUT_S) is None:
             return
-        failure = await _refusal(reference, login)
+        failure = await _refusal(reference, login, MANIFEST_TIMEOUT_S)
         if failure is not None:
             raise failure
 
 
-async def _refusal(source: Reference, login: Login | None) -> PullFailed | None:
+async def _refusal(source: Reference, login: Login | None, timeout_s: float) -> PullFailed | None:
     with authfile(source, login) as entry:
-        output = await ask(source, entry)
+        output = await ask(source, entry, timeout_s=timeout_s)
     return pull_failed(source.canonical, output.err) if output.code else None

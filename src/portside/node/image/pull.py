@@ -25,6 +25,8 @@ from portside.node.image.storage import NATIVE_ARCHITECTURE
 PULL_TIMEOUT_S = 1800.0  # a large image on a slow line
 ANSWER_TIMEOUT_S = 180.0
 """For the first answer of the registry. podman tries four times for up to 30 s to connect, and then waits for ever."""
+MIRROR_TIMEOUT_S = 10.0
+"""For a mirror's first answer."""
 MANIFEST_TIMEOUT_S = 30.0
 SIZES_AFTER_S = 1.0
 """How long a pull takes before the registry is asked for the sizes of its layers: shorter ones nobody watches."""
@@ -174,24 +176,24 @@ class Pull:
         self._sizes = {str(each["digest"]): int(each["size"]) for each in manifest["layers"]}
 
 
-async def ask(source: Reference, options: tuple[str, ...]) -> process.Output:
+async def ask(source: Reference, options: tuple[str, ...], *, timeout_s: float) -> process.Output:
     """One request for the manifest, which the registry gives to those who may have the image. Raises OSError."""
     if source.on_loopback:
         options = (*options, "--tls-verify=false")
     try:
-        return await _inspect(source.canonical, options)
+        return await _inspect(source.canonical, options, timeout_s)
     except TimeoutError:
-        return process.Output(124, "", f"timeout: no manifest within {MANIFEST_TIMEOUT_S:.0f} s")
+        return process.Output(124, "", f"timeout: no manifest within {timeout_s:.0f} s")
 
 
 async def _manifest(name: str, options: tuple[str, ...]) -> dict[str, Any]:
     """Raises OSError, TimeoutError, ValueError or KeyError."""
-    return dict(json.loads((await _inspect(name, options)).out))
+    return dict(json.loads((await _inspect(name, options, MANIFEST_TIMEOUT_S)).out))
 
 
-async def _inspect(name: str, options: tuple[str, ...]) -> process.Output:
+async def _inspect(name: str, options: tuple[str, ...], timeout_s: float) -> process.Output:
     command = (*DIE_WITH_US, "skopeo", "inspect", "--raw", *options, f"docker://{name}")
-    return await process.run(command, timeout_s=MANIFEST_TIMEOUT_S)
+    return await process.run(command, timeout_s=timeout_s)
 
 
 def _is_native(platform: Mapping[str, Any]) -> bool:

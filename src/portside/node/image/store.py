@@ -22,7 +22,7 @@ from portside.node.image.admission import Admission, entered
 from portside.node.image.authfile import authfile
 from portside.node.image.failure import PullFailed, pull_failed
 from portside.node.image.ledger import Entry, Ledger
-from portside.node.image.pull import ANSWER_TIMEOUT_S, PULL_TIMEOUT_S, Pull, remove_scratch
+from portside.node.image.pull import ANSWER_TIMEOUT_S, MIRROR_TIMEOUT_S, PULL_TIMEOUT_S, Pull, remove_scratch
 from portside.node.image.storage import Image, State, Storage
 from portside.node.interface import ImageInUse
 
@@ -31,8 +31,6 @@ log = logging.getLogger(__name__)
 P = ParamSpec("P")
 
 COMMAND_TIMEOUT_S = 60.0
-MIRROR_TIMEOUT_S = 10.0
-"""For a mirror's first answer."""
 _RETRY_DELAY_S = 0.5
 _DRIVER = "overlay"
 
