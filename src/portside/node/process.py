@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+_PF_EXITING = 4  # linux/sched.h
 # The daemon's Python ignores these; a program it starts must have the default again.
 _RESTORED_SIGNALS = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -63,6 +64,16 @@ def start_time(pid: int) -> int | None:
         return None
     fields = text[text.rindex(")") + 2 :].split()
     return None if fields[0] in "ZX" else int(fields[19])
+
+
+def is_exiting(pid: int) -> bool:
+    """Whether it is on its way out, or gone: process 1 of a namespace still waits for the others' end then, and nothing
+    can be started in it any more. Source: proc(5), /proc/pid/stat, field 9."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return True
+    return bool(int(text[text.rindex(")") + 2 :].split()[6]) & _PF_EXITING)
 
 
 def open_pidfd(pid: int, started: int) -> int | None:

@@ -101,7 +101,8 @@ class PauseNamespaces:
             holder = msgspec.json.decode((folder / "holder.json").read_bytes(), type=_Holder)
         except (FileNotFoundError, msgspec.DecodeError):
             return None
-        return holder if process.start_time(holder.pid) == holder.started else None
+        is_there = process.start_time(holder.pid) == holder.started and not process.is_exiting(holder.pid)
+        return holder if is_there else None
 
     def _start(self, folder: Path, record: ContainerRecord, modes: Collection[str]) -> _Holder:
         # What a daemon that was killed meanwhile has left half made.
