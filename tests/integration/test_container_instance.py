@@ -777,3 +777,44 @@ def test_groups_of_an_instance(portside: Instance) -> None:
     wait_for(
         lambda: get(fleet.netns(other), fleet.address(home), binding(task)) == "web", timeout_s=10, what="it again"
     )
+
+
+def test_loopback_of_an_instance(portside: Instance) -> None:
+    """What listens on the instance's loopback is not for containers on its bridge, even where they send there on
+    purpose; the instance itself reaches mapped ports by it."""
+    fleet = Fleet(portside)
+    (home,) = fleet.ids
+    fleet.register("web", "bridge", WEB, {"containerPort": 8080})
+    task = fleet.task("web")
+    container = f"/proc/{fleet.pid(task)}/ns/net"
+    wait_for(lambda: get(fleet.netns(home), "127.0.0.1", binding(task)) == "web", timeout_s=10, what="an answer")
+    for command in (
+        "sysctl -qw net.ipv4.conf.all.route_localnet=1",
+        "ip route del local 127.0.0.0/8 dev lo table local",
+        "ip route del local 127.0.0.1 dev lo table local",
+        "ip route add 127.0.0.1 via 172.17.0.1",
+    ):
+        inside(container, *command.split())
+    server = started_in(fleet.netns(home), LOOPBACK)
+    assert server.stdout is not None
+    assert server.stdout.readline() == "listening\n"
+    for netns, word in ((container, "container"), (fleet.netns(home), "instance")):
+        inside(netns, sys.executable, "-c", SEND, word)
+    assert server.communicate(timeout=20)[0].split() == ["instance"]
+
+
+LOOPBACK = """
+import socket
+sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+sock.bind(("127.0.0.1", 7000))
+print("listening", flush=True)
+while True:
+    said = sock.recv(100).decode()
+    print(said)
+    if said == "instance":
+        break
+"""
+SEND = """
+import socket, sys
+socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(sys.argv[1].encode(), ("127.0.0.1", 7000))
+"""

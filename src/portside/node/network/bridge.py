@@ -78,6 +78,9 @@ def ruleset(placements: Iterable[Placement], endpoints: Endpoints = NO_ENDPOINTS
                 f"add rule ip {TABLE} {chain} fib daddr type local dnat ip to {protocol} dport map @{protocol}_ports"
             )
     lines += [
+        # The bridge routes loopback addresses, so that the instance reaches mapped ports by its own: none may come in.
+        f"add chain ip {TABLE} guard {{ type filter hook prerouting priority raw; policy accept; }}",
+        f'add rule ip {TABLE} guard iifname != "lo" ip daddr 127.0.0.0/8 drop',
         f"add chain ip {TABLE} outward {{ type nat hook postrouting priority srcnat; policy accept; }}",
         f'add rule ip {TABLE} outward ip saddr {BRIDGE_CIDR} oifname != "{BRIDGE}" masquerade',
         # To a container by way of a mapped port, from a container or the instance itself: the answer has to come back.
