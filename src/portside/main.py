@@ -26,6 +26,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from portside import __version__, credential, folder
+from portside.api.autoscaling.service import autoscaling_service
 from portside.api.cloudwatch.service import cloudwatch_service
 from portside.api.ec2.default_network import with_default_network
 from portside.api.ec2.instance_request import NATIVE_ARCHITECTURE
@@ -50,6 +51,7 @@ from portside.aws.server import listen, make_server
 from portside.aws.service import Service, ServiceError
 from portside.aws.signature import Secret, SignatureVerifier
 from portside.balancer.envoy import EnvoyBalancer
+from portside.control.autoscaling import AutoScalingLoop
 from portside.control.balancers import BalancerLoop
 from portside.control.clock import RandomIds, SystemClock
 from portside.control.definitions import DefinitionLoop
@@ -119,6 +121,7 @@ def api_services(
         with_default_network(elbv2_service(store, clock, ids), store, clock, ids),
         logs_service(store, logs, clock, ids),
         cloudwatch_service(metrics, clock),
+        autoscaling_service(store, clock, ids),
         iam_service(store, clock, ids),
         sts_service(sts),
         ssm_service(store, vault, clock),
@@ -237,6 +240,7 @@ class Daemon:
         definitions = DefinitionLoop(store, clock)
         retention = RetentionLoop(store, logs, clock)
         meter = MetricLoop(store, metrics, clock, node.usage)
+        autoscaling = AutoScalingLoop(store, metrics, clock, ids)
         secrets = SecretLoop(store, clock)
         expiry = SessionLoop(store, clock)
 
@@ -301,6 +305,7 @@ class Daemon:
                 expiry,
                 images,
                 meter,
+                autoscaling,
             ):
                 await part.start()
                 running.append(part)

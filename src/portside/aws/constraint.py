@@ -165,9 +165,12 @@ _JAVA_CLASSES = {
 }
 
 
+_JAVA_PART = re.compile(r"\\p\{\w+\}|\\.|.", re.DOTALL)
+"""A class by its name, an escaped character, or a character."""
+
+
 def _regex(pattern: str) -> re.Pattern[str] | None:
-    for java, python in _JAVA_CLASSES.items():
-        pattern = pattern.replace(java, python)
+    pattern = _in_python(pattern)
     # Java reads a dash after a class as itself, Python as a range without end.
     pattern = re.sub(r"(\\[wds])-(?=[^\]])", r"\1\\-", pattern)
     try:
@@ -176,3 +179,17 @@ def _regex(pattern: str) -> re.Pattern[str] | None:
             return re.compile(pattern)
     except re.error:
         return None
+
+
+def _in_python(pattern: str) -> str:
+    """With Python's classes for Java's: ranges in brackets as they are, and in brackets of their own elsewhere."""
+    written: list[str] = []
+    in_brackets = False
+    for part in _JAVA_PART.findall(pattern):
+        if part in _JAVA_CLASSES:
+            python = _JAVA_CLASSES[part]
+            written.append(python if in_brackets or len(python) == 2 else f"[{python}]")
+            continue
+        written.append(part)
+        in_brackets = part == "[" or (in_brackets and part != "]")
+    return "".join(written)

@@ -44,6 +44,7 @@ SERVICE_OF_SIGNING_NAME = {
     "ssm": "ssm",
     "secretsmanager": "secretsmanager",
     "monitoring": "cloudwatch",
+    "application-autoscaling": "application-autoscaling",
 }
 """Signing name -> botocore's service."""
 

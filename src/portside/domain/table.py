@@ -3,6 +3,7 @@
 from typing import Any, Final
 
 from portside.domain.account_setting import AccountSetting
+from portside.domain.autoscaling import Activity, ScalableTarget
 from portside.domain.cluster import Cluster
 from portside.domain.container_instance import ContainerInstance
 from portside.domain.iam import InstanceProfile, Policy, Role
@@ -172,6 +173,10 @@ SECRET_VALUE: Final = Kind(
     type=SecretValue,
     key=lambda v: f"{v.scope.prefix}{v.name}-{v.suffix}/{v.version_id}",
 )
+SCALABLE_TARGET: Final = Kind(
+    name="scalable_target", type=ScalableTarget, key=lambda t: f"{t.scope.prefix}{t.cluster}/{t.service}"
+)
+SCALING_ACTIVITY: Final = Kind(name="scaling_activity", type=Activity, key=lambda a: f"{a.scope.prefix}{a.id}")
 VAULT_KEY: Final = Kind(name="vault_key", type=VaultKey, key=lambda k: "vault")
 SESSION: Final = Kind(
     name="session",
@@ -212,6 +217,8 @@ KINDS: Final[tuple[Kind[Any], ...]] = (
     PARAMETER_VERSION,
     SECRET,
     SECRET_VALUE,
+    SCALABLE_TARGET,
+    SCALING_ACTIVITY,
     VAULT_KEY,
     INSTANCE,
     CONTAINER_INSTANCE,
