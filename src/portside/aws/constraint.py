@@ -162,11 +162,12 @@ _JAVA_CLASSES = {
     r"\p{Alnum}": r"a-zA-Z0-9",
     r"\p{Alpha}": r"a-zA-Z",
     r"\p{XDigit}": r"0-9a-fA-F",
+    r"\uD800\uDC00-\uDBFF\uDFFF": r"\U00010000-\U0010ffff",  # UTF-16 in pairs
 }
 
 
-_JAVA_PART = re.compile(r"\\p\{\w+\}|\\.|.", re.DOTALL)
-"""A class by its name, an escaped character, or a character."""
+_JAVA_PART = re.compile(rf"{'|'.join(map(re.escape, _JAVA_CLASSES))}|\\.|.", re.DOTALL)
+"""A class, an escaped character, or a character."""
 
 
 def _regex(pattern: str) -> re.Pattern[str] | None:
