@@ -372,6 +372,42 @@ def test_network_interfaces(ec2: Any, vpc_id: str) -> None:
     assert code_of(ec2.delete_network_interface, NetworkInterfaceId=eni_id) == "InvalidNetworkInterfaceID.NotFound"
 
 
+def test_rules_are_changed_in_place(ec2: Any, vpc_id: str) -> None:
+    """A rule is replaced by another and keeps its id, direction and tags; the same rule twice, and prefix lists, are
+    refused, and then nothing of the request is done."""
+    group, other = (
+        ec2.create_security_group(GroupName=name, Description=name, VpcId=vpc_id)["GroupId"] for name in ("a", "b")
+    )
+    made = ec2.authorize_security_group_ingress(
+        GroupId=group,
+        IpPermissions=[{"IpProtocol": "tcp", "FromPort": 80, "ToPort": 80, "IpRanges": [{"CidrIp": "10.0.0.0/8"}]}],
+        TagSpecifications=tagged("security-group-rule", "web"),
+    )["SecurityGroupRules"][0]["SecurityGroupRuleId"]
+
+    def modify(**rule: Any) -> None:
+        ec2.modify_security_group_rules(
+            GroupId=group, SecurityGroupRules=[{"SecurityGroupRuleId": made, "SecurityGroupRule": rule}]
+        )
+
+    modify(IpProtocol="icmp", FromPort=8, ToPort=-1, ReferencedGroupId=other, Description="ping")
+    (shown,) = ec2.describe_security_group_rules(SecurityGroupRuleIds=[made])["SecurityGroupRules"]
+    assert (shown["IpProtocol"], shown["FromPort"], shown["ToPort"]) == ("icmp", 8, -1)
+    assert (shown["ReferencedGroupInfo"]["GroupId"], shown["Description"]) == (other, "ping")
+    assert shown["Tags"] == [{"Key": "Name", "Value": "web"}]
+    assert code_of(modify, IpProtocol="tcp", FromPort=1, ToPort=2, PrefixListId="pl-1") == (
+        "InvalidPrefixListID.NotFound"
+    )
+    assert code_of(modify, IpProtocol="tcp", FromPort=1, ToPort=2) == "InvalidParameterCombination"
+    ec2.authorize_security_group_ingress(GroupId=group, IpProtocol="tcp", FromPort=22, ToPort=22, CidrIp="10.0.0.0/8")
+    assert code_of(modify, IpProtocol="tcp", FromPort=22, ToPort=22, CidrIpv4="10.0.0.0/8") == (
+        "InvalidPermission.Duplicate"
+    )
+    unknown = [{"SecurityGroupRuleId": "sgr-0", "SecurityGroupRule": {}}]
+    assert code_of(ec2.modify_security_group_rules, GroupId=group, SecurityGroupRules=unknown) == (
+        "InvalidSecurityGroupRuleId.NotFound"
+    )
+
+
 def test_vpc_is_deleted_last(ec2: Any, vpc_id: str) -> None:
     """A VPC goes when nothing is left in it but its defaults, which go with it."""
     gateway_id = make_gateway(ec2, vpc_id)

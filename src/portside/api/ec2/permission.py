@@ -107,6 +107,25 @@ def _description(text: str | None) -> str | None:
     return text
 
 
+def requested_rule(wire: Mapping[str, Any], *, egress: bool, find_group: FindGroup) -> SecurityGroupRule:
+    """The one rule that a SecurityGroupRuleRequest describes, without its id. Raises: ServiceError."""
+    others = [name for name in ("CidrIpv4", "CidrIpv6", "PrefixListId", "ReferencedGroupId") if wire.get(name)]
+    if len(others) != 1:
+        raise ServiceError(
+            "InvalidParameterCombination",
+            "Exactly one of CidrIpv4, CidrIpv6, PrefixListId and ReferencedGroupId must be given.",
+        )
+    value = {"Description": wire.get("Description")}
+    permission = {name: wire.get(name) for name in ("IpProtocol", "FromPort", "ToPort")} | {
+        "CidrIpv4": {"IpRanges": [value | {"CidrIp": wire.get("CidrIpv4")}]},
+        "CidrIpv6": {"Ipv6Ranges": [value | {"CidrIpv6": wire.get("CidrIpv6")}]},
+        "PrefixListId": {"PrefixListIds": [{"PrefixListId": wire.get("PrefixListId")}]},
+        "ReferencedGroupId": {"UserIdGroupPairs": [value | {"GroupId": wire.get("ReferencedGroupId")}]},
+    }[others[0]]
+    (rule,) = requested_rules({"IpPermissions": [permission]}, egress=egress, find_group=find_group)
+    return rule
+
+
 def permissions_to_wire(rules: Iterable[SecurityGroupRule], account: str, *, egress: bool) -> list[dict[str, Any]]:
     """Rules of one direction, those of a protocol and port range together."""
     grouped: dict[tuple[str, int | None, int | None], dict[str, Any]] = {}

@@ -6,7 +6,7 @@ from typing import Any
 
 from portside.api.ec2 import error
 from portside.api.ec2.default_network import new_id, open_egress
-from portside.api.ec2.permission import permissions_to_wire, requested_rules, rule_to_wire
+from portside.api.ec2.permission import FindGroup, permissions_to_wire, requested_rule, requested_rules, rule_to_wire
 from portside.api.ec2.selection import answer, page, selected, tag_list, tags_for
 from portside.aws.service import Params, RequestContext, Result, ServiceError
 from portside.domain import vpc_rule
@@ -109,6 +109,28 @@ class SecurityGroupHandlers:
     def describe_egress(self, context: RequestContext, params: Params) -> Result:
         return self._update_descriptions(context, params, egress=True)
 
+    def modify_rules(self, context: RequestContext, params: Params) -> Result:
+        """All rules of the request in one commit, or none. Each keeps its id, direction and tags."""
+        if not params.get("GroupId"):
+            raise error.missing_parameter("groupId")
+        group = self._by_id(context, params["GroupId"])
+        rules = {rule.id: rule for rule in group.rules}
+        find = self._finder(context, group)
+        for each in params.get("SecurityGroupRules") or ():
+            rule_id = each.get("SecurityGroupRuleId") or ""
+            if rule_id not in rules:
+                raise error.rule_not_found(rule_id)
+            old = rules[rule_id]
+            new = requested_rule(each.get("SecurityGroupRule") or {}, egress=old.egress, find_group=find)
+            if any(vpc_rule.same_permission(new, other) for other in rules.values() if other.id != rule_id):
+                raise ServiceError(
+                    "InvalidPermission.Duplicate",
+                    f'the specified rule "{vpc_rule.permission_words(new)}" already exists',
+                )
+            rules[rule_id] = replace(new, id=rule_id, tags=old.tags)
+        self._put(replace(group, rules=tuple(rules.values())))
+        return {"Return": True}
+
     def _authorize(self, context: RequestContext, params: Params, *, egress: bool) -> Result:
         group = self._target(context, params)
         wanted = self._requested(context, params, group, egress=egress)
@@ -185,6 +207,11 @@ class SecurityGroupHandlers:
     def _requested(
         self, context: RequestContext, params: Params, group: SecurityGroup, *, egress: bool
     ) -> list[SecurityGroupRule]:
+        return requested_rules(params, egress=egress, find_group=self._finder(context, group))
+
+    def _finder(self, context: RequestContext, group: SecurityGroup) -> FindGroup:
+        """Finds the groups that rules of this one may name: those of its VPC."""
+
         def find(group_id: str | None, name: str | None) -> SecurityGroup:
             if group_id:
                 found = self._by_id(context, group_id)
@@ -199,7 +226,7 @@ class SecurityGroupHandlers:
                 raise error.group_not_found(name)
             return named
 
-        return requested_rules(params, egress=egress, find_group=find)
+        return find
 
     def _rules_by_id(self, group: SecurityGroup, rule_ids: list[str], *, egress: bool) -> list[SecurityGroupRule]:
         rules = {rule.id: rule for rule in group.rules if rule.egress == egress}

@@ -45,6 +45,7 @@ def ec2_service(store: Store, clock: Clock, ids: Ids, public_block: str = PUBLIC
         "DeleteSecurityGroup": groups.delete_security_group,
         "AuthorizeSecurityGroupIngress": groups.authorize_ingress,
         "AuthorizeSecurityGroupEgress": groups.authorize_egress,
+        "ModifySecurityGroupRules": groups.modify_rules,
         "RevokeSecurityGroupIngress": groups.revoke_ingress,
         "RevokeSecurityGroupEgress": groups.revoke_egress,
         "UpdateSecurityGroupRuleDescriptionsIngress": groups.describe_ingress,
@@ -66,6 +67,7 @@ def ec2_service(store: Store, clock: Clock, ids: Ids, public_block: str = PUBLIC
         partial={
             "AuthorizeSecurityGroupIngress": "no prefix lists; IPv6 ranges are kept and match nothing",
             "AuthorizeSecurityGroupEgress": "no prefix lists; IPv6 ranges are kept and match nothing",
+            "ModifySecurityGroupRules": "no prefix lists; IPv6 ranges are kept and match nothing",
             "CreateVpc": "no IPv6, no IPAM, default tenancy only",
             "AssociateVpcCidrBlock": "no IPv6, no IPAM",
             "ModifyVpcAttribute": "DNS attributes are kept and decide which names are shown; no address usage metrics",

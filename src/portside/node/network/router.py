@@ -76,6 +76,7 @@ class Router:
         self._nats: dict[str, str] = {}  # address of a NAT gateway -> its leg
         self._config: VpcConfig | None = None
         self._acl = ""
+        self._routed: tuple[dict[tuple[int, str], rtnetlink.Route], dict[str, int]] | None = None
         if netns.is_pinned(pin):
             self._rt, self._nf, self._nft = netns.within(pin, _sockets)
         else:
@@ -87,7 +88,7 @@ class Router:
             if index in links:
                 self._owners[address] = links[index]
         self._read_members()
-        if uplink is not None and self._public:
+        if uplink is not None and (self._public or firewall.UPLINK in links.values()):
             self._connect(uplink)
 
     @property
@@ -101,8 +102,7 @@ class Router:
         return link_local.open_sockets(self._rt, self.pin, ports)
 
     def has_leg(self, eni_id: str) -> bool:
-        name = leg_name(eni_id)
-        return any(link.name == name for link in rtnetlink.links(self._rt))
+        return rtnetlink.link_index(self._rt, leg_name(eni_id)) != 0
 
     def apply(self, config: VpcConfig) -> None:
         """Make the rules those of the configuration, in one transaction; nothing is written when nothing changed."""
@@ -134,19 +134,22 @@ class Router:
 
     def _apply_routes(self) -> None:
         assert self._config is not None
-        links = {link.name: link.index for link in rtnetlink.links(self._rt)}
-        wanted = {(each.table, each.destination): each for each in self._wanted_routes(self._config, links)}
-        known = {(each.table, each.destination): each for each in rtnetlink.routes(self._rt)}
-        self._request(rtnetlink.put_route(each) for key, each in wanted.items() if known.get(key) != each)
+        wanted = {(each.table, each.destination): each for each in self._wanted_routes(self._config)}
         rules = {each.subnet.cidr_block: _table(each.subnet.cidr_block) for each in self._config.subnets}
+        if self._routed == (wanted, rules):
+            return
+        before, self._routed = self._routed, None
+        known = before[0] if before is not None else {(r.table, r.destination): r for r in rtnetlink.routes(self._rt)}
+        self._request(rtnetlink.put_route(each) for key, each in wanted.items() if known.get(key) != each)
         there = rtnetlink.block_rules(self._rt, _BLOCK_RULE_PRIORITY)
         for block in sorted(rules.keys() - there.keys()):
             self._request([rtnetlink.block_rule(block, rules[block], _BLOCK_RULE_PRIORITY, add=True)])
         for block in sorted(there.keys() - rules.keys()):
             self._request([rtnetlink.block_rule(block, there[block], _BLOCK_RULE_PRIORITY, add=False)])
         self._request(rtnetlink.delete_route(each) for key, each in known.items() if key not in wanted)
+        self._routed = wanted, rules
 
-    def _wanted_routes(self, config: VpcConfig, links: Mapping[str, int]) -> Iterable[rtnetlink.Route]:
+    def _wanted_routes(self, config: VpcConfig) -> Iterable[rtnetlink.Route]:
         for block in cidr_blocks(config.vpc):
             # An address of the VPC that nobody has is nowhere, whatever a subnet's default route is.
             yield rtnetlink.Route(
@@ -158,8 +161,8 @@ class Router:
                 via, index = None, 0
                 if route.target is Target.INTERNET and self._uplink is not None:
                     via, index = NEXT_HOP, self._uplink.inside_index
-                elif route.target is Target.NAT:
-                    via, index = route.address, links.get(self._nats.get(route.address, ""), 0)
+                elif route.target is Target.NAT and route.address in self._nats:
+                    via, index = route.address, rtnetlink.link_index(self._rt, self._nats[route.address])
                 if via is not None and index:
                     yield rtnetlink.Route(table=table, destination=route.destination, via=via, index=index)
                 else:
@@ -398,6 +401,7 @@ class Router:
         if self._uplink is not None:
             for public in self._public.values():
                 self._uplink.route(public)
+            self._uplink.retain(set(self._public.values()))
 
     def _read_members(self) -> None:
         """Take over from the kernel which addresses are in which groups."""

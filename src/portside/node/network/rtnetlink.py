@@ -3,6 +3,7 @@
 Every function returns a message; `NetlinkSocket.request` sends several in one system call.
 """
 
+import errno
 import socket
 import struct
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from portside.node.network.netlink import (
     NLM_F_EXCL,
     NLM_F_REPLACE,
     Message,
+    NetlinkError,
     NetlinkSocket,
     attribute,
     attributes,
@@ -280,6 +282,17 @@ def block_rules(rt: NetlinkSocket, priority: int) -> dict[str, int]:
         if FRA_SRC in values and values.get(FRA_PRIORITY) == struct.pack("=I", priority):
             found[f"{socket.inet_ntoa(values[FRA_SRC])}/{length}"] = int(struct.unpack("=I", values[FRA_TABLE])[0])
     return found
+
+
+def link_index(rt: NetlinkSocket, name: str) -> int:
+    """The index of a link; 0 if there is none of that name. Costs the same whatever else is there."""
+    body = _LINK.pack(0, 0, 0, 0, 0) + text(IFLA_IFNAME, name)
+    try:
+        return int(_LINK.unpack_from(rt.get(Message(RTM_GETLINK, 0, body, f"look for link {name}")))[2])
+    except NetlinkError as error:
+        if error.errno == errno.ENODEV:
+            return 0
+        raise
 
 
 @dataclass(frozen=True, kw_only=True)

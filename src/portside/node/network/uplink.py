@@ -9,7 +9,7 @@ import errno
 import hashlib
 import ipaddress
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
@@ -105,6 +105,14 @@ class Uplink:
         except NetlinkError as error:
             if error.errno != errno.ESRCH:
                 raise
+
+    def retain(self, public_addresses: Collection[str]) -> None:
+        """Lead no other address into the VPC: one may be left by an end between two steps."""
+        if self._rt is None:
+            return
+        for address, index in rtnetlink.host_routes(self._rt).items():
+            if index == self._index and address not in public_addresses:
+                self.unroute(address)
 
     def _in_outside(self, inside: Callable[[], T]) -> T:
         return inside() if self._outside is None else netns.within(self._outside, inside)
