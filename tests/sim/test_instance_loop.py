@@ -6,10 +6,13 @@ from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from typing import Any
 
+import pytest
+
 from portside.api.ec2.default_network import ensure_default_network
 from portside.api.ec2.instance import InstanceHandlers
 from portside.api.ec2.instance_request import NATIVE_ARCHITECTURE
 from portside.aws.service import RequestContext
+from portside.control import instances
 from portside.control.clock import RandomIds, SystemClock
 from portside.control.enis import Enis
 from portside.control.instances import InstanceLoop
@@ -36,6 +39,7 @@ class Node:
     def __init__(self) -> None:
         self.instances: dict[str, InstanceConfig] = {}
         self.failures = 0
+        self.launch_error: OSError | None = None
 
     async def apply_vpc(self, config: VpcConfig) -> None:
         pass
@@ -44,6 +48,8 @@ class Node:
         pass
 
     async def apply_instance(self, config: InstanceConfig) -> None:
+        if self.launch_error is not None:
+            raise self.launch_error
         await self._work()
         self.instances[config.instance_id] = config
 
@@ -96,16 +102,16 @@ class World:
         assert found is not None
         return found
 
-    async def reaches(self, instance_id: str, state: InstanceState) -> Instance:
-        await self.until(lambda: self.instance(instance_id).state is state)
+    async def reaches(self, instance_id: str, state: InstanceState, *, timeout_s: float = 10) -> Instance:
+        await self.until(lambda: self.instance(instance_id).state is state, timeout_s=timeout_s)
         return self.instance(instance_id)
 
-    async def until(self, holds: Callable[[], bool]) -> None:
+    async def until(self, holds: Callable[[], bool], *, timeout_s: float = 10) -> None:
         """Return once the store says so."""
         changed = asyncio.Event()
         end = self.store.subscribe(lambda _: changed.set())
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(timeout_s):
                 while not holds():
                     await changed.wait()
                     changed.clear()
@@ -286,5 +292,24 @@ def test_reboot_and_another_type() -> None:
             await world.until(lambda: world.instance(name).registered)
             (joined,) = world.store.scan(CONTAINER_INSTANCE)
             assert (joined.instance_type, joined.memory_mib) == (other, 8192)
+
+    asyncio.run(life())
+
+
+def test_a_launch_that_keeps_failing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An instance that the machine can not have ends with EC2's reason, and leaves nothing."""
+
+    async def life() -> None:
+        world = World()
+        monkeypatch.setattr(instances, "LAUNCH_ATTEMPTS", 3)
+        world.node.launch_error = OSError("no bridge in this kernel")
+        async with world.running():
+            name = world.launch()
+            gone = await world.reaches(name, InstanceState.TERMINATED, timeout_s=60)
+            assert gone.reason_code == "Server.InternalError"
+            shown = world.call("DescribeInstances", InstanceIds=[name])["Reservations"][0]["Instances"][0]
+            assert shown["StateReason"]["Message"] == "Server.InternalError: Internal error on launch"
+        assert list(world.store.scan(ENI)) == []
+        assert list(world.store.scan(CONTAINER_INSTANCE)) == []
 
     asyncio.run(life())

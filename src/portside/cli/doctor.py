@@ -14,7 +14,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -197,6 +197,26 @@ def check_nftables(_: Settings) -> Finding:
         "apt-get install nftables; modprobe nf_tables nf_conntrack nft_ct nft_nat nft_masq",
         *("unshare", "--net", "nft", rules),
     )
+
+
+def check_bridge(_: Settings) -> Finding:
+    """What container instances take: their bridge, and port mappings by address and port."""
+    rules = (
+        "add table ip t; add map ip t m { type inet_service : ipv4_addr . inet_service; };"
+        "add chain ip t n { type nat hook prerouting priority -100; };"
+        "add rule ip t n fib daddr type local dnat ip to tcp dport map @m"
+    )
+    script = (
+        "ip link add br type bridge && ip link add va type veth peer name vb && ip link set va master br"
+        f" && nft '{rules}'"
+    )
+    found = _trial(
+        "bridge",
+        "a bridge and port mappings, for container instances",
+        "modprobe bridge nft_fib_ipv4; without them there is Fargate, and no container instances.",
+        *("unshare", "--net", "sh", "-c", script),
+    )
+    return replace(found, grade=Grade.WARNING) if found.grade is Grade.MISSING else found
 
 
 def check_conntrack(_: Settings) -> Finding:
@@ -432,6 +452,7 @@ CHECKS: tuple[Check, ...] = (
     check_ephemeral_storage,
     check_veth,
     check_nftables,
+    check_bridge,
     check_libnftables,
     check_conntrack,
     check_cgroups,

@@ -22,12 +22,14 @@ from portside.domain.task import machine
 from portside.domain.task.record import EniAttachment, StopCode, Task, TaskStatus
 from portside.domain.vpc import Eni
 from portside.node.interface import InstanceConfig, Node
-from portside.store.interface import Change, Delete, Put, Store, Stored, Write
+from portside.store.interface import Change, Conflict, Delete, Put, Store, Stored, StoreUnavailable, Write
 
 log = logging.getLogger(__name__)
 
 S: Final = InstanceState
 OWNER: Final = "instance:"
+LAUNCH_ATTEMPTS: Final = 6
+"""Failures of the machine in a row, some ten seconds, before an instance that is to start is given up."""
 
 
 class Interfaces(Protocol):
@@ -61,6 +63,7 @@ class InstanceLoop:
         self._store, self._clock, self._ids, self._node = store, clock, ids, node
         self._enis, self._vpcs, self._architecture = enis, vpcs, architecture
         self._loop = Loop("instance", clock, self._step)
+        self._failures: dict[str, int] = {}
         self._unsubscribe: Callable[[], None] | None = None
 
     async def start(self) -> None:
@@ -120,6 +123,32 @@ class InstanceLoop:
         if eni is None:
             log.error("the network interface %s of instance %s is gone", wanted.eni_id, wanted.id)
             return
+        try:
+            eni = await self._made(wanted, eni)
+        except (Conflict, StoreUnavailable):
+            raise
+        except Exception as error:
+            self._failures[wanted.key] = self._failures.get(wanted.key, 0) + 1
+            if self._failures[wanted.key] < LAUNCH_ATTEMPTS or wanted.state is not S.PENDING:
+                raise
+            log.error("instance %s can not be launched and ends: %s", wanted.id, error)
+            del self._failures[wanted.key]
+            ending = instance.failed(wanted, now=self._clock.now())
+            self._store.transact(Put(INSTANCE, ending, expect=stored.version))
+            return
+        self._failures.pop(wanted.key, None)
+        # What was asked for may have changed meanwhile: then the commit conflicts, and the worker looks again.
+        up = instance.done(wanted, now=self._clock.now())
+        writes: list[Write] = []
+        if not up.registered:
+            writes = self._registration(up, eni)
+            if writes:
+                up = replace(up, registered=True)
+        if up is not wanted:
+            self._store.transact(Put(INSTANCE, up, expect=stored.version), *writes)
+
+    async def _made(self, wanted: Instance, eni: Eni) -> Eni:
+        """The instance is on the machine. Returns its interface, which may have got a public address."""
         if wanted.public_address_asked:
             eni = self._enis.with_public_address(eni)
         kind = INSTANCE_TYPES[wanted.instance_type]
@@ -132,15 +161,7 @@ class InstanceLoop:
                 memory_mib=kind.memory_mib,
             )
         )
-        # What was asked for may have changed meanwhile: then the commit conflicts, and the worker looks again.
-        up = instance.done(wanted, now=self._clock.now())
-        writes: list[Write] = []
-        if not up.registered:
-            writes = self._registration(up, eni)
-            if writes:
-                up = replace(up, registered=True)
-        if up is not wanted:
-            self._store.transact(Put(INSTANCE, up, expect=stored.version), *writes)
+        return eni
 
     def _registration(self, up: Instance, eni: Eni) -> list[Write]:
         """The instance joins its cluster; nothing happens if there is no such cluster (yet)."""

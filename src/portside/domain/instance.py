@@ -34,6 +34,7 @@ TERMINATED_SEEN: Final = timedelta(hours=1)
 """A terminated instance is shown for a short while; AWS's guide says an hour."""
 
 USER_SHUTDOWN: Final = "Client.UserInitiatedShutdown"
+INTERNAL_ERROR: Final = "Server.InternalError"
 
 
 class Instance(Record, frozen=True, kw_only=True):
@@ -101,6 +102,13 @@ def terminated(instance: Instance, *, now: datetime) -> Instance:
     if instance.state in (InstanceState.SHUTTING_DOWN, InstanceState.TERMINATED):
         return instance
     return replace(instance, state=InstanceState.SHUTTING_DOWN, reason_code=USER_SHUTDOWN, reason_at=now)
+
+
+def failed(instance: Instance, *, now: datetime) -> Instance:
+    """The machine can not have it: it ends, as EC2 ends one that can not be launched."""
+    if instance.state is not InstanceState.PENDING:
+        return instance
+    return replace(instance, state=InstanceState.SHUTTING_DOWN, reason_code=INTERNAL_ERROR, reason_at=now)
 
 
 def done(instance: Instance, *, now: datetime) -> Instance:

@@ -5,10 +5,13 @@ from typing import Any
 
 from portside.api.ec2.selection import tag_list
 from portside.domain.ec2_instance_type import INSTANCE_TYPES
-from portside.domain.instance import STATE_CODES, Instance, InstanceState
+from portside.domain.instance import INTERNAL_ERROR, STATE_CODES, USER_SHUTDOWN, Instance, InstanceState
 from portside.domain.vpc import Eni
 
-_REASONS = {"Client.UserInitiatedShutdown": "User initiated shutdown"}
+_REASONS = {
+    USER_SHUTDOWN: "User initiated shutdown",
+    INTERNAL_ERROR: "Internal error on launch",
+}
 
 
 def state_to(each: Instance) -> dict[str, Any]:
