@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
+from portside.cli import doctor
 from portside.domain import ecs_image
 from portside.settings import Settings
 from portside.testing import leak
@@ -818,3 +819,8 @@ SEND = """
 import socket, sys
 socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(sys.argv[1].encode(), ("127.0.0.1", 7000))
 """
+
+
+def test_doctor_tries_what_instances_take() -> None:
+    """Where these tests pass, the doctor finds that the machine has what instances take."""
+    assert doctor.check_bridge(Settings()).grade is doctor.Grade.OK

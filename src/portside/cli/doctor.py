@@ -207,7 +207,7 @@ def check_bridge(_: Settings) -> Finding:
         "add rule ip t n fib daddr type local dnat ip to tcp dport map @m"
     )
     script = (
-        "ip link add br type bridge && ip link add va type veth peer name vb && ip link set va master br"
+        "ip link add docker0 type bridge && ip link add va type veth peer name vb && ip link set va master docker0"
         f" && nft '{rules}'"
     )
     found = _trial(
