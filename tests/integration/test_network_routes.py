@@ -120,6 +120,9 @@ def test_routes_change_under_way(lab: Lab, outside: Host) -> None:
     assert seen_as(task, outside) == "198.18.0.4"
     apply(lab, subnet_config(NEAR, LOST))
     assert seen_as(task, outside) is None
+    alone = ResolvedRoute(destination=f"{WORLD}/32", target=Target.BLACKHOLE)
+    apply(lab, subnet_config(NEAR, TO_INTERNET, alone))
+    assert seen_as(task, outside) is None
     lab.restart()
     apply(lab, subnet_config(NEAR, TO_INTERNET))
     assert seen_as(task, outside) == "198.18.0.4"

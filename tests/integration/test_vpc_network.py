@@ -12,10 +12,11 @@ import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
+from portside.domain import ecs_image
 from portside.settings import Settings
 from portside.testing import leak
 from portside.testing.image import ensure_busybox_image
-from portside.testing.instance import IMAGE, Instance
+from portside.testing.instance import IMAGE, REGION, Instance
 from portside.testing.wait import free_port, wait_for
 
 pytestmark = pytest.mark.integration
@@ -192,6 +193,71 @@ def test_no_way_out_by_the_list(portside: Instance) -> None:
         AssociationId=replaced["NewAssociationId"], NetworkAclId=default["NetworkAclId"]
     )
     wait_for(lambda: told(task) != "", timeout_s=10, what="the default list to count")
+
+
+def test_two_vpcs_with_one_block(portside: Instance) -> None:
+    """Two VPCs have the same addresses: each task gets out as itself, and neither reaches the other."""
+    portside.register("loop", {"command": ["sleep", "600"]})
+    stacks = [Stack(portside), Stack(portside)]
+    tasks = [stack.task(stack.public, public=True) for stack in stacks]
+    addresses = [inside(task, "ip", "-o", "-4", "addr", "show", "eth0").split()[3] for task in tasks]
+    assert addresses[0] == addresses[1]
+    told_to = [told(task) for task in tasks]
+    assert all(told_to)
+    assert told_to[0] != told_to[1]
+    assert told(stacks[0].task(stacks[0].public)) == "", "one without a public address"
+
+
+def test_elastic_address_of_an_instance(portside: Instance, outside: Path) -> None:
+    """An instance gets an Elastic address while it runs, keeps it over a stop, and gives it back when it ends; its
+    interface's groups are changed as it runs."""
+    stack = Stack(portside)
+    ec2 = stack.ec2
+    image = ecs_image.parameter(REGION, "/aws/service/ecs/optimized-ami/amazon-linux-2023/recommended/image_id")
+    (launched,) = ec2.run_instances(
+        ImageId=image, InstanceType="t3.micro", MinCount=1, MaxCount=1, SubnetId=stack.public
+    )["Instances"]
+    instance_id = launched["InstanceId"]
+
+    def reaches(state: str) -> None:
+        wait_for(
+            lambda: (
+                ec2.describe_instances(InstanceIds=[instance_id])["Reservations"][0]["Instances"][0]["State"]["Name"]
+                == state
+            ),
+            timeout_s=30,
+            what=state,
+        )
+
+    reaches("running")
+    home = portside.settings.run_dir / "netns" / f"ec2-{instance_id}"
+    assert told(home) == ""
+    made = ec2.allocate_address()
+    association = ec2.associate_address(AllocationId=made["AllocationId"], InstanceId=instance_id)["AssociationId"]
+    wait_for(lambda: told(home) == made["PublicIp"], timeout_s=10, what="the Elastic address")
+    ec2.stop_instances(InstanceIds=[instance_id])
+    reaches("stopped")
+    ec2.start_instances(InstanceIds=[instance_id])
+    reaches("running")
+    wait_for(lambda: told(home) == made["PublicIp"], timeout_s=10, what="the address after a stop")
+    ec2.disassociate_address(AssociationId=association)
+    wait_for(lambda: told(home) == "", timeout_s=10, what="no address")
+    ec2.associate_address(AllocationId=made["AllocationId"], InstanceId=instance_id)
+    wait_for(lambda: told(home) == made["PublicIp"], timeout_s=10, what="the Elastic address again")
+    closed = ec2.create_security_group(GroupName="closed", Description="closed", VpcId=stack.vpc)["GroupId"]
+    everything = {"IpProtocol": "-1", "IpRanges": [{"CidrIp": ANYWHERE}]}
+    ec2.revoke_security_group_egress(GroupId=closed, IpPermissions=[everything])
+    (eni,) = ec2.describe_network_interfaces(Filters=[{"Name": "attachment.instance-id", "Values": [instance_id]}])[
+        "NetworkInterfaces"
+    ]
+    ec2.modify_network_interface_attribute(NetworkInterfaceId=eni["NetworkInterfaceId"], Groups=[closed])
+    wait_for(lambda: told(home) == "", timeout_s=10, what="the group without a way out")
+    ec2.terminate_instances(InstanceIds=[instance_id])
+    reaches("terminated")
+    (kept,) = ec2.describe_addresses()["Addresses"]
+    assert "AssociationId" not in kept
+    ec2.release_address(AllocationId=kept["AllocationId"])
+    assert routed(outside) == set()
 
 
 def take_down(stack: Stack) -> None:

@@ -30,6 +30,10 @@ _MOST_BLOCKS = 5
 """https://docs.aws.amazon.com/vpc/latest/userguide/amazon-vpc-limits.html"""
 
 
+_NO_NETWORKS = ("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "198.18.0.0/15", "224.0.0.0/3")
+"""What a VPC can not be in: of the host itself, link-local, this instance's public addresses, multicast."""
+
+
 class VpcHandlers:
     def __init__(self, store: Store, clock: Clock, ids: Ids) -> None:
         self._store, self._clock, self._ids = store, clock, ids
@@ -127,9 +131,9 @@ class VpcHandlers:
                 "InvalidParameterCombination", "Exactly one attribute of a VPC can be changed by a request."
             )
         value = bool((params[changes[0]] or {}).get("Value"))
-        if changes[0] == "EnableDnsSupport":
-            vpc = replace(vpc, dns_support=value)
-        elif changes[0] == "EnableDnsHostnames":
+        if changes[0] == "EnableDnsSupport" and not value:
+            raise unsupported("ModifyVpcAttribute", "EnableDnsSupport false")
+        if changes[0] == "EnableDnsHostnames":
             vpc = replace(vpc, dns_hostnames=value)
         self._store.transact(Put(VPC, vpc))
         return {}
@@ -221,6 +225,8 @@ def block_of(text: str, of: str) -> str:
     if not 16 <= vpc_rule.prefix_length(block) <= 28:
         code = "InvalidVpc.Range" if of == "vpc" else "InvalidSubnet.Range"
         raise ServiceError(code, f"The CIDR '{text}' is invalid.")
+    if of == "vpc" and any(vpc_rule.overlap(block, each) for each in _NO_NETWORKS):
+        raise ServiceError("InvalidVpc.Range", f"The CIDR '{text}' is invalid.")
     return block
 
 

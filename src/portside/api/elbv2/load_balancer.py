@@ -10,7 +10,7 @@ from portside.domain import load_balancer_rule as rule
 from portside.domain.clock import Clock, Ids
 from portside.domain.load_balancer import LoadBalancer, ZoneMapping
 from portside.domain.record import replace
-from portside.domain.table import LISTENER, LOAD_BALANCER, RULE, SECURITY_GROUP, SUBNET
+from portside.domain.table import INTERNET_GATEWAY, LISTENER, LOAD_BALANCER, RULE, SECURITY_GROUP, SUBNET
 from portside.domain.vpc import Subnet
 from portside.store.interface import ABSENT, Delete, Put, Store, Write
 
@@ -47,6 +47,8 @@ class LoadBalancerHandlers:
         tags = wire.tags_from(params.get("Tags"))
         subnets = self._subnets(context, params)
         vpc_id = subnets[0].vpc_id
+        if scheme == "internet-facing" and not self._store.find(INTERNET_GATEWAY, "vpc", vpc_id):
+            raise ServiceError("InvalidSubnetException", f"VPC {vpc_id} has no internet gateway")
         groups = self._security_groups(context, vpc_id, params.get("SecurityGroups"))
         known = next((b for b in self._store.scan(LOAD_BALANCER, context.prefix) if b.name == name), None)
         if known is not None:

@@ -238,17 +238,19 @@ def delete_route(route: Route) -> Message:
 
 
 def routes(rt: NetlinkSocket) -> list[Route]:
-    """The routes that programs have made in the socket's namespace, without those to one address."""
+    """The routes that programs have made in the socket's namespace, without the main table's to one address."""
     found = []
     for body in rt.dump(Message(RTM_GETROUTE, 0, _ROUTE.pack(socket.AF_INET, *[0] * 8), "list routes")):
         _family, length, _source, _tos, table, protocol, _scope, kind, _flags = _ROUTE.unpack_from(body)
-        if length == 32 or protocol != RTPROT_STATIC:
-            continue
         values = dict(attributes(body[_ROUTE.size :]))
+        if RTA_TABLE in values:
+            table = struct.unpack("=I", values[RTA_TABLE])[0]
+        if protocol != RTPROT_STATIC or (length == 32 and table == RT_TABLE_MAIN):
+            continue
         via, index = values.get(RTA_GATEWAY), values.get(RTA_OIF)
         found.append(
             Route(
-                table=struct.unpack("=I", values[RTA_TABLE])[0] if RTA_TABLE in values else table,
+                table=table,
                 destination=f"{socket.inet_ntoa(values.get(RTA_DST, bytes(4)))}/{length}",
                 kind=kind,
                 via=socket.inet_ntoa(via) if via is not None else None,
