@@ -1,6 +1,7 @@
 """Pulls of tasks from a real registry: shared, watched, by way of a mirror, and why they fail."""
 
 import asyncio
+import base64
 import json
 import os
 import shutil
@@ -81,6 +82,26 @@ def test_a_pull_is_shared_and_can_be_watched() -> None:
             assert f", {LAYERS} layers (1 were here), 0.4 MB in " in pulled
             assert pulled.endswith(f" s from {full}")
     remove_image(full)
+
+
+def test_the_login_of_the_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What root has entered by `podman login` opens a private registry to tasks; without it the pull is denied."""
+    with registry(login=("me", "open-sesame")) as host:
+        logins = tmp_path / "auth.json"
+        entry = base64.b64encode(b"me:open-sesame").decode()
+        logins.write_text(json.dumps({"auths": {host: {"auth": entry}}}))
+        monkeypatch.setenv("REGISTRY_AUTH_FILE", str(logins))
+        image = push_fresh_image(host, "team/app:1")
+        with instance() as running:
+            running.client("ecs").create_cluster()
+            running.register("app", {"image": image, "command": ["true"]})
+            (container,) = running.wait_task(running.run_task("app"), "STOPPED")["containers"]
+            assert container["exitCode"] == 0
+            remove_image(image)
+            logins.write_text("{}")
+            reason = running.wait_task(running.run_task("app"), "STOPPED")["stoppedReason"]
+            assert reason.startswith("CannotPullContainerError: ")
+            assert "pull access denied" in reason
 
 
 def test_a_mirror() -> None:
