@@ -185,6 +185,47 @@ def test_too_many_requests(portside: Instance) -> None:
     assert int(lines[2]) > 300
 
 
+def test_a_task_protects_itself(portside: Instance) -> None:
+    """A PUT from within the container is what GetTaskProtection tells."""
+    there = There(portside)
+    document = json.dumps(
+        {
+            "Statement": {
+                "Effect": "Allow",
+                "Principal": {"Service": "ecs-tasks.amazonaws.com"},
+                "Action": "sts:AssumeRole",
+            }
+        }
+    )
+    role = there.client("iam").create_role(RoleName="worker", AssumeRolePolicyDocument=document)["Role"]["Arn"]
+    body = '{"ProtectionEnabled":true}'
+    put = (
+        "printf 'PUT %s/task-protection/v1/state HTTP/1.1\\r\\nHost: x\\r\\nConnection: close\\r\\n"
+        f"Content-Length: {len(body)}\\r\\n\\r\\n{body}' ${{ECS_AGENT_URI#http://169.254.170.2}} | nc 169.254.170.2 80"
+    )
+    portside.register("worker", {"command": ["sh", "-c", f"{put}; sleep 600"]}, taskRoleArn=role)
+    ecs = there.client("ecs")
+    ecs.create_service(
+        serviceName="worker",
+        taskDefinition="worker",
+        desiredCount=1,
+        launchType="FARGATE",
+        networkConfiguration=portside.network(),
+    )
+    protected = wait_for(
+        lambda: [
+            each["taskArn"]
+            for each in ecs.get_task_protection(
+                cluster="default", tasks=ecs.list_tasks(serviceName="worker")["taskArns"] or ["0" * 32]
+            )["protectedTasks"]
+            if each["protectionEnabled"]
+        ],
+        timeout_s=20,
+        what="protection",
+    )
+    assert protected == ecs.list_tasks(serviceName="worker")["taskArns"]
+
+
 def test_the_api_is_not_there_unless_it_is_allowed(portside: Instance) -> None:
     """Without signature checks a container can not reach the API, and is not told of it; where the setting allows it,
     the SDK's variable leads there."""

@@ -73,10 +73,8 @@ class TaskProtections:
             task_arn = arn.task(scope, cluster, task_id)
             if stored is None:
                 failures.append(wire.failure(task_arn))
-            elif stored.value.service is None:
-                failures.append({**wire.failure(task_arn, "TASK_NOT_VALID"), "detail": NOT_OF_A_SERVICE})
-            elif stored.value.stop is not None or stored.value.last_status > TaskStatus.RUNNING:
-                failures.append({**wire.failure(task_arn, "TASK_NOT_VALID"), "detail": NOT_RUNNING})
+            elif detail := failure_detail(stored.value):
+                failures.append({**wire.failure(task_arn, "TASK_NOT_VALID"), "detail": detail})
             else:
                 found.append(stored)
         return found, failures
@@ -86,3 +84,12 @@ class TaskProtections:
         if task.protected_until is not None and self._clock.now() < task.protected_until:
             shown |= {"protectionEnabled": True, "expirationDate": task.protected_until}
         return shown
+
+
+def failure_detail(task: Task) -> str:
+    """Why the task can not be protected; "" if it can."""
+    if task.service is None:
+        return NOT_OF_A_SERVICE
+    if task.stop is not None or task.last_status > TaskStatus.RUNNING:
+        return NOT_RUNNING
+    return ""

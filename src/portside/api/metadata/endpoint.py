@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from portside.api.metadata import protection
 from portside.api.metadata.document import container_document, task_document
 from portside.api.metadata.statistic import statistics
 from portside.domain import metadata
@@ -22,6 +23,7 @@ from portside.store.interface import Store
 
 RATE: Final = 40.0
 BURST: Final = 60.0
+_BODY_MAX_BYTES: Final = 4096
 _FORGOTTEN: Final = timedelta(minutes=5)
 """A sample or a count that nobody asked for since is not kept."""
 
@@ -62,20 +64,22 @@ class MetadataEndpoint:
             if scope["type"] != "http":
                 return
             client = scope.get("client")
-            status, document = await self.answer(place, client[0] if client else "", scope["method"], scope["path"])
-            body = json.dumps(document).encode()
-            headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+            address, method, path = client[0] if client else "", scope["method"], scope["path"]
+            body = await _body(receive) if method == "PUT" else b""
+            status, document = await self.answer(place, address, method, path, body)
+            data = json.dumps(document).encode()
+            headers = [(b"content-type", b"application/json"), (b"content-length", str(len(data)).encode())]
             await send({"type": "http.response.start", "status": status, "headers": headers})
-            await send({"type": "http.response.body", "body": body})
+            await send({"type": "http.response.body", "body": data})
 
         return app
 
-    async def answer(self, place: str, address: str, method: str, path: str) -> tuple[int, Any]:
+    async def answer(self, place: str, address: str, method: str, path: str, body: bytes = b"") -> tuple[int, Any]:
         """HTTP status and document."""
         task = self._task_on(place, address, path) if place.startswith("i-") else self._task_at(place, address)
         if task is None:
             return 404, _error("no task here has that address", 404)
-        if method not in ("GET", "HEAD"):
+        if method not in ("GET", "HEAD", "PUT") or (method == "PUT" and not path.startswith("/api/")):
             return 405, _error("only GET is answered", 405)
         if not self._allowed(task.key):
             return 429, _error("You have reached maximum request limit.", 429)
@@ -84,6 +88,8 @@ class MetadataEndpoint:
         version, _, rest = path.removeprefix("/").partition("/")
         runtime_id, _, what = rest.rstrip("/").partition("/")
         history = next((each for each in task.history if each.runtime_id == runtime_id), None)
+        if version == "api" and history is not None and what == protection.PATH:
+            return protection.answer(self._store, self._clock, task, method, body)
         if version not in ("v3", "v4") or history is None:
             return 404, _error(f"there is nothing at {path}", 404)
         return await self._document(task, history, int(version[1:]), what) or (
@@ -164,6 +170,16 @@ class MetadataEndpoint:
     def _forget(self, now: datetime) -> None:
         self._allowances = {key: each for key, each in self._allowances.items() if now - each[1] < _FORGOTTEN}
         self._samples = {key: each for key, each in self._samples.items() if now - each.at < _FORGOTTEN}
+
+
+async def _body(receive: Receive) -> bytes:
+    """That of the request, as far as it is of use to anybody here."""
+    data, more = b"", True
+    while more and len(data) <= _BODY_MAX_BYTES:
+        event = await receive()
+        data += event.get("body", b"")
+        more = event.get("more_body", False)
+    return data[:_BODY_MAX_BYTES]
 
 
 def _error(message: str, status: int) -> dict[str, Any]:

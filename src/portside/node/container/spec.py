@@ -264,6 +264,7 @@ def environment(effect: StartContainer, image: Image, name: str, endpoint_url: s
         uri = f"http://{link_local.ADDRESS}"
         merged["ECS_CONTAINER_METADATA_URI"] = f"{uri}/v3/{effect.runtime_id}"
         merged["ECS_CONTAINER_METADATA_URI_V4"] = f"{uri}/v4/{effect.runtime_id}"
+        merged["ECS_AGENT_URI"] = f"{uri}/api/{effect.runtime_id}"
         if effect.credentials_path:
             merged["AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"] = effect.credentials_path
         if endpoint_url:
