@@ -73,6 +73,7 @@ from portside.control.vpcs import VpcLoop
 from portside.domain import arn
 from portside.domain.clock import Clock, Ids
 from portside.domain.image import CleanupPolicy
+from portside.domain.instance_identity import InstanceIdentities
 from portside.domain.table import KINDS, VAULT_KEY
 from portside.domain.task.record import Task
 from portside.domain.vault import VaultKey
@@ -112,11 +113,12 @@ def api_services(
     sts: StsSessions,
     sessions: ExecSessions | None = None,
     public_block: str = PUBLIC_BLOCK,
+    identities: InstanceIdentities | None = None,
 ) -> tuple[Service, ...]:
     """Every AWS service that is answered, in one visible list."""
 
     return (
-        with_default_network(ecs_service(store, clock, ids, sessions), store, clock, ids),
+        with_default_network(ecs_service(store, clock, ids, sessions, identities), store, clock, ids),
         ec2_service(store, clock, ids, public_block),
         with_default_network(elbv2_service(store, clock, ids), store, clock, ids),
         logs_service(store, logs, clock, ids),
@@ -249,9 +251,11 @@ class Daemon:
         async def exec_session(sock: WebSocket) -> None:
             await serve_session(sock, sessions, node.open_exec)
 
+        identities = InstanceIdentities(key.derived(secret, "instance identity"))
+        block = public_block(settings.instance_id)
         make_gateway = partial(
             Gateway,
-            api_services(store, logs, metrics, clock, ids, vault, sts, sessions, public_block(settings.instance_id)),
+            api_services(store, logs, metrics, clock, ids, vault, sts, sessions, block, identities),
             max_body_bytes=settings.max_body_bytes,
             auth=self._verifier(sts),
             default_account=settings.account,
@@ -278,7 +282,7 @@ class Daemon:
 
         metadata = MetadataEndpoint(store, clock, node.usage, node.ephemeral_storage, role_credentials)
         instance_metadata = InstanceMetadata(
-            store, clock, lambda owner, role: document(sts.task_credentials(owner, role))
+            store, clock, lambda owner, role: document(sts.task_credentials(owner, role)), identities
         )
         endpoints = TaskEndpoints(metadata.for_place, instance_metadata.for_instance, task_gateway)
         server = make_server(gateway)

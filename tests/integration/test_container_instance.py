@@ -358,6 +358,25 @@ def test_host_none_and_awsvpc(portside: Instance) -> None:
     assert limit_of(portside, home) == 8192 * 1024 * 1024
 
 
+def test_registered_by_its_document(portside: Instance) -> None:
+    """An instance that was deregistered joins again by the document and signature that it is told, also after a
+    restart of Portside."""
+    fleet = Fleet(portside)
+    (home,) = fleet.ids
+    arn = fleet.registered()[home]["containerInstanceArn"]
+    fleet.ecs.deregister_container_instance(containerInstance=arn)
+    assert fleet.registered() == {}
+    said = inside(fleet.netns(home), sys.executable, "-c", PROOF).split("|")
+    portside.kill()
+    portside.start()
+    portside.ready()
+    assert fleet.registered() == {}
+    fleet.ecs.register_container_instance(instanceIdentityDocument=said[0], instanceIdentityDocumentSignature=said[1])
+    assert fleet.registered()[home]["agentConnected"] is True
+    fleet.register("job", "none", "exec sleep 600")
+    fleet.task("job")
+
+
 def test_metadata(portside: Instance) -> None:
     """Tasks in bridge and host mode hear about themselves at the usual address, and a program in host mode may have
     port 80."""
@@ -395,8 +414,8 @@ def test_metadata(portside: Instance) -> None:
     assert asked(bridged, bridged, "")["DockerId"] == bridged["containers"][0]["runtimeId"]
 
 
-IMDS = """
-import json, urllib.error, urllib.request
+ASK_IMDS = """
+import urllib.error, urllib.request
 def ask(path, method="GET", **headers):
     headers = {name.replace("_", "-"): value for name, value in headers.items()}
     request = urllib.request.Request(f"http://169.254.169.254/latest/{path}", method=method, headers=headers)
@@ -404,11 +423,24 @@ def ask(path, method="GET", **headers):
         return urllib.request.urlopen(request, timeout=2).read().decode()
     except urllib.error.HTTPError as error:
         return str(error.code)
+"""
+PROOF = (
+    ASK_IMDS
+    + """
+token = ask("api/token", "PUT", X_aws_ec2_metadata_token_ttl_seconds="60")
+for each in ("document", "signature"):
+    print(ask(f"dynamic/instance-identity/{each}", X_aws_ec2_metadata_token=token), end="|")
+"""
+)
+IMDS = (
+    ASK_IMDS
+    + """
 print(ask("meta-data/instance-id"))
 token = ask("api/token", "PUT", X_aws_ec2_metadata_token_ttl_seconds="60")
 for path in ("meta-data/instance-id", "meta-data/local-ipv4", "meta-data/placement/availability-zone"):
     print(ask(path, X_aws_ec2_metadata_token=token))
 """
+)
 
 
 def limit_of(portside: Instance, instance_id: str) -> int:

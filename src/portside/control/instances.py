@@ -165,6 +165,16 @@ class InstanceLoop:
 
     def _registration(self, up: Instance, eni: Eni) -> list[Write]:
         """The instance joins its cluster; nothing happens if there is no such cluster (yet)."""
+        known = next(iter(self._container_instances(up)), None)
+        if known is not None and known.instance_type != up.instance_type:
+            log.warning(
+                "instance %s is of type %s now and was registered as %s: deregister %s first",
+                *(up.id, up.instance_type, known.instance_type, known.id),
+            )
+            return []
+        if known is not None:
+            # It was stopped and starts again: it is the same container instance, in the cluster that it has joined.
+            return [Put(CONTAINER_INSTANCE, replace(known, agent_connected=True, version=known.version + 1))]
         now = self._clock.now()
         settings = user_data.configuration(up.user_data)
         writes: list[Write] = []
@@ -178,17 +188,6 @@ class InstanceLoop:
             writes.append(
                 Put(CLUSTER, Cluster(scope=up.scope, name=settings.cluster, settings=disabled, created_at=now))
             )
-        for known in self._container_instances(up):
-            if known.cluster == settings.cluster and known.instance_type != up.instance_type:
-                log.warning(
-                    "instance %s is of type %s now and was registered as %s: deregister %s first",
-                    *(up.id, up.instance_type, known.instance_type, known.id),
-                )
-                return []
-            if known.cluster == settings.cluster:
-                # It was stopped and starts again: it is the same container instance.
-                writes.append(Put(CONTAINER_INSTANCE, replace(known, agent_connected=True, version=known.version + 1)))
-                return writes
         registered = container_instance.registered(
             up,
             cluster=settings.cluster,

@@ -10,6 +10,7 @@ from botocore.model import Shape
 from portside.api.ecs.service import ecs_service
 from portside.aws.service import RequestContext, ServiceError
 from portside.control.clock import RandomIds
+from portside.domain.instance_identity import InstanceIdentities
 from portside.domain.load_balancer import Forward, Listener, TargetGroup, WeightedTargetGroup
 from portside.domain.record import Scope
 from portside.domain.table import LISTENER, SECURITY_GROUP, SUBNET, TARGET_GROUP, TASK
@@ -49,7 +50,8 @@ class Ecs:
 
     def __init__(self) -> None:
         self.store, self.clock = MemoryStore(), StillClock()
-        self.service = ecs_service(self.store, self.clock, RandomIds())
+        self.identities = InstanceIdentities(b"key")
+        self.service = ecs_service(self.store, self.clock, RandomIds(), identities=self.identities)
         for subnet_id, vpc_id, zone in (
             ("subnet-a", "vpc-1", "a"),
             ("subnet-b", "vpc-1", "b"),

@@ -6,9 +6,10 @@ import pytest
 from ecs_sample import ACCOUNT, NETWORK, REGION, SCOPE, START, Ecs, check_answer
 
 from portside.domain.container_instance import ContainerInstance, registered
-from portside.domain.instance import Instance
+from portside.domain.instance import Instance, InstanceState
+from portside.domain.instance_identity import document
 from portside.domain.record import replace
-from portside.domain.table import CONTAINER_INSTANCE, TASK
+from portside.domain.table import CONTAINER_INSTANCE, INSTANCE, TASK
 from portside.domain.task.record import StopCode, TaskStatus
 from portside.domain.user_data import AgentConfiguration
 from portside.store.interface import Put
@@ -16,24 +17,29 @@ from portside.store.interface import Put
 ARN = f"arn:aws:ecs:{REGION}:{ACCOUNT}:container-instance/default"
 
 
+def ec2_instance(number: int = 1, instance_type: str = "t3.small", zone: str = "a") -> Instance:
+    return Instance(
+        scope=SCOPE,
+        id=f"i-{number:017x}",
+        reservation_id="r-1",
+        image_id="ami-1",
+        instance_type=instance_type,
+        eni_id="eni-1",
+        subnet_id=f"subnet-{zone}",
+        vpc_id="vpc-1",
+        zone=REGION + zone,
+        address=f"10.0.0.{number + 3}",
+        launched_at=START,
+        state=InstanceState.RUNNING,
+    )
+
+
 def instance_of(
     number: int = 1, *, instance_type: str = "t3.small", zone: str = "a", **changes: Any
 ) -> ContainerInstance:
     """A container instance in the zone's subnet; ids are made of its number."""
     made = registered(
-        Instance(
-            scope=SCOPE,
-            id=f"i-{number:017x}",
-            reservation_id="r-1",
-            image_id="ami-1",
-            instance_type=instance_type,
-            eni_id="eni-1",
-            subnet_id=f"subnet-{zone}",
-            vpc_id="vpc-1",
-            zone=REGION + zone,
-            address=f"10.0.0.{number + 3}",
-            launched_at=START,
-        ),
+        ec2_instance(number, instance_type, zone),
         cluster="default",
         new_id=f"{number:032x}",
         private_dns_name=f"ip-10-0-0-{number + 3}.ec2.internal",
@@ -394,3 +400,60 @@ def test_story(ready: Ecs) -> None:
     assert [(each.what, each.detail) for each in task.story][1:] == [
         ("Placed", "on i-00000000000000001: 8080/tcp for main")
     ]
+
+
+def proof(ready: Ecs, instance: Instance) -> dict[str, str]:
+    """What an instance shows of itself."""
+    text = document(instance)
+    return {"instanceIdentityDocument": text, "instanceIdentityDocumentSignature": ready.identities.signature(text)}
+
+
+def test_registered(ready: Ecs) -> None:
+    """An instance that was deregistered joins again by its document, with as much of it as it says; twice is once."""
+    instance = ec2_instance()
+    ready.store.transact(Put(INSTANCE, instance))
+    resources_given = [
+        {"name": "MEMORY", "type": "INTEGER", "integerValue": 1024},
+        {"name": "PORTS", "type": "STRINGSET", "stringSetValue": ["22", "9000"]},
+    ]
+    answer = ready(
+        "RegisterContainerInstance",
+        **proof(ready, instance),
+        totalResources=resources_given,
+        attributes=[{"name": "disk", "value": "ssd"}, {"name": "ecs.os-type", "value": "plan9"}],
+        tags=[{"key": "a", "value": "b"}],
+    )
+    check_answer("RegisterContainerInstance", answer)
+    shown = answer["containerInstance"]
+    assert (shown["ec2InstanceId"], shown["status"], shown["agentConnected"]) == (instance.id, "ACTIVE", True)
+    found = {each["name"]: each.get("stringSetValue", each["integerValue"]) for each in shown["registeredResources"]}
+    assert found == {"CPU": 2048, "MEMORY": 1024, "PORTS": ["22", "9000", "51678", "51679"], "PORTS_UDP": []}
+    values = {each["name"]: each.get("value") for each in shown["attributes"]}
+    assert (values["disk"], values["ecs.os-type"]) == ("ssd", "linux")
+    again = ready("RegisterContainerInstance", **proof(ready, instance))["containerInstance"]
+    assert again["containerInstanceArn"] == shown["containerInstanceArn"]
+    assert len(ready("ListContainerInstances")["containerInstanceArns"]) == 1
+    ready("CreateCluster", clusterName="other")
+    elsewhere = ready.error("RegisterContainerInstance", cluster="other", **proof(ready, instance))
+    assert "is registered in the cluster default" in elsewhere[1]
+
+
+def test_not_proven(ready: Ecs) -> None:
+    """Nobody registers an instance without its document and signature, one that does not run, or more than it has."""
+    instance = ec2_instance()
+    ready.store.transact(Put(INSTANCE, instance))
+    shown = proof(ready, instance)
+    text = shown["instanceIdentityDocument"]
+    for wrong in (
+        {},
+        {"instanceIdentityDocument": "{}"},
+        {**shown, "instanceIdentityDocumentSignature": "AAAA"},
+        {**shown, "instanceIdentityDocument": text.replace("t3.small", "m5.24xlarge")},
+        proof(ready, ec2_instance(2)),
+    ):
+        assert ready.error("RegisterContainerInstance", **wrong)[0] == "ClientException"
+    more = [{"name": "CPU", "type": "INTEGER", "integerValue": 4096}]
+    assert ready.error("RegisterContainerInstance", **shown, totalResources=more)[0] == "InvalidParameterException"
+    ready.store.transact(Put(INSTANCE, replace(instance, state=InstanceState.STOPPED)))
+    assert "is not running" in ready.error("RegisterContainerInstance", **shown)[1]
+    assert ready("ListContainerInstances")["containerInstanceArns"] == []

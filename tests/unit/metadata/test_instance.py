@@ -15,6 +15,7 @@ from portside.aws.service import RequestContext
 from portside.control.clock import RandomIds
 from portside.domain import ecs_image
 from portside.domain.iam import InstanceProfile
+from portside.domain.instance_identity import InstanceIdentities
 from portside.domain.record import Scope
 from portside.domain.table import INSTANCE_PROFILE
 from portside.store.interface import Put
@@ -38,7 +39,7 @@ class Host:
         )
         self.store.transact(Put(INSTANCE_PROFILE, profile))
         self.asked: list[tuple[str, str]] = []
-        self.service = InstanceMetadata(self.store, self.clock, self.credentials)
+        self.service = InstanceMetadata(self.store, self.clock, self.credentials, InstanceIdentities(b"key"))
         context = RequestContext(SCOPE.account, SCOPE.region, "ec2", "RunInstances", "request", SCOPE.account)
         handlers: Any = InstanceHandlers(self.store, self.clock, ids).handlers()
         self.wire = handlers["RunInstances"](
@@ -81,6 +82,7 @@ def test_what_it_hears() -> None:
     assert host.get("user-data") == (200, SCRIPT)
     document = json.loads(host.get("dynamic/instance-identity/document")[1])
     assert (document["instanceId"], document["accountId"]) == (host.id, SCOPE.account)
+    assert host.get("dynamic/instance-identity/")[1].splitlines() == ["document", "signature"]
     assert host.get("meta-data/nothing")[0] == 404
     assert host.get("meta-data/instance-id/further")[0] == 404
     assert host.asked == []

@@ -1,25 +1,30 @@
 """Container instances and their attributes: list, describe, drain, deregister.
 
 They register themselves: an EC2 instance joins the cluster that its user data names once it runs
-(`control/instances.py`).
+(`control/instances.py`). RegisterContainerInstance is for what happens after that.
 """
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from portside.api.ecs import lookup, page, wire
-from portside.api.ecs.error import invalid
+from portside.api.ecs.error import client_error, invalid
+from portside.api.ecs.field import is_asked_for
 from portside.api.ecs.instance_wire import attribute_to, container_instance_to
 from portside.aws.service import Handler, Params, RequestContext, Result, ServiceError
-from portside.domain import arn, cluster_query
-from portside.domain.clock import Clock
-from portside.domain.container_instance import Attribute, ContainerInstance
+from portside.domain import arn, cluster_query, tag_rule
+from portside.domain.clock import Clock, Ids
+from portside.domain.container_instance import Attribute, ContainerInstance, registered
+from portside.domain.ec2_instance_type import INSTANCE_TYPES, InstanceType
 from portside.domain.fargate import unsupported
+from portside.domain.instance import Instance, InstanceState
+from portside.domain.instance_identity import InstanceIdentities
 from portside.domain.record import replace
-from portside.domain.table import CONTAINER_INSTANCE, TASK
+from portside.domain.table import CONTAINER_INSTANCE, ENI, INSTANCE, TASK
 from portside.domain.task import machine
 from portside.domain.task.record import StopCode, Task, TaskStatus
+from portside.domain.user_data import AgentConfiguration
 from portside.store.interface import Delete, Put, Store, Write
 
 DESCRIBED_MOST: Final = 100
@@ -36,14 +41,15 @@ _ATTRIBUTE_NAME: Final = re.compile(r"[A-Za-z0-9_./-]{1,128}")
 
 
 class ContainerInstances:
-    def __init__(self, store: Store, clock: Clock) -> None:
-        self._store, self._clock = store, clock
+    def __init__(self, store: Store, clock: Clock, ids: Ids, identities: InstanceIdentities) -> None:
+        self._store, self._clock, self._ids, self._identities = store, clock, ids, identities
 
     def handlers(self) -> Mapping[str, Handler]:
         return {
             "ListContainerInstances": self.list,
             "DescribeContainerInstances": self.describe,
             "UpdateContainerInstancesState": self.update_state,
+            "RegisterContainerInstance": self.register,
             "DeregisterContainerInstance": self.deregister,
             "PutAttributes": self.put_attributes,
             "DeleteAttributes": self.delete_attributes,
@@ -105,6 +111,54 @@ class ContainerInstances:
                 found.append(replace(instance, status=status, version=instance.version + 1))
         self._store.transact(*(Put(CONTAINER_INSTANCE, each) for each in found))
         return {"containerInstances": [self._to_wire(each, with_tags=True) for each in found], "failures": failures}
+
+    def register(self, context: RequestContext, params: Params) -> Result:
+        """An instance joins a cluster by its identity document: after it was deregistered, or where no cluster of that
+        name was there when it started. Twice is once."""
+        cluster = lookup.active_cluster(self._store, self._clock, context, params.get("cluster")).name
+        if is_asked_for(params.get("platformDevices")):
+            raise unsupported("platformDevices")
+        instance = self._proven(context, params)
+        eni = self._store.get(ENI, context.prefix + instance.eni_id)
+        known = self._store.find(CONTAINER_INSTANCE, "instance", instance.key)
+        elsewhere = next((each.cluster for each in known if each.cluster != cluster), None)
+        if elsewhere is not None:
+            raise invalid(f"The instance {instance.id} is registered in the cluster {elsewhere}: deregister it first.")
+        asked = _resources_of(params, INSTANCE_TYPES[instance.instance_type])
+        tags = wire.tags_from(params.get("tags"))
+        tag_rule.check(tags)
+        attributes = {
+            each["name"]: each.get("value") or ""
+            for each in params.get("attributes") or ()
+            if not _is_builtin(each["name"])
+        }
+        if len(attributes) > ATTRIBUTES_MOST:
+            raise invalid(f"You can apply up to {ATTRIBUTES_MOST} custom attributes for each resource.")
+        joined = registered(
+            instance,
+            cluster=cluster,
+            new_id=known[0].id if known else self._ids.hex(32),
+            private_dns_name=eni.private_dns_name if eni is not None else "",
+            configuration=replace(asked.configuration, cluster=cluster, attributes=attributes, tags=tags),
+            architecture=INSTANCE_TYPES[instance.instance_type].architecture,
+            now=known[0].registered_at if known else self._clock.now(),
+        )
+        joined = replace(joined, cpu_units=asked.cpu_units)
+        if known:
+            joined = replace(joined, status=known[0].status, version=known[0].version + 1)
+        self._store.transact(Put(CONTAINER_INSTANCE, joined), Put(INSTANCE, replace(instance, registered=True)))
+        return {"containerInstance": self._to_wire(joined, with_tags=True)}
+
+    def _proven(self, context: RequestContext, params: Params) -> Instance:
+        """The instance whose document and signature these are. Raises: ServiceError."""
+        text, signature = params.get("instanceIdentityDocument"), params.get("instanceIdentityDocumentSignature")
+        name = self._identities.named(text or "")
+        instance = self._store.get(INSTANCE, context.prefix + name) if name else None
+        if instance is None or not self._identities.is_of(instance, text or "", signature or ""):
+            raise client_error("The instance identity document or its signature is not valid.")
+        if instance.state is not InstanceState.RUNNING:
+            raise client_error(f"The instance {instance.id} is not running.")
+        return instance
 
     def deregister(self, context: RequestContext, params: Params) -> Result:
         """Its instance runs on, and joins again when it is started anew. What runs on it is ended, if that is forced:
@@ -211,6 +265,40 @@ class ContainerInstances:
 
     def _to_wire(self, instance: ContainerInstance, *, with_tags: bool) -> wire.Wire:
         return container_instance_to(instance, self._tasks(instance), with_tags=with_tags)
+
+
+class _Asked(NamedTuple):
+    cpu_units: int
+    configuration: AgentConfiguration
+
+
+def _resources_of(params: Params, kind: InstanceType) -> _Asked:
+    """What of the instance is for tasks, as `totalResources` says: all of it where that says nothing.
+
+    Raises: ServiceError, for more than there is.
+    """
+    given = {each.get("name"): each for each in params.get("totalResources") or ()}
+    sizes = {"CPU": kind.cpu_units, "MEMORY": kind.memory_mib}
+    for name, most in dict(sizes).items():
+        if name in given:
+            sizes[name] = int(given[name].get("integerValue") or 0)
+        if not 0 <= sizes[name] <= most:
+            raise invalid(f"The instance has {most} of {name}, and not {sizes[name]}.")
+    ports: dict[str, tuple[int, ...] | None] = {"PORTS": None, "PORTS_UDP": None}
+    for name in ports:
+        if name in given:
+            texts = given[name].get("stringSetValue") or ()
+            if not all(each.isascii() and each.isdigit() and 0 < int(each[:6]) < 65536 for each in texts):
+                raise invalid(f"{name} takes port numbers.")
+            ports[name] = tuple(int(each) for each in texts)
+    return _Asked(
+        sizes["CPU"],
+        AgentConfiguration(
+            reserved_memory_mib=kind.memory_mib - sizes["MEMORY"],
+            reserved_ports=ports["PORTS"],
+            reserved_ports_udp=ports["PORTS_UDP"],
+        ),
+    )
 
 
 def _is_builtin(name: str) -> bool:

@@ -1,5 +1,6 @@
 """Amazon ECS as the gateway serves it: every implemented operation in one visible list."""
 
+from secrets import token_bytes
 from typing import Final
 
 from portside.api.ecs.account_setting import AccountSettings
@@ -16,6 +17,7 @@ from portside.api.ecs.task_definition import TaskDefinitions
 from portside.api.ecs.task_protection import TaskProtections
 from portside.aws.service import Service
 from portside.domain.clock import Clock, Ids
+from portside.domain.instance_identity import InstanceIdentities
 from portside.store.interface import Store
 
 SETTINGS: Final = (
@@ -32,6 +34,7 @@ PARTIAL: Final = {
     "RegisterTaskDefinition": "see the members below",
     "RunTask": "no volumes, no capacity provider but FARGATE; see the members below",
     "ListContainerInstances": "filter: no agentVersion, patterns without groups",
+    "RegisterContainerInstance": "by an instance of Portside's own, which registers itself when it starts",
     "DescribeContainerInstances": "no health of instances",
     "DeregisterContainerInstance": "forced, it ends the tasks on the instance",
     "ExecuteCommand": "sessions are neither logged nor encrypted by a KMS key, "
@@ -48,8 +51,19 @@ PARTIAL: Final = {
 """What is not there yet, for the coverage page."""
 
 
-def ecs_service(store: Store, clock: Clock, ids: Ids, sessions: ExecSessions | None = None) -> Service:
-    """The service for the gateway. Operations that are not in its list are not implemented."""
+def ecs_service(
+    store: Store,
+    clock: Clock,
+    ids: Ids,
+    sessions: ExecSessions | None = None,
+    identities: InstanceIdentities | None = None,
+) -> Service:
+    """The service for the gateway. Operations that are not in its list are not implemented.
+
+    Args:
+        identities: who has signed the documents of instances; without it nobody has.
+    """
+    identities = identities or InstanceIdentities(token_bytes(32))
     handlers = {
         **Clusters(store, clock).handlers(),
         **TaskDefinitions(store, clock).handlers(),
@@ -58,7 +72,7 @@ def ecs_service(store: Store, clock: Clock, ids: Ids, sessions: ExecSessions | N
         **Services(store, clock, ids).handlers(),
         **ServiceDeployments(store, clock, ids).handlers(),
         **TaskProtections(store, clock).handlers(),
-        **ContainerInstances(store, clock).handlers(),
+        **ContainerInstances(store, clock, ids, identities).handlers(),
         **AccountSettings(store).handlers(),
         **TagsOfResources(store, clock).handlers(),
     }

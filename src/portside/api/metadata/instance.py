@@ -12,10 +12,10 @@ from functools import partial
 from typing import Any, Final
 
 from portside.api.ec2.instance_wire import public_dns_name
-from portside.domain import arn, user_data
+from portside.domain import arn, instance_identity, user_data
 from portside.domain.clock import Clock
-from portside.domain.ec2_instance_type import INSTANCE_TYPES
 from portside.domain.instance import Instance
+from portside.domain.instance_identity import InstanceIdentities
 from portside.domain.table import ENI, INSTANCE, INSTANCE_PROFILE, SECURITY_GROUP, SUBNET, VPC
 from portside.store.interface import Store
 
@@ -39,8 +39,8 @@ class InstanceMetadata:
         credentials: of the role that an instance profile holds.
     """
 
-    def __init__(self, store: Store, clock: Clock, credentials: Credentials) -> None:
-        self._store, self._clock, self._credentials = store, clock, credentials
+    def __init__(self, store: Store, clock: Clock, credentials: Credentials, identities: InstanceIdentities) -> None:
+        self._store, self._clock, self._credentials, self._identities = store, clock, credentials, identities
         self._tokens: dict[str, dict[str, datetime]] = {}
 
     def for_instance(self, instance_id: str) -> App:
@@ -166,30 +166,12 @@ class InstanceMetadata:
                 "info": self._profile(instance),
                 "security-credentials": {role: partial(self._secret, instance, role)},
             }
-        tree: Tree = {"meta-data": data, "dynamic": {"instance-identity": {"document": self._identity(instance)}}}
+        text = instance_identity.document(instance)
+        identity: Tree = {"document": text, "signature": partial(self._identities.signature, text)}
+        tree: Tree = {"meta-data": data, "dynamic": {"instance-identity": identity}}
         if instance.user_data:
             tree["user-data"] = user_data.decoded(instance.user_data)
         return tree
-
-    def _identity(self, instance: Instance) -> str:
-        document = {
-            "accountId": instance.scope.account,
-            "architecture": INSTANCE_TYPES[instance.instance_type].architecture,
-            "availabilityZone": instance.zone,
-            "billingProducts": None,
-            "devpayProductCodes": None,
-            "imageId": instance.image_id,
-            "instanceId": instance.id,
-            "instanceType": instance.instance_type,
-            "kernelId": None,
-            "marketplaceProductCodes": None,
-            "pendingTime": f"{instance.launched_at:%Y-%m-%dT%H:%M:%SZ}",
-            "privateIp": instance.address,
-            "ramdiskId": None,
-            "region": instance.scope.region,
-            "version": "2017-09-30",
-        }
-        return json.dumps(document, indent=2)
 
     def _role(self, instance: Instance) -> str | None:
         """The name of the role that the instance's profile holds."""
