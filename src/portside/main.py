@@ -57,6 +57,7 @@ from portside.control.clock import RandomIds, SystemClock
 from portside.control.definitions import DefinitionLoop
 from portside.control.enis import Enis
 from portside.control.images import ImageLoop
+from portside.control.insights import ContainerInsights
 from portside.control.instances import InstanceLoop
 from portside.control.logsink import ControlLogSink
 from portside.control.loop import spawn
@@ -87,6 +88,7 @@ from portside.settings import Settings, parse_mirrors, s3_endpoint
 from portside.store.interface import Put, Store, StoreUnavailable
 from portside.store.sqlite import SqliteStore
 from portside.task_endpoint import TaskEndpoints
+from portside.telemetry.embedded import EmbeddedMetrics
 from portside.telemetry.interface import LogStore, LogsUnavailable
 from portside.telemetry.metric import MetricStore, SqliteMetricStore
 from portside.telemetry.sqlite import SqliteLogStore
@@ -214,8 +216,8 @@ class Daemon:
         secret = self._vault_key(store)
         vault = AesVault(secret)
         sts = StsSessions(store, clock, SessionKeys(key.derived(secret, "sts session keys")))
-        logs = SqliteLogStore(settings.data_dir / "logs.db")
         metrics = SqliteMetricStore(settings.data_dir / "metrics.db")
+        logs = SqliteLogStore(settings.data_dir / "logs.db", on_put=EmbeddedMetrics(metrics).take)
         # What is served at the tasks' link-local address comes last; no network is made before.
         network = Network(settings, lambda vpc_id, opened: endpoints.sockets(vpc_id, opened))
         node = LinuxNode(settings, network, ControlLogSink(store, logs, clock))
@@ -241,7 +243,8 @@ class Daemon:
         balancers = BalancerLoop(store, clock, ids, node, balancer, enis, vpcs)
         definitions = DefinitionLoop(store, clock)
         retention = RetentionLoop(store, logs, clock)
-        meter = MetricLoop(store, metrics, clock, node.usage)
+        insights = ContainerInsights(store, logs, metrics, node.ephemeral_storage)
+        meter = MetricLoop(store, metrics, clock, node.usage, insights)
         autoscaling = AutoScalingLoop(store, metrics, clock, ids)
         secrets = SecretLoop(store, clock)
         expiry = SessionLoop(store, clock)

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
 
 from portside.cli import doctor
 from portside.domain import ecs_image
@@ -724,7 +725,7 @@ def test_killed_at_any_moment(portside: Instance, seed: int) -> None:
     for _ in range(6):
         doomed = threading.Timer(rng.uniform(0, 0.4), portside.kill)
         doomed.start()
-        with contextlib.suppress(BotoCoreError, ClientError):
+        with contextlib.suppress(BotoCoreError, ClientError, ResponseParserError):  # the last one: cut off in an answer
             fleet.ec2.run_instances(ImageId=AMI, InstanceType="t3.nano", MinCount=1, MaxCount=2, SubnetId=fleet.subnet)
             fleet.ecs.run_task(taskDefinition=rng.choice(["web", "job"]), count=3)
             known = [each for r in fleet.ec2.describe_instances()["Reservations"] for each in r["Instances"]]

@@ -7,15 +7,18 @@ import msgspec
 import pytest
 
 from portside.control.clock import SystemClock
+from portside.control.insights import ContainerInsights
 from portside.control.metrics import MetricLoop
+from portside.domain.cluster import Cluster, Setting
 from portside.domain.metric import MetricName, Point, dimensions_of, statistic
 from portside.domain.record import replace
-from portside.domain.table import TASK
+from portside.domain.table import CLUSTER, TASK
 from portside.domain.task.record import TaskStatus
 from portside.settings import Settings
 from portside.store.interface import Put
 from portside.store.memory import MemoryStore
 from portside.telemetry.metric import SqliteMetricStore
+from portside.telemetry.sqlite import SqliteLogStore
 from portside.testing.node_lab import LabTask, NodeLab, lab_task
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("busybox")]
@@ -23,15 +26,15 @@ pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("busybox")]
 MIB = 1024**2
 
 
-def metric(name: str) -> MetricName:
-    return MetricName(
-        namespace="AWS/ECS", name=name, dimensions=dimensions_of({"ClusterName": "lab", "ServiceName": "web"})
-    )
+def metric(name: str, namespace: str = "AWS/ECS", **more: str) -> MetricName:
+    dimensions = {"ClusterName": "lab", "ServiceName": "web"} | more
+    return MetricName(namespace=namespace, name=name, dimensions=dimensions_of(dimensions))
 
 
-async def look(lab: NodeLab, task: LabTask, folder: Path, name: str, *, count: int) -> Point:
+async def look(lab: NodeLab, task: LabTask, folder: Path, wanted: MetricName, *, count: int) -> Point:
     """What the loop has put of the task, as one of a service, once there are so many samples."""
     store, metrics, clock = MemoryStore(), SqliteMetricStore(folder / "metrics.db"), SystemClock()
+    logs = SqliteLogStore(folder / "logs.db")
     record = replace(
         task.record(),
         service="web",
@@ -39,15 +42,22 @@ async def look(lab: NodeLab, task: LabTask, folder: Path, name: str, *, count: i
         cpu_units=task.start.task_cpu_units,
         memory_mib=task.start.task_memory_mib,
     )
-    store.transact(Put(TASK, record))
-    loop = MetricLoop(store, metrics, clock, lab.node.usage, period_s=1)
+    cluster = Cluster(
+        scope=record.scope,
+        name="lab",
+        settings=(Setting(name="containerInsights", value="enhanced"),),
+        created_at=clock.now(),
+    )
+    store.transact(Put(TASK, record), Put(CLUSTER, cluster))
+    insights = ContainerInsights(store, logs, metrics, lab.node.ephemeral_storage)
+    loop = MetricLoop(store, metrics, clock, lab.node.usage, insights, period_s=1)
     await loop.start()
     try:
         async with asyncio.timeout(30):
             while True:
                 now = int(clock.now().timestamp())
                 points = await metrics.points(
-                    record.scope, metric(name), start_s=0, end_s=now + 60, period_s=3600 * 24 * 365 * 50, unit=None
+                    record.scope, wanted, start_s=0, end_s=now + 60, period_s=3600 * 24 * 365 * 50, unit=None
                 )
                 found = next(iter(points.values()), None)
                 if found is not None and found.count >= count:
@@ -56,6 +66,7 @@ async def look(lab: NodeLab, task: LabTask, folder: Path, name: str, *, count: i
     finally:
         await loop.close()
         await metrics.close()
+        await logs.close()
 
 
 def test_a_burner_uses_what_it_may(no_leaks: Settings, tmp_path: Path) -> None:
@@ -66,7 +77,7 @@ def test_a_burner_uses_what_it_may(no_leaks: Settings, tmp_path: Path) -> None:
             for script, low, high in (("while :; do :; done", 90, 105), ("sleep 600", 0, 1)):
                 task = lab_task(script)
                 await lab.do(task.start)
-                found = await look(lab, task, tmp_path, "CPUUtilization", count=4)
+                found = await look(lab, task, tmp_path, metric("CPUUtilization"), count=4)
                 used = statistic(found, "p50")
                 assert used is not None
                 assert low <= used <= high
@@ -93,10 +104,36 @@ def test_memory_that_is_held(no_leaks: Settings, tmp_path: Path) -> None:
             task.start = msgspec.structs.replace(task.start, definition=definition)
             await lab.do(task.start)
             assert await lab.lines(task, 1) == ["held"]
-            found = await look(lab, task, tmp_path, "MemoryUtilization", count=1)
+            found = await look(lab, task, tmp_path, metric("MemoryUtilization"), count=1)
             used = statistic(found, "Maximum")
             assert used is not None
             assert 100 * 200 / 512 <= used <= 100 * 215 / 512
+            await lab.do(task.remove)
+
+    asyncio.run(body())
+
+
+def test_container_insights_tell_what_is_used(no_leaks: Settings, tmp_path: Path) -> None:
+    """Of a container that burns a quarter of a CPU and has written 64 MiB through to the disk: its CPU units within a
+    tenth, and what it wrote to the byte's order; the task's own disk holds as much."""
+    script = "dd if=/dev/zero of=/file bs=1M count=64 conv=fsync 2>/dev/null; while :; do :; done"
+
+    async def body() -> None:
+        async with NodeLab(no_leaks) as lab:
+            task = lab_task(script)
+            await lab.do(task.start)
+            of_task = {"TaskId": task.record().id}
+            of_container = of_task | {"ContainerName": task.start.container}
+            for name, dimensions, which, low, high in (
+                ("ContainerCpuUtilized", of_container, "p50", 0.9 * 256, 1.1 * 256),
+                ("StorageWriteBytes", of_task, "Maximum", 64 * MIB, 80 * MIB),
+                ("EphemeralStorageUtilized", of_task, "Maximum", 0.06, 0.09),
+                ("TaskEphemeralStorageUtilization", of_task, "Maximum", 0.3, 0.45),
+            ):
+                wanted = metric(name, "ECS/ContainerInsights", **dimensions)
+                used = statistic(await look(lab, task, tmp_path, wanted, count=4), which)
+                assert used is not None
+                assert low <= used <= high, name
             await lab.do(task.remove)
 
     asyncio.run(body())

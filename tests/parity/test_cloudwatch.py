@@ -1,6 +1,7 @@
 """Metrics as boto3 and the aws command see them, in each protocol that clients speak."""
 
 import asyncio
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,10 +16,14 @@ from botocore.httpsession import URLLib3Session
 from served import ACCOUNT, REGION, Served, serving
 
 from portside.api.cloudwatch.service import cloudwatch_service
-from portside.control.clock import SystemClock
+from portside.api.logs.service import logs_service
+from portside.control.clock import RandomIds, SystemClock
 from portside.domain.metric import MetricName, Sample, point_of
 from portside.domain.record import Scope
+from portside.store.memory import MemoryStore
+from portside.telemetry.embedded import EmbeddedMetrics
 from portside.telemetry.metric import TIERS, SqliteMetricStore
+from portside.telemetry.sqlite import SqliteLogStore
 
 SCOPE = Scope(account=ACCOUNT, region=REGION)
 NOW = datetime.now(UTC).replace(second=0, microsecond=0)
@@ -183,3 +188,44 @@ def test_older_points_are_merged(tmp_path: Path) -> None:
         await store.close()
 
     asyncio.run(body())
+
+
+def test_metrics_that_log_events_embed(tmp_path: Path) -> None:
+    """A line in the embedded metric format is a log event and a metric; other lines, broken ones among them, are log
+    events only."""
+    metrics, store = SqliteMetricStore(tmp_path / "metrics.db"), MemoryStore()
+    logs = SqliteLogStore(tmp_path / "logs.db", on_put=EmbeddedMetrics(metrics).take)
+    services = [
+        cloudwatch_service(metrics, SystemClock()),
+        logs_service(store, logs, SystemClock(), RandomIds()),
+    ]
+    with serving(services) as served:
+        client = served.client("logs")
+        client.create_log_group(logGroupName="g")
+        client.create_log_stream(logGroupName="g", logStreamName="s")
+        now_ms = int(NOW.timestamp() * 1000)
+        directive = {"Namespace": "shop", "Dimensions": [["Service"]], "Metrics": [{"Name": "Sold", "Unit": "Count"}]}
+        line = json.dumps(
+            {"_aws": {"Timestamp": now_ms, "CloudWatchMetrics": [directive]}, "Service": "cart", "Sold": 3}
+        )
+        messages = [line, line, '{"_aws": broken', '["_aws"]', line.replace("Sold", "Lost", 1)]
+        client.put_log_events(
+            logGroupName="g",
+            logStreamName="s",
+            logEvents=[{"timestamp": now_ms, "message": each} for each in messages],
+        )
+        cw = served.client("cloudwatch")
+        listed = cw.list_metrics(Namespace="shop")["Metrics"]
+        assert [each["MetricName"] for each in listed] == ["Sold"]
+        found = cw.get_metric_statistics(
+            Namespace="shop",
+            MetricName="Sold",
+            Dimensions=[{"Name": "Service", "Value": "cart"}],
+            StartTime=NOW - timedelta(minutes=1),
+            EndTime=NOW + timedelta(minutes=1),
+            Period=60,
+            Statistics=["Sum", "SampleCount"],
+        )["Datapoints"]
+        assert [(each["Sum"], each["SampleCount"], each["Unit"]) for each in found] == [(6.0, 2.0, "Count")]
+        assert len(client.get_log_events(logGroupName="g", logStreamName="s")["events"]) == 5
+    asyncio.run(logs.close())

@@ -1,24 +1,27 @@
-"""The metric loop: what services use, a minute at a time, into CloudWatch's `AWS/ECS`.
+"""The metric loop: what services and clusters use, a minute at a time, into CloudWatch's `AWS/ECS`.
 
 Source: ECS developer guide, "Amazon ECS CloudWatch metrics": CPUUtilization and MemoryUtilization of a service are what
-its tasks use of what their task definition reserves, in percent, with one sample a task and minute.
+its tasks use of what their task definition reserves, in percent, with one sample a task and minute; those of a cluster
+what its tasks use of its container instances, whose reserved part is CPUReservation and MemoryReservation.
 """
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from portside.control.insights import ContainerInsights
 from portside.control.loop import Loop
 from portside.domain.clock import Clock
-from portside.domain.metric import MetricName, Sample, dimensions_of, point_of
+from portside.domain.insight import Look, Looks, reserved_cpu_units, reserved_memory_mib
+from portside.domain.metric import Dimensions, MetricName, Sample, dimensions_of, point_of
 from portside.domain.record import Scope
-from portside.domain.table import TASK
+from portside.domain.table import CONTAINER_INSTANCE, TASK
 from portside.domain.task.record import Task, TaskStatus
 from portside.domain.usage import Usage
-from portside.store.interface import Store
-from portside.telemetry.interface import LogsUnavailable
+from portside.store.interface import Store, StoreUnavailable
+from portside.telemetry.interface import LogStreamMissing, LogsUnavailable
 from portside.telemetry.metric import MetricStore
 
 log = logging.getLogger(__name__)
@@ -30,18 +33,11 @@ _ALL: Final = "all"
 _MIB: Final = 1024**2
 
 
-@dataclass(frozen=True, slots=True)
-class _Share:
-    """Percent of its reservation that a task uses."""
-
-    cpu: float | None
-    memory: float | None
-
-
 class MetricLoop:
     """
     Args:
         usage: what a container uses, by its runtime id; None if it does not run.
+        insights: gets the same looks, where a cluster has Container Insights on.
         period_s: between two looks.
     """
 
@@ -51,10 +47,12 @@ class MetricLoop:
         metrics: MetricStore,
         clock: Clock,
         usage: Callable[[str], Awaitable[Usage | None]],
+        insights: ContainerInsights,
         *,
         period_s: float = PERIOD_S,
     ) -> None:
         self._store, self._metrics, self._clock, self._usage, self._period_s = store, metrics, clock, usage, period_s
+        self._insights = insights
         self._loop = Loop("metrics", clock, self._step, resync_s=2 * period_s)
         self._before: dict[str, Usage] = {}
         self._rolled_up: datetime | None = None
@@ -68,73 +66,117 @@ class MetricLoop:
     async def _step(self, _key: str) -> datetime:
         now = self._clock.now()
         try:
-            await self._look(now)
+            looks = await self._look()
+            for scope, samples in _by_scope(looks, self._registered(), now).items():
+                await self._metrics.put(scope, samples)
+            await self._insights.put(looks, now)
             if self._rolled_up is None or now - self._rolled_up >= ROLL_UP_EVERY:
                 await self._metrics.roll_up(int(now.timestamp()))
                 self._rolled_up = now
-        except LogsUnavailable as error:
+        except (LogsUnavailable, LogStreamMissing, StoreUnavailable) as error:
             log.warning("metrics of this minute are lost: %s", error)
         return _next(now, self._period_s)
 
-    async def _look(self, now: datetime) -> None:
-        shares: dict[Scope, dict[tuple[str, str], list[_Share]]] = {}
+    async def _look(self) -> list[tuple[Task, Looks]]:
+        """What the containers of running tasks use, where it is asked for."""
+        found: list[tuple[Task, Looks]] = []
         seen: dict[str, Usage] = {}
         for task in list(self._store.scan(TASK)):
-            if task.service is None or task.last_status is not TaskStatus.RUNNING:
+            if task.last_status is not TaskStatus.RUNNING:
                 continue
-            found = {}
+            if task.service is None and task.placement is None and self._insights.mode(task) == "disabled":
+                continue
+            looks: dict[str, Look] = {}
             for history in task.history:
                 usage = await self._usage(history.runtime_id)
                 if usage is not None:
-                    found[history.runtime_id] = usage
-            if found:
-                share = _share(task, found, self._before)
-                shares.setdefault(task.scope, {}).setdefault((task.cluster, task.service), []).append(share)
-                seen |= found
+                    looks[history.name] = Look(usage=usage, before=self._before.get(history.runtime_id))
+                    seen[history.runtime_id] = usage
+            if looks:
+                found.append((task, looks))
         self._before = seen
-        for scope, by_service in shares.items():
-            samples = [each for key, several in by_service.items() for each in _samples(*key, several, now)]
-            if samples:
-                await self._metrics.put(scope, samples)
+        return found
+
+    def _registered(self) -> Mapping[tuple[Scope, str], tuple[int, int]]:
+        """CPU units and MiB of the container instances, by cluster."""
+        found: dict[tuple[Scope, str], tuple[int, int]] = {}
+        for each in self._store.scan(CONTAINER_INSTANCE):
+            cpu_units, memory_mib = found.get((each.scope, each.cluster), (0, 0))
+            found[each.scope, each.cluster] = (cpu_units + each.cpu_units, memory_mib + each.memory_mib)
+        return found
 
 
-def _share(task: Task, usages: Mapping[str, Usage], before: Mapping[str, Usage]) -> _Share:
+def _by_scope(
+    looks: Iterable[tuple[Task, Looks]], registered: Mapping[tuple[Scope, str], tuple[int, int]], now: datetime
+) -> dict[Scope, list[Sample]]:
+    by_service: dict[tuple[Scope, str, str], list[_Use]] = {}
+    by_cluster: dict[tuple[Scope, str], list[_Use]] = {}
+    for task, looked in looks:
+        use = _use(task, looked)
+        if task.service is not None:
+            by_service.setdefault((task.scope, task.cluster, task.service), []).append(use)
+        if task.placement is not None:
+            by_cluster.setdefault((task.scope, task.cluster), []).append(use)
+    found: dict[Scope, list[Sample]] = {}
+    for (scope, cluster, service), uses in by_service.items():
+        dimensions = dimensions_of({"ClusterName": cluster, "ServiceName": service})
+        shares = {
+            "CPUUtilization": [_percent(each.cpu_units, each.cpu_reserved) for each in uses],
+            "MemoryUtilization": [_percent(each.memory_mib, each.memory_reserved) for each in uses],
+        }
+        found.setdefault(scope, []).extend(_samples(dimensions, shares, now))
+    for (scope, cluster), uses in by_cluster.items():
+        cpu_units, memory_mib = registered.get((scope, cluster), (0, 0))
+        shares = {
+            "CPUReservation": [_percent(sum(each.cpu_reserved for each in uses), cpu_units)],
+            "MemoryReservation": [_percent(sum(each.memory_reserved for each in uses), memory_mib)],
+            "CPUUtilization": [_percent(_total([each.cpu_units for each in uses]), cpu_units)],
+            "MemoryUtilization": [_percent(sum(each.memory_mib for each in uses), memory_mib)],
+        }
+        found.setdefault(scope, []).extend(_samples(dimensions_of({"ClusterName": cluster}), shares, now))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Use:
+    """What a task uses and reserves: CPU units (None after one look only) and MiB."""
+
+    cpu_units: float | None
+    cpu_reserved: int
+    memory_mib: float
+    memory_reserved: int
+
+
+def _use(task: Task, looks: Looks) -> _Use:
     """Its containers together. The CPU's share takes two looks at the same containers."""
-    cpu_units = task.cpu_units or sum(each.cpu_units for each in task.containers)
-    memory_mib = task.memory_mib or sum(each.memory_reservation_mib or each.memory_mib or 0 for each in task.containers)
-    rates = [
-        (usage.cpu_ns - last.cpu_ns) / (seconds * 1e9)
-        for runtime_id, usage in usages.items()
-        if (last := before.get(runtime_id)) is not None and (seconds := (usage.at - last.at).total_seconds()) > 0
-    ]
-    used = sum(max(0, each.memory_bytes - _reclaimable(each)) for each in usages.values())
-    return _Share(
-        cpu=100 * sum(max(0.0, rate) for rate in rates) * 1024 / cpu_units if rates and cpu_units else None,
-        memory=100 * used / (memory_mib * _MIB) if memory_mib else None,
+    return _Use(
+        cpu_units=_total([each.cpu_units for each in looks.values()]),
+        cpu_reserved=reserved_cpu_units(task),
+        memory_mib=sum(each.memory_bytes for each in looks.values()) / _MIB,
+        memory_reserved=reserved_memory_mib(task),
     )
 
 
-def _reclaimable(usage: Usage) -> int:
-    """File pages that the kernel drops first when memory is short: not what a container needs."""
-    return usage.memory.get("total_inactive_file", usage.memory.get("inactive_file", 0))
+def _total(values: Iterable[float | None]) -> float | None:
+    """Of those that are known; None if none is."""
+    known = [each for each in values if each is not None]
+    return sum(known) if known else None
 
 
-def _samples(cluster: str, service: str, shares: list[_Share], now: datetime) -> list[Sample]:
-    dimensions = dimensions_of({"ClusterName": cluster, "ServiceName": service})
-    found = []
-    for name, values in (
-        ("CPUUtilization", [each.cpu for each in shares if each.cpu is not None]),
-        ("MemoryUtilization", [each.memory for each in shares if each.memory is not None]),
-    ):
-        if values:
-            found.append(
-                Sample(
-                    metric=MetricName(namespace=NAMESPACE, name=name, dimensions=dimensions),
-                    at_s=now.timestamp(),
-                    point=point_of(((value, 1.0) for value in values), "Percent"),
-                )
-            )
-    return found
+def _percent(used: float | None, of: int) -> float | None:
+    return 100 * used / of if used is not None and of else None
+
+
+def _samples(dimensions: Dimensions, shares: Mapping[str, Iterable[float | None]], now: datetime) -> list[Sample]:
+    return [
+        Sample(
+            metric=MetricName(namespace=NAMESPACE, name=name, dimensions=dimensions),
+            at_s=now.timestamp(),
+            point=point_of(((value, 1.0) for value in known), "Percent"),
+        )
+        for name, values in shares.items()
+        if (known := [each for each in values if each is not None])
+    ]
 
 
 def _next(now: datetime, period_s: float) -> datetime:

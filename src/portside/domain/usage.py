@@ -34,8 +34,8 @@ class BlockUsage:
 @dataclass(frozen=True, kw_only=True)
 class Usage:
     """What a container has used since it was started. Times in nanoseconds; `machine_cpu_ns` is what all processors of
-    its machine have spent. `memory_limit_bytes`: 0 for none. `memory`: the kernel's own breakdown. `network`: by
-    interface; empty where it has none of its own."""
+    its machine have spent. `memory_limit_bytes`: 0 for none. `memory`: the kernel's own breakdown. `storage_*`: by
+    its processes, also where `block` counts nothing. `network`: by interface; empty where it has none of its own."""
 
     at: datetime
     cpu_ns: int = 0
@@ -52,4 +52,6 @@ class Usage:
     memory: Mapping[str, int] = field(default_factory=dict)
     processes: int = 0
     block: tuple[BlockUsage, ...] = ()
+    storage_read_bytes: int = 0
+    storage_written_bytes: int = 0
     network: Mapping[str, InterfaceUsage] = field(default_factory=dict)

@@ -43,7 +43,7 @@ from portside.domain.task.record import (
     VolumesReleased,
 )
 from portside.domain.usage import Usage
-from portside.node import cgroup, failpoint, hook, process
+from portside.node import cgroup, failpoint, hook, process, storage_traffic
 from portside.node.container import seccomp, spec
 from portside.node.container.exec import LinuxExecSession, open_session
 from portside.node.container.health import HealthChecks, end_leftover
@@ -214,12 +214,19 @@ class LinuxNode:
         if container is None or container.record is None or container.record.pid is None:
             return None
         record, pid = container.record, container.record.pid
+
+        def look() -> tuple[Usage, tuple[int, int]]:
+            pids = self._tree.processes(record.cgroup, record.container)
+            return self._tree.usage(record.cgroup, record.container), storage_traffic.of_processes(pids)
+
         try:
-            found = await self._pool.run(self._tree.usage, record.cgroup, record.container)
+            found, (read, written) = await self._pool.run(look)
         except OSError:
             return None  # it ends this moment
         return dataclasses.replace(
             found,
+            storage_read_bytes=read,
+            storage_written_bytes=written,
             network=traffic.of_process(pid),
             machine_cpu_ns=cgroup.machine_cpu_ns(),
             machine_cpus=os.cpu_count() or 1,

@@ -9,7 +9,7 @@ also after a crash (table `doomed`).
 
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -56,12 +56,19 @@ class SqliteLogStore:
     Args:
         path: the database; its folder exists.
         now_ms: the time of day, for ingestion times.
+        on_put: is awaited with what was put, once that is durable.
 
     Cleanup: `close()` ends both threads.
     """
 
-    def __init__(self, path: Path, *, now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000) -> None:
-        self._path, self._now_ms = path, now_ms
+    def __init__(
+        self,
+        path: Path,
+        *,
+        now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        on_put: Callable[[Scope, Sequence[LogEvent]], Awaitable[None]] | None = None,
+    ) -> None:
+        self._path, self._now_ms, self._on_put = path, now_ms, on_put
         self._writer = SqliteWorker("log-write", path, _SCHEMA)
         self._reader = SqliteWorker("log-read", path, "PRAGMA query_only=1")
 
@@ -81,6 +88,8 @@ class SqliteLogStore:
 
     async def put(self, scope: Scope, group: str, stream: str, events: Sequence[LogEvent]) -> None:
         await self._writer.run(self._put, scope, group, stream, events)
+        if self._on_put is not None:
+            await self._on_put(scope, events)
 
     async def expire(self, scope: Scope, group: str, before_ms: int) -> int:
         removed = 0

@@ -26,10 +26,9 @@ SETTINGS: Final = (
 )
 
 PARTIAL: Final = {
-    "CreateCluster": "containerInsights and ECS Exec settings are kept and shown, nothing is collected yet; "
+    "CreateCluster": "ECS Exec settings are kept and shown; "
     "no Service Connect defaults, no managed storage keys, no Auto Scaling group capacity providers",
     "UpdateCluster": "as CreateCluster",
-    "UpdateClusterSettings": "containerInsights is kept and shown, nothing is collected yet",
     "PutClusterCapacityProviders": "FARGATE and FARGATE_SPOT; tasks run on FARGATE only",
     "RegisterTaskDefinition": "see the members below",
     "RunTask": "no volumes, no capacity provider but FARGATE; see the members below",

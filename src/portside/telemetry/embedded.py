@@ -1,0 +1,43 @@
+"""Metrics that log events embed go into the metric store, as the events are put."""
+
+import json
+import logging
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from portside.domain import emf
+from portside.domain.log import LogEvent
+from portside.domain.metric import Sample
+from portside.domain.record import Scope
+from portside.telemetry.interface import LogsUnavailable
+from portside.telemetry.metric import MetricStore
+
+log = logging.getLogger(__name__)
+
+_MARK: Final = '"_aws"'
+
+
+class EmbeddedMetrics:
+    """For `on_put` of the log store."""
+
+    def __init__(self, metrics: MetricStore) -> None:
+        self._metrics = metrics
+
+    async def take(self, scope: Scope, events: Sequence[LogEvent]) -> None:
+        """Never fails: the events are there, whatever becomes of the metrics."""
+        found = [sample for event in events if _MARK in event.message for sample in _samples(event)]
+        if not found:
+            return
+        try:
+            await self._metrics.put(scope, found)
+        except LogsUnavailable as error:
+            log.warning("%d values embedded in log events are lost: %s", len(found), error)
+
+
+def _samples(event: LogEvent) -> Iterator[Sample]:
+    try:
+        document = json.loads(event.message)
+    except (ValueError, RecursionError):
+        return
+    if isinstance(document, dict) and "_aws" in document:
+        yield from emf.samples(document, at_s=event.at_ms / 1000)
