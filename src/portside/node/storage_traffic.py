@@ -1,7 +1,7 @@
 """What processes have read from and written to storage. Source: proc(5), /proc/PID/io.
 
-Not by the cgroup's block devices: in version 1 these count nothing where no device is throttled (kernel 6.18), and writes
-that a cache takes first are nobody's there.
+Not by the cgroup's block devices: in version 1 these count nothing where no device is throttled (kernel 6.18), and what
+a cache takes first is nobody's there.
 """
 
 from collections.abc import Iterable
