@@ -42,6 +42,7 @@ from portside.api.metadata.instance import InstanceMetadata
 from portside.api.portside import image, story
 from portside.api.portside.status import status
 from portside.api.secretsmanager.service import secretsmanager_service
+from portside.api.servicediscovery.service import servicediscovery_service
 from portside.api.ssm.service import ssm_service
 from portside.api.sts.recognition import secret_of_session
 from portside.api.sts.service import sts_service
@@ -54,6 +55,7 @@ from portside.balancer.envoy import EnvoyBalancer
 from portside.control.autoscaling import AutoScalingLoop
 from portside.control.balancers import BalancerLoop
 from portside.control.clock import RandomIds, SystemClock
+from portside.control.cloud_map import CloudMapLoop
 from portside.control.definitions import DefinitionLoop
 from portside.control.enis import Enis
 from portside.control.images import ImageLoop
@@ -130,6 +132,7 @@ def api_services(
         sts_service(sts),
         ssm_service(store, vault, clock),
         secretsmanager_service(store, vault, clock, ids),
+        servicediscovery_service(store, clock, ids),
     )
 
 
@@ -248,6 +251,7 @@ class Daemon:
         autoscaling = AutoScalingLoop(store, metrics, clock, ids)
         secrets = SecretLoop(store, clock)
         expiry = SessionLoop(store, clock)
+        cloud_map = CloudMapLoop(store, clock)
 
         sessions = ExecSessions(clock)
 
@@ -313,6 +317,7 @@ class Daemon:
                 images,
                 meter,
                 autoscaling,
+                cloud_map,
             ):
                 await part.start()
                 running.append(part)

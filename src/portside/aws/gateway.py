@@ -43,6 +43,7 @@ SERVICE_OF_SIGNING_NAME = {
     "iam": "iam",
     "ssm": "ssm",
     "secretsmanager": "secretsmanager",
+    "servicediscovery": "servicediscovery",
     "monitoring": "cloudwatch",
     "application-autoscaling": "application-autoscaling",
 }

@@ -20,6 +20,8 @@ def variables(settings: Settings, *, port_given: bool = False) -> dict[str, str]
         "AWS_DEFAULT_REGION": settings.region,
         # Older tools page and ask for instance metadata; neither is wanted here.
         "AWS_EC2_METADATA_DISABLED": "true",
+        # DiscoverInstances would go to a host whose name begins with `data-`.
+        "AWS_DISABLE_HOST_PREFIX_INJECTION": "true",
     }
 
 

@@ -70,6 +70,11 @@ def load_balancer(scope: Scope, name: str, suffix: str, prefix: str = "app") -> 
     return str(Arn("elasticloadbalancing", scope.region, scope.account, f"loadbalancer/{prefix}/{name}/{suffix}"))
 
 
+def discovery(scope: Scope, resource: str) -> str:
+    """Of Cloud Map: `namespace/ns-…` or `service/srv-…`."""
+    return str(Arn("servicediscovery", scope.region, scope.account, resource))
+
+
 def container_id(task_id: str, name: str) -> str:
     """The last part of a container's ARN, in the form of a UUID: the same whenever and wherever it is asked for."""
     digest = hashlib.sha256(f"{task_id}/{name}".encode()).hexdigest()

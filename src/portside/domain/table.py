@@ -4,6 +4,8 @@ from typing import Any, Final
 
 from portside.domain.account_setting import AccountSetting
 from portside.domain.autoscaling import Activity, ScalableTarget
+from portside.domain.cloud_map import DiscoveryInstance, DiscoveryService, Namespace, Operation, OperationStatus
+from portside.domain.cloud_map_rule import subject
 from portside.domain.cluster import Cluster
 from portside.domain.container_instance import ContainerInstance
 from portside.domain.iam import InstanceProfile, Policy, Role
@@ -177,6 +179,39 @@ SCALABLE_TARGET: Final = Kind(
     name="scalable_target", type=ScalableTarget, key=lambda t: f"{t.scope.prefix}{t.cluster}/{t.service}"
 )
 SCALING_ACTIVITY: Final = Kind(name="scaling_activity", type=Activity, key=lambda a: f"{a.scope.prefix}{a.id}")
+NAMESPACE: Final = Kind(
+    name="namespace",
+    type=Namespace,
+    key=lambda n: f"{n.scope.prefix}{n.id}",
+    indexes={
+        "vpc": lambda n: n.vpc_id or None,
+        "http_name": lambda n: f"{n.scope.prefix}{n.http_name}",
+    },
+)
+DISCOVERY_SERVICE: Final = Kind(
+    name="discovery_service",
+    type=DiscoveryService,
+    key=lambda s: s.key,
+    indexes={
+        "namespace": lambda s: s.namespace_id,
+        "dns_name": lambda s: f"{s.namespace_id}/{s.name.lower()}" if s.records else None,
+    },
+)
+DISCOVERY_INSTANCE: Final = Kind(
+    name="discovery_instance",
+    type=DiscoveryInstance,
+    key=lambda i: i.key,
+    indexes={"service": lambda i: i.service_id, "owner": lambda i: i.owner or None},
+)
+CLOUD_MAP_OPERATION: Final = Kind(
+    name="cloud_map_operation",
+    type=Operation,
+    key=lambda o: o.key,
+    indexes={
+        "under_way": lambda o: f"{o.scope.prefix}{subject(o.work)}" if o.status is OperationStatus.SUBMITTED else None,
+        "request": lambda o: f"{o.scope.prefix}{o.creator_request_id}" if o.creator_request_id else None,
+    },
+)
 VAULT_KEY: Final = Kind(name="vault_key", type=VaultKey, key=lambda k: "vault")
 SESSION: Final = Kind(
     name="session",
@@ -223,4 +258,8 @@ KINDS: Final[tuple[Kind[Any], ...]] = (
     INSTANCE,
     CONTAINER_INSTANCE,
     SESSION,
+    NAMESPACE,
+    DISCOVERY_SERVICE,
+    DISCOVERY_INSTANCE,
+    CLOUD_MAP_OPERATION,
 )

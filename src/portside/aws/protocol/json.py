@@ -110,7 +110,7 @@ class JsonProtocol:
         listed = [error.shape for error in operation.errors]
         if operation.name == "RegisterTaskDefinition":
             return "ClientException"
-        for code in ("InvalidParameterException", "ValidationException", "ClientException"):
+        for code in ("InvalidParameterException", "ValidationException", "ClientException", "InvalidInput"):
             if code in listed:
                 return code
         return "ValidationException"
