@@ -39,7 +39,7 @@ from portside.api.iam.service import iam_service
 from portside.api.logs.service import logs_service
 from portside.api.metadata.endpoint import MetadataEndpoint
 from portside.api.metadata.instance import InstanceMetadata
-from portside.api.portside import image, story
+from portside.api.portside import image, reach, story
 from portside.api.portside.status import status
 from portside.api.secretsmanager.service import secretsmanager_service
 from portside.api.servicediscovery.service import servicediscovery_service
@@ -276,6 +276,7 @@ class Daemon:
             | {
                 "/_portside/status": lambda *_: self._status(store, balancer, node),
                 "/_portside/tasks/": lambda _method, path, query, _body: self._story(store, node, path, query),
+                "/_portside/reach": lambda _method, _path, query, _body: self._reach(store, query),
                 "/_portside/images": lambda method, *_: self._images(images, method, ""),
                 "/_portside/images/": lambda method, path, _query, _body: self._images(images, method, path),
             },
@@ -401,6 +402,10 @@ class Daemon:
     async def _images(self, images: ImageLoop, method: str, path: str) -> tuple[int, str, bytes]:
         status, document = await image.answer(images, method, unquote(path.removeprefix("/_portside/images/")))
         return status, "application/json", json.dumps(document).encode()
+
+    async def _reach(self, store: Store, query: Mapping[str, str]) -> tuple[int, str, bytes]:
+        code, document = reach.answer(store, query, leads_out=self.settings.egress != "none")
+        return code, "application/json", json.dumps(document).encode()
 
     async def _story(self, store: Store, node: Node, path: str, query: Mapping[str, str]) -> tuple[int, str, bytes]:
         named, _, rest = path.removeprefix("/_portside/tasks/").rpartition("/")

@@ -1,8 +1,10 @@
 """Whole networks made through the API, as infrastructure tools make them: tasks in them, their end, and kill -9."""
 
 import contextlib
+import os
 import random
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -206,6 +208,45 @@ def test_two_vpcs_with_one_block(portside: Instance) -> None:
     assert all(told_to)
     assert told_to[0] != told_to[1]
     assert told(stacks[0].task(stacks[0].public)) == "", "one without a public address"
+
+
+def test_reach_of_tasks(portside: Instance) -> None:
+    """`portside reach` names the route or rule that stops a packet between real tasks and the world, and says so by its
+    exit code; what it lets pass, passes."""
+
+    def reach(*words: str) -> tuple[int, str]:
+        done = subprocess.run(
+            [sys.executable, "-m", "portside.cli", "reach", *words, "--data-dir", str(portside.settings.data_dir)],
+            env={**os.environ, "COLUMNS": "200"},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        return done.returncode, done.stdout + done.stderr
+
+    portside.register("loop", {"command": ["sleep", "600"]})
+    stack = Stack(portside)
+    private, public = stack.task(stack.private), stack.task(stack.public, public=True)
+    first, second = (pin.name.split("-")[1] for pin in (private, public))
+    code, words = reach(first, WORLD, "80")
+    assert (code, told(private)) == (3, "")
+    assert f"has no route to {WORLD}" in words
+    assert stack.tables[1] in words
+    nat_id, address = stack.add_nat()
+    wait_for(lambda: told(private) == address, timeout_s=10, what="the way out")
+    code, words = reach(first, WORLD, "80")
+    assert (code, f"it is seen as {address}, of {nat_id}" in words) == (0, True)
+    code, words = reach(second, WORLD, "80")
+    assert (code, told(public)) == (0, words.rpartition("seen as ")[2].strip())
+    code, words = reach(WORLD, second, "80")
+    assert (code, "no ingress rule of sg-" in words) == (3, True)
+    code, words = reach(second, first, "--protocol", "icmp")
+    assert (code, "ingress rule sgr-" in words) == (0, True)
+    code, words = reach(second, "10.0.2.99", "80")
+    assert (code, "nobody in" in words) == (1, True)
+    assert reach("nothing", second, "80")[0] == 1
+    assert reach(second, WORLD)[0] == 1
 
 
 def test_elastic_address_of_an_instance(portside: Instance, outside: Path) -> None:

@@ -205,6 +205,26 @@ def application() -> "typer.Typer":
         command.show(settings(data_dir=data_dir), task, cluster=cluster, as_json=as_json)
 
     @app.command()
+    def reach(
+        source: Annotated[
+            str,
+            typer.Argument(metavar="FROM", help="A task, instance, interface, load balancer, or address."),
+        ],
+        target: Annotated[str, typer.Argument(metavar="TO", help="Likewise.")],
+        target_port: Annotated[int, typer.Argument(metavar="PORT", min=0, max=65535)] = 0,
+        protocol: Annotated[str, typer.Option("--protocol", help="tcp, udp or icmp.")] = "tcp",
+        as_json: as_json = False,
+        data_dir: data_dir = None,
+    ) -> None:
+        """Whether a packet would pass, and which rule, route or list lets it through or stops it (exit code 3)."""
+        from portside.cli import reach as command
+
+        code = command.show(
+            settings(data_dir=data_dir), source, target, target_port, protocol=protocol, as_json=as_json
+        )
+        raise typer.Exit(code)
+
+    @app.command()
     def demo(
         remove: Annotated[bool, typer.Option("--remove", help="Remove the demonstration again.")] = False,
         demo_port: Annotated[
