@@ -56,9 +56,17 @@ class ContainerInstance(Record, frozen=True, kw_only=True):
 
 CAPABILITIES: Final = (
     "com.amazonaws.ecs.capability.logging-driver.awslogs",
+    "com.amazonaws.ecs.capability.privileged-container",
+    "com.amazonaws.ecs.capability.task-iam-role",
+    "com.amazonaws.ecs.capability.task-iam-role-network-host",
     "ecs.capability.container-health-check",
     "ecs.capability.container-ordering",
+    "ecs.capability.env-files.s3",
     "ecs.capability.execution-role-awslogs",
+    "ecs.capability.pid-ipc-namespace-sharing",
+    "ecs.capability.private-registry-authentication.secretsmanager",
+    "ecs.capability.secrets.asm.environment-variables",
+    "ecs.capability.secrets.ssm.environment-variables",
     "ecs.capability.task-cpu-mem-limit",
     "ecs.capability.task-eni",
 )

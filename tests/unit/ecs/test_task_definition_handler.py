@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from portside.api.ecs import page
 from portside.domain import table
+from portside.domain.container_instance import CAPABILITIES
 from portside.store.interface import Delete
 
 
@@ -80,6 +81,44 @@ def test_registered_definition_is_shown_again(ecs: Any) -> None:
     assert {name: registered[name] for name in expected} == expected
     assert (registered["revision"], registered["status"]) == (1, "ACTIVE")
     assert registered["compatibilities"] == ["EC2", "FARGATE"]
+
+
+def test_what_an_instance_must_be_able_to_do(ecs: Any) -> None:
+    """The capabilities that a definition takes are those of the agent that go with its members; instances have them."""
+    secret = "arn:aws:secretsmanager:us-east-1:000000000000:secret:db-abcdef"
+    container = {
+        "name": "app",
+        "image": "app",
+        "memory": 64,
+        "privileged": True,
+        "healthCheck": {"command": ["CMD", "true"]},
+        "secrets": [{"name": "A", "valueFrom": f"{secret}:user::"}, {"name": "B", "valueFrom": "/app/b"}],
+        "repositoryCredentials": {"credentialsParameter": secret},
+        "environmentFiles": [{"type": "s3", "value": "arn:aws:s3:::bucket/app.env"}],
+    }
+    definition = ecs(
+        "RegisterTaskDefinition",
+        family="app",
+        networkMode="host",
+        ipcMode="task",
+        requiresCompatibilities=["EC2"],
+        taskRoleArn="arn:aws:iam::000000000000:role/task",
+        executionRoleArn="arn:aws:iam::000000000000:role/execution",
+        containerDefinitions=[container],
+    )["taskDefinition"]
+    required = {each["name"] for each in definition["requiresAttributes"]}
+    assert required == {
+        "com.amazonaws.ecs.capability.privileged-container",
+        "com.amazonaws.ecs.capability.task-iam-role",
+        "com.amazonaws.ecs.capability.task-iam-role-network-host",
+        "ecs.capability.container-health-check",
+        "ecs.capability.env-files.s3",
+        "ecs.capability.pid-ipc-namespace-sharing",
+        "ecs.capability.private-registry-authentication.secretsmanager",
+        "ecs.capability.secrets.asm.environment-variables",
+        "ecs.capability.secrets.ssm.environment-variables",
+    }
+    assert required <= set(CAPABILITIES)
 
 
 @pytest.mark.parametrize(

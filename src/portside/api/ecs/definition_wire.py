@@ -8,9 +8,10 @@ from datetime import datetime
 from typing import Any
 
 from portside.api.ecs.wire import FromWire, Wire, constraints_to, expressions_from, tags_from
-from portside.domain import arn
+from portside.domain import arn, secret_reference
 from portside.domain.record import Scope
 from portside.domain.refusal import RefusalKind, Refused
+from portside.domain.secret_reference import FromSecret
 from portside.domain.task.creation import ContainerOverride, TaskOverride
 from portside.domain.task_definition import (
     ContainerDefinition,
@@ -431,8 +432,23 @@ def _attributes(definition: TaskDefinition) -> Iterable[str]:
             found["ecs.capability.container-ordering"] = None
         if container.memory_reservation_mib is not None:
             found["com.amazonaws.ecs.capability.docker-remote-api.1.21"] = None
+        if container.health_check is not None:
+            found["ecs.capability.container-health-check"] = None
+        if container.privileged:
+            found["com.amazonaws.ecs.capability.privileged-container"] = None
+        if container.environment_files:
+            found["ecs.capability.env-files.s3"] = None
+        for secret in container.secrets:
+            kind = "asm" if isinstance(secret_reference.parsed(secret.value_from), FromSecret) else "ssm"
+            found[f"ecs.capability.secrets.{kind}.environment-variables"] = None
+        if container.repository_credentials is not None:
+            found["ecs.capability.private-registry-authentication.secretsmanager"] = None
     if definition.task_role_arn is not None:
         found["com.amazonaws.ecs.capability.task-iam-role"] = None
+        if definition.network_mode == "host":
+            found["com.amazonaws.ecs.capability.task-iam-role-network-host"] = None
+    if definition.pid_mode is not None or definition.ipc_mode is not None:
+        found["ecs.capability.pid-ipc-namespace-sharing"] = None
     if definition.network_mode == "awsvpc":
         found["com.amazonaws.ecs.capability.docker-remote-api.1.18"] = None
         found["ecs.capability.task-eni"] = None
