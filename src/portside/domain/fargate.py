@@ -22,7 +22,8 @@ MEMORY_MIB: Final[dict[int, tuple[int, ...]]] = {
 
 EPHEMERAL_STORAGE_GIB: Final = range(21, 201)
 """What `ephemeralStorage` may ask for; without it a task has 20 GiB."""
-STOP_TIMEOUT_MAX_S: Final = 120
+TIMEOUT_MAX_S: Final = 120
+"""Of a container to start and to stop. Source: API_ContainerDefinition."""
 LATEST_PLATFORM_VERSION: Final = "1.4.0"
 RETIRED_PLATFORM_VERSIONS: Final = frozenset({"1.0.0", "1.1.0", "1.2.0", "1.3.0"})
 LOG_DRIVERS: Final = ("awslogs", "splunk", "awsfirelens")

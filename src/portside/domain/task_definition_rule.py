@@ -173,11 +173,13 @@ def check_fargate(definition: TaskDefinition) -> None:
                 "Tasks using the Fargate launch type only support adding the 'SYS_PTRACE' kernel capability.",
                 "linuxParameters",
             )
-        if container.stop_timeout_s is not None and container.stop_timeout_s > fargate.STOP_TIMEOUT_MAX_S:
-            raise _invalid(
-                "Tasks using the Fargate launch type must have a container stop timeout of less than 120 seconds.",
-                "stopTimeout",
-            )
+        for kind, timeout_s in (("start", container.start_timeout_s), ("stop", container.stop_timeout_s)):
+            if timeout_s is not None and timeout_s > fargate.TIMEOUT_MAX_S:
+                raise _invalid(
+                    "Tasks using the Fargate launch type must have a container "
+                    f"{kind} timeout of less than {fargate.TIMEOUT_MAX_S} seconds.",
+                    f"{kind}Timeout",
+                )
         needs_role = ""
         if container.log is not None:
             _check_fargate_log(container.log)

@@ -109,6 +109,11 @@ BROKEN: list[tuple[dict[str, Any], list[dict[str, Any]] | None, str]] = [
     ),
     (
         {},
+        [{"startTimeout": 121}],
+        "Tasks using the Fargate launch type must have a container start timeout of less than 120 seconds.",
+    ),
+    (
+        {},
         [{"linuxParameters": {"capabilities": {"add": ["SYS_ADMIN"]}}}],
         "Tasks using the Fargate launch type only support adding the 'SYS_PTRACE' kernel capability.",
     ),

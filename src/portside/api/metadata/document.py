@@ -129,7 +129,7 @@ def _limits(task: Task, history: ContainerHistory, definition: ContainerDefiniti
     """As AWS has been seen to answer: the least share that the kernel knows, once there is a container; on Fargate no
     memory where the container has no limit of its own."""
     least = _LEAST_CPU_UNITS if history.start_issued_at is not None else 0
-    limits = {"CPU": definition.cpu_units or least}
+    limits = {"CPU": max(definition.cpu_units, least)}
     if definition.memory_mib or task.launch_type != "FARGATE":
         limits["Memory"] = definition.memory_mib or 0
     return limits
