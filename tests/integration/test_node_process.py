@@ -141,6 +141,12 @@ def test_privileged(no_leaks: Settings) -> None:
     assert found == ["mounted", f"CapEff:\t{mine.split()[1]}", "Seccomp:\t0", "written", "/dev/kmsg"]
 
 
+def test_a_working_directory_that_is_a_file(no_leaks: Settings) -> None:
+    """The container is not made, in Docker's words."""
+    words = "CannotCreateContainerError: Cannot mkdir: /etc/passwd is not a directory"
+    assert refusal_of(no_leaks, working_directory="/etc/passwd") == words
+
+
 def test_no_ipc(no_leaks: Settings) -> None:
     """With ipcMode none nothing is mounted at /dev/shm, as with Docker."""
 

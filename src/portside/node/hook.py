@@ -226,7 +226,10 @@ class RootfsHook:
             raise Refused(f"CannotStartContainerError: {error}") from error
         directory = spec.working_directory(effect.definition, image)
         if directory != "/":
-            account.ensure_directory(launch.root, directory)
+            try:
+                account.ensure_directory(launch.root, directory)
+            except NotADirectoryError as error:
+                raise Refused(f"CannotCreateContainerError: Cannot mkdir: {directory} is not a directory") from error
         name = spec.hostname(effect)
         (folder.path / "hostname").write_text(f"{name}\n")
         definition = effect.definition
