@@ -21,7 +21,7 @@ from network_lab import (
     world,
 )
 
-from portside.domain import reach
+from portside.domain import network_acl_rule, reach
 from portside.domain.vpc import NetworkAclEntry, SecurityGroup, SecurityGroupRule
 from portside.domain.vpc_route import ResolvedRoute, Target
 from portside.node.interface import NatConfig, SubnetConfig
@@ -108,7 +108,7 @@ def acl_of(rng: random.Random) -> tuple[NetworkAclEntry, ...] | None:
             )
         if rng.random() < 0.85:
             entries.append(NetworkAclEntry(rule_number=100, egress=egress, protocol="-1", allow=True, cidr="0.0.0.0/0"))
-    return tuple(entries)
+    return network_acl_rule.in_order(entries)
 
 
 def routes_of(rng: random.Random, *, public: bool) -> tuple[ResolvedRoute, ...]:
