@@ -73,6 +73,7 @@ from portside.control.sessions import SessionLoop
 from portside.control.targets import Targets
 from portside.control.tasks import TaskLoop
 from portside.control.vpcs import VpcLoop
+from portside.control.ways_out import WaysOut
 from portside.domain import arn
 from portside.domain.clock import Clock, Ids
 from portside.domain.image import CleanupPolicy
@@ -240,7 +241,12 @@ class Daemon:
             ),
             interval=timedelta(seconds=settings.image_cleanup_interval_s),
         )
-        tasks = TaskLoop(store, clock, ids, node, enis, vpcs, targets, resolver, room=images, retention_s=retention_s)
+        tasks = TaskLoop(
+            *(store, clock, ids, node, enis, vpcs, targets, resolver),
+            room=images,
+            way_out=WaysOut(store) if settings.strict_pulls else None,
+            retention_s=retention_s,
+        )
         services = ServiceLoop(store, clock, ids, retention_s=settings.stopped_task_retention_s)
         instances = InstanceLoop(store, clock, ids, node, enis, vpcs, architecture=NATIVE_ARCHITECTURE)
         balancers = BalancerLoop(store, clock, ids, node, balancer, enis, vpcs)
@@ -495,6 +501,7 @@ SETTINGS_FROM_OUTSIDE: dict[str, Any] = {
     "envoy_path": _path_or_none,
     "auth": _truth,
     "task_endpoint": _truth,
+    "strict_pulls": _truth,
     "account": str,
     "region": str,
     "hosts_file": _path_or_none,
@@ -513,7 +520,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="portside-daemon", description=__doc__, allow_abbrev=False)
     for name in SETTINGS_FROM_OUTSIDE:
         flag = f"--{name.replace('_', '-')}"
-        if name in ("auth", "task_endpoint"):
+        if name in ("auth", "task_endpoint", "strict_pulls"):
             parser.add_argument(flag, action="store_true", default=None)
         else:
             parser.add_argument(flag, dest=name, metavar=name.upper())

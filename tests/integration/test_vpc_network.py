@@ -61,10 +61,10 @@ def outside(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.fixture
-def portside(tmp_path: Path, outside: Path) -> Iterator[Instance]:
+def portside(tmp_path: Path, outside: Path, request: pytest.FixtureRequest) -> Iterator[Instance]:
     ensure_busybox_image(IMAGE)
     settings = Settings(data_dir=tmp_path / "data", port=free_port(), egress=str(outside), hosts_file=None)
-    running = Instance(settings)
+    running = Instance(settings, getattr(request, "param", None))
     words = (settings.instance_id, str(settings.data_dir))
     before = leak.snapshot(*words)
     try:
@@ -247,6 +247,34 @@ def test_reach_of_tasks(portside: Instance) -> None:
     assert (code, "nobody in" in words) == (1, True)
     assert reach("nothing", second, "80")[0] == 1
     assert reach(second, WORLD)[0] == 1
+
+
+@pytest.mark.parametrize("portside", [{"PORTSIDE_STRICT_PULLS": "1"}], indirect=True)
+def test_strict_pulls(portside: Instance) -> None:
+    """Where pulls go by the subnet's routes, a task in one without a way out does not start, in AWS's words with the
+    missing route; images of no registry need none."""
+    registry = f"127.0.0.1:{free_port()}/nowhere:1"  # nobody listens there
+    portside.register("far", {"image": registry})
+    portside.register("loop", {"command": ["sleep", "600"]})
+    stack = Stack(portside)
+    stack.task(stack.private)  # an image under localhost/
+
+    def reason(subnet: str, public: str = "DISABLED") -> str:
+        arn = portside.run_task(
+            "far",
+            networkConfiguration={"awsvpcConfiguration": {"subnets": [subnet], "assignPublicIp": public}},
+        )
+        return str(portside.wait_task(arn, "STOPPED")["stoppedReason"])
+
+    said = reason(stack.private)
+    assert said.startswith(
+        "CannotPullContainerError: pull image manifest has been retried 1 time(s): failed to resolve"
+    )
+    assert f"route table {stack.tables[1]} of {stack.private} has no route to 0.0.0.0/0" in said
+    assert "no public IP" in reason(stack.public)
+    assert "route" not in reason(stack.public, "ENABLED"), "asked by way of the internet gateway, nobody answered"
+    stack.add_nat()
+    assert "route" not in reason(stack.private)
 
 
 def test_elastic_address_of_an_instance(portside: Instance, outside: Path) -> None:

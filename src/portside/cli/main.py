@@ -96,6 +96,12 @@ def application() -> "typer.Typer":
         bool | None,
         typer.Option("--task-endpoint", help="Let tasks reach the API even without --auth. [PORTSIDE_TASK_ENDPOINT]"),
     ]
+    strict_pulls = Annotated[
+        bool | None,
+        typer.Option(
+            "--strict-pulls", help="Fargate tasks pull images by their subnet's routes. [PORTSIDE_STRICT_PULLS]"
+        ),
+    ]
     hosts_file = Annotated[
         str | None,
         typer.Option(
@@ -148,6 +154,7 @@ def application() -> "typer.Typer":
         host: host = None,
         auth: auth = None,
         task_endpoint: task_endpoint = None,
+        strict_pulls: strict_pulls = None,
         hosts_file: hosts_file = None,
         envoy_path: envoy_path = None,
         durability: durability = None,
@@ -165,6 +172,7 @@ def application() -> "typer.Typer":
                 host=host,
                 auth=auth,
                 task_endpoint=task_endpoint,
+                strict_pulls=strict_pulls,
                 hosts_file=hosts_file,
                 envoy_path=envoy_path,
                 durability=durability,
@@ -294,6 +302,7 @@ def application() -> "typer.Typer":
         host: host = None,
         auth: auth = None,
         task_endpoint: task_endpoint = None,
+        strict_pulls: strict_pulls = None,
         hosts_file: hosts_file = None,
         envoy_path: envoy_path = None,
         durability: durability = None,
@@ -310,6 +319,7 @@ def application() -> "typer.Typer":
             "host": host,
             "auth": auth,
             "task_endpoint": task_endpoint,
+            "strict_pulls": strict_pulls,
         }
         given |= {"hosts_file": hosts_file, "envoy_path": envoy_path, "durability": durability}
         given |= {"s3_endpoint": s3_endpoint}

@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol
 
 from portside.control.loop import Loop, spawn
 from portside.control.secret_resolver import SecretResolver
-from portside.domain import table
+from portside.domain import image_reference, table
 from portside.domain.clock import Clock, Ids
 from portside.domain.image import NO_SPACE
 from portside.domain.record import Record, Scope, replace
@@ -97,6 +97,12 @@ class VpcEnsurer(Protocol):
         ...
 
 
+class WayOut(Protocol):
+    def missing(self, scope: Scope, eni: EniAttachment) -> str | None:
+        """Why an interface reaches no registry, in words; None if it does."""
+        ...
+
+
 class RoomMaker(Protocol):
     async def make_room(self, since: datetime) -> bool:
         """A pull that began then found no space. Whether there is more room now. Raises OSError."""
@@ -115,6 +121,7 @@ class TaskLoop:
     """Runs every live task of the store on a node.
 
     Args:
+        way_out: given, Fargate tasks pull images by the routes of their own subnets.
         retention_s: seconds that a stopped task stays visible.
         start_parallelism: StartContainer effects under way at once.
     """
@@ -131,12 +138,13 @@ class TaskLoop:
         secrets: SecretResolver,
         *,
         room: RoomMaker | None = None,
+        way_out: WayOut | None = None,
         retention_s: float = RETENTION_S,
         start_parallelism: int = START_PARALLELISM,
     ) -> None:
         self._store, self._clock, self._ids, self._node = store, clock, ids, node
         self._enis, self._vpcs, self._targets, self._secrets = enis, vpcs, targets, secrets
-        self._room = room
+        self._room, self._way_out = room, way_out
         self._retention = timedelta(seconds=retention_s)
         self._starts = asyncio.Semaphore(start_parallelism)
         self._loop = Loop("task", clock, self._step)
@@ -347,6 +355,9 @@ class TaskLoop:
                     effect, versions = self._with_secrets(effect)
                 except Unresolvable as error:
                     return r.StartFailed(reason=str(error))
+                unreachable = self._unreachable(effect)
+                if unreachable is not None:
+                    return unreachable
                 began = self._clock.now()
                 fact = await self._node.execute(effect)
                 if isinstance(effect, r.PullImage) and _no_space(fact) and await self._makes_room(began):
@@ -354,6 +365,21 @@ class TaskLoop:
                 return replace(fact, secret_versions=versions) if isinstance(fact, r.ImagePulled) else fact
             case _:
                 return await self._node.execute(effect)
+
+    def _unreachable(self, effect: r.PullImage | r.StartContainer) -> r.StartFailed | None:
+        """That a Fargate task's own network leads to no registry, if it is to pull by that."""
+        task = self._task(effect)
+        if self._way_out is None or not isinstance(effect, r.PullImage) or task.eni is None or task.placement:
+            return None
+        reference = image_reference.parse(effect.image)
+        missing = self._way_out.missing(task.scope, task.eni) if reference.pullable else None
+        if missing is None:
+            return None
+        return r.StartFailed(
+            container=effect.container,
+            reason="CannotPullContainerError: pull image manifest has been retried 1 time(s): failed to resolve ref "
+            f"{reference.canonical}: failed to do request: dial tcp: i/o timeout ({missing})",
+        )
 
     async def _makes_room(self, began: datetime) -> bool:
         try:

@@ -34,6 +34,11 @@ def cidr_blocks(vpc: Vpc) -> tuple[str, ...]:
     return (vpc.cidr_block, *(each.cidr_block for each in vpc.further_cidr_blocks))
 
 
+def default_target(table: RouteTable | None) -> Route | None:
+    """The table's route to everywhere."""
+    return next((each for each in table.routes if each.destination == "0.0.0.0/0"), None) if table else None
+
+
 def is_local(vpc: Vpc, destination: str) -> bool:
     """Whether the destination lies within the VPC, where no route of a table leads elsewhere."""
     asked = Block(destination)
