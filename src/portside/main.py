@@ -34,6 +34,8 @@ from portside.api.ec2.service import PUBLIC_BLOCK, ec2_service
 from portside.api.ecs.data_channel import serve_session
 from portside.api.ecs.execute_command import DATA_CHANNEL, ExecSessions
 from portside.api.ecs.service import ecs_service
+from portside.api.efs.file_system import Meter
+from portside.api.efs.service import efs_service
 from portside.api.elbv2.service import elbv2_service
 from portside.api.iam.service import iam_service
 from portside.api.logs.service import logs_service
@@ -58,6 +60,7 @@ from portside.control.clock import RandomIds, SystemClock
 from portside.control.cloud_map import CloudMapLoop
 from portside.control.definitions import DefinitionLoop
 from portside.control.enis import Enis
+from portside.control.file_systems import FileSystemLoop
 from portside.control.images import ImageLoop
 from portside.control.insights import ContainerInsights
 from portside.control.instances import InstanceLoop
@@ -85,6 +88,7 @@ from portside.node.interface import Node, NodeUnusable
 from portside.node.linux import LinuxNode
 from portside.node.network.network import Network, public_addresses
 from portside.node.network.uplink import public_block
+from portside.node.rootfs.file_system import FileSystemFolders
 from portside.session.issue import StsSessions, document
 from portside.session.key import SessionKeys
 from portside.settings import Settings, parse_mirrors, s3_endpoint
@@ -119,6 +123,7 @@ def api_services(
     sessions: ExecSessions | None = None,
     public_block: str = PUBLIC_BLOCK,
     identities: InstanceIdentities | None = None,
+    meter: Meter = lambda file_system_id: 0,
 ) -> tuple[Service, ...]:
     """Every AWS service that is answered, in one visible list."""
 
@@ -129,6 +134,7 @@ def api_services(
         logs_service(store, logs, clock, ids),
         cloudwatch_service(metrics, clock),
         autoscaling_service(store, clock, ids),
+        with_default_network(efs_service(store, clock, ids, meter), store, clock, ids),
         iam_service(store, clock, ids),
         sts_service(sts),
         ssm_service(store, vault, clock),
@@ -258,6 +264,8 @@ class Daemon:
         secrets = SecretLoop(store, clock)
         expiry = SessionLoop(store, clock)
         cloud_map = CloudMapLoop(store, clock)
+        folders = FileSystemFolders(settings.data_dir / "efs")
+        file_systems = FileSystemLoop(store, clock, folders)
 
         sessions = ExecSessions(clock)
 
@@ -268,7 +276,7 @@ class Daemon:
         block = public_block(settings.instance_id)
         make_gateway = partial(
             Gateway,
-            api_services(store, logs, metrics, clock, ids, vault, sts, sessions, block, identities),
+            api_services(store, logs, metrics, clock, ids, vault, sts, sessions, block, identities, folders.used_bytes),
             max_body_bytes=settings.max_body_bytes,
             auth=self._verifier(sts),
             default_account=settings.account,
@@ -325,6 +333,7 @@ class Daemon:
                 meter,
                 autoscaling,
                 cloud_map,
+                file_systems,
             ):
                 await part.start()
                 running.append(part)

@@ -37,7 +37,7 @@ from portside.testing.clock import FakeClock, SeededIds
 from portside.vault.aes import AesVault
 
 ACCOUNT, REGION = "000000000000", "us-east-1"
-SIGNING = {"elbv2": "elasticloadbalancing"}
+SIGNING = {"elbv2": "elasticloadbalancing", "efs": "elasticfilesystem"}
 TRUST = json.dumps(
     {
         "Version": "2012-10-17",
@@ -140,6 +140,10 @@ LIKELY = {
     "logGroupName": ("/group", "/new"),
     "logStreamName": ("stream", "new"),
     "logStreamNames": ("stream",),
+    "FileSystemId": ("fs-",),
+    "MountTargetId": ("fsmt-",),
+    "AccessPointId": ("fsap-",),
+    "SubnetId": ("subnet-",),
     "RoleName": ("role", "new"),
     "PolicyName": ("policy", "new"),
     "PolicyArn": (":policy/",),
@@ -235,15 +239,25 @@ class World:
         self._make("logs", "CreateLogGroup", {"logGroupName": "/group"})
         self.call("logs", "CreateLogStream", {"logGroupName": "/group", "logStreamName": "stream"})
         self._make("iam", "CreateRole", {"RoleName": "role", "AssumeRolePolicyDocument": TRUST})
+        self.call("efs", "CreateFileSystem", {"CreationToken": "one"})
 
     def _make(self, service: str, operation: str, params: dict[str, Any]) -> None:
         answer = self.call(service, operation, params)
         assert answer.status == 200, answer.body
 
+    def serialized(self, service: str, model: OperationModel, params: dict[str, Any]) -> dict[str, Any]:
+        """As botocore would send it: a path has no gaps, nor has a query."""
+        shape = model.input_shape
+        for name, member in shape.members.items() if shape is not None else ():
+            if member.serialization.get("location") == "uri" and not params.get(name):
+                params[name] = "fs-0123456789abcdef0"
+        made: dict[str, Any] = self.serializers[service].serialize_to_request(params, model)
+        return made
+
     def call(self, service: str, operation: str, params: dict[str, Any]) -> Answer:
         """As botocore would send it."""
         model = self.models[service].operation_model(operation)
-        made = self.serializers[service].serialize_to_request(params, model)
+        made = self.serialized(service, model, params)
         body = made["body"]
         if isinstance(body, dict):
             body = urlencode(body)
@@ -255,7 +269,15 @@ class World:
             "host": "127.0.0.1:4566",
             "authorization": f"AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders=host, Signature=0",
         }
-        request = Request(method="POST", path="/", query="", headers=headers, body=body, content=body)
+        query = made["query_string"]
+        request = Request(
+            method=made["method"],
+            path=made["url_path"].partition("?")[0],
+            query=query if isinstance(query, str) else urlencode(query, doseq=True, errors="replace"),
+            headers=headers,
+            body=body,
+            content=body,
+        )
         answer = self.loop.run_until_complete(self.gateway.answer(request, "r"))
         assert answer.status < 500 or answer.status == 501, answer.body
         assert isinstance(answer.body, bytes)
@@ -266,7 +288,10 @@ class World:
         """Names that the answer gave may come back in later calls."""
         text = body.decode()
         for word in set(text.replace("<", '"').replace(">", '"').split('"')):
-            if word.startswith(("arn:aws:", "sg-", "sgr-", "subnet-", "vpc-", "eni-")) and word not in self.pool:
+            if (
+                word.startswith(("arn:aws:", "sg-", "sgr-", "subnet-", "vpc-", "eni-", "fs-", "fsmt-", "fsap-"))
+                and word not in self.pool
+            ):
                 self.pool.append(word)
         self.pool.sort()
 
@@ -411,11 +436,11 @@ def test_types(world: World, seed: int) -> None:
         model: OperationModel = world.models[service].operation_model(operation)
         maker = Maker(chance, world.pool)
         params = maker.value(model.input_shape) if model.input_shape else {}
-        made = world.serializers[service].serialize_to_request(params, model)
+        made = world.serialized(service, model, params)
         if isinstance(made["body"], dict):
             body = _bent_form(made["body"], chance, maker)
         else:
-            body = json.dumps(maker.bent(json.loads(made["body"]))).encode()
+            body = json.dumps(maker.bent(json.loads(made["body"] or "{}"))).encode()
         if chance.random() < 0.1:
             at = chance.randrange(len(body) + 1)
             body = (

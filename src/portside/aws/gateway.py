@@ -24,6 +24,7 @@ from portside.aws.protocol.ec2 import Ec2Protocol
 from portside.aws.protocol.interface import Fault, Parse, Serialize, WireProtocol
 from portside.aws.protocol.json import JsonProtocol
 from portside.aws.protocol.query import QueryProtocol
+from portside.aws.protocol.rest_json import RestJsonProtocol
 from portside.aws.request import Answer, Extension, Request, SocketExtension, WebSocket
 from portside.aws.service import Handler, RequestContext, Result, Service, ServiceError
 from portside.aws.signature import SignatureError, SignatureVerifier, is_account_id, read_credential
@@ -46,6 +47,7 @@ SERVICE_OF_SIGNING_NAME = {
     "servicediscovery": "servicediscovery",
     "monitoring": "cloudwatch",
     "application-autoscaling": "application-autoscaling",
+    "elasticfilesystem": "efs",
 }
 """Signing name -> botocore's service."""
 
@@ -53,6 +55,7 @@ PROTOCOLS: Mapping[str, Callable[[ServiceModel | None], WireProtocol]] = {
     "json": JsonProtocol,
     "query": QueryProtocol,
     "ec2": Ec2Protocol,
+    "rest-json": RestJsonProtocol,
 }
 """The wire protocols, by the name that models give them."""
 
@@ -66,6 +69,7 @@ INTERNAL_CODES = {
     "logs": "ServiceUnavailableException",
     "ec2": "InternalError",
     "ssm": "InternalServerError",
+    "efs": "InternalServerError",
 }
 
 COVERAGE = "docs/coverage.md"
@@ -88,10 +92,10 @@ What is implemented: docs/coverage.md. Health: /_portside/health.
 class Operation:
     """One implemented operation, compiled: made when it is first asked for."""
 
-    __slots__ = ("handler", "name", "parse", "serialize")
+    __slots__ = ("handler", "name", "parse", "serialize", "status")
 
-    def __init__(self, name: str, handler: Handler, parse: Parse, serialize: Serialize) -> None:
-        self.name, self.handler, self.parse, self.serialize = name, handler, parse, serialize
+    def __init__(self, name: str, status: int, handler: Handler, parse: Parse, serialize: Serialize) -> None:
+        self.name, self.status, self.handler, self.parse, self.serialize = name, status, handler, parse, serialize
 
 
 class Endpoint:
@@ -116,7 +120,8 @@ class Endpoint:
         known = self.operations.get(name)
         if known is None and (handler := self.service.handlers.get(name)) is not None:
             model = self.model.operations[name]
-            known = Operation(name, handler, self.protocol.parser(model), self.protocol.serializer(model))
+            status = model.http.responseCode
+            known = Operation(name, status, handler, self.protocol.parser(model), self.protocol.serializer(model))
             self.operations[name] = known
         return known
 
@@ -300,7 +305,7 @@ class Gateway:
             if result is not None and type(result) is not dict and isawaitable(result):
                 result = await result
             handled: Result | None = result
-            return Answer(200, protocol.content_type, operation.serialize(handled, request_id))
+            return Answer(operation.status, protocol.content_type, operation.serialize(handled, request_id))
         except ServiceError as error:
             return self._error(protocol, endpoint.fault(error), request_id)
         except Exception as error:

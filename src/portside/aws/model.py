@@ -22,6 +22,15 @@ class Ref(msgspec.Struct, frozen=True, gc=False):
     flattened: bool = False
     resultWrapper: str | None = None
     timestampFormat: str | None = None
+    location: str | None = None
+
+
+class HttpTrait(msgspec.Struct, frozen=True, gc=False):
+    """How an operation shows in HTTP; a REST protocol tells it by method and path."""
+
+    method: str = "POST"
+    requestUri: str = "/"
+    responseCode: int = 200
 
 
 class ErrorTrait(msgspec.Struct, frozen=True, gc=False):
@@ -51,6 +60,7 @@ class Shape(msgspec.Struct, frozen=True):
     sensitive: bool = False
     document: bool = False
     eventstream: bool = False
+    payload: str | None = None
     exception: bool = False
     fault: bool = False
     error: ErrorTrait | None = None
@@ -58,6 +68,7 @@ class Shape(msgspec.Struct, frozen=True):
 
 class OperationModel(msgspec.Struct, frozen=True):
     name: str
+    http: HttpTrait = HttpTrait()
     input: Ref | None = None
     output: Ref | None = None
     errors: tuple[Ref, ...] = ()

@@ -8,6 +8,7 @@ from portside.domain.cloud_map import DiscoveryInstance, DiscoveryService, Names
 from portside.domain.cloud_map_rule import subject
 from portside.domain.cluster import Cluster
 from portside.domain.container_instance import ContainerInstance
+from portside.domain.file_system import AccessPoint, FileSystem, MountTarget
 from portside.domain.iam import InstanceProfile, Policy, Role
 from portside.domain.instance import Instance
 from portside.domain.kind import Kind
@@ -219,6 +220,27 @@ SESSION: Final = Kind(
     key=lambda s: s.access_key_id,
     indexes={"owner": lambda s: f"{s.owner} {s.role_arn}" if s.owner else None},
 )
+FILE_SYSTEM: Final = Kind(
+    name="file_system",
+    type=FileSystem,
+    key=lambda f: f"{f.scope.prefix}{f.id}",
+    indexes={"token": lambda f: f"{f.scope.prefix}{f.creation_token}"},
+)
+MOUNT_TARGET: Final = Kind(
+    name="mount_target",
+    type=MountTarget,
+    key=lambda m: f"{m.scope.prefix}{m.id}",
+    indexes={"file_system": lambda m: f"{m.scope.prefix}{m.file_system_id}"},
+)
+ACCESS_POINT: Final = Kind(
+    name="access_point",
+    type=AccessPoint,
+    key=lambda a: f"{a.scope.prefix}{a.id}",
+    indexes={
+        "file_system": lambda a: f"{a.scope.prefix}{a.file_system_id}",
+        "token": lambda a: f"{a.scope.prefix}{a.client_token}",
+    },
+)
 
 KINDS: Final[tuple[Kind[Any], ...]] = (
     CLUSTER,
@@ -262,4 +284,7 @@ KINDS: Final[tuple[Kind[Any], ...]] = (
     DISCOVERY_SERVICE,
     DISCOVERY_INSTANCE,
     CLOUD_MAP_OPERATION,
+    FILE_SYSTEM,
+    MOUNT_TARGET,
+    ACCESS_POINT,
 )

@@ -68,8 +68,8 @@ class SecurityGroup(Record, frozen=True, kw_only=True):
 
 class Eni(Record, frozen=True, kw_only=True):
     """A network interface. `owner` says what uses it: `task:<task key>`, `instance:<id>`, `loadbalancer:<arn>`,
-    `natgateway:<id>`, or nothing: then it is available. `public_address` is an Elastic one if there is an
-    `allocation_id`."""
+    `natgateway:<id>`, `mounttarget:<id>`, or nothing: then it is available. `public_address` is an Elastic one if there
+    is an `allocation_id`."""
 
     scope: Scope
     id: str
@@ -81,7 +81,7 @@ class Eni(Record, frozen=True, kw_only=True):
     private_dns_name: str
     security_group_ids: tuple[str, ...]
     description: str = ""
-    interface_type: Literal["interface", "load_balancer", "nat_gateway"] = "interface"
+    interface_type: Literal["interface", "load_balancer", "nat_gateway", "efs"] = "interface"
     requester_managed: bool = True
     owner: str = ""
     public_address: str | None = None

@@ -289,7 +289,7 @@ def new_interface(
     *,
     description: str,
     owner: str = "",
-    interface_type: Literal["interface", "load_balancer", "nat_gateway"] = "interface",
+    interface_type: Literal["interface", "load_balancer", "nat_gateway", "efs"] = "interface",
     requester_managed: bool = True,
     security_group_ids: tuple[str, ...] = (),
     client_token: str = "",
@@ -322,7 +322,7 @@ def _status(eni: Eni) -> str:
 
 
 def _interface_type(eni: Eni) -> str:
-    return "nat_gateway" if eni.interface_type == "nat_gateway" else "interface"
+    return eni.interface_type if eni.interface_type in ("nat_gateway", "efs") else "interface"
 
 
 def _attachment_to(eni: Eni) -> dict[str, Any]:
@@ -347,7 +347,9 @@ def _attachment_to(eni: Eni) -> dict[str, Any]:
 
 
 def _requester(eni: Eni) -> str:
-    return {"load_balancer": "amazon-elb", "nat_gateway": "amazon-aws"}.get(eni.interface_type, "amazon-ecs")
+    return {"load_balancer": "amazon-elb", "nat_gateway": "amazon-aws", "efs": "amazon-elasticfilesystem"}.get(
+        eni.interface_type, "amazon-ecs"
+    )
 
 
 _FIELDS = {

@@ -1,0 +1,73 @@
+"""EFS file systems: one folder each below the data directory, made when it is first needed."""
+
+import os
+import re
+import shutil
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+_ID = re.compile(r"fs-[0-9a-f]{8,40}")
+_GONE = ".gone"
+
+
+class FileSystemFolders:
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def ensure(self, file_system_id: str) -> Path:
+        """Its root, owned by root, mode 0755, as EFS makes it. Raises OSError."""
+        path = self.path(file_system_id)
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.mkdir(mode=0o755, exist_ok=True)
+        return path
+
+    def path(self, file_system_id: str) -> Path:
+        assert _ID.fullmatch(file_system_id), file_system_id
+        return self._folder / file_system_id
+
+    def used_bytes(self, file_system_id: str) -> int:
+        """What its files take on the disk; a file of several names counts once. What goes meanwhile does not count."""
+        seen: set[tuple[int, int]] = set()
+        total = 0
+        for found in _walk(self.path(file_system_id)):
+            if found.st_nlink > 1 and not stat.S_ISDIR(found.st_mode):
+                if (found.st_dev, found.st_ino) in seen:
+                    continue
+                seen.add((found.st_dev, found.st_ino))
+            total += found.st_blocks * 512
+        return total
+
+    def names(self) -> list[str]:
+        """Those that have a folder, or the rest of one."""
+        if not self._folder.is_dir():
+            return []
+        return sorted({each.name.removesuffix(_GONE) for each in self._folder.iterdir() if _ID.match(each.name)})
+
+    def remove(self, file_system_id: str) -> None:
+        """Nothing of it is left. Idempotent. Raises OSError."""
+        path = self.path(file_system_id)
+        gone = path.with_name(f"{path.name}{_GONE}")
+        if gone.exists():
+            shutil.rmtree(gone)
+        if path.exists():
+            path.rename(gone)  # nobody finds half of it
+            shutil.rmtree(gone)
+
+
+def _walk(path: Path) -> Iterator[os.stat_result]:
+    """Of everything below; links are not followed."""
+    pending = [str(path)]
+    while pending:
+        try:
+            with os.scandir(pending.pop()) as entries:
+                for entry in entries:
+                    try:
+                        found = entry.stat(follow_symlinks=False)
+                    except FileNotFoundError:
+                        continue
+                    yield found
+                    if stat.S_ISDIR(found.st_mode):
+                        pending.append(entry.path)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
