@@ -27,7 +27,7 @@ NOT_YET: Final = Reason()
 
 SUPPORTED: Final[Mapping[str, str]] = {
     "family": "",
-    "taskRoleArn": "its credentials are at 169.254.170.2, in awsvpc mode; its policies are not evaluated yet",
+    "taskRoleArn": "its credentials are at 169.254.170.2; its policies are not evaluated yet",
     "executionRoleArn": "checked (form, trust policy) and shown; its policies are not enforced yet",
     "networkMode": "awsvpc, and on container instances bridge, host and none",
     "containerDefinitions": "",
