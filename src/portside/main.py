@@ -41,7 +41,7 @@ from portside.api.iam.service import iam_service
 from portside.api.logs.service import logs_service
 from portside.api.metadata.endpoint import MetadataEndpoint
 from portside.api.metadata.instance import InstanceMetadata
-from portside.api.portside import image, reach, story
+from portside.api.portside import image, network, reach, story
 from portside.api.portside.status import status
 from portside.api.secretsmanager.service import secretsmanager_service
 from portside.api.servicediscovery.service import servicediscovery_service
@@ -229,8 +229,8 @@ class Daemon:
         metrics = SqliteMetricStore(settings.data_dir / "metrics.db")
         logs = SqliteLogStore(settings.data_dir / "logs.db", on_put=EmbeddedMetrics(metrics).take)
         # What is served at the tasks' link-local address comes last; no network is made before.
-        network = Network(settings, lambda vpc_id, opened: endpoints.sockets(vpc_id, opened))
-        node = LinuxNode(settings, network, ControlLogSink(store, logs, clock))
+        vpc_networks = Network(settings, lambda vpc_id, opened: endpoints.sockets(vpc_id, opened))
+        node = LinuxNode(settings, vpc_networks, ControlLogSink(store, logs, clock))
         balancer = EnvoyBalancer(settings)
         enis = Enis(store, ids, public_addresses(settings))
         vpcs = VpcLoop(store, clock, node)
@@ -290,6 +290,7 @@ class Daemon:
             | {
                 "/_portside/status": lambda *_: self._status(store, balancer, node),
                 "/_portside/tasks/": lambda _method, path, query, _body: self._story(store, node, path, query),
+                "/_portside/network": lambda *_: self._network(store),
                 "/_portside/reach": lambda _method, _path, query, _body: self._reach(store, query),
                 "/_portside/images": lambda method, *_: self._images(images, method, ""),
                 "/_portside/images/": lambda method, path, _query, _body: self._images(images, method, path),
@@ -417,6 +418,9 @@ class Daemon:
     async def _images(self, images: ImageLoop, method: str, path: str) -> tuple[int, str, bytes]:
         status, document = await image.answer(images, method, unquote(path.removeprefix("/_portside/images/")))
         return status, "application/json", json.dumps(document).encode()
+
+    async def _network(self, store: Store) -> tuple[int, str, bytes]:
+        return 200, "application/json", json.dumps(network.network(store)).encode()
 
     async def _reach(self, store: Store, query: Mapping[str, str]) -> tuple[int, str, bytes]:
         code, document = reach.answer(store, query, leads_out=self.settings.egress != "none")

@@ -249,6 +249,36 @@ def test_reach_of_tasks(portside: Instance) -> None:
     assert reach(second, WORLD)[0] == 1
 
 
+def test_network_as_a_tree(portside: Instance) -> None:
+    """`portside network` shows subnets with their routes and what is in them, and the rules of groups."""
+
+    def shown(*words: str) -> str:
+        return subprocess.run(
+            [sys.executable, "-m", "portside.cli", "network", *words, "--data-dir", str(portside.settings.data_dir)],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        ).stdout
+
+    portside.register("loop", {"command": ["sleep", "600"]})
+    assert shown().startswith("No VPC")
+    assert "172.31.0.0/16" in shown("--all")
+    stack = Stack(portside)
+    task = stack.task(stack.private)
+    words = shown()
+    assert f"10.0.2.4 task {task.name.split('-')[1]}, in default" in words
+    assert "no way out" in words
+    assert "172.31.0.0/16" not in words
+    nat_id, address = stack.add_nat()
+    words = shown()
+    assert f"0.0.0.0/0 → {nat_id}" in words
+    assert f"NAT gateway {nat_id}, public {address}" in words
+    assert "out: everything with 0.0.0.0/0" in words
+    stack.remove_nat(nat_id)
+    assert f"0.0.0.0/0 → nowhere: {nat_id} is gone" in shown()
+
+
 @pytest.mark.parametrize("portside", [{"PORTSIDE_STRICT_PULLS": "1"}], indirect=True)
 def test_strict_pulls(portside: Instance) -> None:
     """Where pulls go by the subnet's routes, a task in one without a way out does not start, in AWS's words with the

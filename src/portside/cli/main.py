@@ -213,6 +213,17 @@ def application() -> "typer.Typer":
         command.show(settings(data_dir=data_dir), task, cluster=cluster, as_json=as_json)
 
     @app.command()
+    def network(
+        everything: Annotated[bool, typer.Option("--all", help="Also what nothing is in.")] = False,
+        as_json: as_json = False,
+        data_dir: data_dir = None,
+    ) -> None:
+        """VPCs as a tree: subnets and where they lead, what is in them, and who may talk to whom."""
+        from portside.cli import network as command
+
+        command.show(settings(data_dir=data_dir), everything=everything, as_json=as_json)
+
+    @app.command()
     def reach(
         source: Annotated[
             str,
