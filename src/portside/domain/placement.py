@@ -4,7 +4,7 @@ Sources: ECS developer guide, "How Amazon ECS places tasks on container instance
 API_failures_messages for the reasons.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, Literal
 
 from portside.domain import cluster_query, instance_network
@@ -19,7 +19,7 @@ from portside.domain.task.record import (
     Task,
     TaskStatus,
 )
-from portside.domain.task_definition import ContainerDefinition
+from portside.domain.task_definition import ContainerDefinition, PortMapping
 from portside.domain.vpc import Subnet
 
 CPU: Final = "RESOURCE:CPU"
@@ -102,10 +102,9 @@ def demand(wanted: Wanted) -> Demand:
         memory_mib = sum(each.memory_reservation_mib or each.memory_mib or 0 for each in wanted.containers)
     ports: dict[str, list[int]] = {"tcp": [], "udp": []}
     if wanted.network_mode in ("bridge", "host"):
-        for container in wanted.containers:
-            for mapping in container.port_mappings:
-                if mapping.host_port:
-                    ports[mapping.protocol].append(mapping.host_port)
+        for _, mapping in _mapped(wanted.containers):
+            if mapping.host_port:
+                ports[mapping.protocol].append(mapping.host_port)
     architecture = wanted.cpu_architecture
     return Demand(
         cpu_units=cpu_units,
@@ -115,6 +114,14 @@ def demand(wanted: Wanted) -> Demand:
         interfaces=1 if wanted.network_mode == "awsvpc" else 0,
         architecture=ARCHITECTURES.get(architecture) if architecture else None,
     )
+
+
+def _mapped(containers: Iterable[ContainerDefinition]) -> Iterator[tuple[ContainerDefinition, PortMapping]]:
+    """The ports that lead to a container. One without a network has none, whatever it maps: Docker does the same."""
+    for container in containers:
+        if not container.disable_networking:
+            for mapping in container.port_mappings:
+                yield container, mapping
 
 
 def wanted_of(task: Task) -> Wanted:
@@ -349,19 +356,18 @@ def _bindings(
     given = [each.host_ports[-1] for placement in _latest(bound) for each in placement.bindings]
     last = max((port for port in given if port in dynamic), default=None)
     found: list[PortBinding] = []
-    for container in wanted.containers:
-        for mapping in container.port_mappings:
-            host_port, count = mapping.host_port, len(mapping.ports)
-            if not host_port:
-                host_port = instance_network.next_ports(taken[mapping.protocol], last, count)
-                last = host_port + count - 1
-            binding = PortBinding(
-                container=container.name,
-                container_port=mapping.container_port,
-                host_port=host_port,
-                count=count if mapping.last_container_port is not None else None,
-                protocol=mapping.protocol,
-            )
-            taken[mapping.protocol].update(binding.host_ports)
-            found.append(binding)
+    for container, mapping in _mapped(wanted.containers):
+        host_port, count = mapping.host_port, len(mapping.ports)
+        if not host_port:
+            host_port = instance_network.next_ports(taken[mapping.protocol], last, count)
+            last = host_port + count - 1
+        binding = PortBinding(
+            container=container.name,
+            container_port=mapping.container_port,
+            host_port=host_port,
+            count=count if mapping.last_container_port is not None else None,
+            protocol=mapping.protocol,
+        )
+        taken[mapping.protocol].update(binding.host_ports)
+        found.append(binding)
     return tuple(found)

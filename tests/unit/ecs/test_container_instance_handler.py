@@ -288,6 +288,16 @@ def test_attributes(ready: Ecs) -> None:
     assert ready.error("PutAttributes", attributes=many)[0] == "AttributeLimitExceededException"
 
 
+def test_no_ports_lead_to_a_container_without_a_network(ready: Ecs) -> None:
+    """With disableNetworking no port of the instance is taken, fixed or dynamic, and none is shown."""
+    join(ready, instance_of())
+    ports = [{"containerPort": 80, "hostPort": 8080}, {"containerPort": 81}]
+    on_ec2(ready, cpu=10, portMappings=ports, disableNetworking=True)
+    answer = ready("RunTask", taskDefinition="job", count=2)
+    assert (len(answer["tasks"]), answer["failures"]) == (2, [])
+    assert [task.placement.bindings for task in ready.store.scan(TASK)] == [(), ()]
+
+
 def test_port_ranges(ready: Ecs) -> None:
     """A range of container ports gets as many dynamic ports in a row, in no other task's way."""
     join(ready, instance_of())
