@@ -26,6 +26,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from portside import __version__, credential, folder
+from portside.api.acm.service import acm_service
 from portside.api.autoscaling.service import autoscaling_service
 from portside.api.cloudwatch.service import cloudwatch_service
 from portside.api.ec2.default_network import with_default_network
@@ -101,6 +102,7 @@ from portside.telemetry.metric import MetricStore, SqliteMetricStore
 from portside.telemetry.sqlite import SqliteLogStore
 from portside.vault import key
 from portside.vault.aes import AesVault, fingerprint
+from portside.vault.authority import Signer
 from portside.vault.interface import Vault
 
 log = logging.getLogger("portside")
@@ -140,6 +142,7 @@ def api_services(
         ssm_service(store, vault, clock),
         secretsmanager_service(store, vault, clock, ids),
         servicediscovery_service(store, clock, ids),
+        acm_service(store, vault, clock, ids),
     )
 
 
@@ -255,7 +258,7 @@ class Daemon:
         )
         services = ServiceLoop(store, clock, ids, retention_s=settings.stopped_task_retention_s)
         instances = InstanceLoop(store, clock, ids, node, enis, vpcs, architecture=NATIVE_ARCHITECTURE)
-        balancers = BalancerLoop(store, clock, ids, node, balancer, enis, vpcs)
+        balancers = BalancerLoop(store, clock, ids, node, balancer, enis, vpcs, vault)
         definitions = DefinitionLoop(store, clock)
         retention = RetentionLoop(store, logs, clock)
         insights = ContainerInsights(store, logs, metrics, node.ephemeral_storage)
@@ -292,6 +295,7 @@ class Daemon:
                 "/_portside/tasks/": lambda _method, path, query, _body: self._story(store, node, path, query),
                 "/_portside/network": lambda *_: self._network(store),
                 "/_portside/reach": lambda _method, _path, query, _body: self._reach(store, query),
+                "/_portside/ca": lambda *_: self._ca(store, vault),
                 "/_portside/images": lambda method, *_: self._images(images, method, ""),
                 "/_portside/images/": lambda method, path, _query, _body: self._images(images, method, path),
             },
@@ -425,6 +429,10 @@ class Daemon:
     async def _reach(self, store: Store, query: Mapping[str, str]) -> tuple[int, str, bytes]:
         code, document = reach.answer(store, query, leads_out=self.settings.egress != "none")
         return code, "application/json", json.dumps(document).encode()
+
+    async def _ca(self, store: Store, vault: Vault) -> tuple[int, str, bytes]:
+        root = Signer(store, vault).root(self._clock.now())
+        return 200, "application/json", json.dumps({"certificate": root.pem}).encode()
 
     async def _story(self, store: Store, node: Node, path: str, query: Mapping[str, str]) -> tuple[int, str, bytes]:
         named, _, rest = path.removeprefix("/_portside/tasks/").rpartition("/")

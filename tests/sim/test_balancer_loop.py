@@ -26,6 +26,7 @@ from portside.testing.balancer_lab import SCOPE
 from portside.testing.clock import LoopClock, SeededIds, VirtualTimeLoop
 from portside.testing.fake_balancer import FakeBalancer
 from portside.testing.fake_node import Behaviour, FakeNode, Machine
+from portside.vault.aes import AesVault
 
 CONTEXT = RequestContext(
     account=SCOPE.account, region=SCOPE.region, service="elbv2", operation="", request_id="r", access_key_id="k"
@@ -79,7 +80,8 @@ class World:
         """As at a start of Portside."""
         self.enis = Enis(self.store, self.ids)
         self.vpcs = VpcLoop(self.store, self.clock, self.node)
-        self.loop = BalancerLoop(self.store, self.clock, self.ids, self.node, self.plane, self.enis, self.vpcs)
+        plane, vault = self.plane, AesVault(bytes(32))
+        self.loop = BalancerLoop(self.store, self.clock, self.ids, self.node, plane, self.enis, self.vpcs, vault)
 
     def call(self, operation: str, **params: Any) -> Any:
         return self.handlers[operation](CONTEXT, params)

@@ -45,6 +45,7 @@ SERVICE_OF_SIGNING_NAME = {
     "ssm": "ssm",
     "secretsmanager": "secretsmanager",
     "servicediscovery": "servicediscovery",
+    "acm": "acm",
     "monitoring": "cloudwatch",
     "application-autoscaling": "application-autoscaling",
     "elasticfilesystem": "efs",

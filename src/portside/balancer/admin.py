@@ -10,11 +10,11 @@ from urllib.parse import quote
 TIMEOUT_S: Final = 5.0
 
 _STAT = re.compile(
-    r"^(?:(listener_manager\.lds|cluster_manager\.cds)|cluster\.([^.]+)|http\.[^.]+\.(rds\.[^.]+))"
+    r"^(?:(listener_manager\.lds|cluster_manager\.cds)|cluster\.([^.]+)|http\.[^.]+\.(rds\.[^.]+)|(sds\.[^.]+))"
     r"\.(version_text|update_rejected|update_failure): (.*)$"
 )
 _STAT_FILTER: Final = (
-    r"^(listener_manager\.lds|cluster_manager\.cds|cluster\.[^.]+|http\.[^.]+\.rds\.[^.]+)"
+    r"^(listener_manager\.lds|cluster_manager\.cds|cluster\.[^.]+|http\.[^.]+\.rds\.[^.]+|sds\.[^.]+)"
     r"\.(version_text|update_rejected|update_failure)$"
 )
 
@@ -73,15 +73,15 @@ class Admin:
             return False
 
     async def subscriptions(self) -> dict[str, Subscription]:
-        """By `lds`, `cds`, `eds.CLUSTER` and `rds.ROUTES`."""
+        """By `lds`, `cds`, `eds.CLUSTER`, `rds.ROUTES` and `sds.CERTIFICATE`."""
         found: dict[str, Subscription] = {}
         text = await self.get("/stats?filter=" + _quote(_STAT_FILTER))
         for line in text.splitlines():
             matched = _STAT.match(line)
             if not matched:
                 continue
-            manager, cluster, routes, what, value = matched.groups()
-            name = manager.rpartition(".")[2] if manager else routes or f"eds.{cluster}"
+            manager, cluster, routes, secret, what, value = matched.groups()
+            name = manager.rpartition(".")[2] if manager else routes or secret or f"eds.{cluster}"
             entry = found.setdefault(name, Subscription())
             if what == "version_text":
                 entry.version = value.strip('"')

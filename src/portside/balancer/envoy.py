@@ -34,6 +34,7 @@ from portside.balancer.xds import (
     render,
     route_file,
     route_name,
+    secret_file,
 )
 from portside.domain.load_balancer_rule import used_groups
 from portside.settings import Settings
@@ -231,7 +232,7 @@ class EnvoyBalancer:
 
     async def _apply(self, configs: Sequence[BalancerConfig]) -> None:
         resources = render(configs, self._options)
-        self._ensure_watches(len(resources.clusters) + len(resources.routes))
+        self._ensure_watches(len(resources.clusters) + len(resources.routes) + len(resources.secrets))
         await self._reserve_ports(configs)
         for attempt in (1, 2, 3):
             try:
@@ -283,6 +284,10 @@ class EnvoyBalancer:
             if name in served
         }
         await self._take(routes, before, wait_for={f"rds.{name}" for name in known})
+        secrets = {
+            f"sds.{name}": (secret_file(name), _document([resource])) for name, resource in resources.secrets.items()
+        }
+        await self._take(secrets, before, wait_for=set(before))
         refused = await self._take_listeners(listeners, old_listeners)
         served = {_routes_of(listener) for listener in listeners.values()}
         await self._confirm(
@@ -290,7 +295,7 @@ class EnvoyBalancer:
         )
 
         await self._take({"cds": ("cds.json", _document(list(clusters.values())))}, before)
-        self._sweep({file for file, _ in (*endpoints.values(), *routes.values())})
+        self._sweep({file for file, _ in (*endpoints.values(), *routes.values(), *secrets.values())})
         return refused
 
     async def _take_listeners(self, listeners: dict[str, Resource], old: Mapping[str, Resource]) -> dict[str, str]:
@@ -429,7 +434,10 @@ class EnvoyBalancer:
 
     def _write(self, file: str, text: str) -> None:
         temporary = self._directory / f".{file}.new"
-        temporary.write_text(text)
+        temporary.unlink(missing_ok=True)
+        # some hold private keys
+        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as opened:
+            opened.write(text)
         temporary.replace(self._directory / file)
         self._written[file] = text
 

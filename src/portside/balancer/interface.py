@@ -1,10 +1,19 @@
 """The contract between the control plane and the load balancers' data plane."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from portside.domain.load_balancer import Listener, LoadBalancer, Rule, Target, TargetGroup
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerCertificate:
+    """What TLS needs of a certificate. `chain_pem` begins with the certificate itself."""
+
+    arn: str
+    chain_pem: str
+    key_pem: str = field(repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,6 +26,7 @@ class BalancerConfig:
     rules: tuple[Rule, ...]
     target_groups: tuple[TargetGroup, ...]
     targets: tuple[Target, ...]
+    certificates: tuple[ServerCertificate, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

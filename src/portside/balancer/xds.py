@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from portside.balancer.interface import BalancerConfig
+from portside.balancer.interface import BalancerConfig, ServerCertificate
 from portside.domain.load_balancer import (
     Action,
     Condition,
@@ -30,6 +30,7 @@ from portside.domain.load_balancer_rule import (
     suffix,
     used_groups,
 )
+from portside.domain.ssl_policy import DEFAULT, POLICIES, TLS13
 
 Resource = dict[str, Any]
 
@@ -69,6 +70,7 @@ class Resources:
     routes: Mapping[str, Resource] = field(default_factory=dict)
     clusters: Mapping[str, Resource] = field(default_factory=dict)
     endpoints: Mapping[str, Resource] = field(default_factory=dict)
+    secrets: Mapping[str, Resource] = field(default_factory=dict, repr=False)
     host_bindings: Mapping[str, tuple[tuple[str, int], ...]] = field(default_factory=dict)
 
 
@@ -93,6 +95,14 @@ def route_file(name: str) -> str:
     return f"rds-{name}.json"
 
 
+def secret_name(certificate_arn: str) -> str:
+    return f"certificate_{suffix(certificate_arn)}"
+
+
+def secret_file(name: str) -> str:
+    return f"sds-{name}.json"
+
+
 def render(configs: Sequence[BalancerConfig], options: Options) -> Resources:
     """The whole configuration. The order of `configs` does not matter."""
     listeners: dict[str, Resource] = {}
@@ -100,6 +110,7 @@ def render(configs: Sequence[BalancerConfig], options: Options) -> Resources:
     clusters: dict[str, Resource] = {}
     endpoints: dict[str, Resource] = {}
     host_bindings: dict[str, tuple[tuple[str, int], ...]] = {}
+    secrets: dict[str, Resource] = {}
     shared: dict[int, list[tuple[BalancerConfig, Listener]]] = {}
     for config in sorted(configs, key=lambda c: c.load_balancer.arn):
         balancer = config.load_balancer
@@ -111,31 +122,47 @@ def render(configs: Sequence[BalancerConfig], options: Options) -> Resources:
             clusters[name] = cluster(config, group, options)
             endpoints[name] = assignment(name, group, [t for t in config.targets if t.target_group_arn == group.arn])
         legs = [zone.address for zone in balancer.zones if zone.address]
+        secrets.update({secret_name(each.arn): secret(each) for each in config.certificates})
         hosts = [zone.host_address for zone in balancer.zones if zone.host_address]
         for listener in config.listeners:
             name = route_name(listener.arn)
+            tls = tls_context([(config, listener)], options)
+            if tls is None and listener.protocol == "HTTPS":
+                continue  # none of its certificates can be read
             routes[name] = route_configuration(name, [virtual_host(config, listener, ("*",))])
             idle_s = idle_timeout_s(balancer)
             if legs:
                 addresses = [socket_address(leg, listener.port, config.netns_path) for leg in legs]
-                listeners[f"{name}_legs"] = listener_resource(f"{name}_legs", addresses, name, idle_s, options)
+                listeners[f"{name}_legs"] = listener_resource(f"{name}_legs", addresses, name, idle_s, options, tls=tls)
             if balancer.scheme != "internet-facing":
                 continue
             if hosts:
                 addresses = [socket_address(host, listener.port) for host in hosts]
                 on_host = f"{name}_host"
-                listeners[on_host] = listener_resource(on_host, addresses, name, idle_s, options, exclusive=True)
+                listeners[on_host] = listener_resource(
+                    on_host, addresses, name, idle_s, options, exclusive=True, tls=tls
+                )
                 host_bindings[on_host] = tuple((host, listener.port) for host in hosts)
             shared.setdefault(listener.port, []).append((config, listener))
-    for port, members in shared.items():
+    for port, on_port in shared.items():
+        # one port speaks TLS or does not: as the oldest of its listeners
+        oldest = min((listener for _, listener in on_port), key=lambda each: (each.created_at, each.arn))
+        members = [(config, listener) for config, listener in on_port if listener.protocol == oldest.protocol]
         name = shared_name(port)
         routes[name] = route_configuration(name, shared_hosts(members))
         idle_s = max(idle_timeout_s(config.load_balancer) for config, _ in members)
         addresses = [socket_address(SHARED_ADDRESS, port)]
-        listeners[name] = listener_resource(name, addresses, name, idle_s, options, exclusive=True)
+        listeners[name] = listener_resource(
+            name, addresses, name, idle_s, options, exclusive=True, tls=tls_context(members, options)
+        )
         host_bindings[name] = ((SHARED_ADDRESS, port),)
     return Resources(
-        listeners=listeners, routes=routes, clusters=clusters, endpoints=endpoints, host_bindings=host_bindings
+        listeners=listeners,
+        routes=routes,
+        clusters=clusters,
+        endpoints=endpoints,
+        secrets=secrets,
+        host_bindings=host_bindings,
     )
 
 
@@ -150,7 +177,14 @@ def socket_address(address: str, port: int, netns_path: str = "") -> Resource:
 
 
 def listener_resource(
-    name: str, addresses: Sequence[Resource], routes: str, idle_s: int, options: Options, *, exclusive: bool = False
+    name: str,
+    addresses: Sequence[Resource],
+    routes: str,
+    idle_s: int,
+    options: Options,
+    *,
+    exclusive: bool = False,
+    tls: Resource | None = None,
 ) -> Resource:
     """`exclusive`: no SO_REUSEPORT, so that taking a port which another instance has fails instead of sharing it."""
     resource: Resource = {
@@ -162,9 +196,61 @@ def listener_resource(
     }
     if len(addresses) > 1:
         resource["additional_addresses"] = [{"address": address} for address in addresses[1:]]
+    if tls is not None:
+        resource["filter_chains"][0]["transport_socket"] = tls
     if exclusive:
         resource["enable_reuse_port"] = False
     return resource
+
+
+_TLS_VERSIONS: Final = {"TLSv1": "TLSv1_0", "TLSv1.1": "TLSv1_1", "TLSv1.2": "TLSv1_2", "TLSv1.3": "TLSv1_3"}
+
+
+def tls_context(members: Sequence[tuple[BalancerConfig, Listener]], options: Options) -> Resource | None:
+    """The first one's default certificate is for clients that name no host, or one that none is for; the policy is the
+    first one's, too. Envoy chooses among the certificates by the name that the client asks for.
+
+    Returns: None without TLS, or if there is no certificate."""
+    names: list[str] = []
+    for config, listener in members:
+        there = {certificate.arn for certificate in config.certificates}
+        names += [secret_name(arn) for arn in (listener.certificate_arn, *listener.certificate_list) if arn in there]
+    if not names:
+        return None
+    config, listener = members[0]
+    policy = POLICIES[listener.ssl_policy or DEFAULT]
+    parameters: Resource = {
+        "tls_minimum_protocol_version": _TLS_VERSIONS[policy.versions[0]],
+        "tls_maximum_protocol_version": _TLS_VERSIONS[policy.versions[-1]],
+    }
+    if older := [cipher for cipher in policy.ciphers if cipher not in TLS13]:
+        parameters["cipher_suites"] = older
+    http2 = config.load_balancer.attributes.get("routing.http2.enabled", "true") == "true"
+    return {
+        "name": "envoy.transport_sockets.tls",
+        "typed_config": {
+            "@type": f"{_TYPE}extensions.transport_sockets.tls.v3.DownstreamTlsContext",
+            "common_tls_context": {
+                "tls_params": parameters,
+                "tls_certificate_sds_secret_configs": [
+                    {"name": name, "sds_config": file_source(options.directory / secret_file(name))}
+                    for name in dict.fromkeys(names)
+                ],
+                "alpn_protocols": ["h2", "http/1.1"] if http2 else ["http/1.1"],
+            },
+        },
+    }
+
+
+def secret(certificate: ServerCertificate) -> Resource:
+    return {
+        "@type": f"{_TYPE}extensions.transport_sockets.tls.v3.Secret",
+        "name": secret_name(certificate.arn),
+        "tls_certificate": {
+            "certificate_chain": {"inline_string": certificate.chain_pem},
+            "private_key": {"inline_string": certificate.key_pem},
+        },
+    }
 
 
 _KEEP_CASE: Final[Resource] = {

@@ -244,6 +244,13 @@ def application() -> "typer.Typer":
         raise typer.Exit(code)
 
     @app.command()
+    def ca(data_dir: data_dir = None) -> None:
+        """Print the root certificate (PEM) of the authority that issues what is requested of Certificate Manager."""
+        from portside.cli import ca as command
+
+        command.show(settings(data_dir=data_dir))
+
+    @app.command()
     def demo(
         remove: Annotated[bool, typer.Option("--remove", help="Remove the demonstration again.")] = False,
         demo_port: Annotated[

@@ -6,26 +6,29 @@ targets.
 """
 
 import logging
-from collections.abc import Callable, Set
+from collections.abc import Callable, Iterable, Set
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
-from portside.balancer.interface import Balancer, BalancerConfig, BalancerRefused, HealthReport
+from portside.balancer.interface import Balancer, BalancerConfig, BalancerRefused, HealthReport, ServerCertificate
 from portside.control.arrivals import Arrivals
 from portside.control.enis import Enis
 from portside.control.loop import Loop
 from portside.control.vpcs import VpcLoop
 from portside.domain import arn
+from portside.domain.certificate import Certificate
 from portside.domain.clock import Clock, Ids
 from portside.domain.load_balancer import Listener, LoadBalancer, Rule, Target, TargetGroup, ZoneMapping
 from portside.domain.load_balancer_rule import deregistration_delay_s, suffix, used_groups
 from portside.domain.record import Scope, replace
 from portside.domain.refusal import Refused
-from portside.domain.table import ENI, LISTENER, LOAD_BALANCER, RULE, TARGET, TARGET_GROUP
+from portside.domain.table import CERTIFICATE, ENI, LISTENER, LOAD_BALANCER, RULE, TARGET, TARGET_GROUP
 from portside.domain.task.record import EniAttachment, NetworkRequest
 from portside.domain.vpc import Eni
 from portside.node.interface import EniConfig, Node
 from portside.store.interface import ANY, Change, Conflict, Delete, Put, Store, Write
+from portside.vault.authority import private_key
+from portside.vault.interface import Vault, VaultError
 
 log = logging.getLogger(__name__)
 
@@ -57,9 +60,11 @@ class BalancerLoop:
         balancer: Balancer,
         enis: Enis,
         vpcs: VpcLoop,
+        vault: Vault,
     ) -> None:
         self._store, self._clock, self._ids = store, clock, ids
         self._node, self._balancer, self._enis, self._vpcs = node, balancer, enis, vpcs
+        self._vault = vault
         self._loop = Loop("balancer", clock, self._step)
         self._arrivals = Arrivals(clock, node.accepts_connections, lambda: self._loop.wake(CONFIG))
         self._netns: dict[str, str] = {}  # by load balancer ARN
@@ -97,7 +102,7 @@ class BalancerLoop:
         if isinstance(record, LoadBalancer):
             self._loop.wake(record.arn)
             self._loop.wake(CONFIG)
-        elif isinstance(record, Listener | Rule | TargetGroup | Target):
+        elif isinstance(record, Listener | Rule | TargetGroup | Target | Certificate):
             self._loop.wake(CONFIG)
             if change.kind == TARGET and change.value is None:
                 self._arrivals.forget(change.key)
@@ -298,9 +303,27 @@ class BalancerLoop:
                     rules=rules,
                     target_groups=tuple(groups),
                     targets=tuple(targets),
+                    certificates=self._certificates(balancer.scope, listeners),
                 )
             )
         return configs
+
+    def _certificates(self, scope: Scope, listeners: Iterable[Listener]) -> tuple[ServerCertificate, ...]:
+        """Of all listeners, opened. One that can not be opened is left out, and said."""
+        arns = {arn for each in listeners for arn in (each.certificate_arn, *each.certificate_list) if arn}
+        found: list[ServerCertificate] = []
+        for certificate_arn in sorted(arns):
+            certificate = self._store.get(CERTIFICATE, f"{scope.prefix}{certificate_arn}")
+            if certificate is None:
+                continue
+            try:
+                key_pem = private_key(self._vault, certificate)
+            except VaultError as error:
+                log.error("the private key of %s can not be read: %s", certificate_arn, error)
+                continue
+            chain_pem = certificate.pem + certificate.chain_pem
+            found.append(ServerCertificate(arn=certificate_arn, chain_pem=chain_pem, key_pem=key_pem))
+        return tuple(found)
 
     def _arrived_targets(self, group: TargetGroup, netns: str) -> list[Target]:
         """As the data plane knows them: by address."""

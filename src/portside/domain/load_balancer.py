@@ -71,7 +71,8 @@ class Rule(Record, frozen=True, kw_only=True):
 
 
 class Listener(Record, frozen=True, kw_only=True):
-    """Its default action is its default rule."""
+    """Its default action is its default rule. `certificate_arn`: the default one, of HTTPS listeners;
+    `certificate_list`: those that clients get who name their hosts."""
 
     scope: Scope
     arn: str
@@ -79,6 +80,9 @@ class Listener(Record, frozen=True, kw_only=True):
     port: int
     protocol: Literal["HTTP", "HTTPS", "TCP", "UDP", "TCP_UDP", "TLS"] = "HTTP"
     default_action: Action
+    certificate_arn: str = ""
+    certificate_list: tuple[str, ...] = ()
+    ssl_policy: str = ""
     tags: Tags = ()
     created_at: datetime
 

@@ -4,6 +4,7 @@ from typing import Any, Final
 
 from portside.domain.account_setting import AccountSetting
 from portside.domain.autoscaling import Activity, ScalableTarget
+from portside.domain.certificate import Authority, Certificate
 from portside.domain.cloud_map import DiscoveryInstance, DiscoveryService, Namespace, Operation, OperationStatus
 from portside.domain.cloud_map_rule import subject
 from portside.domain.cluster import Cluster
@@ -149,6 +150,13 @@ LISTENER: Final = Kind(
     key=lambda i: f"{i.scope.prefix}{i.arn}",
     indexes={"load_balancer": lambda i: i.load_balancer_arn},
 )
+CERTIFICATE: Final = Kind(
+    name="certificate",
+    type=Certificate,
+    key=lambda c: f"{c.scope.prefix}{c.arn}",
+    indexes={"token": lambda c: f"{c.scope.prefix}{c.idempotency_token}" if c.idempotency_token else None},
+)
+AUTHORITY: Final = Kind(name="certificate_authority", type=Authority, key=lambda a: "authority")
 RULE: Final = Kind(
     name="rule", type=Rule, key=lambda r: f"{r.scope.prefix}{r.arn}", indexes={"listener": lambda r: r.listener_arn}
 )
@@ -263,6 +271,8 @@ KINDS: Final[tuple[Kind[Any], ...]] = (
     LOAD_BALANCER,
     LISTENER,
     RULE,
+    CERTIFICATE,
+    AUTHORITY,
     TARGET_GROUP,
     TARGET,
     LOG_GROUP,

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from portside.balancer.interface import BalancerConfig, HealthReport
+from portside.balancer.interface import BalancerConfig, HealthReport, ServerCertificate
 from portside.domain.load_balancer import (
     Action,
     Condition,
@@ -21,6 +21,8 @@ from portside.domain.load_balancer import (
     ZoneMapping,
 )
 from portside.domain.record import Scope, replace
+from portside.domain.ssl_policy import DEFAULT
+from portside.vault import x509
 
 SCOPE = Scope(account="000000000000", region="us-east-1")
 AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -74,6 +76,7 @@ class Balancer:
     rules: list[Rule] = field(default_factory=list)
     groups: list[TargetGroup] = field(default_factory=list)
     targets: list[Target] = field(default_factory=list)
+    certificates: list[ServerCertificate] = field(default_factory=list)
 
     @property
     def record(self) -> LoadBalancer:
@@ -98,6 +101,19 @@ class Balancer:
         self.listeners.append(made)
         return made
 
+    def listen_tls(
+        self, port: int, action: Action, *certificates: ServerCertificate, policy: str = DEFAULT
+    ) -> Listener:
+        """An HTTPS listener; the first certificate is the default one."""
+        plain = self.listen(port, action)
+        first, *others = [certificate.arn for certificate in certificates]
+        made = replace(
+            plain, protocol="HTTPS", certificate_arn=first, certificate_list=tuple(others), ssl_policy=policy
+        )
+        self.listeners[-1] = made
+        self.certificates += [each for each in certificates if each not in self.certificates]
+        return made
+
     def rule(self, listener: Listener, priority: int, action: Action, *conditions: Condition) -> Rule:
         arn = f"{listener.arn.replace(':listener/', ':listener-rule/')}/r{priority}"
         made = Rule(
@@ -119,7 +135,22 @@ class Balancer:
             rules=tuple(self.rules),
             target_groups=tuple(self.groups),
             targets=tuple(self.targets),
+            certificates=tuple(self.certificates),
         )
+
+
+class LabAuthority:
+    """Issues certificates for tests; `root_pem` is what clients trust."""
+
+    def __init__(self) -> None:
+        self.root_pem, self._key_pem = x509.make_authority(datetime.now(UTC))
+
+    def issue(self, name: str, *names: str, algorithm: str = "EC_prime256v1") -> ServerCertificate:
+        """The same name again has the same ARN: a renewed certificate."""
+        pem, key_pem = x509.issue(self.root_pem, self._key_pem, (name, *names), algorithm, datetime.now(UTC))
+        label = name.replace("*", "any").replace(".", "-")
+        arn = f"arn:aws:acm:us-east-1:000000000000:certificate/{label}"
+        return ServerCertificate(arn=arn, chain_pem=pem + self.root_pem, key_pem=key_pem)
 
 
 class Reports:

@@ -50,3 +50,11 @@ def listener_not_found(arn: str) -> ServiceError:
 
 def rule_not_found(arn: str) -> ServiceError:
     return ServiceError("RuleNotFoundException", f"Rule '{arn}' not found")
+
+
+def ssl_policy_not_found(name: str) -> ServiceError:
+    return ServiceError("SSLPolicyNotFoundException", f"SSL policy '{name}' not found")
+
+
+def certificate_not_found(arn: str) -> ServiceError:
+    return ServiceError("CertificateNotFoundException", f"Certificate '{arn}' not found")

@@ -1,9 +1,12 @@
 """Listeners: create, describe, modify, delete."""
 
+from typing import Literal
+
 from portside.api.elbv2 import error, lookup, wire
 from portside.api.elbv2.page import page
 from portside.aws.service import Handler, Params, RequestContext, Result, ServiceError
 from portside.domain import load_balancer_rule as rule
+from portside.domain import ssl_policy
 from portside.domain.clock import Clock, Ids
 from portside.domain.load_balancer import Listener, LoadBalancer
 from portside.domain.record import replace
@@ -29,8 +32,8 @@ class ListenerHandlers:
         balancer = lookup.load_balancer(self._store, context, params["LoadBalancerArn"])
         if "Port" not in params:
             raise error.invalid("A listener port must be specified")
-        _check_protocol(params.get("Protocol"))
-        _check_members(params)
+        protocol = _protocol(params.get("Protocol"))
+        secured = self._secured(context, protocol, params)
         action = wire.action_from(params["DefaultActions"])
         rule.check_action(action)
         lookup.check_forward(self._store, context, balancer, action)
@@ -38,7 +41,8 @@ class ListenerHandlers:
         listeners = lookup.listeners_of(self._store, balancer.arn)
         known = next((each for each in listeners if each.port == params["Port"]), None)
         if known is not None:
-            if known.default_action == action and ("Tags" not in params or known.tags == tags):
+            same = (known.protocol, known.default_action, *_security(known)) == (protocol, action, *secured)
+            if same and ("Tags" not in params or known.tags == tags):
                 return {"Listeners": [wire.listener_to(known)]}
             raise _duplicate(balancer)
         if len(listeners) >= rule.LISTENERS_PER_LOAD_BALANCER:
@@ -51,7 +55,9 @@ class ListenerHandlers:
             arn=f"{balancer.arn.replace(':loadbalancer/', ':listener/')}/{self._ids.hex(16)}",
             load_balancer_arn=balancer.arn,
             port=params["Port"],
-            protocol="HTTP",
+            protocol=protocol,
+            certificate_arn=secured[0],
+            ssl_policy=secured[1],
             default_action=action,
             tags=tags,
             created_at=self._clock.now(),
@@ -80,9 +86,18 @@ class ListenerHandlers:
     def modify(self, context: RequestContext, params: Params) -> Result:
         listener = lookup.listener(self._store, context, params["ListenerArn"])
         balancer = lookup.load_balancer(self._store, context, listener.load_balancer_arn)
-        _check_members(params)
-        if "Protocol" in params:
-            _check_protocol(params["Protocol"])
+        protocol = _protocol(params.get("Protocol", listener.protocol))
+        if protocol == "HTTPS":
+            given: Params = (
+                {"Certificates": [{"CertificateArn": listener.certificate_arn}]} if listener.certificate_arn else {}
+            )
+            if listener.ssl_policy:
+                given = {**given, "SslPolicy": listener.ssl_policy}
+            certificate_arn, policy = self._secured(context, protocol, {**given, **params})
+            listener = replace(listener, protocol=protocol, certificate_arn=certificate_arn, ssl_policy=policy)
+        else:
+            self._secured(context, protocol, params)
+            listener = replace(listener, protocol=protocol, certificate_arn="", certificate_list=(), ssl_policy="")
         if "Port" in params and params["Port"] != listener.port:
             others = lookup.listeners_of(self._store, balancer.arn)
             if any(each.port == params["Port"] for each in others):
@@ -103,26 +118,49 @@ class ListenerHandlers:
         self._store.transact(*writes, Delete(LISTENER, LISTENER.key(listener)))
         return {}
 
+    def _secured(self, context: RequestContext, protocol: str, params: Params) -> tuple[str, str]:
+        """The default certificate's ARN and the security policy; empty without TLS."""
+        if params.get("MutualAuthentication", {}).get("Mode", "off") != "off":
+            raise error.unsupported("Mutual authentication")
+        if params.get("AlpnPolicy"):
+            raise error.invalid(f"AlpnPolicy cannot be specified for a listener with protocol '{protocol}'")
+        if protocol != "HTTPS":
+            for member in ("Certificates", "SslPolicy"):
+                if params.get(member):
+                    raise error.invalid(f"{member} cannot be specified for a listener with protocol '{protocol}'")
+            return "", ""
+        certificates = params.get("Certificates") or ()
+        if not certificates:
+            raise error.invalid("A certificate must be specified for HTTPS listeners")
+        if len(certificates) > 1:
+            raise error.invalid("Exactly one default certificate must be specified for a listener")
+        (certificate,) = certificates
+        if "IsDefault" in certificate:
+            raise error.invalid("IsDefault cannot be specified for the certificate of a listener")
+        arn = certificate.get("CertificateArn", "")
+        lookup.certificate(self._store, context, arn)
+        policy = params.get("SslPolicy") or ssl_policy.DEFAULT
+        if policy not in ssl_policy.POLICIES:
+            raise error.ssl_policy_not_found(policy)
+        return arn, policy
+
     def describe_attributes(self, context: RequestContext, params: Params) -> Result:
         lookup.listener(self._store, context, params["ListenerArn"])
         return {"Attributes": wire.attributes_to({"routing.http.response.server.enabled": "true"})}
 
 
-def _check_protocol(protocol: str | None) -> None:
+def _protocol(protocol: str | None) -> Literal["HTTP", "HTTPS"]:
     if protocol is None:
         raise error.invalid("A listener protocol must be specified")
     if protocol == "HTTPS":
-        raise error.unsupported("A listener with protocol 'HTTPS'")
+        return "HTTPS"
     if protocol != "HTTP":
         raise error.invalid(f"Listener protocol '{protocol}' must be one of 'HTTPS, HTTP'")
+    return "HTTP"
 
 
-def _check_members(params: Params) -> None:
-    for member in ("Certificates", "SslPolicy", "AlpnPolicy"):
-        if params.get(member):
-            raise error.invalid(f"{member} cannot be specified for a listener with protocol 'HTTP'")
-    if params.get("MutualAuthentication", {}).get("Mode", "off") != "off":
-        raise error.invalid("Mutual authentication cannot be specified for a listener with protocol 'HTTP'")
+def _security(listener: Listener) -> tuple[str, str]:
+    return listener.certificate_arn, listener.ssl_policy
 
 
 def _duplicate(balancer: LoadBalancer) -> ServiceError:

@@ -1,14 +1,19 @@
 """What the handlers of Elastic Load Balancing read of the store: records by ARN and what hangs together."""
 
 from collections.abc import Iterable
+from typing import Final
 
 from portside.api.elbv2 import error
 from portside.aws.service import RequestContext, ServiceError
+from portside.domain.certificate import Certificate
 from portside.domain.load_balancer import Action, Listener, LoadBalancer, Rule, TargetGroup
 from portside.domain.load_balancer_rule import forwarded_groups, used_groups
 from portside.domain.record import Scope
-from portside.domain.table import LISTENER, LOAD_BALANCER, RULE, TARGET_GROUP
+from portside.domain.table import CERTIFICATE, LISTENER, LOAD_BALANCER, RULE, TARGET_GROUP
 from portside.store.interface import Store
+
+SERVED_KEYS: Final = ("RSA_2048", "RSA_3072", "RSA_4096", "EC_prime256v1", "EC_secp384r1", "EC_secp521r1")
+"""What Envoy can serve."""
 
 
 def scope(context: RequestContext) -> Scope:
@@ -44,6 +49,18 @@ def rule(store: Store, context: RequestContext, arn: str) -> Rule:
     if found is None:
         _check_arn(arn, "listener-rule/", "listener rule")
         raise error.rule_not_found(arn)
+    return found
+
+
+def certificate(store: Store, context: RequestContext, arn: str) -> Certificate:
+    """One that a listener can have."""
+    found = store.get(CERTIFICATE, context.prefix + arn)
+    if found is None:
+        raise error.certificate_not_found(arn)
+    if found.key_algorithm not in SERVED_KEYS:
+        raise ServiceError(
+            "UnsupportedCertificate", f"The key of certificate '{arn}' ({found.key_algorithm}) is not supported"
+        )
     return found
 
 

@@ -2,6 +2,7 @@
 
 from portside.api.elbv2.error import mapped
 from portside.api.elbv2.listener import ListenerHandlers
+from portside.api.elbv2.listener_certificate import ListenerCertificateHandlers
 from portside.api.elbv2.listener_rule import RuleHandlers
 from portside.api.elbv2.load_balancer import LoadBalancerHandlers
 from portside.api.elbv2.tag import TagHandlers
@@ -19,6 +20,7 @@ def elbv2_service(store: Store, clock: Clock, ids: Ids) -> Service:
         **TargetGroupHandlers(store, clock, ids).handlers,
         **TargetHandlers(store, clock).handlers,
         **ListenerHandlers(store, clock, ids).handlers,
+        **ListenerCertificateHandlers(store).handlers,
         **RuleHandlers(store, ids).handlers,
         **TagHandlers(store).handlers,
         "DescribeAccountLimits": describe_account_limits,
@@ -32,10 +34,11 @@ def elbv2_service(store: Store, clock: Clock, ids: Ids) -> Service:
             "SetSubnets": "IPv4, without addresses of one's own",
             "CreateTargetGroup": "target types instance and ip, protocol HTTP, versions HTTP1 and HTTP2",
             "ModifyTargetGroupAttributes": "deregistration delay and algorithm; others only with their defaults",
-            "CreateListener": "protocol HTTP; actions forward and fixed-response",
-            "ModifyListener": "protocol HTTP; actions forward and fixed-response",
+            "CreateListener": "protocols HTTP and HTTPS (no mutual authentication); actions forward and fixed-response",
+            "ModifyListener": "protocols HTTP and HTTPS (no mutual authentication); actions forward and fixed-response",
             "CreateRule": "conditions path-pattern and host-header; actions forward and fixed-response",
             "ModifyRule": "conditions path-pattern and host-header; actions forward and fixed-response",
+            "DescribeSSLPolicies": "16 of AWS's policies; no CBC cipher suites with SHA-256 or SHA-384",
             "DescribeTargetHealth": "without anomaly detection and administrative override",
             "DescribeListenerAttributes": "the one attribute that has an effect",
             "DescribeAccountLimits": "the limits that are enforced",

@@ -219,13 +219,18 @@ def condition_to(condition: Condition) -> Result:
 
 
 def listener_to(listener: Listener) -> Result:
-    return {
+    shown: Result = {
         "ListenerArn": listener.arn,
         "LoadBalancerArn": listener.load_balancer_arn,
         "Port": listener.port,
         "Protocol": listener.protocol,
         "DefaultActions": [action_to(listener.default_action)],
     }
+    if listener.certificate_arn:
+        shown["Certificates"] = [{"CertificateArn": listener.certificate_arn}]
+        shown["SslPolicy"] = listener.ssl_policy
+        shown["MutualAuthentication"] = {"Mode": "off"}
+    return shown
 
 
 def rule_to(rule: Rule) -> Result:
