@@ -55,6 +55,7 @@ from portside.aws.server import listen, make_server
 from portside.aws.service import Service, ServiceError
 from portside.aws.signature import Secret, SignatureVerifier
 from portside.balancer.envoy import EnvoyBalancer
+from portside.control.alarms import AlarmLoop
 from portside.control.autoscaling import AutoScalingLoop
 from portside.control.balancers import BalancerLoop
 from portside.control.clock import RandomIds, SystemClock
@@ -134,7 +135,7 @@ def api_services(
         ec2_service(store, clock, ids, public_block),
         with_default_network(elbv2_service(store, clock, ids), store, clock, ids),
         logs_service(store, logs, clock, ids),
-        cloudwatch_service(metrics, clock),
+        cloudwatch_service(store, metrics, clock, ids),
         autoscaling_service(store, clock, ids),
         with_default_network(efs_service(store, clock, ids, meter), store, clock, ids),
         iam_service(store, clock, ids),
@@ -264,6 +265,7 @@ class Daemon:
         insights = ContainerInsights(store, logs, metrics, node.ephemeral_storage)
         meter = MetricLoop(store, metrics, clock, node.usage, insights)
         autoscaling = AutoScalingLoop(store, metrics, clock, ids)
+        alarms = AlarmLoop(store, metrics, clock, ids)
         secrets = SecretLoop(store, clock)
         expiry = SessionLoop(store, clock)
         cloud_map = CloudMapLoop(store, clock)
@@ -337,6 +339,7 @@ class Daemon:
                 images,
                 meter,
                 autoscaling,
+                alarms,
                 cloud_map,
                 file_systems,
             ):

@@ -31,7 +31,9 @@ NOW = datetime.now(UTC).replace(second=0, microsecond=0)
 
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[Served]:
-    with serving([cloudwatch_service(SqliteMetricStore(tmp_path / "metrics.db"), SystemClock())]) as found:
+    with serving(
+        [cloudwatch_service(MemoryStore(), SqliteMetricStore(tmp_path / "metrics.db"), SystemClock(), RandomIds())]
+    ) as found:
         yield found
 
 
@@ -196,7 +198,7 @@ def test_metrics_that_log_events_embed(tmp_path: Path) -> None:
     metrics, store = SqliteMetricStore(tmp_path / "metrics.db"), MemoryStore()
     logs = SqliteLogStore(tmp_path / "logs.db", on_put=EmbeddedMetrics(metrics).take)
     services = [
-        cloudwatch_service(metrics, SystemClock()),
+        cloudwatch_service(store, metrics, SystemClock(), RandomIds()),
         logs_service(store, logs, SystemClock(), RandomIds()),
     ]
     with serving(services) as served:

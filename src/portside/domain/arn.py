@@ -79,3 +79,13 @@ def container_id(task_id: str, name: str) -> str:
     """The last part of a container's ARN, in the form of a UUID: the same whenever and wherever it is asked for."""
     digest = hashlib.sha256(f"{task_id}/{name}".encode()).hexdigest()
     return f"{digest[:8]}-{digest[8:12]}-{digest[12:16]}-{digest[16:20]}-{digest[20:32]}"
+
+
+def alarm(scope: Scope, name: str) -> str:
+    return str(Arn("cloudwatch", scope.region, scope.account, f"alarm:{name}"))
+
+
+def scaling_policy(scope: Scope, resource_id: str, policy_id: str, name: str) -> str:
+    """Of Application Auto Scaling, for a service of ECS."""
+    resource = f"scalingPolicy:{policy_id}:resource/ecs/{resource_id}:policyName/{name}"
+    return str(Arn("autoscaling", scope.region, scope.account, resource))

@@ -43,6 +43,19 @@ def names_in(expression: str) -> set[str]:
     return {match["name"] for match in _TOKEN.finditer(expression) if match["name"] and match["name"][0].islower()}
 
 
+def in_order(expressions: Mapping[str, str]) -> list[str]:
+    """The ids of expressions, each after those that it needs. Raises Refused: they need each other."""
+    left, done = dict(expressions), list[str]()
+    while left:
+        ready = [each for each, text in left.items() if not names_in(text) & left.keys()]
+        if not ready:
+            raise _invalid(f"Circular dependency in expressions: {', '.join(sorted(left))}")
+        done += ready
+        for each in ready:
+            del left[each]
+    return done
+
+
 def _invalid(message: str) -> Refused:
     return Refused(RefusalKind.INVALID, f"Error in expression: {message}", "Expression")
 

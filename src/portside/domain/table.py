@@ -3,6 +3,7 @@
 from typing import Any, Final
 
 from portside.domain.account_setting import AccountSetting
+from portside.domain.alarm import Alarm, AlarmHistory
 from portside.domain.autoscaling import Activity, ScalableTarget
 from portside.domain.certificate import Authority, Certificate
 from portside.domain.cloud_map import DiscoveryInstance, DiscoveryService, Namespace, Operation, OperationStatus
@@ -188,6 +189,13 @@ SCALABLE_TARGET: Final = Kind(
     name="scalable_target", type=ScalableTarget, key=lambda t: f"{t.scope.prefix}{t.cluster}/{t.service}"
 )
 SCALING_ACTIVITY: Final = Kind(name="scaling_activity", type=Activity, key=lambda a: f"{a.scope.prefix}{a.id}")
+ALARM: Final = Kind(name="alarm", type=Alarm, key=lambda a: f"{a.scope.prefix}{a.name}")
+ALARM_HISTORY: Final = Kind(
+    name="alarm_history",
+    type=AlarmHistory,
+    key=lambda h: f"{h.scope.prefix}{h.id}",
+    indexes={"alarm": lambda h: f"{h.scope.prefix}{h.alarm}"},
+)
 NAMESPACE: Final = Kind(
     name="namespace",
     type=Namespace,
@@ -286,6 +294,8 @@ KINDS: Final[tuple[Kind[Any], ...]] = (
     SECRET_VALUE,
     SCALABLE_TARGET,
     SCALING_ACTIVITY,
+    ALARM,
+    ALARM_HISTORY,
     VAULT_KEY,
     INSTANCE,
     CONTAINER_INSTANCE,

@@ -8,8 +8,8 @@ from typing import Any, Final, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from portside.aws.service import Handler, Params, RequestContext, Result, ServiceError
+from portside.domain import arn, schedule, tag_rule
 from portside.domain import autoscaling as rule
-from portside.domain import schedule, tag_rule
 from portside.domain.autoscaling import Activity, Direction, Policy, ScalableTarget, ScheduledAction, TrackedMetric
 from portside.domain.clock import Clock, Ids
 from portside.domain.metric import dimensions_of
@@ -331,11 +331,7 @@ def _arn(target: ScalableTarget) -> str:
 
 
 def _policy_arn(target: ScalableTarget, policy: Policy) -> str:
-    scope = target.scope
-    return (
-        f"arn:aws:autoscaling:{scope.region}:{scope.account}:scalingPolicy:{policy.id}:resource/ecs/"
-        f"{target.resource_id}:policyName/{policy.name}"
-    )
+    return arn.scaling_policy(target.scope, target.resource_id, policy.id, policy.name)
 
 
 def _place(target: ScalableTarget) -> Result:

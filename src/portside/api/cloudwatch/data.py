@@ -14,6 +14,7 @@ from portside.domain import metric_math
 from portside.domain.metric import MetricName, check_statistic, statistic
 from portside.domain.metric_math import Series, Value
 from portside.domain.record import Scope
+from portside.domain.refusal import Refused
 from portside.telemetry.metric import MetricStore
 
 QUERIES_MOST: Final = 500
@@ -33,12 +34,11 @@ class MetricData:
         for query in queries:
             if "MetricStat" in query:
                 values[query["Id"]] = await self._series(scope_of(context), query["MetricStat"], start, end)
+        expressions = {each["Id"]: each["Expression"] for each in queries if "Expression" in each}
         with told():
-            for query in _in_order(queries):
-                times = _times(start, end, periods[query["Id"]])
-                values[query["Id"]] = metric_math.evaluate(
-                    query["Expression"], values, period_s=periods[query["Id"]], times=times
-                )
+            for name in _in_order(expressions):
+                times = _times(start, end, periods[name])
+                values[name] = metric_math.evaluate(expressions[name], values, period_s=periods[name], times=times)
         descending = params.get("ScanBy", "TimestampDescending") == "TimestampDescending"
         results = [
             each
@@ -107,17 +107,11 @@ def _error(message: str) -> ServiceError:
     return ServiceError("ValidationError", message)
 
 
-def _in_order(queries: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Expressions, each after those that it needs. Raises ServiceError: they need each other."""
-    left = {each["Id"]: each for each in queries if "Expression" in each}
-    done: list[Mapping[str, Any]] = []
-    while left:
-        ready = [each for each in left.values() if not metric_math.names_in(each["Expression"]) & left.keys()]
-        if not ready:
-            raise _error(f"Circular dependency in expressions: {', '.join(sorted(left))}")
-        for each in ready:
-            done.append(left.pop(each["Id"]))
-    return done
+def _in_order(expressions: Mapping[str, str]) -> list[str]:
+    try:
+        return metric_math.in_order(expressions)
+    except Refused as error:
+        raise _error(error.message) from error
 
 
 def _period_of(query: Mapping[str, Any], queries: Sequence[Mapping[str, Any]]) -> int:

@@ -1,15 +1,17 @@
 """CloudWatch: what is implemented, in one list."""
 
+from portside.api.cloudwatch.alarm import Alarms
 from portside.api.cloudwatch.data import MetricData
 from portside.api.cloudwatch.metric import Metrics
 from portside.aws.service import Service
-from portside.domain.clock import Clock
+from portside.domain.clock import Clock, Ids
+from portside.store.interface import Store
 from portside.telemetry.metric import MetricStore
 
 
-def cloudwatch_service(store: MetricStore, clock: Clock) -> Service:
+def cloudwatch_service(store: Store, metric_store: MetricStore, clock: Clock, ids: Ids) -> Service:
     """The service and its operations."""
-    metrics, data = Metrics(store, clock), MetricData(store)
+    metrics, data, alarms = Metrics(metric_store, clock), MetricData(metric_store), Alarms(store, clock, ids)
     return Service(
         "cloudwatch",
         {
@@ -17,9 +19,24 @@ def cloudwatch_service(store: MetricStore, clock: Clock) -> Service:
             "ListMetrics": metrics.list,
             "GetMetricStatistics": metrics.statistics,
             "GetMetricData": data.get,
+            "PutMetricAlarm": alarms.put_metric,
+            "PutCompositeAlarm": alarms.put_composite,
+            "DescribeAlarms": alarms.describe,
+            "DescribeAlarmsForMetric": alarms.of_metric,
+            "DescribeAlarmHistory": alarms.history,
+            "SetAlarmState": alarms.set_state,
+            "EnableAlarmActions": alarms.enable_actions,
+            "DisableAlarmActions": alarms.disable_actions,
+            "DeleteAlarms": alarms.delete,
+            "TagResource": alarms.tag,
+            "UntagResource": alarms.untag,
+            "ListTagsForResource": alarms.list_tags,
         },
         partial={
             "PutMetricData": "no entities",
+            "PutMetricAlarm": "no anomaly detection; only scaling policies act, other actions are told as failed",
+            "PutCompositeAlarm": "no suppressor; actions are told as failed",
+            "DescribeAlarmHistory": "14 days, 500 items of an alarm",
             "ListMetrics": "own account only",
             "GetMetricData": "own account only; of metric math no SEARCH, anomaly detection, insight rules, quotas, "
             "LAMBDA; labels without dynamic parts",
