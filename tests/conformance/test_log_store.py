@@ -64,7 +64,7 @@ async def read(store: LogStore, stream: str = "s", **changes: Any) -> list[Store
 
 async def search(store: LogStore, terms: str | None = None, **changes: Any) -> list[StoredEvent]:
     values: dict[str, Any] = {"streams": None, "start_ms": None, "end_ms": None, "after": None, "limit": 100}
-    return await store.filter(SCOPE, "g", terms=terms, **(values | changes))
+    return (await store.filter(SCOPE, "g", terms=terms, **(values | changes))).events
 
 
 def texts(found: list[StoredEvent]) -> list[str]:
@@ -171,10 +171,49 @@ def test_filter(run: Run) -> None:
         rest = await search(store, after=(first[-1].at_ms, first[-1].id))
         assert [each.id for each in first + rest] == [each.id for each in await search(store)]
         assert texts(await search(store, limit=1, from_head=False)) == ["two info"]
+        assert texts(await search(store, "[..., last=full]")) == ["one ERROR disk full", "two ERROR disk full"]
+        assert texts(await search(store, r"%WARN\s[0-9]+%", from_head=False, limit=1)) == ["two WARN 100% of 'quota'"]
         with pytest.raises(Refused):
-            await search(store, "{ $.level = 50 }")
+            await search(store, "{ $.level = 50")
 
     run(test)
+
+
+def test_a_long_search_goes_on_where_it_was_ended(path: Path) -> None:
+    """What takes too long for one call is found by several, from either end, each event once."""
+
+    async def test() -> None:
+        store = SqliteLogStore(path, search_s=0)
+        await store.create_stream(SCOPE, "g", "s")
+        count = 2 * sqlite.PIECE_EVENTS + 500
+        await store.put(SCOPE, "g", "s", events(*(f'{{"n": {number}}}' for number in range(count)), step_ms=0))
+        for from_head in (True, False):
+            found: list[str] = []
+            place: tuple[int, str] | None = None
+            calls = 0
+            while True:
+                part = await store.filter(
+                    *(SCOPE, "g"),
+                    streams=None,
+                    start_ms=None,
+                    end_ms=None,
+                    terms="{ $.n = 3 || $.n = 12345 || $.n > 20490 }",
+                    after=place if from_head else None,
+                    before=None if from_head else place,
+                    from_head=from_head,
+                    limit=100,
+                )
+                calls += 1
+                found += texts(part.events) if from_head else texts(part.events)[::-1]
+                place = part.reached
+                if place is None:
+                    break
+            assert calls == 3
+            numbers = [3, 12345, *range(20491, count)]
+            assert found == [f'{{"n": {number}}}' for number in (numbers if from_head else numbers[::-1])]
+        await store.close()
+
+    asyncio.run(test())
 
 
 def test_a_stream_must_be_there(run: Run) -> None:

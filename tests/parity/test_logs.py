@@ -263,10 +263,46 @@ def test_filter(logs: Any) -> None:
         logStreamNames=["api/1"],
         logStreamNamePrefix="a",
     )
+    message = refused(logs.filter_log_events, "InvalidParameterException", logGroupName="g", filterPattern="{ $.a = 1")
+    assert message == "If a filter pattern starts with '{' it must end with '}'"
+
+
+def test_filter_patterns(logs: Any) -> None:
+    """JSON, space-delimited and regular expressions let through what they say, page by page."""
+    made(logs)
+    put(logs, *(f'{{"level": "{level}", "took": {took}}}' for took in range(5) for level in ("INFO", "ERROR")))
+    put(logs, "GET /a 200 10", 'GET "/b c" 404 20', "GET /d 500 30")
+
+    def search(pattern: str) -> list[str]:
+        pages = logs.get_paginator("filter_log_events").paginate(
+            logGroupName="g", filterPattern=pattern, PaginationConfig={"PageSize": 2}
+        )
+        return [text for page in pages for text in texts(page)]
+
+    errors = [f'{{"level": "ERROR", "took": {took}}}' for took in range(5)]
+    assert search('{ $.level = "ERR*" }') == errors
+    assert search('{ $.level = "ERROR" && $.took >= 3e0 }') == errors[3:]
+    assert search("[method, path, status=4* || status=5*, bytes]") == ['GET "/b c" 404 20', "GET /d 500 30"]
+    assert search("%/[ad] [0-9]{3}%".replace(" ", "\\s")) == ["GET /a 200 10", "GET /d 500 30"]
+
+
+def test_test_metric_filter(logs: Any) -> None:
+    """The messages that match are told by their number, with the values that the pattern names."""
+    messages = ["127.0.0.1 Prod 200", "127.0.0.1 Dev 404"]
+    answer = logs.test_metric_filter(filterPattern="[ip, user, status=4*]", logEventMessages=messages)
+    assert answer["matches"] == [
+        {
+            "eventNumber": 2,
+            "eventMessage": messages[1],
+            "extractedValues": {"$ip": "127.0.0.1", "$user": "Dev", "$status": "404"},
+        }
+    ]
+    answer = logs.test_metric_filter(filterPattern='{ $.a.b = "x*" }', logEventMessages=['{"a": {"b": "xy"}}', "{}"])
+    assert answer["matches"][0]["extractedValues"] == {"$.a.b": "xy"}
     message = refused(
-        logs.filter_log_events, "InvalidParameterException", logGroupName="g", filterPattern="{ $.a = 1 }"
+        logs.test_metric_filter, "InvalidParameterException", filterPattern="%a!%", logEventMessages=["x"]
     )
-    assert "not implemented" in message
+    assert message == "Invalid character(s) in term '!'"
 
 
 def test_following(logs: Any) -> None:

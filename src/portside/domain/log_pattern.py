@@ -1,11 +1,32 @@
-"""Filter patterns of FilterLogEvents: terms, quoted phrases, `-excluded` and `?any of these` terms.
+"""Filter patterns: terms, quoted phrases, `-excluded` and `?any of these` terms, JSON, space-delimited, `%regex%`.
 
-Source: CloudWatch Logs user guide, "Filter pattern syntax", unstructured log events. JSON patterns (`{ $.x = 1 }`),
-space-delimited ones (`[a, b]`) and regular expressions (`%x%`) are refused.
+Source: CloudWatch Logs user guide, "Filter pattern syntax for metric filters, subscription filters, filter log events,
+and Live Tail".
 """
 
+from collections.abc import Iterable
+from typing import Protocol
+
+from portside.domain.log_comparison import bad_term, invalid, quoted, regex_at
+from portside.domain.log_pattern_field import FieldPattern
+from portside.domain.log_pattern_json import JsonPattern
+from portside.domain.log_regex import LogRegex
 from portside.domain.record import Record
-from portside.domain.refusal import RefusalKind, Refused
+
+_Regexes = tuple[LogRegex, ...]
+
+
+class Pattern(Protocol):
+    def matches(self, message: str) -> bool: ...
+
+    def extract(self, message: str) -> dict[str, str]:
+        """The values that the pattern names in a message which it matches."""
+        ...
+
+    @property
+    def regexes(self) -> int:
+        """How many regular expressions are in it."""
+        ...
 
 
 class LogPattern(Record, frozen=True, kw_only=True):
@@ -16,6 +37,10 @@ class LogPattern(Record, frozen=True, kw_only=True):
     optional: tuple[str, ...] = ()
     excluded: tuple[str, ...] = ()
 
+    @property
+    def regexes(self) -> int:
+        return 0
+
     def matches(self, message: str) -> bool:
         return (
             all(term in message for term in self.required)
@@ -23,67 +48,89 @@ class LogPattern(Record, frozen=True, kw_only=True):
             and not any(term in message for term in self.excluded)
         )
 
+    def extract(self, message: str) -> dict[str, str]:
+        return {}
 
-def parse(text: str | None) -> LogPattern:
+
+class RegexPattern:
+    """Terms of which some are regular expressions."""
+
+    def __init__(self, terms: LogPattern, required: _Regexes, optional: _Regexes, excluded: _Regexes) -> None:
+        self._terms, self._required, self._optional, self._excluded = terms, required, optional, excluded
+        self._is_optional = bool(terms.optional or optional)
+        self.regexes = len(required) + len(optional) + len(excluded)
+
+    def matches(self, message: str) -> bool:
+        terms = self._terms
+        return (
+            all(term in message for term in terms.required)
+            and not any(term in message for term in terms.excluded)
+            and all(each.found_in(message) for each in self._required)
+            and not any(each.found_in(message) for each in self._excluded)
+            and (
+                not self._is_optional
+                or any(term in message for term in terms.optional)
+                or any(each.found_in(message) for each in self._optional)
+            )
+        )
+
+    def extract(self, message: str) -> dict[str, str]:
+        return {}
+
+
+def parse(text: str | None) -> Pattern:
     """
     Raises:
-        Refused: INVALID, a quote is not closed or a term is empty; UNSUPPORTED, a kind of pattern that is not built.
+        Refused: INVALID, with what AWS says of it.
     """
     pattern = (text or "").strip()
     if pattern[:1] == "{":
-        raise _unsupported("JSON filter patterns")
+        if pattern[-1] != "}" or len(pattern) < 2:
+            raise invalid("If a filter pattern starts with '{' it must end with '}'")
+        return JsonPattern(pattern)
     if pattern[:1] == "[":
-        raise _unsupported("Space-delimited filter patterns")
-    required: list[str] = []
-    optional: list[str] = []
-    excluded: list[str] = []
+        if pattern[-1] != "]" or len(pattern) < 2:
+            raise invalid("If a filter pattern starts with '[' it must end with ']'")
+        return FieldPattern(pattern)
+    return _terms(pattern)
+
+
+def _terms(pattern: str) -> Pattern:
+    found: dict[str, list[str | LogRegex]] = {"": [], "?": [], "-": []}
     at = 0
     while at < len(pattern):
         if pattern[at].isspace():
             at += 1
             continue
-        terms = required
-        if pattern[at] in "?-":
-            terms = optional if pattern[at] == "?" else excluded
-            at += 1
-        term, at = _term(pattern, at)
-        terms.append(term)
-    # "?" terms beside others are ignored, as AWS does.
-    return LogPattern(
-        required=tuple(required),
-        optional=() if required or excluded else tuple(optional),
-        excluded=tuple(excluded),
-    )
+        kind = pattern[at] if pattern[at] in "?-" else ""
+        term, at = _term(pattern, at + len(kind))
+        found[kind].append(term)
+    if found[""] or found["-"]:
+        found["?"] = []  # beside other terms they are ignored, as AWS does
+    terms = LogPattern(required=_plain(found[""]), optional=_plain(found["?"]), excluded=_plain(found["-"]))
+    regexes = [tuple(each for each in found[kind] if isinstance(each, LogRegex)) for kind in ("", "?", "-")]
+    return RegexPattern(terms, *regexes) if any(regexes) else terms
 
 
-def _term(pattern: str, at: int) -> tuple[str, int]:
+def _plain(terms: Iterable[str | LogRegex]) -> tuple[str, ...]:
+    """A quoted blank matches everything."""
+    return tuple(each for each in terms if isinstance(each, str) and not each.isspace())
+
+
+def _term(pattern: str, at: int) -> tuple[str | LogRegex, int]:
     """The term that starts there, and where it ends."""
     if pattern[at : at + 1] == "%":
-        raise _unsupported("Regular expressions in filter patterns")
-    if pattern[at : at + 1] != '"':
-        end = at
-        while end < len(pattern) and not pattern[end].isspace():
-            end += 1
-        term = pattern[at:end]
-    else:
-        letters: list[str] = []
-        end = at + 1
-        while end < len(pattern) and pattern[end] != '"':
-            end += pattern[end] == "\\" and end + 1 < len(pattern)
-            letters.append(pattern[end])
-            end += 1
-        if end >= len(pattern):
-            raise Refused(RefusalKind.INVALID, "Invalid filter pattern: a quote is not closed", "filterPattern")
-        term = "".join(letters)
+        expression, end = regex_at(pattern, at)
+        return LogRegex(expression), end
+    if pattern[at : at + 1] == '"':
+        pieces, end = quoted(pattern, at)
+        term = "*".join(pieces)
+        if not term:
+            raise bad_term('""')
+        return term, end
+    end = at
+    while end < len(pattern) and not pattern[end].isspace():
         end += 1
-    if not term:
-        raise Refused(RefusalKind.INVALID, "Invalid filter pattern: a term is empty", "filterPattern")
-    return term, end
-
-
-def _unsupported(what: str) -> Refused:
-    return Refused(
-        RefusalKind.UNSUPPORTED,
-        f'{what} are not implemented by Portside; terms, "phrases", -exclusions and ?alternatives are',
-        "filterPattern",
-    )
+    if end == at:
+        raise bad_term(pattern[at - 1 : end])
+    return pattern[at:end], end

@@ -7,7 +7,16 @@ from typing import Protocol
 from portside.domain.log import LogEvent, LogGroupMissing
 from portside.domain.record import Scope
 
-__all__ = ["LogGroupMissing", "LogSink", "LogStore", "LogStreamMissing", "LogsUnavailable", "StoredEvent", "StreamInfo"]
+__all__ = [
+    "FoundEvents",
+    "LogGroupMissing",
+    "LogSink",
+    "LogStore",
+    "LogStreamMissing",
+    "LogsUnavailable",
+    "StoredEvent",
+    "StreamInfo",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +39,15 @@ class StoredEvent:
     at_ms: int
     ingested_ms: int
     message: str
+
+
+@dataclass(frozen=True, slots=True)
+class FoundEvents:
+    """Events of a search. `reached`: the (at_ms, id) up to which was searched, where the rest of the range is left for
+    another call."""
+
+    events: list[StoredEvent]
+    reached: tuple[int, str] | None = None
 
 
 class LogStreamMissing(Exception):
@@ -98,12 +116,12 @@ class LogStore(Protocol):
         limit: int,
         before: tuple[int, str] | None = None,
         from_head: bool = True,
-    ) -> list[StoredEvent]:
+    ) -> FoundEvents:
         """Events of several streams (None: all) that match the filter pattern, in time order: the first `limit` of the
-        range, or with `from_head=False` the last.
+        range, or with `from_head=False` the last. A long search is ended early.
 
         Raises:
-            Refused: the pattern is invalid or not supported.
+            Refused: the pattern is invalid.
         """
         ...
 

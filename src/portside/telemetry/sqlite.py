@@ -15,9 +15,9 @@ from typing import Final, TypeVar
 
 from portside.domain import log_pattern
 from portside.domain.log import LogEvent
-from portside.domain.log_pattern import LogPattern
+from portside.domain.log_pattern import LogPattern, Pattern
 from portside.domain.record import Scope
-from portside.telemetry.interface import LogStreamMissing, StoredEvent, StreamInfo
+from portside.telemetry.interface import FoundEvents, LogStreamMissing, StoredEvent, StreamInfo
 from portside.telemetry.worker import SqliteWorker
 
 T = TypeVar("T")
@@ -26,6 +26,10 @@ EVENT_OVERHEAD_BYTES: Final = 26
 """What AWS counts for an event beyond its message (API_PutLogEvents)."""
 DELETE_BATCH: Final = 1000
 """Events removed in one commit: some 5 ms, for which writers wait."""
+PIECE_EVENTS: Final = 10_000
+"""Events that are looked at before other readers have their turn: some 30 ms."""
+SEARCH_S: Final = 2.0
+"""How long one search may take; what is not searched then is left for the next call, as AWS does."""
 INTEGER_MOST: Final = 2**63 - 1
 ID_DIGITS: Final = 56
 """AWS's event ids are decimal numbers of 56 digits."""
@@ -57,6 +61,7 @@ class SqliteLogStore:
         path: the database; its folder exists.
         now_ms: the time of day, for ingestion times.
         on_put: is awaited with what was put, once that is durable.
+        search_s: how long one search may take.
 
     Cleanup: `close()` ends both threads.
     """
@@ -67,8 +72,9 @@ class SqliteLogStore:
         *,
         now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         on_put: Callable[[Scope, Sequence[LogEvent]], Awaitable[None]] | None = None,
+        search_s: float = SEARCH_S,
     ) -> None:
-        self._path, self._now_ms, self._on_put = path, now_ms, on_put
+        self._path, self._now_ms, self._on_put, self._search_s = path, now_ms, on_put, search_s
         self._writer = SqliteWorker("log-write", path, _SCHEMA)
         self._reader = SqliteWorker("log-read", path, "PRAGMA query_only=1")
 
@@ -133,10 +139,24 @@ class SqliteLogStore:
         limit: int,
         before: tuple[int, str] | None = None,
         from_head: bool = True,
-    ) -> list[StoredEvent]:
-        query = _Query(start_ms, end_ms, after, before)
-        query.match(log_pattern.parse(terms))
-        return await self._read(self._filter, scope, group, streams, query, from_head, limit)
+    ) -> FoundEvents:
+        pattern = log_pattern.parse(terms)
+        if isinstance(pattern, LogPattern):
+            query = _Query(start_ms, end_ms, after, before)
+            query.match(pattern)
+            return FoundEvents(await self._read(self._filter, scope, group, streams, query, from_head, limit))
+        found: list[StoredEvent] = []
+        ends_at = time.monotonic() + self._search_s
+        while True:
+            query = _Query(start_ms, end_ms, after, before)
+            kept, last = await self._read(self._sift, scope, group, streams, query, from_head, pattern)
+            found += kept[: limit - len(found)]
+            if last is None or len(found) == limit:
+                break
+            if time.monotonic() >= ends_at:
+                return FoundEvents(found if from_head else found[::-1], last)
+            after, before = (last, before) if from_head else (after, last)
+        return FoundEvents(found if from_head else found[::-1])
 
     async def stored_bytes(self, scope: Scope) -> dict[str, int]:
         return await self._read(self._stored_bytes, scope)
@@ -260,6 +280,24 @@ class SqliteLogStore:
         ids = [row[0] for name in streams for row in db.execute(_STREAM_ID, (group_id, name))]
         # Numbers of our own; as values they would end at 32,766 streams.
         return query.run(db, f"stream_id IN ({','.join(map(str, ids))})", (), from_head, limit)
+
+    def _sift(
+        self,
+        db: sqlite3.Connection,
+        scope: Scope,
+        group: str,
+        streams: Sequence[str] | None,
+        query: "_Query",
+        from_head: bool,
+        pattern: Pattern,
+    ) -> tuple[list[StoredEvent], tuple[int, str] | None]:
+        """What matches of a piece of the range, in the direction of the search, and where the piece ends if there is
+        more behind it."""
+        events = self._filter(db, scope, group, streams, query, from_head, PIECE_EVENTS)
+        if not from_head:
+            events.reverse()
+        last = (events[-1].at_ms, events[-1].id) if len(events) == PIECE_EVENTS else None
+        return [each for each in events if pattern.matches(each.message)], last
 
     def _stored_bytes(self, db: sqlite3.Connection, scope: Scope) -> dict[str, int]:
         return dict(db.execute("SELECT name, bytes FROM log_group WHERE scope = ?", (scope.prefix,)))

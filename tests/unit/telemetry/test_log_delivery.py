@@ -35,7 +35,7 @@ def run(path: Path, test: Callable[[MemoryStore, SqliteLogStore], Awaitable[None
 
 async def messages(logs: SqliteLogStore) -> list[str]:
     found = await logs.filter(SCOPE, "g", streams=None, start_ms=None, end_ms=None, terms=None, after=None, limit=100)
-    return [event.message for event in found]
+    return [event.message for event in found.events]
 
 
 def test_a_group_is_made_only_if_allowed(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from portside.api.logs.error import invalid, no_stream, told, unsupported
 from portside.api.logs.lookup import meant, named, scope_of
 from portside.api.logs.token import Place
 from portside.aws.service import Params, RequestContext, Result
+from portside.domain import log_pattern
 from portside.domain.clock import Clock, Ids
 from portside.domain.log import LogEvent, LogGroup
 from portside.store.interface import Store
@@ -115,7 +116,7 @@ class Events:
         limit = params.get("limit", PAGE_EVENTS)
         streams = await self._chosen(group, params)
         with told():
-            found = await self._logs.filter(
+            searched = await self._logs.filter(
                 group.scope,
                 group.name,
                 streams=streams,
@@ -127,16 +128,33 @@ class Events:
                 from_head=from_head,
                 limit=limit + 1,
             )
+        found = searched.events
         events = found[:limit] if from_head else found[-limit:]
         events = _fitting(events, from_head=from_head)
         result: Result = {"searchedLogStreams": []}
+        reached: Place | None = None
         if len(events) < len(found):
-            last = events[-1] if from_head else events[0]
-            result["nextToken"] = token.event_token("f" if from_head else "b", _place(last))
+            reached = _place(events[-1] if from_head else events[0])
+        elif searched.reached is not None:
+            reached = Place(searched.reached[0], int(searched.reached[1]))
+        if reached is not None:
+            result["nextToken"] = token.event_token("f" if from_head else "b", reached)
         if not from_head:
             events.reverse()  # the latest first
         result["events"] = [_wire(each) for each in events]
         return result
+
+    def test(self, context: RequestContext, params: Params) -> Result:
+        """TestMetricFilter."""
+        with told():
+            pattern = log_pattern.parse(params["filterPattern"])
+        return {
+            "matches": [
+                {"eventNumber": number, "eventMessage": message, "extractedValues": pattern.extract(message)}
+                for number, message in enumerate(params["logEventMessages"], 1)
+                if pattern.matches(message)
+            ]
+        }
 
     async def _chosen(self, group: LogGroup, params: Mapping[str, Any]) -> list[str] | None:
         """The streams asked for; None for all."""
