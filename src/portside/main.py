@@ -14,11 +14,12 @@ import fcntl
 import json
 import logging
 import os
+import random
 import resource
 import signal
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -69,6 +70,7 @@ from portside.control.instances import InstanceLoop
 from portside.control.logsink import ControlLogSink
 from portside.control.loop import spawn
 from portside.control.metrics import MetricLoop
+from portside.control.names import Names, alias_of
 from portside.control.nat_gateways import NatGatewayLoop
 from portside.control.retention import RetentionLoop
 from portside.control.secret_resolver import VaultResolver
@@ -79,8 +81,11 @@ from portside.control.targets import Targets
 from portside.control.tasks import TaskLoop
 from portside.control.vpcs import VpcLoop
 from portside.control.ways_out import WaysOut
+from portside.dns.forward import Forwarder
+from portside.dns.server import DnsServer
 from portside.domain import arn
 from portside.domain.clock import Clock, Ids
+from portside.domain.cloud_map import DiscoveryInstance
 from portside.domain.image import CleanupPolicy
 from portside.domain.instance_identity import InstanceIdentities
 from portside.domain.table import KINDS, VAULT_KEY
@@ -89,7 +94,7 @@ from portside.domain.vault import VaultKey
 from portside.node.interface import Node, NodeUnusable
 from portside.node.linux import LinuxNode
 from portside.node.network.network import Network, public_addresses
-from portside.node.network.uplink import public_block
+from portside.node.network.uplink import outside_socket, public_block
 from portside.node.rootfs.file_system import FileSystemFolders
 from portside.session.issue import StsSessions, document
 from portside.session.key import SessionKeys
@@ -233,7 +238,11 @@ class Daemon:
         metrics = SqliteMetricStore(settings.data_dir / "metrics.db")
         logs = SqliteLogStore(settings.data_dir / "logs.db", on_put=EmbeddedMetrics(metrics).take)
         # What is served at the tasks' link-local address comes last; no network is made before.
-        vpc_networks = Network(settings, lambda vpc_id, opened: endpoints.sockets(vpc_id, opened))
+        vpc_networks = Network(
+            settings,
+            lambda vpc_id, opened: endpoints.sockets(vpc_id, opened),
+            lambda vpc_id, opened: resolver_server.sockets(vpc_id, opened),
+        )
         node = LinuxNode(settings, vpc_networks, ControlLogSink(store, logs, clock))
         balancer = EnvoyBalancer(settings)
         enis = Enis(store, ids, public_addresses(settings))
@@ -314,6 +323,8 @@ class Daemon:
             store, clock, lambda owner, role: document(sts.task_credentials(owner, role)), identities
         )
         endpoints = TaskEndpoints(metadata.for_place, instance_metadata.for_instance, task_gateway)
+        forwarder = Forwarder(outside_socket(settings.egress), blocks=settings.egress != "host")
+        resolver_server = DnsServer(Names(store, _picked), alias_of, forwarder)
         server = make_server(gateway)
         serving = spawn("http", server.serve(sockets=[sock]))
         serving.add_done_callback(lambda _: self.stop())  # a Portside that no longer answers is none
@@ -357,6 +368,7 @@ class Daemon:
                 await part.close()
             await serving
             await endpoints.close()
+            await resolver_server.close()
             await balancer.close()
             await node.close()
             await logs.close()
@@ -443,6 +455,10 @@ class Daemon:
         if named and rest == "story":
             found = story.answer(store, self._clock, unquote(named), query.get("cluster", ""), node.pulls())
         return found[0], "application/json", json.dumps(found[1]).encode()
+
+
+def _picked(instances: Sequence[DiscoveryInstance], most: int) -> Sequence[DiscoveryInstance]:
+    return random.sample(instances, min(most, len(instances)))
 
 
 def tell_service_manager(state: str, environment: Mapping[str, str] = os.environ) -> None:

@@ -103,7 +103,9 @@ def test_vpc_attributes(ec2: Any, vpc_id: str) -> None:
     assert code_of(ec2.create_vpc, CidrBlock="10.0.0.0/16", AmazonProvidedIpv6CidrBlock=True) == "UnsupportedOperation"
     assert code_of(ec2.create_vpc, CidrBlock="10.0.0.0/8") == "InvalidVpc.Range"
     assert code_of(ec2.create_vpc, CidrBlock="198.18.0.0/16") == "InvalidVpc.Range"
-    assert code_of(ec2.modify_vpc_attribute, VpcId=vpc_id, EnableDnsSupport={"Value": False}) == "UnsupportedOperation"
+    ec2.modify_vpc_attribute(VpcId=vpc_id, EnableDnsSupport={"Value": False})
+    assert not value("enableDnsSupport")
+    assert value("enableDnsHostnames")
     assert code_of(ec2.create_vpc, CidrBlock="ten") == "InvalidParameterValue"
     assert code_of(ec2.create_vpc) == "MissingParameter"
     (options,) = ec2.describe_dhcp_options()["DhcpOptions"]

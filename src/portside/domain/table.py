@@ -92,7 +92,7 @@ SERVICE_DEPLOYMENT: Final = Kind(
 SERVICE_REVISION: Final = Kind(
     name="service_revision", type=ServiceRevision, key=lambda r: f"{r.scope.prefix}{r.cluster}/{r.service}/{r.id}"
 )
-VPC: Final = Kind(name="vpc", type=Vpc, key=lambda v: f"{v.scope.prefix}{v.id}")
+VPC: Final = Kind(name="vpc", type=Vpc, key=lambda v: f"{v.scope.prefix}{v.id}", indexes={"id": lambda v: v.id})
 SUBNET: Final = Kind(
     name="subnet", type=Subnet, key=lambda s: f"{s.scope.prefix}{s.id}", indexes={"vpc": lambda s: s.vpc_id}
 )
@@ -144,7 +144,12 @@ NAT_GATEWAY: Final = Kind(
     key=lambda n: f"{n.scope.prefix}{n.id}",
     indexes={"vpc": lambda n: n.vpc_id, "subnet": lambda n: n.subnet_id},
 )
-LOAD_BALANCER: Final = Kind(name="load_balancer", type=LoadBalancer, key=lambda b: f"{b.scope.prefix}{b.arn}")
+LOAD_BALANCER: Final = Kind(
+    name="load_balancer",
+    type=LoadBalancer,
+    key=lambda b: f"{b.scope.prefix}{b.arn}",
+    indexes={"dns_name": lambda b: b.dns_name.lower()},
+)
 LISTENER: Final = Kind(
     name="listener",
     type=Listener,

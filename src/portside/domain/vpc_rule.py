@@ -95,8 +95,17 @@ def overlap(one: str, other: str) -> bool:
 
 
 def private_dns_name(address: str, region: str) -> str:
-    domain = "ec2.internal" if region == "us-east-1" else f"{region}.compute.internal"
-    return f"ip-{address.replace('.', '-')}.{domain}"
+    return f"ip-{address.replace('.', '-')}.{private_domain(region)}"
+
+
+def private_domain(region: str) -> str:
+    """The domain of private host names."""
+    return "ec2.internal" if region == "us-east-1" else f"{region}.compute.internal"
+
+
+def resolver_address(block: str) -> str:
+    """Where a VPC's resolver answers, besides the link-local address: the second address behind the network's."""
+    return str(ipaddress.IPv4Network(block).network_address + 2)
 
 
 def zone_id(region: str, letter: str) -> str:

@@ -70,7 +70,7 @@ def ec2_service(store: Store, clock: Clock, ids: Ids, public_block: str = PUBLIC
             "ModifySecurityGroupRules": "no prefix lists; IPv6 ranges are kept and match nothing",
             "CreateVpc": "no IPv6, no IPAM, default tenancy only",
             "AssociateVpcCidrBlock": "no IPv6, no IPAM",
-            "ModifyVpcAttribute": "EnableDnsHostnames only, which decides whether public names are shown",
+            "ModifyVpcAttribute": "EnableDnsSupport and EnableDnsHostnames",
             "CreateSubnet": "no IPv6, no IPAM, no Outposts",
             "ModifySubnetAttribute": "MapPublicIpOnLaunch only",
             "CreateRoute": "to internet and NAT gateways, for IPv4 blocks outside the VPC's own",

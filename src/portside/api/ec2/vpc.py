@@ -131,11 +131,10 @@ class VpcHandlers:
                 "InvalidParameterCombination", "Exactly one attribute of a VPC can be changed by a request."
             )
         value = bool((params[changes[0]] or {}).get("Value"))
-        if changes[0] == "EnableDnsSupport" and not value:
-            raise unsupported("ModifyVpcAttribute", "EnableDnsSupport false")
-        if changes[0] == "EnableDnsHostnames":
-            vpc = replace(vpc, dns_hostnames=value)
-        self._store.transact(Put(VPC, vpc))
+        changed = (
+            replace(vpc, dns_hostnames=value) if changes[0] == "EnableDnsHostnames" else replace(vpc, dns_support=value)
+        )
+        self._store.transact(Put(VPC, changed))
         return {}
 
     def associate_block(self, context: RequestContext, params: Params) -> Result:

@@ -4,8 +4,8 @@ The path of a packet, all in the forward hook: tracked flows pass; a new one goe
 combination of groups, which jumps on to `inbound` if a rule matches, and that to the ingress chain of the
 destination's combination, which accepts if a rule matches. Whatever no rule names falls through to a drop: an
 address that the maps do not know can neither send nor receive. NAT gateways have no groups: what is routed to one
-passes to it, and what it sends has left its source's groups already. The router's own link-local address is no
-destination of the forward hook: no group has a say there.
+passes to it, and what it sends has left its source's groups already. The router's own addresses, where tasks ask
+about themselves and for names, are no destinations of the forward hook: no group has a say there.
 """
 
 import hashlib
@@ -101,6 +101,7 @@ def _base() -> list[str]:
 add chain inet {TABLE} input {{ type filter hook input priority filter; policy drop; }}
 add rule inet {TABLE} input iifname "lo" accept
 add rule inet {TABLE} input iifname != "{UPLINK}" ip daddr {link_local.ADDRESS} meta l4proto tcp accept
+add rule inet {TABLE} input iifname != "{UPLINK}" meta l4proto {{ tcp, udp }} th dport {link_local.RESOLVER_PORT} accept
 add chain inet {TABLE} inbound
 add rule inet {TABLE} inbound ip daddr vmap @{INGRESS_MAP}
 add rule inet {TABLE} inbound oifname "{UPLINK}" ip saddr @{PUBLIC_SET} accept

@@ -19,6 +19,10 @@ METADATA_PORT: Final = 80
 INSTANCE_METADATA_ADDRESS: Final = "169.254.169.254"
 """Where instances ask about themselves, in their own namespace."""
 
+RESOLVER_ADDRESS: Final = "169.254.169.253"
+"""Where the resolver of every VPC answers, besides an address of the VPC's own."""
+RESOLVER_PORT: Final = 53
+
 SocketListener = Callable[[str, Sequence[socket.socket]], None]
 """Called in a worker thread with the id of a VPC or an instance and the listening sockets opened in its namespace; none
 when it goes."""
@@ -37,6 +41,30 @@ def open_sockets(rt: NetlinkSocket, pin: Path, ports: Sequence[int], address: st
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             sock.bind((address, port))
             sock.listen(128)
+            sock.setblocking(False)
+
+    try:
+        netns.within(pin, inside)
+    except OSError:
+        for sock in opened:
+            sock.close()
+        raise
+    return opened
+
+
+def open_resolver_sockets(rt: NetlinkSocket, pin: Path, address: str) -> list[socket.socket]:
+    """A UDP socket and a listening one at the resolver's port of an address. Raises OSError; then none is open."""
+    rt.request([rtnetlink.add_address(rtnetlink.LOOPBACK_INDEX, address, 32)])
+    opened: list[socket.socket] = []
+
+    def inside() -> None:
+        for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
+            sock = socket.socket(socket.AF_INET, kind)
+            opened.append(sock)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind((address, RESOLVER_PORT))
+            if kind == socket.SOCK_STREAM:
+                sock.listen(128)
             sock.setblocking(False)
 
     try:

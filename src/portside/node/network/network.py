@@ -18,12 +18,19 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
+from portside.domain import vpc_rule
 from portside.domain.task.record import EniAttachment, Placement
 from portside.node import failpoint
 from portside.node.interface import EniConfig, VpcConfig
 from portside.node.network import nat_gateway, netns, probe, rtnetlink
 from portside.node.network.bridge import InstanceNamespace
-from portside.node.network.link_local import ADDRESS, INSTANCE_METADATA_ADDRESS, METADATA_PORT, SocketListener
+from portside.node.network.link_local import (
+    ADDRESS,
+    INSTANCE_METADATA_ADDRESS,
+    METADATA_PORT,
+    RESOLVER_ADDRESS,
+    SocketListener,
+)
 from portside.node.network.netlink import Message, NetlinkError, NetlinkSocket
 from portside.node.network.router import ROUTER_MAC, Router
 from portside.node.network.uplink import Uplink, public_block, remove_outside
@@ -51,9 +58,12 @@ class InstanceNotReady(Exception):
 class Network:
     """See `node/interface.py` for the promises. `start` first; nothing is undone by `close`."""
 
-    def __init__(self, settings: Settings, on_sockets: SocketListener | None = None) -> None:
-        """`on_sockets` is given the sockets of each VPC at the link-local address; it closes them."""
-        self._settings, self._on_sockets = settings, on_sockets
+    def __init__(
+        self, settings: Settings, on_sockets: SocketListener | None = None, on_resolver: SocketListener | None = None
+    ) -> None:
+        """`on_sockets` is given the sockets of each VPC at the link-local address, `on_resolver` those of its resolver,
+        a few at a time; they close them."""
+        self._settings, self._on_sockets, self._on_resolver = settings, on_sockets, on_resolver
         self._folder = settings.run_dir / "netns"
         self._routers: dict[str, Router] = {}
         self._applied: dict[str, VpcConfig] = {}
@@ -196,7 +206,19 @@ class Network:
                     raise VpcNotReady(f"the network of {vpc_id} is not there yet")
                 router = self._routers[vpc_id] = Router(vpc_id, pin, self._uplink(vpc_id))
                 self._open_sockets(router)
+                self._open_resolver(router, RESOLVER_ADDRESS)
         return router
+
+    def _open_resolver(self, router: Router, address: str) -> None:
+        if self._on_resolver is None:
+            return
+        try:
+            opened = router.listen_for_names(address)
+        except OSError as error:
+            log.error("%s has no resolver at %s: %s", router.vpc_id, address, error)
+            return
+        if opened:
+            self._on_resolver(router.vpc_id, opened)
 
     def _open_sockets(self, router: Router) -> None:
         if self._on_sockets is None:
@@ -217,6 +239,8 @@ class Network:
         if router is not None:
             if self._on_sockets is not None:
                 self._on_sockets(vpc_id, ())  # an open socket would keep the namespace
+            if self._on_resolver is not None:
+                self._on_resolver(vpc_id, ())
             router.close()
         for pin in self._folder.glob(f"nat-{vpc_id}-*"):
             netns.drop(pin)
@@ -225,6 +249,7 @@ class Network:
     def _apply_vpc(self, config: VpcConfig) -> None:
         router = self._router(config.vpc.id, make=True)
         router.apply(config)
+        self._open_resolver(router, vpc_rule.resolver_address(config.vpc.cidr_block))
         pins = {self._nat_pin(config.vpc.id, each.nat_gateway_id): each for each in config.nat_gateways}
         for pin, nat in pins.items():
             self._ensure_nat(router, pin, nat.eni)

@@ -76,6 +76,7 @@ class Router:
         self._nats: dict[str, str] = {}  # address of a NAT gateway -> its leg
         self._config: VpcConfig | None = None
         self._acl = ""
+        self._resolver_addresses: set[str] = set()
         self._routed: tuple[dict[tuple[int, str], rtnetlink.Route], dict[str, int]] | None = None
         if netns.is_pinned(pin):
             self._rt, self._nf, self._nft = netns.within(pin, _sockets)
@@ -100,6 +101,15 @@ class Router:
     def listen(self, ports: Sequence[int]) -> list[socket.socket]:
         """Sockets at the link-local address, which tasks reach whatever their security groups say. Raises OSError."""
         return link_local.open_sockets(self._rt, self.pin, ports)
+
+    def listen_for_names(self, address: str) -> list[socket.socket]:
+        """Sockets of the VPC's resolver at an address; none if they are open already. Raises OSError."""
+        with self._lock:
+            if address in self._resolver_addresses:
+                return []
+            opened = link_local.open_resolver_sockets(self._rt, self.pin, address)
+            self._resolver_addresses.add(address)
+            return opened
 
     def has_leg(self, eni_id: str) -> bool:
         return rtnetlink.link_index(self._rt, leg_name(eni_id)) != 0

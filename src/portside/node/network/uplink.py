@@ -9,6 +9,7 @@ import errno
 import hashlib
 import ipaddress
 import os
+import socket
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from pathlib import Path
@@ -160,3 +161,12 @@ def remove_outside(instance_id: str, outside: Path | None) -> None:
         inside()
     else:
         netns.within(outside, inside)
+
+
+def outside_socket(egress: str) -> Callable[[int, int], socket.socket] | None:
+    """What opens a socket where the way out leads, for questions of the resolver; None where nothing may leave."""
+    if egress == "none":
+        return None
+    if egress == "host":
+        return socket.socket
+    return lambda family, kind: netns.within(Path(egress), lambda: socket.socket(family, kind))

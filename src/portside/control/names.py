@@ -1,0 +1,122 @@
+"""What the resolver of each VPC knows by itself, read from the store with each question. Everything else is the
+host's to resolve."""
+
+import ipaddress
+from collections.abc import Sequence
+from typing import Final
+
+from portside.domain import dns_rule, vpc_rule
+from portside.domain.cloud_map import DiscoveryInstance, Namespace
+from portside.domain.dns import Answer, Code, Question, ResourceRecord, Type
+from portside.domain.table import DISCOVERY_INSTANCE, DISCOVERY_SERVICE, ENI, LOAD_BALANCER, NAMESPACE, VPC
+from portside.domain.vpc import Eni, Vpc
+from portside.domain.vpc_route import cidr_blocks
+from portside.store.interface import Store
+
+BALANCER_ZONE: Final = "elb.localhost"
+INSTANCE_DATA: Final = "169.254.169.254"
+
+
+class Names:
+    """Args: pick: as many of the instances at random, in random order."""
+
+    def __init__(self, store: Store, pick: dns_rule.Pick) -> None:
+        self._store, self._pick = store, pick
+
+    def serves(self, vpc_id: str) -> bool:
+        """Whether the VPC has a resolver: `enableDnsSupport`."""
+        vpc = self._vpc(vpc_id)
+        return vpc is not None and vpc.dns_support
+
+    def answer(self, vpc_id: str, question: Question) -> Answer | None:
+        """The answer of the VPC's own; None if others have to be asked.
+
+        An alias is answered with itself alone: whoever asks follows it."""
+        vpc = self._vpc(vpc_id)
+        if vpc is None:
+            return Answer(Code.SERVFAIL)
+        name = question.name
+        if name == "localhost" or name.endswith(".localhost"):
+            return self._localhost(vpc, question)
+        if vpc.dns_hostnames:  # as a private hosted zone asks for
+            namespace = dns_rule.namespace_of(name, self._store.find(NAMESPACE, "vpc", vpc.id))
+            if namespace is not None:
+                return self._in_namespace(question, namespace)
+        domain = vpc_rule.private_domain(vpc.scope.region)
+        if name == domain or name.endswith(f".{domain}"):
+            return self._host(vpc, question, domain)
+        public = dns_rule.public_host_address(name) if vpc.dns_hostnames else None
+        if public is not None:
+            enis = [each for each in self._store.find(ENI, "vpc", vpc.id) if each.public_address == public]
+            return dns_rule.of_host(question, [enis[0].address], "amazonaws.com") if enis else None
+        if name.endswith(".in-addr.arpa"):
+            return self._reverse(vpc, question)
+        return None
+
+    def _vpc(self, vpc_id: str) -> Vpc | None:
+        found = self._store.find(VPC, "id", vpc_id)
+        return found[0] if found else None
+
+    def _localhost(self, vpc: Vpc, question: Question) -> Answer:
+        """Load balancers have names below it, which lead to their interfaces here; every other one is the asker itself
+        (RFC 6761)."""
+        if not question.name.endswith(f".{BALANCER_ZONE}"):
+            return dns_rule.of_host(question, ["127.0.0.1"], "localhost")
+        balancers = self._store.find(LOAD_BALANCER, "dns_name", question.name)
+        addresses = [zone.address for each in balancers if each.vpc_id == vpc.id for zone in each.zones if zone.address]
+        return dns_rule.of_host(question, addresses, BALANCER_ZONE)
+
+    def _in_namespace(self, question: Question, namespace: Namespace) -> Answer:
+        zone = namespace.name.lower()
+        if question.name == zone:
+            return dns_rule.of_apex(question, namespace)
+        inner = question.name.removesuffix(f".{zone}")
+        service = self._store.find(DISCOVERY_SERVICE, "dns_name", f"{namespace.id}/{inner}")
+        if service:
+            instances = self._instances(service[0].id)
+            return dns_rule.of_service(question, namespace, service[0], instances, self._pick)
+        instance_id, _, outer = inner.partition(".")
+        service = self._store.find(DISCOVERY_SERVICE, "dns_name", f"{namespace.id}/{outer}")
+        if service:
+            named = [each for each in self._instances(service[0].id) if each.id.lower() == instance_id]
+            return dns_rule.of_instance(question, namespace, service[0], named[0] if named else None)
+        below = (
+            each.name.lower().endswith(f".{inner}") and self._instances(each.id)
+            for each in self._store.find(DISCOVERY_SERVICE, "namespace", namespace.id)
+        )
+        return dns_rule.nothing(namespace) if any(below) else dns_rule.missing(namespace)
+
+    def _instances(self, service_id: str) -> Sequence[DiscoveryInstance]:
+        return self._store.find(DISCOVERY_INSTANCE, "service", service_id)
+
+    def _host(self, vpc: Vpc, question: Question, domain: str) -> Answer:
+        if question.name == f"instance-data.{domain}":
+            return dns_rule.of_host(question, [INSTANCE_DATA], domain)
+        address = dns_rule.host_address(question.name, vpc.scope.region)
+        found = address is not None and self._eni(vpc, address) is not None
+        return dns_rule.of_host(question, [address] if found and address is not None else [], domain)
+
+    def _reverse(self, vpc: Vpc, question: Question) -> Answer | None:
+        address = dns_rule.reverse_address(question.name)
+        if address is None:
+            return None
+        if any(ipaddress.IPv4Address(address) in ipaddress.IPv4Network(block) for block in cidr_blocks(vpc)):
+            known = self._eni(vpc, address) is not None
+            host = vpc_rule.private_dns_name(address, vpc.scope.region)
+            return dns_rule.of_reverse(question, host if known else None)
+        return None if dns_rule.is_public(address) else dns_rule.of_reverse(question, None)
+
+    def _eni(self, vpc: Vpc, address: str) -> Eni | None:
+        """The interface that has the address, as its first or as a secondary one."""
+        found = self._store.find(ENI, "place", f"{vpc.id}/{address}")
+        if found:
+            return found[0]
+        every = self._store.find(ENI, "vpc", vpc.id)
+        return next((each for each in every if address in each.secondary_addresses), None)
+
+
+def alias_of(answer: Answer, question: Question) -> ResourceRecord | None:
+    """The alias that the answer is, if what was asked for is not the alias itself."""
+    if question.type in (Type.CNAME, Type.ANY):
+        return None
+    return next((each for each in answer.records if each.type is Type.CNAME), None)

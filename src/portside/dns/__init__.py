@@ -1,0 +1,1 @@
+"""The resolver of VPCs: the wire format, its sockets, and what it asks the host's resolvers."""
