@@ -110,9 +110,9 @@ def test_null_members_are_left_out(served: Any) -> None:
         ({"networkMode": "bridge"}, "ClientException", "Fargate only supports network mode ‘awsvpc’."),
         ({"tags": []}, "ClientException", "Tags can not be empty."),
         (
-            {"volumes": [{"name": "v", "efsVolumeConfiguration": {"fileSystemId": "fs-1"}}]},
+            {"volumes": [{"name": "v", "configuredAtLaunch": True}]},
             "ClientException",
-            "Portside does not support volumes.efsVolumeConfiguration.fileSystemId yet",
+            "Portside does not support volumes.configuredAtLaunch yet",
         ),
     ],
 )
@@ -121,6 +121,24 @@ def test_refused_definitions(ecs: Any, changes: dict[str, Any], code: str, words
     found_code, status, message = error_of(ecs.register_task_definition, **definition(**changes))
     assert (found_code, status) == (code, 400)
     assert message.startswith(words)
+
+
+def test_a_volume_of_efs_is_described_as_given(ecs: Any) -> None:
+    """With every member; a root directory that was not given is `/`."""
+    efs = {
+        "fileSystemId": "fs-0123456789abcdef0",
+        "rootDirectory": "/",
+        "transitEncryption": "ENABLED",
+        "transitEncryptionPort": 2999,
+        "authorizationConfig": {"accessPointId": "fsap-0123456789abcdef0", "iam": "ENABLED"},
+    }
+    volumes = [
+        {"name": "all", "efsVolumeConfiguration": efs},
+        {"name": "least", "efsVolumeConfiguration": {"fileSystemId": "fs-0123456789abcdef0"}},
+    ]
+    shown = ecs.register_task_definition(**definition(volumes=volumes))["taskDefinition"]["volumes"]
+    assert shown[0] == volumes[0]
+    assert shown[1]["efsVolumeConfiguration"] == {"fileSystemId": "fs-0123456789abcdef0", "rootDirectory": "/"}
 
 
 def test_pages(ecs: Any) -> None:

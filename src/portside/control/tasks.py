@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
 
+from portside.control import file_mounts
 from portside.control.loop import Loop, spawn
 from portside.control.secret_resolver import SecretResolver
 from portside.domain import image_reference, table
@@ -391,15 +392,18 @@ class TaskLoop:
     def _with_secrets(
         self, effect: r.PullImage | r.StartContainer
     ) -> tuple[r.PullImage | r.StartContainer, tuple[r.SecretPin, ...]]:
-        """The effect with what is secret in it, and the versions of that. Raises Unresolvable: already at the pull,
-        before anything runs."""
+        """The effect with what is secret in it, and its file systems; and the versions of secrets.
+
+        Raises Unresolvable: already at the pull, before anything runs."""
         task = self._task(effect)
+        mounts = file_mounts.resolve(self._store, task)
         found = self._secrets.resolve(task, effect.container)
         if isinstance(effect, r.PullImage):
             return replace(effect, login=self._secrets.login(task, effect.container)), found.versions
         definition = effect.definition
         environment = (*definition.environment, *found.variables)
-        return replace(effect, definition=replace(definition, environment=environment)), found.versions
+        definition = replace(definition, environment=environment)
+        return replace(effect, definition=definition, file_mounts=mounts), found.versions
 
     def _task(self, effect: Effect) -> Task:
         task = self._store.get(table.TASK, effect.task_key)

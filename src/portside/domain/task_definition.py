@@ -123,10 +123,26 @@ class ExtraHost(Record, frozen=True, kw_only=True):
     address: str
 
 
+class EfsVolume(Record, frozen=True, kw_only=True):
+    """A directory of a file system of EFS. `transit_encryption` and `iam` are ENABLED, DISABLED or not given."""
+
+    file_system_id: str
+    root_directory: str = ""
+    transit_encryption: str | None = None
+    transit_encryption_port: int | None = None
+    access_point_id: str = ""
+    iam: str | None = None
+
+    @property
+    def is_encrypted_in_transit(self) -> bool:
+        return self.transit_encryption == "ENABLED"
+
+
 class Volume(Record, frozen=True, kw_only=True):
-    """Storage that containers of one task share. It has no source: it is empty at first, and gone with the task."""
+    """Storage that containers of one task share. Without a source it is empty at first, and gone with the task."""
 
     name: str
+    efs: EfsVolume | None = None
 
 
 class MountPoint(Record, frozen=True, kw_only=True):

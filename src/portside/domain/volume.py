@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from portside.domain import file_mount
 from portside.domain.record import replace
 from portside.domain.refusal import RefusalKind, Refused
 from portside.domain.task_definition import ContainerDefinition, DependsOn, MountPoint, TaskDefinition
@@ -23,6 +24,8 @@ def check(definition: TaskDefinition) -> None:
         if volume.name in names:
             raise _invalid(f"Volume names must be unique: '{volume.name}' is there twice.", "volumes")
         names.add(volume.name)
+        if volume.efs is not None:
+            file_mount.check(volume.name, volume.efs)
     by_name = {each.name: each for each in definition.containers}
     for container in definition.containers:
         _check_mount_points(container, names)

@@ -31,9 +31,11 @@ from portside.node.image.storage import Image
 from portside.node.image.store import ImageStore
 from portside.node.log.forwarder import LogForwarder
 from portside.node.log.sink import LogDestination, LogGroupMissing
-from portside.node.rootfs import account, overlay, volume
+from portside.node.rootfs import account, efs, overlay, volume
 from portside.node.rootfs.account import ROOT, Account
+from portside.node.rootfs.efs import Pinned
 from portside.node.rootfs.ephemeral import VOLUMES, EphemeralStorage
+from portside.node.rootfs.file_system import FileSystemFolders
 from portside.node.s3 import S3Endpoint
 
 log = logging.getLogger(__name__)
@@ -94,6 +96,7 @@ class Launch:
     image: Image | None = None
     root: Path | None = None
     volumes: Mapping[str, Path] = field(default_factory=dict)
+    pinned: dict[str, Pinned] = field(default_factory=dict)  # directories of file systems, by volume
     account: Account = ROOT
     shared: Shared | None = None
     created: Created | None = None
@@ -102,6 +105,15 @@ class Launch:
     def made_image(self) -> Image:
         assert self.image is not None, "the image hook comes first"
         return self.image
+
+    def close(self) -> None:
+        """What was mounted for the start alone."""
+        for each in self.pinned.values():
+            try:
+                each.close()
+            except OSError as error:  # the next daemon does it
+                log.warning("%s could not be unmounted: %s", each.source, error)
+        self.pinned.clear()
 
 
 class Hook(Protocol):
@@ -177,8 +189,8 @@ class RootfsHook:
 
     name = "rootfs"
 
-    def __init__(self, storage: EphemeralStorage, pool: Pool) -> None:
-        self._storage, self._pool = storage, pool
+    def __init__(self, storage: EphemeralStorage, file_systems: FileSystemFolders, pool: Pool) -> None:
+        self._storage, self._file_systems, self._pool = storage, file_systems, pool
 
     async def prepare(self, launch: Launch) -> None:
         await self._pool.run(self._prepare, launch)
@@ -211,12 +223,14 @@ class RootfsHook:
                 record.task_id, folder.runtime_id, effect.ephemeral_storage_gib, folder.path / overlay.DISK, again=again
             )
         launch.root = overlay.mount(image.layers, folder.path, writable, again=again)
-        if effect.definition.mount_points:
+        served = {each.volume: each for each in effect.file_mounts}
+        own = [each for each in effect.definition.mount_points if each.volume not in served]
+        if own:
             self._storage.hold_volumes(record.task_id)
             disk = folder.path / overlay.DISK / VOLUMES
             launch.volumes = volume.prepare(
                 self._storage.volumes_without_disk(record.task_id) if self._storage.problem else disk,
-                effect.definition.mount_points,
+                own,
                 launch.root,
                 image.volumes,
             )
@@ -224,6 +238,13 @@ class RootfsHook:
             launch.account = account.resolve(launch.root, effect.definition.user or image.user)
         except account.UnknownUser as error:
             raise Refused(f"CannotStartContainerError: {error}") from error
+        for name in {each.volume for each in effect.definition.mount_points} & served.keys():
+            try:
+                launch.pinned[name] = efs.pin(
+                    self._file_systems, served[name], launch.account, f"{effect.runtime_id}.{name}"
+                )
+            except efs.CannotMount as error:
+                raise Refused(str(error), whole_task=True) from error
         directory = spec.working_directory(effect.definition, image)
         if directory != "/":
             try:
@@ -375,7 +396,8 @@ class ContainerHook:
                 machine=await self._machine_for(held),
                 held=held,
                 root=launch.root,
-                volumes=launch.volumes,
+                volumes={**launch.volumes, **{name: each.source for name, each in launch.pinned.items()}},
+                volume_options={name: each.options for name, each in launch.pinned.items()},
                 joined=launch.shared.namespaces if launch.shared is not None else {},
                 shm=launch.shared.shm if launch.shared is not None else None,
                 folder=folder.path,

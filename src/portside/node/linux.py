@@ -59,6 +59,7 @@ from portside.node.log.forwarder import LogForwarder
 from portside.node.log.sink import LogSink
 from portside.node.network import link_local, traffic
 from portside.node.rootfs.ephemeral import EphemeralStorage
+from portside.node.rootfs.file_system import FileSystemFolders
 from portside.node.s3 import S3Endpoint
 from portside.settings import Settings
 
@@ -107,6 +108,7 @@ class LinuxNode:
     def __init__(self, settings: Settings, network: Network, logs: LogSink) -> None:
         self._settings, self._network = settings, network
         self._folder = settings.data_dir / "node"
+        self._file_systems = FileSystemFolders(settings.data_dir / "efs")
         self._containers_folder = self._folder / "containers"
         self._storage = EphemeralStorage(self._folder / "storage")
         self._pool = Pool()
@@ -139,6 +141,7 @@ class LinuxNode:
             self._tree = cgroup.detect(self._settings.instance_id)
             await self._pool.run(self._tree.prepare)
             await self._pool.run(self._storage.start)
+            await self._pool.run(self._file_systems.unmount_all)
             self._runtime.prepare()
             bpf = await self._pool.run(seccomp.load, self._folder, spec.CAPABILITIES)
             self._forwarder.start()
@@ -160,7 +163,7 @@ class LinuxNode:
         hooks = (
             hook.ImageHook(self._images),
             hook.EnvironmentHook(self._pool, self._settings.data_dir / "env", self._s3()),
-            hook.RootfsHook(self._storage, self._pool),
+            hook.RootfsHook(self._storage, self._file_systems, self._pool),
             hook.CgroupHook(self._tree, self._pool),
             hook.NamespaceHook(self._pauses, self._pool),
             hook.LogHook(self._forwarder),
@@ -436,6 +439,8 @@ class LinuxNode:
                 container.close()
                 self._containers.pop(effect.runtime_id, None)
                 raise
+            finally:
+                launch.close()
         assert launch.created is not None
         self._watch(container)
         return ContainerStarted(container=effect.container, pid=launch.created.pid, restart=effect.restart)

@@ -26,6 +26,8 @@ IN_Q_OVERFLOW = 0x00004000
 
 _FALLOC_FL_KEEP_SIZE = 1
 _FALLOC_FL_PUNCH_HOLE = 2
+_SYS_OPEN_TREE, _SYS_MOVE_MOUNT, _SYS_MOUNT_SETATTR = 428, 429, 442  # unified numbers, too
+_OPEN_TREE_CLONE, _MOVE_MOUNT_F_EMPTY_PATH, _MOUNT_ATTR_IDMAP, _AT_EMPTY_PATH = 1, 4, 0x100000, 0x1000
 _SYS_OPENAT2 = 437  # the same number on every architecture: it came after the tables were unified
 _RESOLVE_IN_ROOT = 0x10
 
@@ -81,6 +83,23 @@ def open_in_root(root: int, path: str, flags: int, mode: int = 0) -> int:
     if result < 0:
         _raise(path)
     return result
+
+
+def mount_mapped(directory: int, target: str, user_namespace: int) -> None:
+    """Mount a directory once more, with ids mapped as in a user namespace (mount_setattr(2), MOUNT_ATTR_IDMAP).
+
+    Args: directory, user_namespace: descriptors. Raises OSError (EINVAL: the kernel or the file system has no such)."""
+    made: int = _libc.syscall(_SYS_OPEN_TREE, directory, b"", _AT_EMPTY_PATH | _OPEN_TREE_CLONE | os.O_CLOEXEC)
+    if made < 0:
+        _raise("open_tree")
+    try:
+        attributes = struct.pack("QQQQ", _MOUNT_ATTR_IDMAP, 0, 0, user_namespace)
+        if _libc.syscall(_SYS_MOUNT_SETATTR, made, b"", _AT_EMPTY_PATH, attributes, len(attributes)) < 0:
+            _raise("mount_setattr")
+        if _libc.syscall(_SYS_MOVE_MOUNT, made, b"", -100, target.encode(), _MOVE_MOUNT_F_EMPTY_PATH) < 0:
+            _raise(target)
+    finally:
+        os.close(made)
 
 
 @dataclass(frozen=True, slots=True)

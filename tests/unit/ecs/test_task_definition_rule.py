@@ -213,9 +213,16 @@ BROKEN: list[tuple[dict[str, Any], list[dict[str, Any]] | None, str]] = [
         "Fargate compatible task definitions do not support dockerVolumeConfiguration",
     ),
     (
-        {"volumes": [{"name": "v", "efsVolumeConfiguration": {"fileSystemId": "fs-1"}}]},
+        {
+            "volumes": [
+                {
+                    "name": "v",
+                    "efsVolumeConfiguration": {"fileSystemId": "fs-1", "authorizationConfig": {"iam": "ENABLED"}},
+                }
+            ]
+        },
         None,
-        "Portside does not support volumes.efsVolumeConfiguration.fileSystemId yet; see docs/coverage.md",
+        "Volume 'v': transitEncryption must be ENABLED when iam is ENABLED.",
     ),
     ({"volumes": [{"name": "v/w"}]}, None, "Volume name contains invalid characters: 'v/w'."),
     ({"volumes": [{"name": "v"}, {"name": "v"}]}, None, "Volume names must be unique: 'v' is there twice."),

@@ -17,6 +17,7 @@ from portside.domain.task_definition import (
     ContainerDefinition,
     DependsOn,
     Device,
+    EfsVolume,
     EnvironmentFile,
     EnvironmentVariable,
     ExtraHost,
@@ -57,7 +58,7 @@ def definition_from(params: FromWire, *, scope: Scope, registered_at: datetime, 
         family=params["family"],
         revision=0,
         containers=tuple([_container_from(each) for each in params["containerDefinitions"]]),
-        volumes=tuple([Volume(name=each.get("name") or "") for each in params.get("volumes") or ()]),
+        volumes=tuple([_volume_from(each) for each in params.get("volumes") or ()]),
         network_mode=params.get("networkMode") or "bridge",
         cpu_units=parsed_cpu(cpu) if cpu is not None else None,
         memory_mib=parsed_memory(memory) if memory is not None else None,
@@ -244,6 +245,46 @@ def _port_from(item: FromWire) -> PortMapping:
     )
 
 
+def _volume_from(params: FromWire) -> Volume:
+    """Raises Refused: it has two sources."""
+    given = params.get("efsVolumeConfiguration")
+    if given is None:
+        return Volume(name=params.get("name") or "")
+    if params.get("host") is not None:
+        raise Refused(
+            RefusalKind.INVALID, f"Volume '{params.get('name')}' can have only one volume configuration.", "volumes"
+        )
+    authorization = given.get("authorizationConfig") or {}
+    efs = EfsVolume(
+        file_system_id=given["fileSystemId"],
+        root_directory=given.get("rootDirectory") or "",
+        transit_encryption=given.get("transitEncryption"),
+        transit_encryption_port=given.get("transitEncryptionPort"),
+        access_point_id=authorization.get("accessPointId") or "",
+        iam=authorization.get("iam"),
+    )
+    return Volume(name=params.get("name") or "", efs=efs)
+
+
+def _volume_to(volume: Volume) -> Wire:
+    efs = volume.efs
+    if efs is None:
+        return {"name": volume.name, "host": {}}
+    wire: Wire = {"fileSystemId": efs.file_system_id, "rootDirectory": efs.root_directory or "/"}
+    if efs.transit_encryption is not None:
+        wire["transitEncryption"] = efs.transit_encryption
+    if efs.transit_encryption_port is not None:
+        wire["transitEncryptionPort"] = efs.transit_encryption_port
+    authorization: Wire = {}
+    if efs.access_point_id:
+        authorization["accessPointId"] = efs.access_point_id
+    if efs.iam is not None:
+        authorization["iam"] = efs.iam
+    if authorization:
+        wire["authorizationConfig"] = authorization
+    return {"name": volume.name, "efsVolumeConfiguration": wire}
+
+
 def definition_to(definition: TaskDefinition) -> Wire:
     """As DescribeTaskDefinition shows it (tags are beside it, not in it)."""
     wire: Wire = {
@@ -252,7 +293,7 @@ def definition_to(definition: TaskDefinition) -> Wire:
         "family": definition.family,
         "networkMode": definition.network_mode,
         "revision": definition.revision,
-        "volumes": [{"name": each.name, "host": {}} for each in definition.volumes],
+        "volumes": [_volume_to(each) for each in definition.volumes],
         "status": definition.status.value,
         "requiresAttributes": [{"name": name} for name in _attributes(definition)],
         "placementConstraints": constraints_to(definition.placement_expressions),

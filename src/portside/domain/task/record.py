@@ -8,6 +8,7 @@ from datetime import datetime
 from enum import IntEnum, StrEnum
 from typing import Literal
 
+from portside.domain.file_system import CreationInfo, PosixUser
 from portside.domain.record import Record, Scope, Tags
 from portside.domain.task_definition import ContainerDefinition, Volume
 
@@ -342,6 +343,17 @@ class PullImage(_ContainerEffect, frozen=True, kw_only=True):
     login: Login | None = None  # never planned: put in when the effect is run
 
 
+class FileMount(Record, frozen=True, kw_only=True):
+    """A volume that is a directory of a file system of EFS. `creation`: how it is made if it is not there yet;
+    `posix_user`: whom all that the container does there is done by."""
+
+    volume: str
+    file_system_id: str
+    path: str
+    creation: CreationInfo | None = None
+    posix_user: PosixUser | None = None
+
+
 class StartContainer(_ContainerEffect, frozen=True, kw_only=True):
     """Node: root file system, cgroups, log stream, process. -> ContainerStarted | StartFailed
 
@@ -366,6 +378,7 @@ class StartContainer(_ContainerEffect, frozen=True, kw_only=True):
     revision: int
     restart: int = 0
     credentials_path: str = ""  # where in its VPC the task's role is; "" without a role
+    file_mounts: tuple[FileMount, ...] = ()  # never planned: put in when the effect is run
 
 
 class SignalContainer(_ContainerEffect, frozen=True, kw_only=True):

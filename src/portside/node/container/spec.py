@@ -307,6 +307,7 @@ def build(
     netns: str | None,
     held: Sequence[str] = CAPABILITIES,
     volumes: Mapping[str, Path] = {},
+    volume_options: Mapping[str, tuple[str, ...]] = {},
     joined: Mapping[str, str] = {},
     shm: Path | None = None,
 ) -> dict[str, Any]:
@@ -314,7 +315,8 @@ def build(
 
     Args: root: the mounted root file system; folder: holds hosts, hostname and resolv.conf; netns: path of the task's
         network namespace, or None for an empty one of the container's own (unless the mode is `host`); held: what the
-        container may do; volumes: where the task's are, by name; joined: the namespaces that the containers of the
+        container may do; volumes: where the task's are, by name, and how those are mounted of which more is to
+        be said; joined: the namespaces that the containers of the
         task share, by kind; shm: where the /dev/shm of those that share IPC is.
 
     Raises CannotBuild, NoCommand."""
@@ -381,7 +383,7 @@ def build(
             ),
             *([_init_mount()] if linux.init_process_enabled else []),
             *(_tmpfs_mount(each) for each in linux.tmpfs),
-            *(_volume_mount(each, volumes) for each in _outermost_first(definition.mount_points)),
+            *(_volume_mount(each, volumes, volume_options) for each in _outermost_first(definition.mount_points)),
         ],
         "linux": {
             "cgroupsPath": cgroup_path,
@@ -416,9 +418,11 @@ def _outermost_first(mount_points: Sequence[MountPoint]) -> list[MountPoint]:
     return sorted(mount_points, key=lambda each: len(PurePosixPath(each.container_path).parts))
 
 
-def _volume_mount(mount: MountPoint, volumes: Mapping[str, Path]) -> dict[str, Any]:
+def _volume_mount(
+    mount: MountPoint, volumes: Mapping[str, Path], more: Mapping[str, tuple[str, ...]]
+) -> dict[str, Any]:
     access = "ro" if mount.read_only else "rw"
-    options = ["rbind", access, "rprivate"]
+    options = ["rbind", access, "rprivate", *more.get(mount.volume, ())]
     return {
         "destination": mount.container_path,
         "type": "bind",

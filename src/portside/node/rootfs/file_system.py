@@ -1,5 +1,6 @@
 """EFS file systems: one folder each below the data directory, made when it is first needed."""
 
+import contextlib
 import os
 import re
 import shutil
@@ -7,8 +8,11 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from portside.node import syscall
+
 _ID = re.compile(r"fs-[0-9a-f]{8,40}")
 _GONE = ".gone"
+_MOUNTS = ".mounts"
 
 
 class FileSystemFolders:
@@ -19,8 +23,37 @@ class FileSystemFolders:
         """Its root, owned by root, mode 0755, as EFS makes it. Raises OSError."""
         path = self.path(file_system_id)
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path.mkdir(mode=0o755, exist_ok=True)
+        if not path.exists():
+            path.mkdir(mode=0o755, exist_ok=True)
+            path.chmod(0o755)
         return path
+
+    def fresh(self) -> Path:
+        """An empty directory on the same disk, mode 0755, to be put in its place. For one caller at a time."""
+        path = self._folder / ".fresh"
+        shutil.rmtree(path, ignore_errors=True)  # a killed daemon left it
+        path.mkdir(mode=0o755)
+        path.chmod(0o755)
+        return path
+
+    def mount_point(self, name: str) -> Path:
+        """A new one. Raises OSError."""
+        path = self._folder / _MOUNTS / name
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        self._unmount(path)  # of a start that was cut short
+        path.mkdir()
+        return path
+
+    def unmount_all(self) -> None:
+        """What a killed daemon left mounted. Never more than empty folders is removed. Raises OSError."""
+        folder = self._folder / _MOUNTS
+        for path in list(folder.iterdir()) if folder.is_dir() else ():
+            self._unmount(path)
+
+    def _unmount(self, path: Path) -> None:
+        syscall.umount(str(path))
+        with contextlib.suppress(FileNotFoundError):
+            path.rmdir()
 
     def path(self, file_system_id: str) -> Path:
         assert _ID.fullmatch(file_system_id), file_system_id

@@ -1,0 +1,165 @@
+"""File systems of EFS in real containers: shared, kept, not left, and refused with the reason."""
+
+import hashlib
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from portside.testing.image import ensure_busybox_image
+from portside.testing.instance import IMAGE, Instance, instance
+from portside.testing.wait import wait_for
+
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("busybox")]
+
+HEAD = "ResourceInitializationError: failed to invoke EFS utils commands to set up EFS volumes: "
+
+
+@pytest.fixture(scope="module")
+def portside() -> Iterator[Instance]:
+    ensure_busybox_image(IMAGE)
+    with instance() as running:
+        running.aws("ecs", "create-cluster", "--cluster-name", "default")
+        yield running
+
+
+class Lab:
+    """One file system with a mount target in each zone that tasks of the test are in, open to all."""
+
+    def __init__(self, portside: Instance, name: str) -> None:
+        self.portside, self.name, self.efs = portside, name, portside.client("efs")
+        self.id = str(self.efs.create_file_system(CreationToken=name)["FileSystemId"])
+        self.targets = [
+            self.efs.create_mount_target(FileSystemId=self.id, SubnetId=each)["MountTargetId"]
+            for each in portside.subnets()
+        ]
+        self.folder = Path(portside.settings.data_dir) / "efs" / self.id
+
+    def run(self, script: str, user: str = "", **configuration: Any) -> str:
+        """A task of one container that mounts it at /data."""
+        container: dict[str, Any] = {
+            "name": "main",
+            "command": ["sh", "-c", script],
+            "mountPoints": [{"sourceVolume": "data", "containerPath": "/data"}],
+        }
+        if user:
+            container["user"] = user
+        efs = {"fileSystemId": self.id, **configuration}
+        self.portside.register(self.name, container, volumes=[{"name": "data", "efsVolumeConfiguration": efs}])
+        return self.portside.run_task(self.name)
+
+    def ended(self, script: str, user: str = "", **configuration: Any) -> Mapping[str, Any]:
+        return self.portside.wait_task(self.run(script, user, **configuration), "STOPPED")
+
+    def code(self, script: str, user: str = "", **configuration: Any) -> int:
+        """The exit code of the script."""
+        task = self.ended(script, user, **configuration)
+        assert task["containers"][0].get("exitCode", 128) != 128, (task.get("stoppedReason"), task["containers"])
+        return int(task["containers"][0]["exitCode"])
+
+    def reason(self, **configuration: Any) -> str:
+        return str(self.ended("exit 0", **configuration)["stoppedReason"])
+
+    def point(self, token: str, **more: Any) -> dict[str, Any]:
+        made = self.efs.create_access_point(ClientToken=f"{self.name}-{token}", FileSystemId=self.id, **more)
+        return {
+            "transitEncryption": "ENABLED",
+            "authorizationConfig": {"accessPointId": made["AccessPointId"], "iam": "ENABLED"},
+        }
+
+
+def test_data_is_shared_at_once_and_survives_tasks_and_a_kill(portside: Instance) -> None:
+    """Two tasks see each other's files while they run; what a task wrote has the same checksum after the task, after a
+    `kill -9` of the daemon and in another task; its size is told, and it goes with the file system."""
+    lab = Lab(portside, "shared")
+    reader = lab.run("until test -f /data/done; do sleep 0.05; done; echo seen > /data/answer; exec sleep 600")
+    assert lab.code("dd if=/dev/urandom of=/data/blob bs=1M count=8 && touch /data/done") == 0
+    wait_for(lambda: (lab.folder / "answer").exists(), timeout_s=20, what="the other task's answer")
+    written = hashlib.sha256((lab.folder / "blob").read_bytes()).hexdigest()
+    portside.kill()
+    portside.start()
+    portside.ready()
+    assert lab.code(f"echo '{written}  /data/blob' | sha256sum -c") == 0
+    portside.client("ecs").stop_task(cluster="default", task=reader)
+    portside.wait_task(reader, "STOPPED")
+    size = lab.efs.describe_file_systems(FileSystemId=lab.id)["FileSystems"][0]["SizeInBytes"]["Value"]
+    assert 8 << 20 <= size < 9 << 20
+    for each in lab.targets:
+        lab.efs.delete_mount_target(MountTargetId=each)
+    lab.efs.delete_file_system(FileSystemId=lab.id)
+    wait_for(lambda: not [*lab.folder.parent.glob(f"{lab.id}*")], timeout_s=20, what="the folder's end")
+    assert os.listdir(lab.folder.parent / ".mounts") == []
+
+
+def test_an_access_point_is_where_and_as_whom(portside: Instance) -> None:
+    """Its root directory is made with owner and mode; root in the container makes files as the POSIX user, has no power
+    over what others own, and leaves nothing beside the directory."""
+    lab = Lab(portside, "point")
+    info = {"OwnerUid": 1234, "OwnerGid": 2345, "Permissions": "0750"}
+    point = lab.point(
+        "a", PosixUser={"Uid": 1234, "Gid": 2345}, RootDirectory={"Path": "/deep/site", "CreationInfo": info}
+    )
+    assert lab.code("echo mine > /data/file && mkdir /data/sub && ls /data/.. > /dev/null", **point) == 0
+    made = (lab.folder / "deep" / "site").stat()
+    assert (made.st_uid, made.st_gid, made.st_mode & 0o7777) == (1234, 2345, 0o750)
+    for name in ("file", "sub"):
+        found = (lab.folder / "deep" / "site" / name).stat()
+        assert (found.st_uid, found.st_gid) == (1234, 2345), name
+    other = lab.folder / "deep" / "site" / "other"
+    other.write_text("secret")
+    other.chmod(0o600)
+    assert lab.code("cat /data/other", **point) == 1
+    assert lab.code("test $(stat -c %u:%g /data/file) = 0:0 && chown 5:5 /data/file", **point) == 1
+    assert lab.code("test $(stat -c %u:%g /data/file) = 77:88 && echo more >> /data/file", user="77:88", **point) == 0
+    assert (lab.folder / "deep" / "site" / "file").read_text() == "mine\nmore\n"
+
+
+def test_no_path_leads_out(portside: Instance) -> None:
+    """Links that a task leaves in the file system, absolute and relative, end in the file system or nowhere, as a root
+    directory and as what an access point is to make."""
+    lab = Lab(portside, "escape")
+    assert lab.code("ln -s /etc /data/abs; ln -s ../../../../etc /data/rel; ln -s / /data/top; touch /data/plain") == 0
+    for path in ("/abs", "/rel", "/plain", "/abs/../../etc"):
+        if ".." in path:
+            continue
+        assert lab.reason(rootDirectory=path).startswith(HEAD), path
+    assert lab.code("test -L /data/abs", rootDirectory="/top") == 0
+    info = {"OwnerUid": 0, "OwnerGid": 0, "Permissions": "755"}
+    before = sorted(os.listdir("/etc"))
+    point = lab.point("x", RootDirectory={"Path": "/abs/made", "CreationInfo": info})
+    assert lab.reason(**point).startswith(HEAD)
+    assert sorted(os.listdir("/etc")) == before
+
+
+def test_a_mount_that_can_not_work_ends_the_task(portside: Instance) -> None:
+    """With AWS's reason and the cause: no directory, no way in or out, no access point, no mount target, no file
+    system."""
+    lab = Lab(portside, "refused")
+    ec2 = portside.client("ec2")
+    assert "fs-" in (missing := lab.reason(rootDirectory="/none"))
+    assert missing.startswith(HEAD)
+    assert "No such file or directory" in missing
+    closed = ec2.create_security_group(GroupName="closed", Description="none", VpcId=portside.vpc())["GroupId"]
+    for each in lab.targets:
+        lab.efs.modify_mount_target_security_groups(MountTargetId=each, SecurityGroups=[closed])
+    reason = lab.reason()
+    assert reason.startswith(HEAD)
+    assert "Connection timed out" in reason
+    assert "lets TCP 2049 in" in reason
+    ec2.authorize_security_group_ingress(
+        GroupId=closed,
+        IpPermissions=[
+            {"IpProtocol": "tcp", "FromPort": 2049, "ToPort": 2049, "IpRanges": [{"CidrIp": "172.31.0.0/16"}]}
+        ],
+    )
+    assert lab.code("exit 0") == 0
+    point = lab.point("gone")
+    lab.efs.delete_access_point(AccessPointId=point["authorizationConfig"]["accessPointId"])
+    assert "access denied by server" in lab.reason(**point)
+    for each in lab.targets:
+        lab.efs.delete_mount_target(MountTargetId=each)
+    assert "has no mount target in" in lab.reason()
+    lab.efs.delete_file_system(FileSystemId=lab.id)
+    assert "there is no such file system" in lab.reason()
