@@ -69,6 +69,7 @@ from portside.control.insights import ContainerInsights
 from portside.control.instances import InstanceLoop
 from portside.control.logsink import ControlLogSink
 from portside.control.loop import spawn
+from portside.control.metric_filters import MetricFilters
 from portside.control.metrics import MetricLoop
 from portside.control.names import Names, alias_of
 from portside.control.nat_gateways import NatGatewayLoop
@@ -236,7 +237,9 @@ class Daemon:
         vault = AesVault(secret)
         sts = StsSessions(store, clock, SessionKeys(key.derived(secret, "sts session keys")))
         metrics = SqliteMetricStore(settings.data_dir / "metrics.db")
-        logs = SqliteLogStore(settings.data_dir / "logs.db", on_put=EmbeddedMetrics(metrics).take)
+        metric_filters = MetricFilters(store, metrics, clock)
+        receivers = [EmbeddedMetrics(metrics).take, metric_filters.take]
+        logs = SqliteLogStore(settings.data_dir / "logs.db", on_put=receivers)
         # What is served at the tasks' link-local address comes last; no network is made before.
         vpc_networks = Network(
             settings,
@@ -345,6 +348,7 @@ class Daemon:
                 services,
                 definitions,
                 retention,
+                metric_filters,
                 secrets,
                 expiry,
                 images,

@@ -18,6 +18,7 @@ from served import ACCOUNT, REGION, Served, serving
 from portside.api.cloudwatch.service import cloudwatch_service
 from portside.api.logs.service import logs_service
 from portside.control.clock import RandomIds, SystemClock
+from portside.control.metric_filters import MetricFilters
 from portside.domain.metric import MetricName, Sample, point_of
 from portside.domain.record import Scope
 from portside.store.memory import MemoryStore
@@ -196,7 +197,7 @@ def test_metrics_that_log_events_embed(tmp_path: Path) -> None:
     """A line in the embedded metric format is a log event and a metric; other lines, broken ones among them, are log
     events only."""
     metrics, store = SqliteMetricStore(tmp_path / "metrics.db"), MemoryStore()
-    logs = SqliteLogStore(tmp_path / "logs.db", on_put=EmbeddedMetrics(metrics).take)
+    logs = SqliteLogStore(tmp_path / "logs.db", on_put=[EmbeddedMetrics(metrics).take])
     services = [
         cloudwatch_service(store, metrics, SystemClock(), RandomIds()),
         logs_service(store, logs, SystemClock(), RandomIds()),
@@ -231,3 +232,73 @@ def test_metrics_that_log_events_embed(tmp_path: Path) -> None:
         assert [(each["Sum"], each["SampleCount"], each["Unit"]) for each in found] == [(6.0, 2.0, "Count")]
         assert len(client.get_log_events(logGroupName="g", logStreamName="s")["events"]) == 5
     asyncio.run(logs.close())
+
+
+def test_metrics_that_filters_take_from_log_events(tmp_path: Path) -> None:
+    """A metric filter is put, described, counted, at work on what is put from then on, and gone with its group."""
+    metrics, store, clock = SqliteMetricStore(tmp_path / "metrics.db"), MemoryStore(), SystemClock()
+    receivers = [MetricFilters(store, metrics, clock).take]
+    logs = SqliteLogStore(tmp_path / "logs.db", on_put=receivers)
+    services = [cloudwatch_service(store, metrics, clock, RandomIds()), logs_service(store, logs, clock, RandomIds())]
+    with serving(services) as served:
+        client = served.client("logs")
+        client.create_log_group(logGroupName="g")
+        client.create_log_stream(logGroupName="g", logStreamName="s")
+        transformation = {
+            "metricName": "Took",
+            "metricNamespace": "shop",
+            "metricValue": "$.took",
+            "unit": "Milliseconds",
+            "dimensions": {"Path": "$.path"},
+        }
+        for name in ("b", "a", "c"):
+            client.put_metric_filter(
+                logGroupName="g",
+                filterName=name,
+                filterPattern="{ $.took > 0 }",
+                metricTransformations=[transformation if name == "a" else transformation | {"metricName": name}],
+            )
+        (group,) = client.describe_log_groups()["logGroups"]
+        assert group["metricFilterCount"] == 3
+        page = client.describe_metric_filters(logGroupName="g", limit=2)
+        assert [each["filterName"] for each in page["metricFilters"]] == ["a", "b"]
+        found = page["metricFilters"][0]
+        assert found["metricTransformations"] == [transformation]
+        assert (found["filterPattern"], found["logGroupName"]) == ("{ $.took > 0 }", "g")
+        page = client.describe_metric_filters(logGroupName="g", nextToken=page["nextToken"])
+        assert [each["filterName"] for each in page["metricFilters"]] == ["c"]
+        found = client.describe_metric_filters(metricName="Took", metricNamespace="shop")["metricFilters"]
+        assert [each["filterName"] for each in found] == ["a"]
+        messages = [json.dumps({"took": took, "path": "/a" if took < 3 else "/b"}) for took in range(5)]
+        client.put_log_events(
+            logGroupName="g",
+            logStreamName="s",
+            logEvents=[{"timestamp": int(NOW.timestamp() * 1000), "message": each} for each in [*messages, "text"]],
+        )
+        points = served.client("cloudwatch").get_metric_statistics(
+            Namespace="shop",
+            MetricName="Took",
+            Dimensions=[{"Name": "Path", "Value": "/b"}],
+            StartTime=NOW - timedelta(minutes=1),
+            EndTime=NOW + timedelta(minutes=1),
+            Period=60,
+            Statistics=["Sum", "SampleCount"],
+        )["Datapoints"]
+        assert [(each["Sum"], each["SampleCount"], each["Unit"]) for each in points] == [(7.0, 2.0, "Milliseconds")]
+        client.delete_metric_filter(logGroupName="g", filterName="c")
+        code, message = code_of(client.delete_metric_filter, logGroupName="g", filterName="c")
+        assert (code, message) == ("ResourceNotFoundException", "The specified metric filter does not exist.")
+        code, _ = code_of(client.describe_metric_filters, metricName="Took")
+        assert code == "InvalidParameterException"
+        code, message = code_of(
+            client.put_metric_filter,
+            logGroupName="g",
+            filterName="d",
+            filterPattern="ERROR",
+            metricTransformations=[transformation],
+        )
+        assert message == "The specified filter pattern does not support dimensions"
+        client.delete_log_group(logGroupName="g")
+        assert client.describe_metric_filters()["metricFilters"] == []
+    asyncio.run(logs.close())
+    asyncio.run(metrics.close())

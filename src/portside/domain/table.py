@@ -16,6 +16,7 @@ from portside.domain.instance import Instance
 from portside.domain.kind import Kind
 from portside.domain.load_balancer import Listener, LoadBalancer, Rule, Target, TargetGroup
 from portside.domain.log import LogGroup
+from portside.domain.metric_filter import MetricFilter
 from portside.domain.parameter import Parameter, ParameterVersion
 from portside.domain.secret import Secret, SecretValue
 from portside.domain.service.record import Service
@@ -174,6 +175,7 @@ TARGET: Final = Kind(
     indexes={"target_group": lambda t: t.target_group_arn},
 )
 LOG_GROUP: Final = Kind(name="log_group", type=LogGroup, key=lambda g: f"{g.scope.prefix}{g.name}")
+METRIC_FILTER: Final = Kind(name="metric_filter", type=MetricFilter, key=lambda f: f.key)
 ROLE: Final = Kind(name="role", type=Role, key=lambda r: f"{r.account}/{r.name}")
 POLICY: Final = Kind(name="policy", type=Policy, key=lambda p: f"{p.account}/{p.path}{p.name}")
 INSTANCE_PROFILE: Final = Kind(name="instance_profile", type=InstanceProfile, key=lambda p: f"{p.account}/{p.name}")
@@ -289,6 +291,7 @@ KINDS: Final[tuple[Kind[Any], ...]] = (
     TARGET_GROUP,
     TARGET,
     LOG_GROUP,
+    METRIC_FILTER,
     ROLE,
     POLICY,
     INSTANCE_PROFILE,

@@ -23,7 +23,7 @@ class EmbeddedMetrics:
     def __init__(self, metrics: MetricStore) -> None:
         self._metrics = metrics
 
-    async def take(self, scope: Scope, events: Sequence[LogEvent]) -> None:
+    async def take(self, scope: Scope, group: str, stream: str, events: Sequence[LogEvent]) -> None:
         """Never fails: the events are there, whatever becomes of the metrics."""
         found = [sample for event in events if _MARK in event.message for sample in _samples(event)]
         if not found:

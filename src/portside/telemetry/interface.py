@@ -1,6 +1,6 @@
 """The contract of the log store: streams and events of CloudWatch Logs. Groups are records in the store."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,9 +14,14 @@ __all__ = [
     "LogStore",
     "LogStreamMissing",
     "LogsUnavailable",
+    "Receiver",
     "StoredEvent",
     "StreamInfo",
 ]
+
+
+Receiver = Callable[[Scope, str, str, Sequence[LogEvent]], Awaitable[None]]
+"""Gets what was put into a group's stream, once that is durable. Never fails."""
 
 
 @dataclass(frozen=True, slots=True)

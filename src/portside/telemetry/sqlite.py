@@ -9,7 +9,7 @@ also after a crash (table `doomed`).
 
 import sqlite3
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -17,7 +17,7 @@ from portside.domain import log_pattern
 from portside.domain.log import LogEvent
 from portside.domain.log_pattern import LogPattern, Pattern
 from portside.domain.record import Scope
-from portside.telemetry.interface import FoundEvents, LogStreamMissing, StoredEvent, StreamInfo
+from portside.telemetry.interface import FoundEvents, LogStreamMissing, Receiver, StoredEvent, StreamInfo
 from portside.telemetry.worker import SqliteWorker
 
 T = TypeVar("T")
@@ -60,7 +60,7 @@ class SqliteLogStore:
     Args:
         path: the database; its folder exists.
         now_ms: the time of day, for ingestion times.
-        on_put: is awaited with what was put, once that is durable.
+        on_put: each is awaited with what was put, once that is durable.
         search_s: how long one search may take.
 
     Cleanup: `close()` ends both threads.
@@ -71,7 +71,7 @@ class SqliteLogStore:
         path: Path,
         *,
         now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
-        on_put: Callable[[Scope, Sequence[LogEvent]], Awaitable[None]] | None = None,
+        on_put: Sequence[Receiver] = (),
         search_s: float = SEARCH_S,
     ) -> None:
         self._path, self._now_ms, self._on_put, self._search_s = path, now_ms, on_put, search_s
@@ -94,8 +94,8 @@ class SqliteLogStore:
 
     async def put(self, scope: Scope, group: str, stream: str, events: Sequence[LogEvent]) -> None:
         await self._writer.run(self._put, scope, group, stream, events)
-        if self._on_put is not None:
-            await self._on_put(scope, events)
+        for receive in self._on_put:
+            await receive(scope, group, stream, events)
 
     async def expire(self, scope: Scope, group: str, before_ms: int) -> int:
         removed = 0

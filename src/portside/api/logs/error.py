@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from portside.aws.service import ServiceError
-from portside.domain.refusal import Refused
+from portside.domain.refusal import RefusalKind, Refused
 from portside.telemetry.interface import LogStreamMissing, LogsUnavailable
 
 
@@ -14,6 +14,10 @@ def no_group() -> ServiceError:
 
 def no_stream() -> ServiceError:
     return ServiceError("ResourceNotFoundException", "The specified log stream does not exist.")
+
+
+def no_filter() -> ServiceError:
+    return ServiceError("ResourceNotFoundException", "The specified metric filter does not exist.")
 
 
 def exists(what: str) -> ServiceError:
@@ -37,6 +41,8 @@ def told() -> Iterator[None]:
     except LogStreamMissing:
         raise no_stream() from None
     except Refused as error:
+        if error.kind is RefusalKind.LIMIT:
+            raise ServiceError("LimitExceededException", error.message) from error
         raise invalid(error.message) from error
     except LogsUnavailable as error:
         raise ServiceError("ServiceUnavailableException", f"{error}. Free space and try again.", 500) from error

@@ -11,7 +11,7 @@ from portside.aws.service import Params, RequestContext, Result
 from portside.domain.clock import Clock
 from portside.domain.log import LogGroup
 from portside.domain.record import Scope, replace
-from portside.domain.table import LOG_GROUP
+from portside.domain.table import LOG_GROUP, METRIC_FILTER
 from portside.store.interface import ABSENT, Delete, Put, Store
 from portside.telemetry.interface import LogStore
 
@@ -47,7 +47,9 @@ class Groups:
         # The events go first: were the record first, a crash in between would show them in the next group of that name.
         with told():
             await self._logs.delete_group(scope, name)
-            self._store.transact(Delete(LOG_GROUP, f"{scope.prefix}{name}"))
+            filters = self._store.scan(METRIC_FILTER, f"{scope.prefix}{name}:")
+            gone = [Delete(METRIC_FILTER, each.key) for each in filters]
+            self._store.transact(Delete(LOG_GROUP, f"{scope.prefix}{name}"), *gone)
             await self._logs.delete_group(scope, name)  # what a container wrote in between
 
     async def describe(self, context: RequestContext, params: Params) -> Result:
@@ -71,7 +73,10 @@ class Groups:
         limit = params.get("limit", PAGE)
         with told():
             sizes = await self._logs.stored_bytes(scope) if chosen else {}
-        result: Result = {"logGroups": [_wire(group, sizes.get(group.name, 0)) for group in chosen[:limit]]}
+        result: Result = {"logGroups": []}
+        for group in chosen[:limit]:
+            filters = sum(1 for _ in self._store.scan(METRIC_FILTER, f"{scope.prefix}{group.name}:"))
+            result["logGroups"].append(_wire(group, sizes.get(group.name, 0), filters))
         if len(chosen) > limit:
             result["nextToken"] = token.list_token(chosen[limit - 1].name)
         return result
@@ -91,12 +96,12 @@ class Groups:
         self._store.transact(Put(LOG_GROUP, replace(group, retention_days=days)))
 
 
-def _wire(group: LogGroup, stored_bytes: int) -> Result:
+def _wire(group: LogGroup, stored_bytes: int, metric_filters: int) -> Result:
     arn = group_arn(group.scope, group.name)
     wire: Result = {
         "logGroupName": group.name,
         "creationTime": int(group.created_at.timestamp() * 1000),
-        "metricFilterCount": 0,
+        "metricFilterCount": metric_filters,
         "arn": f"{arn}:*",
         "storedBytes": stored_bytes,
         "logGroupClass": "STANDARD",

@@ -2,6 +2,7 @@
 
 from portside.api.logs.event import Events
 from portside.api.logs.group import Groups
+from portside.api.logs.metric_filter import MetricFilterRequests
 from portside.api.logs.stream import Streams
 from portside.api.logs.tag import GroupTags
 from portside.aws.service import Service
@@ -17,6 +18,7 @@ def logs_service(store: Store, logs: LogStore, clock: Clock, ids: Ids) -> Servic
         Events(store, logs, clock, ids),
         GroupTags(store),
     )
+    filters = MetricFilterRequests(store, clock)
     return Service(
         name="logs",
         handlers={
@@ -32,6 +34,9 @@ def logs_service(store: Store, logs: LogStore, clock: Clock, ids: Ids) -> Servic
             "GetLogEvents": events.get,
             "FilterLogEvents": events.filter,
             "TestMetricFilter": events.test,
+            "PutMetricFilter": filters.put,
+            "DescribeMetricFilters": filters.describe,
+            "DeleteMetricFilter": filters.delete,
             "TagLogGroup": tags.tag_group,
             "UntagLogGroup": tags.untag_group,
             "ListTagsLogGroup": tags.list_of_group,
@@ -43,6 +48,7 @@ def logs_service(store: Store, logs: LogStore, clock: Clock, ids: Ids) -> Servic
             "CreateLogGroup": "no KMS keys, no deletion protection, class STANDARD only",
             "DescribeLogGroups": "own account only",
             "PutLogEvents": "no entities",
+            "PutMetricFilter": "no transformed logs, no system fields",
             "TagResource": "log groups only",
             "UntagResource": "log groups only",
             "ListTagsForResource": "log groups only",
