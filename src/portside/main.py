@@ -43,7 +43,7 @@ from portside.api.iam.service import iam_service
 from portside.api.logs.service import logs_service
 from portside.api.metadata.endpoint import MetadataEndpoint
 from portside.api.metadata.instance import InstanceMetadata
-from portside.api.portside import image, network, reach, story
+from portside.api.portside import image, network, reach, story, volume
 from portside.api.portside.status import status
 from portside.api.secretsmanager.service import secretsmanager_service
 from portside.api.servicediscovery.service import servicediscovery_service
@@ -310,6 +310,7 @@ class Daemon:
                 "/_portside/network": lambda *_: self._network(store),
                 "/_portside/reach": lambda _method, _path, query, _body: self._reach(store, query),
                 "/_portside/ca": lambda *_: self._ca(store, vault),
+                "/_portside/volumes": lambda *_: self._volumes(store, folders),
                 "/_portside/images": lambda method, *_: self._images(images, method, ""),
                 "/_portside/images/": lambda method, path, _query, _body: self._images(images, method, path),
             },
@@ -437,6 +438,11 @@ class Daemon:
     async def _status(self, store: Store, balancer: EnvoyBalancer, node: Node) -> tuple[int, str, bytes]:
         problems = [each for each in (self._problem, balancer.problem) if each]
         return 200, "application/json", json.dumps(status(store, problems, node.pulls())).encode()
+
+    async def _volumes(self, store: Store, folders: FileSystemFolders) -> tuple[int, str, bytes]:
+        sizes = await asyncio.to_thread(lambda: {each: folders.used_bytes(each) for each in folders.names()})
+        found = volume.document(store, lambda system_id: sizes.get(system_id, 0))
+        return 200, "application/json", json.dumps(found).encode()
 
     async def _images(self, images: ImageLoop, method: str, path: str) -> tuple[int, str, bytes]:
         status, document = await image.answer(images, method, unquote(path.removeprefix("/_portside/images/")))

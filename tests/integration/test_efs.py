@@ -1,7 +1,10 @@
 """File systems of EFS in real containers: shared, kept, not left, and refused with the reason."""
 
 import hashlib
+import json
 import os
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +26,15 @@ def portside() -> Iterator[Instance]:
     with instance() as running:
         running.aws("ecs", "create-cluster", "--cluster-name", "default")
         yield running
+
+
+def portside_command(portside: Instance, *words: str) -> str:
+    """What the command prints."""
+    command = [sys.executable, "-m", "portside.cli", *words, "--data-dir", str(portside.settings.data_dir)]
+    environment = os.environ | {"PORTSIDE_RUN_DIR": str(portside.settings.run_dir)}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 class Lab:
@@ -82,6 +94,9 @@ def test_data_is_shared_at_once_and_survives_tasks_and_a_kill(portside: Instance
     portside.start()
     portside.ready()
     assert lab.code(f"echo '{written}  /data/blob' | sha256sum -c") == 0
+    listed = json.loads(portside_command(portside, "volume", "ls", "--json"))
+    (row,) = [each for each in listed if each["id"] == lab.id]
+    assert row["usedBy"] == [f"default/{reader.rsplit('/', 1)[-1]}"]
     portside.client("ecs").stop_task(cluster="default", task=reader)
     portside.wait_task(reader, "STOPPED")
     size = lab.efs.describe_file_systems(FileSystemId=lab.id)["FileSystems"][0]["SizeInBytes"]["Value"]

@@ -348,6 +348,10 @@ def application() -> "typer.Typer":
 
     image_command.add(app, settings, data_dir=data_dir, as_json=as_json, mirrors=mirrors)
 
+    from portside.cli import volume_command
+
+    volume_command.add(app, settings, data_dir=data_dir, as_json=as_json)
+
     @app.command()
     def coverage() -> None:
         """Which operations of which AWS services are answered, as markdown."""

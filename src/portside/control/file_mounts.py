@@ -51,24 +51,15 @@ def _access_point(store: Store, task: Task, system: FileSystem, efs: EfsVolume) 
 def _check_reach(store: Store, task: Task, system: FileSystem) -> None:
     """Raises Unresolvable."""
     targets = store.find(MOUNT_TARGET, "file_system", FILE_SYSTEM.key(system))
-    vpc_id, zone = _place(task)
-    target = next((each for each in targets if each.vpc_id == vpc_id and each.zone == zone), None)
+    client = _interface_of(store, task)
+    target = next((each for each in targets if (each.vpc_id, each.zone) == (client.vpc_id, client.zone)), None)
     if target is None:
-        cause = f"it has no mount target in {zone} of {vpc_id}, where the task is"
+        cause = f"it has no mount target in {client.zone} of {client.vpc_id}, where the task is"
         raise Unresolvable(file_mount.unresolved(system.id, task.scope.region, cause))
-    client, serving = _interface_of(store, task), _interface(store, target)
+    serving = _interface(store, target)
     kept_out = file_mount.lets_through(_groups(store, client), client.address, _groups(store, serving), serving.address)
     if kept_out:
         raise Unresolvable(file_mount.failed("b'mount.nfs4: Connection timed out'", 32, kept_out))
-
-
-def _place(task: Task) -> tuple[str, str]:
-    """VPC and zone."""
-    if task.eni is not None:
-        return task.eni.vpc_id, task.eni.zone
-    if task.placement is not None:
-        return task.placement.vpc_id, task.placement.zone
-    return "", ""
 
 
 def _interface_of(store: Store, task: Task) -> Eni:
