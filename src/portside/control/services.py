@@ -11,6 +11,7 @@ from typing import Final
 
 from portside.control.loop import Loop
 from portside.domain import cluster_query, placement
+from portside.domain.alarm import Alarm
 from portside.domain.clock import Clock, Ids
 from portside.domain.container_instance import ContainerInstance
 from portside.domain.load_balancer import Target
@@ -20,6 +21,7 @@ from portside.domain.service.record import Deployment, Service
 from portside.domain.service.rollout import ServiceDeployment, ServiceRevision
 from portside.domain.service.scheduler import ServicePlan
 from portside.domain.table import (
+    ALARM,
     CONTAINER_INSTANCE,
     SERVICE,
     SERVICE_DEPLOYMENT,
@@ -99,9 +101,21 @@ class ServiceLoop:
                 self._loop.wake(news.key)
         elif news.kind == CONTAINER_INSTANCE:
             self._wake_cluster(new or old)
+        elif isinstance(new, Alarm):
+            self._wake_watched(new)
         elif isinstance(new, Target) and _health_changed(old, new):
             for key in self._services_of.get(new.target_group_arn, ()):
                 self._wake_soon(key)
+
+    def _alarms(self, service: Service) -> list[Alarm]:
+        """Those that watch its deployments."""
+        found = (self._store.get(ALARM, f"{service.scope.prefix}{name}") for name in service.alarms.names)
+        return [each for each in found if each is not None]
+
+    def _wake_watched(self, alarm: Alarm) -> None:
+        for service in self._store.scan(SERVICE, alarm.scope.prefix):
+            if alarm.name in service.alarms.names:
+                self._loop.wake(service.key)
 
     def _wake_cluster(self, instance: Record | None) -> None:
         """A container instance came, changed or went: services with tasks on instances look again."""
@@ -142,7 +156,10 @@ class ServiceLoop:
         service = self._with_daemons(stored.value, definitions, now)
         tasks = self._tasks(service)
         plan = scheduler.plan(
-            service, tasks, self._targets(service, tasks), definitions, now=now, draining=self._draining(service)
+            *(service, tasks, self._targets(service, tasks), definitions),
+            now=now,
+            draining=self._draining(service),
+            alarms=self._alarms(service),
         )
         started, plan = self._placed(service, plan, definitions, now)
         writes = self._writes(stored.value, stored.version, plan, started, now)

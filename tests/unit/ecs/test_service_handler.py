@@ -108,6 +108,16 @@ BOTH_100 = {"minimumHealthyPercent": 100, "maximumPercent": 100}
             "The threshold of the deployment circuit breaker is not valid.",
         ),
         (
+            {"deploymentConfiguration": {"alarms": {"alarmNames": [], "enable": True, "rollback": True}}},
+            "InvalidParameterException",
+            "At least one alarm must be named to monitor deployments.",
+        ),
+        (
+            {"deploymentConfiguration": {"alarms": {"alarmNames": ["busy"], "enable": True, "rollback": True}}},
+            "InvalidParameterException",
+            "The following alarms were not found: busy.",
+        ),
+        (
             {"serviceRegistries": [{"registryArn": "x"}]},
             "ClientException",
             "Portside does not support serviceRegistries",

@@ -5,11 +5,13 @@ from datetime import timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_scheduler import NEW, NOW, OLD, S, deployment, planned, service, task
+from test_scheduler import DEFINITIONS, NEW, NOW, OLD, S, deployment, planned, service, task
 
+from portside.domain.alarm import Alarm, State
 from portside.domain.record import replace
 from portside.domain.service import breaker, rollout
-from portside.domain.service.record import CircuitBreaker, RolloutState, Service
+from portside.domain.service.record import CircuitBreaker, DeploymentAlarms, RolloutState, Service
+from portside.domain.service.scheduler import ServicePlan, plan
 from portside.domain.task.record import Stop, StopCode, Task
 
 ON = CircuitBreaker(enable=True, rollback=True)
@@ -87,6 +89,43 @@ def test_stalls_without_a_candidate(rollback: bool) -> None:
     assert primary.rollout_reason == (f"{reason} {breaker.NO_CANDIDATE}" if rollback else reason)
     assert result.start is None
     assert planned(result.service, []).start is None
+
+
+def alarm(name: str, state: State, *, ago_s: float) -> Alarm:
+    at = NOW - timedelta(seconds=ago_s)
+    return Alarm(scope=OWN.scope, name=name, state=state, updated_at=at, state_at=at, transitioned_at=at)
+
+
+OWN = service(1)
+
+
+@pytest.mark.parametrize("rollback", [True, False])
+def test_an_alarm_ends_a_deployment(rollback: bool) -> None:
+    """One that goes off while the deployment is under way gives it up; one that did before, or is off, does not."""
+    began = NOW - timedelta(seconds=60)
+    of = replace(watching([]), alarms=DeploymentAlarms(names=("busy", "calm"), enable=True, rollback=rollback))
+    of = replace(of, deployments=(replace(of.deployments[0], updated_at=began), *of.deployments[1:]))
+
+    def after(*alarms: Alarm) -> ServicePlan:
+        return plan(of, [task(9, of=OLD)], [], DEFINITIONS, now=NOW, alarms=alarms)
+
+    for others in ([], [alarm("busy", "OK", ago_s=5)], [alarm("busy", "ALARM", ago_s=61)]):
+        assert after(*others).service.deployments[0].rollout_state is RolloutState.IN_PROGRESS
+    result = after(alarm("busy", "ALARM", ago_s=5), alarm("calm", "OK", ago_s=5))
+    given_up = next(each for each in result.service.deployments if each.id == NEW)
+    assert (given_up.rollout_state, given_up.triggered_alarms) == (RolloutState.FAILED, ("busy",))
+    assert given_up.rollout_reason == "ECS deployment alarms: alarm detected."
+    assert result.messages[0] == "(service web) (deployment ecs-svc/2) deployment failed: alarm detected."
+    primary = result.service.deployments[0]
+    assert (primary.id, primary.rollout_state) == (
+        (OLD, RolloutState.IN_PROGRESS) if rollback else (NEW, RolloutState.FAILED)
+    )
+    # What it is rolled back to is not given up by the same alarm.
+    again = plan(result.service, [task(9, of=OLD)], [], DEFINITIONS, now=NOW, alarms=[alarm("busy", "ALARM", ago_s=5)])
+    assert again.service.deployments[0].id == primary.id
+    assert again.service.deployments[0].rollout_state is not (
+        RolloutState.FAILED if rollback else RolloutState.COMPLETED
+    )
 
 
 def test_a_healthy_task_ends_the_count_unless_told_otherwise() -> None:

@@ -16,8 +16,8 @@ from portside.domain.load_balancer import Forward
 from portside.domain.record import replace
 from portside.domain.refusal import RefusalKind, Refused
 from portside.domain.service import breaker, change
-from portside.domain.service.record import CircuitBreaker, Deployment, Service
-from portside.domain.table import LISTENER, RULE, SERVICE, TARGET_GROUP, TASK
+from portside.domain.service.record import CircuitBreaker, Deployment, DeploymentAlarms, Service
+from portside.domain.table import ALARM, LISTENER, RULE, SERVICE, TARGET_GROUP, TASK
 from portside.domain.task.record import TargetRef
 from portside.domain.task_definition import TaskDefinition
 from portside.store.interface import Put, Store, Write
@@ -107,6 +107,7 @@ class Services:
             params,
             has_targets=bool(targets),
         )
+        self._check_alarms(service)
         service = change.deployed(
             service,
             Deployment(
@@ -153,6 +154,7 @@ class Services:
         if params.get("platformVersion"):
             service = replace(service, platform_version=params["platformVersion"])
         service = _configured(service, params, has_targets=bool(wanted.targets))
+        self._check_alarms(service)
         writes: list[Write] = []
         # A changed strategy needs its deployment too, for its tasks are started by it.
         changed = wanted != current or bool(params.get("capacityProviderStrategy"))
@@ -260,6 +262,14 @@ class Services:
             platform_version=platform_version,
         )
 
+    def _check_alarms(self, service: Service) -> None:
+        """Those that are to watch its deployments are there: one that is not would never go off."""
+        missing = [
+            name for name in service.alarms.names if self._store.get(ALARM, f"{service.scope.prefix}{name}") is None
+        ]
+        if missing and service.alarms.enable:
+            raise invalid(f"The following alarms were not found: {', '.join(missing)}.")
+
     def _targets(
         self, context: RequestContext, items: Sequence[Mapping[str, Any]], definition: TaskDefinition
     ) -> tuple[TargetRef, ...]:
@@ -343,8 +353,6 @@ def _refuse(params: Params) -> None:
     if controller != "ECS":
         raise unsupported(f"deploymentController {controller}")
     configuration: Mapping[str, Any] = params.get("deploymentConfiguration") or {}
-    if (configuration.get("alarms") or {}).get("enable"):
-        raise unsupported("deploymentConfiguration.alarms")
     if (configuration.get("strategy") or "ROLLING") != "ROLLING":
         raise unsupported(f"deploymentConfiguration.strategy {configuration['strategy']}")
     if configuration.get("bakeTimeInMinutes"):
@@ -366,6 +374,8 @@ def _configured(service: Service, params: Params, *, has_targets: bool) -> Servi
     )
     if configuration.get("deploymentCircuitBreaker") is not None:
         service = replace(service, breaker=_breaker_from(configuration["deploymentCircuitBreaker"]))
+    if configuration.get("alarms") is not None:
+        service = replace(service, alarms=_alarms_from(configuration["alarms"]))
     if minimum is not None or maximum is not None:
         change.check_percentages(service.minimum_healthy_percent, service.maximum_percent)
     grace_s = params.get("healthCheckGracePeriodSeconds")
@@ -379,6 +389,18 @@ def _configured(service: Service, params: Params, *, has_targets: bool) -> Servi
         propagate_tags=params.get("propagateTags") or service.propagate_tags,
         enable_execute_command=service.enable_execute_command if executable is None else executable,
     )
+
+
+def _alarms_from(item: Mapping[str, Any]) -> DeploymentAlarms:
+    """
+    Raises:
+        Refused: no alarm is named.
+    """
+    found = DeploymentAlarms(
+        names=tuple(dict.fromkeys(item["alarmNames"])), enable=bool(item["enable"]), rollback=bool(item["rollback"])
+    )
+    breaker.check_alarms(found)
+    return found
 
 
 def _breaker_from(item: Mapping[str, Any]) -> CircuitBreaker:

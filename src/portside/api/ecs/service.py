@@ -39,7 +39,7 @@ PARTIAL: Final = {
     "ExecuteCommand": "sessions are neither logged nor encrypted by a KMS key, "
     "whatever the cluster's configuration says",
     "ListTasks": "there are no daemons to filter by",
-    "CreateService": "rolling updates with the circuit breaker; no alarms, "
+    "CreateService": "rolling updates with the circuit breaker and alarms; no "
     "service registries, Service Connect, volumes, Availability Zone rebalancing",
     "UpdateService": "as CreateService",
     "UpdateTaskProtection": "no DEPLOYMENT_BLOCKED failure",

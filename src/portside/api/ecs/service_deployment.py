@@ -119,14 +119,21 @@ class ServiceDeployments:
             "targetServiceRevision": _summary(record, record.target, service, tasks),
             "sourceServiceRevisions": [_summary(record, each, service, tasks) for each in record.sources],
             "deploymentConfiguration": wire.deployment_configuration_to(
-                record.breaker, minimum=record.minimum_healthy_percent, maximum=record.maximum_percent
+                record.breaker,
+                record.alarms,
+                minimum=record.minimum_healthy_percent,
+                maximum=record.maximum_percent,
             ),
             "deploymentCircuitBreaker": {
                 "status": rollout.breaker_status(record),
                 "failureCount": record.failures,
                 "threshold": breaker.threshold(record.breaker, record.desired_count),
             },
-            "alarms": {"status": "DISABLED", "alarmNames": [], "triggeredAlarmNames": []},
+            "alarms": {
+                "status": rollout.alarm_status(record),
+                "alarmNames": list(record.alarms.names),
+                "triggeredAlarmNames": list(record.triggered),
+            },
         }
         shape.pop("targetServiceRevisionArn")
         if record.stopped_at is not None:

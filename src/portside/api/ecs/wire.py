@@ -11,7 +11,7 @@ from typing import Any, Final
 from portside.domain import arn, cluster_query
 from portside.domain.cluster import CapacityProviderShare, Cluster, Setting
 from portside.domain.record import Tag, Tags
-from portside.domain.service.record import CircuitBreaker, Deployment, Service
+from portside.domain.service.record import CircuitBreaker, Deployment, DeploymentAlarms, Service
 from portside.domain.service.rollout import ServiceRevision, revision_id
 from portside.domain.task import health
 from portside.domain.task.record import (
@@ -365,7 +365,10 @@ def service_to(service: Service, tasks: Sequence[Task], *, with_tags: bool) -> W
         "runningCount": running,
         "pendingCount": pending,
         "deploymentConfiguration": deployment_configuration_to(
-            service.breaker, minimum=service.minimum_healthy_percent, maximum=service.maximum_percent
+            service.breaker,
+            service.alarms,
+            minimum=service.minimum_healthy_percent,
+            maximum=service.maximum_percent,
         ),
         "deployments": [_deployment_to(each, service, counts) for each in service.deployments],
         "events": [{"id": each.id, "createdAt": each.at, "message": each.message} for each in service.events],
@@ -420,8 +423,11 @@ def service_to(service: Service, tasks: Sequence[Task], *, with_tags: bool) -> W
     return wire
 
 
-def deployment_configuration_to(breaker: CircuitBreaker, *, minimum: int, maximum: int) -> Wire:
+def deployment_configuration_to(
+    breaker: CircuitBreaker, alarms: DeploymentAlarms, *, minimum: int, maximum: int
+) -> Wire:
     return {
+        "alarms": {"alarmNames": list(alarms.names), "rollback": alarms.rollback, "enable": alarms.enable},
         "deploymentCircuitBreaker": {
             "enable": breaker.enable,
             "rollback": breaker.rollback,

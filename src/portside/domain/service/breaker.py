@@ -4,17 +4,20 @@ Sources: API_DeploymentCircuitBreaker, API_ThresholdConfiguration; ECS developer
 circuit breaker detects failures".
 """
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Final, Literal
 
+from portside.domain.alarm import Alarm
 from portside.domain.record import Record, replace
 from portside.domain.refusal import RefusalKind, Refused
 from portside.domain.service import event
-from portside.domain.service.record import CircuitBreaker, Deployment, RolloutState, Service
+from portside.domain.service.record import CircuitBreaker, Deployment, DeploymentAlarms, RolloutState, Service
 
 BOUNDS: Final = (3, 200)
 """Of a BOUNDED_PERCENT threshold."""
 TASKS_FAILED: Final = "tasks failed to start."
+ALARM_DETECTED: Final = "alarm detected."
 NO_CANDIDATE: Final = "No rollback candidate was found to run the rollback."
 
 ThresholdType = Literal["COUNT", "BOUNDED_PERCENT", "UNBOUNDED_PERCENT"]
@@ -62,23 +65,56 @@ def is_tripped(service: Service, deployment: Deployment) -> bool:
     )
 
 
+def check_alarms(alarms: DeploymentAlarms) -> None:
+    if alarms.enable and not alarms.names:
+        raise Refused(
+            RefusalKind.INVALID, "At least one alarm must be named to monitor deployments.", "deploymentConfiguration"
+        )
+    if alarms.rollback and not alarms.enable:
+        raise Refused(
+            RefusalKind.INVALID, "Alarms must be enabled to roll a deployment back.", "deploymentConfiguration"
+        )
+
+
+def triggered(service: Service, deployment: Deployment, alarms: Iterable[Alarm]) -> tuple[str, ...]:
+    """Names of the alarms that went off since the deployment, under way, has begun: one that was there before may be
+    what the deployment mends."""
+    if not service.alarms.enable or service.status != "ACTIVE":
+        return ()
+    if deployment.rollout_state is not RolloutState.IN_PROGRESS:
+        return ()
+    return tuple(each.name for each in alarms if each.state == "ALARM" and each.transitioned_at > deployment.updated_at)
+
+
 def candidate(service: Service, failed: Deployment) -> Deployment | None:
     """What a failed deployment can be rolled back to: the last one that completed, once."""
     last = service.last_completed
     return last if last is not None and last.id != failed.id else None
 
 
-def given_up(service: Service, failed: Deployment, *, by: str, why: str, roll_back: bool, now: datetime) -> GivenUp:
+def given_up(
+    service: Service,
+    failed: Deployment,
+    *,
+    by: str,
+    why: str,
+    roll_back: bool,
+    now: datetime,
+    alarms: tuple[str, ...] = (),
+) -> GivenUp:
     """The service without that PRIMARY deployment's promise: it starts no more tasks, or the last completed deployment
     takes its place.
 
     Args:
         by: who gives it up, as the reasons begin. why: in the words of AWS's event.
+        alarms: names of those that went off.
     """
     messages = [event.failed(service.name, failed.id, why)]
     back = candidate(service, failed) if roll_back else None
     reason = f"{by}: {why}" if back is not None or not roll_back else f"{by}: {why} {NO_CANDIDATE}"
-    stalled = replace(failed, rollout_state=RolloutState.FAILED, rollout_reason=reason, updated_at=now)
+    stalled = replace(
+        failed, rollout_state=RolloutState.FAILED, rollout_reason=reason, triggered_alarms=alarms, updated_at=now
+    )
     if back is None:
         deployments = tuple(stalled if each.id == failed.id else each for each in service.deployments)
         return GivenUp(service=replace(service, deployments=deployments, steady=False), messages=tuple(messages))

@@ -15,6 +15,7 @@ EVENTS_KEPT: Final = 100
 SILENCE: Final = timedelta(hours=6)
 """A message about a lasting cause is given again after six hours only (guide, "Service event messages")."""
 BREAKER: Final = "ECS deployment circuit breaker"
+ALARMS: Final = "ECS deployment alarms"
 TASKS_NAMED: Final = 10
 """Tasks named in one message; a larger batch is told in several."""
 

@@ -30,6 +30,7 @@ class Deployment(Record, frozen=True, kw_only=True):
     rollout_state: RolloutState = RolloutState.IN_PROGRESS
     rollout_reason: str = ""
     failed_tasks: int = 0
+    triggered_alarms: tuple[str, ...] = ()  # for which it was given up
     image_digests: dict[str, str] = {}  # container -> digest that the deployment's first task resolved
     created_at: datetime
     updated_at: datetime
@@ -43,6 +44,14 @@ class CircuitBreaker(Record, frozen=True, kw_only=True):
     reset_on_healthy_task: bool = True
     threshold_type: Literal["COUNT", "BOUNDED_PERCENT", "UNBOUNDED_PERCENT"] = "BOUNDED_PERCENT"
     threshold: int = 50
+
+
+class DeploymentAlarms(Record, frozen=True, kw_only=True):
+    """Alarms that end a deployment under way. Source: API_DeploymentAlarms."""
+
+    names: tuple[str, ...] = ()
+    enable: bool = False
+    rollback: bool = False
 
 
 class ServiceEvent(Record, frozen=True, kw_only=True):
@@ -62,6 +71,7 @@ class Service(Record, frozen=True, kw_only=True):
     minimum_healthy_percent: int = 100
     maximum_percent: int = 200
     breaker: CircuitBreaker = CircuitBreaker()
+    alarms: DeploymentAlarms = DeploymentAlarms()
     health_check_grace_period_s: int | None = None
     enable_execute_command: bool = False
     enable_ecs_managed_tags: bool = False

@@ -12,7 +12,7 @@ from typing import Final, Literal
 from portside.domain.cluster import CapacityProviderShare
 from portside.domain.record import Record, Scope, replace
 from portside.domain.service import breaker
-from portside.domain.service.record import CircuitBreaker, Deployment, RolloutState, Service
+from portside.domain.service.record import CircuitBreaker, Deployment, DeploymentAlarms, RolloutState, Service
 
 KEPT: Final = 100
 """Service deployments remembered for a service; the oldest go."""
@@ -71,6 +71,8 @@ class ServiceDeployment(Record, frozen=True, kw_only=True):
     minimum_healthy_percent: int
     maximum_percent: int
     breaker: CircuitBreaker
+    alarms: DeploymentAlarms = DeploymentAlarms()
+    triggered: tuple[str, ...] = ()  # names of the alarms that ended it
     desired_count: int
     failures: int = 0
     rollback: Rollback | None = None
@@ -102,6 +104,7 @@ def begun(
         minimum_healthy_percent=service.minimum_healthy_percent,
         maximum_percent=service.maximum_percent,
         breaker=service.breaker,
+        alarms=service.alarms,
         desired_count=service.desired_count,
         created_at=now,
         updated_at=now,
@@ -150,6 +153,7 @@ def followed(record: ServiceDeployment, service: Service, *, now: datetime) -> S
         reason=reason,
         rollback=rollback,
         failures=failures,
+        triggered=target.triggered_alarms if target is not None else record.triggered,
         desired_count=service.desired_count,
     )
     if changed == record:
@@ -158,6 +162,15 @@ def followed(record: ServiceDeployment, service: Service, *, now: datetime) -> S
     return replace(
         changed, updated_at=now, finished_at=ended, stopped_at=now if status == "STOPPED" else record.stopped_at
     )
+
+
+def alarm_status(record: ServiceDeployment) -> str:
+    """API_ServiceDeploymentAlarms, `status`."""
+    if not record.alarms.enable:
+        return "DISABLED"
+    if record.triggered:
+        return "TRIGGERED"
+    return "MONITORING_COMPLETE" if record.status in ENDED else "MONITORING"
 
 
 def breaker_status(record: ServiceDeployment) -> str:

@@ -20,6 +20,7 @@ from datetime import datetime, timedelta
 from enum import IntEnum
 from typing import Final
 
+from portside.domain.alarm import Alarm
 from portside.domain.load_balancer import Target
 from portside.domain.record import Record, replace
 from portside.domain.service import breaker, event
@@ -124,6 +125,7 @@ def plan(
     *,
     now: datetime,
     draining: Collection[str] = (),
+    alarms: Collection[Alarm] = (),
 ) -> ServicePlan:
     """Decide what the service needs next.
 
@@ -132,8 +134,9 @@ def plan(
         targets: the targets of `target_group_arns(service)` and of the tasks' groups.
         definitions: the task definitions of its deployments, by ARN; one that is missing can not be started.
         draining: ids of container instances that tasks are to leave.
+        alarms: those that watch its deployments.
     """
-    return _Pass(service, tasks, targets, definitions, now, draining).run()
+    return _Pass(service, tasks, targets, definitions, now, draining, alarms).run()
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,8 +167,10 @@ class _Pass:
         definitions: Mapping[str, TaskDefinition],
         now: datetime,
         draining: Collection[str] = (),
+        alarms: Collection[Alarm] = (),
     ) -> None:
         self.service, self.definitions, self.now, self.draining = service, definitions, now, draining
+        self.alarms = alarms
         self.by_id = {task.id: task for task in tasks}
         self.targets: dict[TargetKey, Target] = {(t.target_group_arn, t.id, t.port): t for t in targets}
         self.primary = next((d for d in service.deployments if d.status == "PRIMARY"), None)
@@ -303,17 +308,20 @@ class _Pass:
             self._throttle([task for task in ended if task.deployment_id == self.primary.id])
 
     def _trips(self) -> bool:
-        """The breaker: a deployment that has failed too often is given up."""
-        self.primary = next((each for each in self.service.deployments if each.status == "PRIMARY"), None)
-        if self.primary is None or not breaker.is_tripped(self.service, self.primary):
+        """A deployment that has failed too often, or during which an alarm went off, is given up."""
+        service = self.service
+        self.primary = next((each for each in service.deployments if each.status == "PRIMARY"), None)
+        if self.primary is None:
+            return False
+        alarms = breaker.triggered(service, self.primary, self.alarms)
+        if breaker.is_tripped(service, self.primary):
+            by, why, roll_back = event.BREAKER, breaker.TASKS_FAILED, service.breaker.rollback
+        elif alarms:
+            by, why, roll_back = event.ALARMS, breaker.ALARM_DETECTED, service.alarms.rollback
+        else:
             return False
         given_up = breaker.given_up(
-            self.service,
-            self.primary,
-            by=event.BREAKER,
-            why=breaker.TASKS_FAILED,
-            roll_back=self.service.breaker.rollback,
-            now=self.now,
+            service, self.primary, by=by, why=why, roll_back=roll_back, now=self.now, alarms=alarms
         )
         self.messages += given_up.messages
         self.service = given_up.service
