@@ -115,7 +115,11 @@ def _mount_as(user: PosixUser, account: Account, directory: int, target: Path) -
     if user.secondary_gids:
         cause = "Portside does not support SecondaryGids of an access point's POSIX user"
         raise CannotMount(file_mount.failed("b'mount.nfs4: Operation not permitted'", 32, cause))
-    namespace = _user_namespace(f"{user.uid} {account.uid} 1\n", f"{user.gid} {account.gid} 1\n")
+    try:
+        namespace = _user_namespace(f"{user.uid} {account.uid} 1\n", f"{user.gid} {account.gid} 1\n")
+    except OSError as error:
+        cause = f"the POSIX user of the access point takes a user namespace, which can not be made: {error.strerror}"
+        raise CannotMount(file_mount.failed("b'mount.nfs4: Operation not permitted'", 32, cause)) from error
     try:
         syscall.mount_mapped(directory, str(target), namespace)
     except OSError as error:
