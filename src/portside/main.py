@@ -295,7 +295,7 @@ class Daemon:
             Gateway,
             api_services(store, logs, metrics, clock, ids, vault, sts, sessions, block, identities, folders.used_bytes),
             max_body_bytes=settings.max_body_bytes,
-            auth=self._verifier(sts),
+            auth=self._verifier(sts, accepts_unknown=not settings.auth),
             default_account=settings.account,
             default_region=settings.region,
             error_mapper=_service_error,
@@ -316,7 +316,9 @@ class Daemon:
             },
         )
         # What tells of other tasks asks for no signature, so it is not for tasks.
-        task_gateway = make_gateway(extensions=health)
+        task_gateway = make_gateway(
+            extensions=health, auth=self._verifier(sts, accepts_unknown=settings.task_endpoint and not settings.auth)
+        )
 
         def role_credentials(task: Task) -> Mapping[str, Any]:
             task_arn = arn.task(task.scope, task.cluster, task.id)
@@ -404,7 +406,7 @@ class Daemon:
             )
         return secret
 
-    def _verifier(self, sts: StsSessions) -> SignatureVerifier:
+    def _verifier(self, sts: StsSessions, *, accepts_unknown: bool) -> SignatureVerifier:
         """Of sessions' keys in any case, and of the instance's own if signatures are checked."""
         own: dict[str, Secret] = {}
         if self.settings.auth:
@@ -414,7 +416,7 @@ class Daemon:
         def secret_of(access_key_id: str) -> Secret | None:
             return own.get(access_key_id) or secret_of_session(sts, access_key_id)
 
-        return SignatureVerifier(secret_of, self._clock.now, accepts_unknown=not self.settings.auth)
+        return SignatureVerifier(secret_of, self._clock.now, accepts_unknown=accepts_unknown)
 
     def _announce(self) -> None:
         """Leave a note for the command line: who serves this data folder, and where."""

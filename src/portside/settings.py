@@ -21,8 +21,8 @@ class Settings:
         egress: where a VPC's way out leads: `host`, `none`, or the path of a network namespace.
         envoy_path: an Envoy binary to use instead of the one in the Python environment.
         auth: verify request signatures.
-        task_endpoint: let tasks reach the API even without `auth`: whoever runs code in a container can then do all
-            that the API can, as root.
+        task_endpoint: without `auth`, take calls from tasks by any key, not only by their roles' credentials: whoever
+            runs code in a container can then do all that the API can, as root.
         strict_pulls: a Fargate task pulls images by its own subnet's routes: without a way out it does not start, as on
             AWS. Else images come by the host's network, whatever the subnet's routes are.
         durability: `normal` survives the end of the process, `full` also a power cut (ADR 0003).
@@ -65,11 +65,6 @@ class Settings:
     def instance_id(self) -> str:
         """Eight hex digits that tell this instance's namespaces, cgroups and interfaces from another's."""
         return hashlib.sha256(str(self.data_dir.resolve()).encode()).hexdigest()[:8]
-
-    @property
-    def api_for_tasks(self) -> bool:
-        """Whether tasks reach the API, at the port of `port` and a link-local address."""
-        return self.auth or self.task_endpoint
 
     @property
     def run_dir(self) -> Path:

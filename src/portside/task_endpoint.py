@@ -1,5 +1,4 @@
-"""What tasks reach at the link-local address of their VPC or instance: their metadata, and the API where that is
-allowed."""
+"""What tasks reach at the link-local address of their VPC or instance: their metadata, and the API."""
 
 import asyncio
 import logging

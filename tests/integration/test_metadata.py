@@ -1,7 +1,10 @@
 """The task metadata endpoint, asked by real containers over their own network."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -14,6 +17,7 @@ from portside.testing.wait import wait_for
 
 pytestmark = pytest.mark.integration
 
+AWS = Path(sys.executable).parent / "aws"
 GROUP = "/metadata"
 ASK = "wget -qO- $ECS_CONTAINER_METADATA_URI_V4"
 
@@ -226,17 +230,52 @@ def test_a_task_protects_itself(portside: Instance) -> None:
     assert protected == ecs.list_tasks(serviceName="worker")["taskArns"]
 
 
-def test_the_api_is_not_there_unless_it_is_allowed(portside: Instance) -> None:
-    """Without signature checks a container can not reach the API, and is not told of it; where the setting allows it,
-    the SDK's variable leads there."""
-    here = There(portside)
-    knock = f"nc -w 1 169.254.170.2 {portside.settings.port} < /dev/null 2> /dev/null"
-    arn = here.run(f"echo ${{AWS_ENDPOINT_URL:-none}}; {knock} && echo open || echo shut")
-    assert here.output(arn, 2) == ["none", "shut"]
+def test_the_api_takes_roles_only(portside: Instance) -> None:
+    """The SDK's variable leads to the API. From there a key that anybody could make up is refused, and so is a call
+    that nobody has signed; where the setting allows it, any key will do."""
+    call = (
+        "wget -S -O /dev/null --header 'X-Amz-Target: AmazonEC2ContainerServiceV20141113.ListClusters' "
+        "--header 'Content-Type: application/x-amz-json-1.1' {signed} --post-data '{{}}' $AWS_ENDPOINT_URL 2>&1 "
+        "| grep -m 1 HTTP/"
+    )
+    key = "Credential=000000000000/20260101/us-east-1/ecs/aws4_request, SignedHeaders=host, Signature=0"
+    signed = f"--header 'Authorization: AWS4-HMAC-SHA256 {key}'"
+    script = f"{call.format(signed=signed)}; {call.format(signed='')}; exec sleep 600"
+
+    def answers(portside: Instance) -> list[str]:
+        there = There(portside)
+        return [line.split()[1] for line in there.output(there.run(script), 2)]
+
+    assert answers(portside) == ["400", "403"]
     with instance(PORTSIDE_TASK_ENDPOINT="1") as open_one:
-        there = There(open_one)
-        (health,) = there.output(there.run("wget -qO- $AWS_ENDPOINT_URL/_portside/health; echo; exec sleep 600"), 1)
-        assert json.loads(health)["instance"] == open_one.settings.instance_id
+        assert answers(open_one) == ["200", "403"]
+
+
+def test_the_aws_command_works_in_a_task(portside: Instance) -> None:
+    """With the environment and in the network of a task that has a role, and with nothing said about endpoints or
+    keys, the real aws command is that role and may call the API; without a role it finds no credentials."""
+    principal = {"Service": "ecs-tasks.amazonaws.com"}
+    trust = {"Statement": [{"Effect": "Allow", "Principal": principal, "Action": "sts:AssumeRole"}]}
+    role = portside.client("iam").create_role(RoleName="app", AssumeRolePolicyDocument=json.dumps(trust))["Role"]["Arn"]
+    here = There(portside)
+
+    def called(arn: str, *words: str) -> subprocess.CompletedProcess[str]:
+        runtime_id = portside.wait_task(arn, "RUNNING")["containers"][0]["runtimeId"]
+        kept = portside.settings.data_dir / "node" / "containers" / runtime_id / "record.json"
+        pid = json.loads(kept.read_text())["pid"]
+        given = Path(f"/proc/{pid}/environ").read_text().rstrip("\0").split("\0")
+        environment = dict(each.split("=", 1) for each in given) | {"HOME": "/nonexistent", "AWS_MAX_ATTEMPTS": "1"}
+        command = ["nsenter", "--net", f"--target={pid}", str(AWS), *words]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+
+    with_role = here.run("exec sleep 600", role=role)
+    who = called(with_role, "sts", "get-caller-identity")
+    assert json.loads(who.stdout)["Arn"].startswith(f"arn:aws:sts::{ACCOUNT}:assumed-role/app/"), who.stderr
+    tasks = json.loads(called(with_role, "ecs", "list-tasks").stdout)["taskArns"]
+    assert tasks == [with_role]
+    without = called(here.run("exec sleep 600"), "sts", "get-caller-identity")
+    assert without.returncode != 0
+    assert "Unable to locate credentials" in without.stderr
 
 
 def test_a_client_that_sends_no_more_is_answered(portside: Instance) -> None:

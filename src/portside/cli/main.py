@@ -94,7 +94,7 @@ def application() -> "typer.Typer":
     auth = Annotated[bool | None, typer.Option("--auth", help="Verify request signatures. [PORTSIDE_AUTH]")]
     task_endpoint = Annotated[
         bool | None,
-        typer.Option("--task-endpoint", help="Let tasks reach the API even without --auth. [PORTSIDE_TASK_ENDPOINT]"),
+        typer.Option("--task-endpoint", help="Take any key from tasks, as --auth is off. [PORTSIDE_TASK_ENDPOINT]"),
     ]
     strict_pulls = Annotated[
         bool | None,

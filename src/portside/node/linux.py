@@ -155,7 +155,7 @@ class LinuxNode:
             swap_limit=self._tree.counts_swap(),
             oom_score_adj=spec.usual_oom_score_adj(),
             own_capabilities=spec.own_capabilities(),
-            endpoint_url=f"http://{link_local.ADDRESS}:{self._settings.port}" if self._settings.api_for_tasks else "",
+            endpoint_url=f"http://{link_local.ADDRESS}:{self._settings.port}",
         )
         self._pauses = PauseNamespaces(
             self._settings.run_dir, self._tree, machine, partial(failpoint.reach, self._settings.failpoint)

@@ -223,7 +223,7 @@ class Network:
     def _open_sockets(self, router: Router) -> None:
         if self._on_sockets is None:
             return
-        ports = [METADATA_PORT, *([self._settings.port] if self._settings.api_for_tasks else [])]
+        ports = [METADATA_PORT, self._settings.port]
         try:
             self._on_sockets(router.vpc_id, router.listen(ports))
         except OSError as error:
@@ -453,12 +453,11 @@ class Network:
         return instance
 
     def _instance_endpoints(self) -> dict[tuple[str, int], int]:
-        """The tasks' metadata, the instance's, and perhaps the API."""
-        api = {(ADDRESS, self._settings.port): AGENT_PORTS[1]} if self._settings.api_for_tasks else {}
+        """The tasks' metadata, the instance's, and the API."""
         return {
             (ADDRESS, METADATA_PORT): AGENT_PORTS[0],
             (INSTANCE_METADATA_ADDRESS, METADATA_PORT): AGENT_PORTS[0],
-            **api,
+            (ADDRESS, self._settings.port): AGENT_PORTS[1],
         }
 
     def _close_instance(self, instance_id: str) -> None:
