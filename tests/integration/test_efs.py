@@ -11,12 +11,15 @@ from typing import Any
 
 import pytest
 
+from portside.domain import ecs_image
+from portside.node.teardown import mounts_below
 from portside.testing.image import ensure_busybox_image
-from portside.testing.instance import IMAGE, Instance, instance
+from portside.testing.instance import IMAGE, REGION, Instance, instance
 from portside.testing.wait import wait_for
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("busybox")]
 
+AMI = ecs_image.parameter(REGION, "/aws/service/ecs/optimized-ami/amazon-linux-2023/recommended/image_id")
 HEAD = "ResourceInitializationError: failed to invoke EFS utils commands to set up EFS volumes: "
 
 
@@ -178,3 +181,68 @@ def test_a_mount_that_can_not_work_ends_the_task(portside: Instance) -> None:
     assert "has no mount target in" in lab.reason()
     lab.efs.delete_file_system(FileSystemId=lab.id)
     assert "there is no such file system" in lab.reason()
+
+
+@pytest.mark.parametrize("failpoint", ["after-prepare-rootfs", "before-prepare-container", "after-prepare-container"])
+def test_killed_while_a_container_starts(portside: Instance, failpoint: str) -> None:
+    """The next daemon leaves no mount of it, no file is lost, and the task mounts it and runs."""
+    lab = Lab(portside, failpoint)
+    assert lab.code("echo kept > /data/word") == 0
+    portside.stop()
+    portside.start(PORTSIDE_FAILPOINT=failpoint)
+    portside.ready()
+    arn = lab.run("test $(cat /data/word) = kept && echo twice >> /data/word; exec sleep 600")
+    portside.died()
+    portside.start()
+    portside.ready()
+    portside.wait_task(arn, "RUNNING")
+    wait_for(lambda: (lab.folder / "word").read_text() == "kept\ntwice\n", timeout_s=20, what="the task's word")
+    portside.client("ecs").stop_task(cluster="default", task=arn)
+    portside.wait_task(arn, "STOPPED")
+    assert (lab.folder / "word").read_text() == "kept\ntwice\n"
+    assert os.listdir(lab.folder.parent / ".mounts") == []
+    assert mounts_below(lab.folder.parent) == []
+
+
+def test_tasks_on_two_container_instances_share_it(portside: Instance) -> None:
+    """In bridge mode, by their instances' interfaces; a file of one is the other's at once."""
+    lab, ec2, ecs = Lab(portside, "instances"), portside.client("ec2"), portside.client("ecs")
+    launched = ec2.run_instances(
+        ImageId=AMI, InstanceType="t3.small", MinCount=2, MaxCount=2, SubnetId=portside.subnets()[0]
+    )
+    ids = [each["InstanceId"] for each in launched["Instances"]]
+    wait_for(lambda: len(ecs.list_container_instances()["containerInstanceArns"]) == 2, timeout_s=30, what="two join")
+    scripts = {
+        "one": "until test -s /data/two; do sleep 0.05; done; cp /data/two /data/answer",
+        "two": "echo here > /data/two",
+    }
+    ends = []
+    for name, script in scripts.items():
+        container = {
+            "name": "main",
+            "image": IMAGE,
+            "memory": 64,
+            "command": ["sh", "-c", script],
+            "mountPoints": [{"sourceVolume": "data", "containerPath": "/data"}],
+        }
+        ecs.register_task_definition(
+            family=f"on-{name}",
+            networkMode="bridge",
+            requiresCompatibilities=["EC2"],
+            containerDefinitions=[container],
+            volumes=[{"name": "data", "efsVolumeConfiguration": {"fileSystemId": lab.id}}],
+        )
+        spread = [{"type": "spread", "field": "instanceId"}]
+        answer = ecs.run_task(taskDefinition=f"on-{name}", launchType="EC2", placementStrategy=spread)
+        assert not answer["failures"], answer["failures"]
+        ends.append(answer["tasks"][0]["taskArn"])
+    tasks = [portside.wait_task(each, "STOPPED") for each in ends]
+    assert [each["containers"][0].get("exitCode") for each in tasks] == [0, 0], tasks
+    assert (lab.folder / "answer").read_text() == "here\n"
+    ec2.terminate_instances(InstanceIds=ids)
+
+    def states() -> set[str]:
+        found = ec2.describe_instances(InstanceIds=ids)["Reservations"]
+        return {each["State"]["Name"] for reservation in found for each in reservation["Instances"]}
+
+    wait_for(lambda: states() == {"terminated"}, timeout_s=30, what="the instances' end")
