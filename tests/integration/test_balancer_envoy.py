@@ -29,7 +29,7 @@ from portside.testing.balancer_lab import (
     paths,
     target,
 )
-from portside.testing.netns_lab import Netns, WebServer, envoys, request
+from portside.testing.netns_lab import Netns, WebServer, envoys, inside, request
 
 pytestmark = pytest.mark.integration
 
@@ -209,8 +209,6 @@ def test_errors_are_those_of_aws(tmp_path: Path) -> None:
 
 
 async def _listen(lab: Lab, address: str, port: int) -> socket.socket:
-    from portside.testing.netns_lab import inside
-
     made = await asyncio.to_thread(inside, lab.netns.path, lambda: socket.create_server((address, port)))
     made.setblocking(False)
     return made
@@ -641,5 +639,79 @@ def test_removed_balancer_leaves_nothing(tmp_path: Path) -> None:
         assert left == {"cds.json", "lds.json"}
         await lab.apply()
         assert await lab.get() == "200 server-1"
+
+    in_lab(tmp_path, body)
+
+
+async def _connect(lab: Lab, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    def make() -> socket.socket:
+        made = socket.create_connection((LEG, port), timeout=10)
+        made.setblocking(False)
+        return made
+
+    return await asyncio.open_connection(sock=await asyncio.to_thread(inside, lab.netns.path, make))
+
+
+async def _echo(lab: Lab, address: str) -> asyncio.Server:
+    """Answers with its address and what it gets, until the other side is done."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            while data := await reader.read(65536):
+                writer.write(address.encode() + b" " + data)
+                await writer.drain()
+        writer.close()
+
+    return await asyncio.start_server(serve, sock=await _listen(lab, address, 8080))
+
+
+def test_tcp_listener(tmp_path: Path) -> None:
+    """TCP goes to healthy targets, checked by TCP; a deregistered one gets no new connection and keeps the open one,
+    which is counted until it ends."""
+
+    async def body(lab: Lab) -> None:
+        servers = [await _echo(lab, ONE), await _echo(lab, TWO)]
+        check = HealthCheck(protocol="TCP", path="", matcher="", interval_s=1, timeout_s=1)
+        g = group("g", protocol="TCP", protocol_version="", health_check=check)
+        lab.web.groups, lab.web.targets = [g], [target(g, ONE), target(g, TWO), target(g, THREE)]
+        lab.web.listen_tcp(5432, forward(g))
+        await lab.apply()
+        await lab.reports.wait(ONE, "healthy")
+        await lab.reports.wait(TWO, "healthy")
+        assert (await lab.reports.wait(THREE, "unhealthy")).reason_code == "Target.FailedHealthChecks"
+
+        async def ask() -> bytes:
+            reader, writer = await _connect(lab, 5432)
+            writer.write(b"hello")
+            answer = await reader.read(100)
+            writer.close()
+            return answer
+
+        assert {await ask() for _ in range(8)} == {f"{ONE} hello".encode(), f"{TWO} hello".encode()}
+        reader, writer = await _connect(lab, 5432)
+        writer.write(b"open")
+        stays = (await reader.read(100)).split()[0].decode()
+        other = TWO if stays == ONE else ONE
+        lab.web.targets = [
+            target(g, stays, checked="healthy", deregistered_at=AT),
+            target(g, other, checked="healthy"),
+        ]
+        await lab.apply()
+
+        async def only_the_other() -> bool:
+            return {await ask() for _ in range(6)} == {f"{other} hello".encode()}
+
+        await eventually(only_the_other)
+        assert (await lab.envoy.open_requests(g.arn))[(stays, 8080)] == 1
+        writer.write(b"still")
+        assert await reader.read(100) == f"{stays} still".encode()
+        writer.close()
+
+        async def drained() -> bool:
+            return (await lab.envoy.open_requests(g.arn)).get((stays, 8080), 0) == 0
+
+        await eventually(drained)
+        for server in servers:
+            server.close()
 
     in_lab(tmp_path, body)

@@ -129,7 +129,12 @@ def test_load_balancer_needs_two_zones(elb: Any, subnets: list[dict[str, Any]]) 
     )
     assert error_of(elb.create_load_balancer, Name="-x", Subnets=both)[0] == "ValidationError"
     assert error_of(elb.create_load_balancer, Name="x" * 33, Subnets=both)[0] == "ValidationError"
-    assert error_of(elb.create_load_balancer, Name="x", Subnets=both, Type="network")[0] == "OperationNotPermitted"
+    assert error_of(elb.create_load_balancer, Name="x", Subnets=both, Type="gateway")[0] == "OperationNotPermitted"
+    assert error_of(elb.create_load_balancer, Name="x", Subnets=both, Type="network") == (
+        "ValidationError",
+        400,
+        "A Network Load Balancer without security groups is not supported yet by Portside",
+    )
     assert elb.describe_load_balancers()["LoadBalancers"] == []
 
 
@@ -198,7 +203,10 @@ def test_target_group_shape_defaults_and_rules(elb: Any, group: dict[str, Any], 
     assert error_of(elb.create_target_group, **{**base, "Name": "web", "Port": 81})[0] == "DuplicateTargetGroupName"
     for wrong in (
         {"TargetType": "lambda"},
-        {"Protocol": "TCP"},
+        {"Protocol": "UDP"},
+        {"HealthCheckProtocol": "TCP"},
+        {"Protocol": "TCP", "ProtocolVersion": "HTTP1"},
+        {"Protocol": "TCP", "HealthCheckPath": "/"},
         {"HealthCheckIntervalSeconds": 4},
         {"HealthCheckIntervalSeconds": 5, "HealthCheckTimeoutSeconds": 5},
         {"Matcher": {"HttpCode": "199"}},
@@ -386,3 +394,34 @@ def test_the_aws_command(served: Any, subnets: list[dict[str, Any]]) -> None:
     )
     rules = served.aws("elbv2", "describe-rules", "--listener-arn", listener["ListenerArn"])["Rules"]
     assert [rule["Priority"] for rule in rules] == ["5", "default"]
+
+
+def test_network_load_balancer(served: Any, elb: Any, subnets: list[dict[str, Any]]) -> None:
+    """A Network Load Balancer stands in one subnet and has TCP listeners to TCP groups; the rest is refused."""
+    groups = served.client("ec2").describe_security_groups()["SecurityGroups"]
+    made = elb.create_load_balancer(
+        Name="tcp", Type="network", Subnets=[subnets[0]["SubnetId"]], SecurityGroups=[groups[0]["GroupId"]]
+    )["LoadBalancers"][0]
+    assert (made["Type"], "/net/tcp/" in made["LoadBalancerArn"]) == ("network", True)
+    assert ".elb." in made["DNSName"]
+    group = elb.create_target_group(Name="db", Protocol="TCP", Port=5432, VpcId=subnets[0]["VpcId"], TargetType="ip")[
+        "TargetGroups"
+    ][0]
+    assert (group["HealthCheckProtocol"], group["HealthCheckTimeoutSeconds"]) == ("TCP", 10)
+    assert not {"HealthCheckPath", "Matcher", "ProtocolVersion"} & set(group)
+    base = {"LoadBalancerArn": made["LoadBalancerArn"], "Port": 5432, "DefaultActions": forward(group)}
+    listener = elb.create_listener(**base, Protocol="TCP")["Listeners"][0]
+    assert listener["Protocol"] == "TCP"
+    for wrong in ({"Protocol": "UDP"}, {"Protocol": "HTTP"}, {"Protocol": "TCP", "DefaultActions": FIXED}):
+        assert error_of(elb.create_listener, **{**base, "Port": 1, **wrong})[0] == "ValidationError"
+    web = make_group(elb, subnets, "web")
+    mixed = {**base, "Port": 1, "Protocol": "TCP", "DefaultActions": forward(web)}
+    assert error_of(elb.create_listener, **mixed)[0] == "IncompatibleProtocols"
+    rule = {"ListenerArn": listener["ListenerArn"], "Priority": 1, "Conditions": path("/x"), "Actions": forward(group)}
+    assert error_of(elb.create_rule, **rule)[0] == "ValidationError"
+    arn = group["TargetGroupArn"]
+    for key in ("preserve_client_ip.enabled", "proxy_protocol_v2.enabled"):
+        kept = [{"Key": key, "Value": "true"}]
+        assert error_of(elb.modify_target_group_attributes, TargetGroupArn=arn, Attributes=kept)[0] == "ValidationError"
+    attributes = elb.describe_listener_attributes(ListenerArn=listener["ListenerArn"])["Attributes"]
+    assert attributes == [{"Key": "tcp.idle_timeout.seconds", "Value": "350"}]

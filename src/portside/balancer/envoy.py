@@ -628,5 +628,6 @@ def _warming(resource: Resource, old: Resource | None) -> Resource:
 
 
 def _routes_of(listener: Resource) -> str:
+    """Empty for TCP, which has none."""
     manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
-    return str(manager["rds"]["route_config_name"])
+    return str(manager["rds"]["route_config_name"]) if "rds" in manager else ""

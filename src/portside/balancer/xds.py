@@ -41,6 +41,8 @@ UPSTREAM_IDLE_S: Final = 4
 connection which the target is about to close."""
 CONNECT_TIMEOUT_S: Final = 10
 """As the Application Load Balancer's (troubleshooting guide, HTTP 504)."""
+TCP_IDLE_S: Final = 350
+"""As the Network Load Balancer's."""
 BREAKER: Final = 1_000_000
 """Envoy's limits of 1,024 connections and requests per cluster would answer 503 under load."""
 PANIC_PERCENT: Final = 1
@@ -129,19 +131,21 @@ def render(configs: Sequence[BalancerConfig], options: Options) -> Resources:
             tls = tls_context([(config, listener)], options)
             if tls is None and listener.protocol == "HTTPS":
                 continue  # none of its certificates can be read
-            routes[name] = route_configuration(name, [virtual_host(config, listener, ("*",))])
             idle_s = idle_timeout_s(balancer)
+            if listener.protocol == "TCP":
+                handler = tcp_proxy(config, listener)
+            else:
+                routes[name] = route_configuration(name, [virtual_host(config, listener, ("*",))])
+                handler = http_manager(name, idle_s, options)
             if legs:
                 addresses = [socket_address(leg, listener.port, config.netns_path) for leg in legs]
-                listeners[f"{name}_legs"] = listener_resource(f"{name}_legs", addresses, name, idle_s, options, tls=tls)
+                listeners[f"{name}_legs"] = listener_resource(f"{name}_legs", addresses, handler, tls=tls)
             if balancer.scheme != "internet-facing":
                 continue
             if hosts:
                 addresses = [socket_address(host, listener.port) for host in hosts]
                 on_host = f"{name}_host"
-                listeners[on_host] = listener_resource(
-                    on_host, addresses, name, idle_s, options, exclusive=True, tls=tls
-                )
+                listeners[on_host] = listener_resource(on_host, addresses, handler, exclusive=True, tls=tls)
                 host_bindings[on_host] = tuple((host, listener.port) for host in hosts)
             shared.setdefault(listener.port, []).append((config, listener))
     for port, on_port in shared.items():
@@ -149,12 +153,14 @@ def render(configs: Sequence[BalancerConfig], options: Options) -> Resources:
         oldest = min((listener for _, listener in on_port), key=lambda each: (each.created_at, each.arn))
         members = [(config, listener) for config, listener in on_port if listener.protocol == oldest.protocol]
         name = shared_name(port)
-        routes[name] = route_configuration(name, shared_hosts(members))
-        idle_s = max(idle_timeout_s(config.load_balancer) for config, _ in members)
+        if oldest.protocol == "TCP":
+            handler = next(tcp_proxy(config, listener) for config, listener in members if listener == oldest)
+        else:
+            routes[name] = route_configuration(name, shared_hosts(members))
+            idle_s = max(idle_timeout_s(config.load_balancer) for config, _ in members)
+            handler = http_manager(name, idle_s, options)
         addresses = [socket_address(SHARED_ADDRESS, port)]
-        listeners[name] = listener_resource(
-            name, addresses, name, idle_s, options, exclusive=True, tls=tls_context(members, options)
-        )
+        listeners[name] = listener_resource(name, addresses, handler, exclusive=True, tls=tls_context(members, options))
         host_bindings[name] = ((SHARED_ADDRESS, port),)
     return Resources(
         listeners=listeners,
@@ -179,9 +185,7 @@ def socket_address(address: str, port: int, netns_path: str = "") -> Resource:
 def listener_resource(
     name: str,
     addresses: Sequence[Resource],
-    routes: str,
-    idle_s: int,
-    options: Options,
+    handler: Resource,
     *,
     exclusive: bool = False,
     tls: Resource | None = None,
@@ -192,7 +196,7 @@ def listener_resource(
         "name": name,
         "address": addresses[0],
         "per_connection_buffer_limit_bytes": 1 << 20,
-        "filter_chains": [{"filters": [http_manager(routes, idle_s, options)]}],
+        "filter_chains": [{"filters": [handler]}],
     }
     if len(addresses) > 1:
         resource["additional_addresses"] = [{"address": address} for address in addresses[1:]]
@@ -201,6 +205,29 @@ def listener_resource(
     if exclusive:
         resource["enable_reuse_port"] = False
     return resource
+
+
+def tcp_proxy(config: BalancerConfig, listener: Listener) -> Resource:
+    """Bytes to the target groups of the action; a connection is closed if there is none."""
+    balancer = config.load_balancer
+    known = {group.arn for group in config.target_groups}
+    chosen = listener.default_action.target_groups if isinstance(listener.default_action, Forward) else ()
+    weighted = [
+        {"name": cluster_name(balancer.arn, group.target_group_arn), "weight": group.weight}
+        for group in chosen
+        if group.target_group_arn in known and (group.weight > 0 or len(chosen) == 1)
+    ]
+    proxy: Resource = {
+        "@type": f"{_TYPE}extensions.filters.network.tcp_proxy.v3.TcpProxy",
+        "stat_prefix": route_name(listener.arn),
+        "idle_timeout": f"{TCP_IDLE_S}s",
+        "max_connect_attempts": 3,
+    }
+    if len(weighted) > 1:
+        proxy["weighted_clusters"] = {"clusters": weighted}
+    else:
+        proxy["cluster"] = weighted[0]["name"] if weighted else "none"
+    return {"name": "envoy.filters.network.tcp_proxy", "typed_config": proxy}
 
 
 _TLS_VERSIONS: Final = {"TLSv1": "TLSv1_0", "TLSv1.1": "TLSv1_1", "TLSv1.2": "TLSv1_2", "TLSv1.3": "TLSv1_3"}
@@ -553,7 +580,7 @@ def cluster(config: BalancerConfig, group: TargetGroup, options: Options) -> Res
         if group.protocol_version == "HTTP2"
         else {"http_protocol_options": {"header_key_format": _KEEP_CASE}}
     )
-    return {
+    made: Resource = {
         "@type": f"{_TYPE}config.cluster.v3.Cluster",
         "name": name,
         "type": "EDS",
@@ -571,34 +598,22 @@ def cluster(config: BalancerConfig, group: TargetGroup, options: Options) -> Res
         "upstream_bind_config": {
             "source_address": socket_address(source, 0, config.netns_path)["socket_address"],
         },
-        "typed_extension_protocol_options": {
+        "health_checks": [health_check(group, options)],
+    }
+    if group.protocol != "TCP":
+        made["typed_extension_protocol_options"] = {
             "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
                 "@type": f"{_TYPE}extensions.upstreams.http.v3.HttpProtocolOptions",
                 "common_http_protocol_options": {"idle_timeout": f"{UPSTREAM_IDLE_S}s"},
                 "explicit_http_config": protocol,
             }
-        },
-        "health_checks": [health_check(group, options)],
-    }
+        }
+    return made
 
 
 def health_check(group: TargetGroup, options: Options) -> Resource:
     check = group.health_check
-    expected = matcher_ranges(check.matcher)
-    http: Resource = {
-        "path": check.path,
-        "expected_statuses": [{"start": start, "end": end} for start, end in expected],
-        # Without this one wrong answer makes a target unhealthy at once, whatever the threshold.
-        "retriable_statuses": [{"start": start, "end": end} for start, end in other_ranges(expected)],
-        "request_headers_to_add": [
-            {
-                "header": {"key": "user-agent", "value": "ELB-HealthChecker/2.0"},
-                "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
-            }
-        ],
-    }
-    if group.protocol_version == "HTTP2":
-        http["codec_client_type"] = "HTTP2"
+    how: Resource = {"tcp_health_check": {}} if check.protocol == "TCP" else {"http_health_check": http_check(group)}
     return {
         "timeout": f"{check.timeout_s}s",
         "interval": f"{check.interval_s}s",
@@ -617,8 +632,28 @@ def health_check(group: TargetGroup, options: Options) -> Resource:
                 },
             }
         ],
-        "http_health_check": http,
+        **how,
     }
+
+
+def http_check(group: TargetGroup) -> Resource:
+    check = group.health_check
+    expected = matcher_ranges(check.matcher)
+    http: Resource = {
+        "path": check.path,
+        "expected_statuses": [{"start": start, "end": end} for start, end in expected],
+        # Without this one wrong answer makes a target unhealthy at once, whatever the threshold.
+        "retriable_statuses": [{"start": start, "end": end} for start, end in other_ranges(expected)],
+        "request_headers_to_add": [
+            {
+                "header": {"key": "user-agent", "value": "ELB-HealthChecker/2.0"},
+                "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
+            }
+        ],
+    }
+    if group.protocol_version == "HTTP2":
+        http["codec_client_type"] = "HTTP2"
+    return http
 
 
 def shown_targets(targets: Sequence[Target]) -> list[Target]:

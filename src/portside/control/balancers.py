@@ -181,7 +181,7 @@ class BalancerLoop:
                         subnet_ids=(zone.subnet_id,), security_group_ids=balancer.security_group_ids
                     ),
                     owner=OWNER + balancer.arn,
-                    description=f"ELB app/{balancer.name}/{suffix(balancer.arn)}",
+                    description="ELB " + balancer.arn.partition(":loadbalancer/")[2],
                     zone_load={},
                     now=self._clock.now(),
                     attachment_id="",

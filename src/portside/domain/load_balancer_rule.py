@@ -63,6 +63,33 @@ LOAD_BALANCER_ATTRIBUTES: Final[dict[str, str]] = {
 }
 """An Application Load Balancer's attributes and their defaults."""
 
+NETWORK_LOAD_BALANCER_ATTRIBUTES: Final[dict[str, str]] = {
+    "access_logs.s3.enabled": "false",
+    "access_logs.s3.bucket": "",
+    "access_logs.s3.prefix": "",
+    "deletion_protection.enabled": "false",
+    # AWS's default is false; here every zone's address reaches the targets of all
+    "load_balancing.cross_zone.enabled": "true",
+    "dns_record.client_routing_policy": "any_availability_zone",
+    "zonal_shift.config.enabled": "false",
+}
+"""A Network Load Balancer's attributes."""
+
+TCP_TARGET_GROUP_ATTRIBUTES: Final[dict[str, str]] = {
+    "deregistration_delay.timeout_seconds": "300",
+    "deregistration_delay.connection_termination.enabled": "false",
+    "preserve_client_ip.enabled": "false",
+    "proxy_protocol_v2.enabled": "false",
+    "stickiness.enabled": "false",
+    "stickiness.type": "source_ip",
+    "load_balancing.cross_zone.enabled": "use_load_balancer_configuration",
+    "target_group_health.dns_failover.minimum_healthy_targets.count": "1",
+    "target_group_health.dns_failover.minimum_healthy_targets.percentage": "off",
+    "target_group_health.unhealthy_state_routing.minimum_healthy_targets.count": "1",
+    "target_group_health.unhealthy_state_routing.minimum_healthy_targets.percentage": "off",
+}
+"""The attributes of a TCP target group and their defaults, which for targets of type ip are AWS's."""
+
 TARGET_GROUP_ATTRIBUTES: Final[dict[str, str]] = {
     "stickiness.enabled": "false",
     "deregistration_delay.timeout_seconds": "300",
@@ -253,11 +280,22 @@ def other_ranges(ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
     return others
 
 
-def check_health_check(check: HealthCheck) -> None:
+def default_health_check(protocol: str, check_protocol: str | None) -> HealthCheck:
+    """Source: CreateTargetGroup, the members' defaults."""
+    if protocol != "TCP":
+        return HealthCheck()
+    if check_protocol in (None, "TCP"):
+        return HealthCheck(protocol="TCP", path="", timeout_s=10, matcher="")
+    return HealthCheck(timeout_s=6, matcher="200-399")
+
+
+def check_health_check(check: HealthCheck, protocol: str = "HTTP") -> None:
     """Source: https://docs.aws.amazon.com/elasticloadbalancing/latest/application/target-group-health-checks.html"""
     if not check.enabled:
         raise invalid("Health check enabled must be true for target groups with target type 'ip'")
-    if check.protocol != "HTTP":
+    if check.protocol == "TCP" and protocol != "TCP":
+        raise invalid(f"Health check protocol 'TCP' is not supported for target groups with protocol '{protocol}'")
+    if check.protocol not in ("HTTP", "TCP"):
         raise unsupported(f"Health check protocol '{check.protocol}' is not supported yet")
     for name, value, low, high in (
         ("interval", check.interval_s, 5, 300),
@@ -271,12 +309,16 @@ def check_health_check(check: HealthCheck) -> None:
         raise invalid(
             f"Health check timeout '{check.timeout_s}' must be smaller than the interval '{check.interval_s}'"
         )
+    if check.port != "traffic-port" and not (check.port.isdigit() and 1 <= int(check.port) <= 65535):
+        raise invalid(f"Health check port '{check.port}' must be 'traffic-port' or a port between '1' and '65535'")
+    if check.protocol == "TCP":
+        if check.path or check.matcher:
+            raise invalid("Health check path and matcher are not supported for health checks with protocol 'TCP'")
+        return
     if not check.path.startswith("/") or len(check.path) > 1024 or not check.path.isprintable() or " " in check.path:
         raise invalid(
             f"Health check path '{check.path}' must begin with a '/' character and have at most 1024 characters"
         )
-    if check.port != "traffic-port" and not (check.port.isdigit() and 1 <= int(check.port) <= 65535):
-        raise invalid(f"Health check port '{check.port}' must be 'traffic-port' or a port between '1' and '65535'")
     matcher_ranges(check.matcher)
 
 
@@ -316,25 +358,35 @@ NOT_REGISTERED: Final = TargetHealth(
 # --- attributes -----------------------------------------------------------------------------------------------------
 
 
-def check_load_balancer_attribute(key: str, value: str) -> None:
-    if key not in LOAD_BALANCER_ATTRIBUTES:
+def load_balancer_attributes(kind: str) -> dict[str, str]:
+    return NETWORK_LOAD_BALANCER_ATTRIBUTES if kind == "network" else LOAD_BALANCER_ATTRIBUTES
+
+
+def target_group_attributes(protocol: str) -> dict[str, str]:
+    return TCP_TARGET_GROUP_ATTRIBUTES if protocol == "TCP" else TARGET_GROUP_ATTRIBUTES
+
+
+def check_load_balancer_attribute(key: str, value: str, kind: str = "application") -> None:
+    known = load_balancer_attributes(kind)
+    if key not in known:
         raise invalid(f"Load balancer attribute key '{key}' is not recognized")
     if key == "idle_timeout.timeout_seconds":
         _check_number(key, value, 1, 4000)
-    elif key == "deletion_protection.enabled":
+    elif key in ("deletion_protection.enabled", "routing.http2.enabled"):
         _check_flag(key, value)
-    elif value != LOAD_BALANCER_ATTRIBUTES[key]:
+    elif value != known[key]:
         raise unsupported(f"Load balancer attribute '{key}' with value '{value}' is not supported yet")
 
 
-def check_target_group_attribute(key: str, value: str) -> None:
-    if key not in TARGET_GROUP_ATTRIBUTES:
+def check_target_group_attribute(key: str, value: str, protocol: str = "HTTP") -> None:
+    known = target_group_attributes(protocol)
+    if key not in known:
         raise invalid(f"Target group attribute key '{key}' is not recognized")
     if key == "deregistration_delay.timeout_seconds":
         _check_number(key, value, 0, 3600)
     elif key == "load_balancing.algorithm.type" and value == "least_outstanding_requests":
         return
-    elif value != TARGET_GROUP_ATTRIBUTES[key]:
+    elif value != known[key]:
         raise unsupported(f"Target group attribute '{key}' with value '{value}' is not supported yet")
 
 

@@ -101,6 +101,10 @@ class Balancer:
         self.listeners.append(made)
         return made
 
+    def listen_tcp(self, port: int, action: Action) -> Listener:
+        self.listeners[-1:] = [made := replace(self.listen(port, action), protocol="TCP")]
+        return made
+
     def listen_tls(
         self, port: int, action: Action, *certificates: ServerCertificate, policy: str = DEFAULT
     ) -> Listener:

@@ -8,7 +8,7 @@ from portside.aws.service import Handler, Params, RequestContext, Result, Servic
 from portside.domain import load_balancer_rule as rule
 from portside.domain import ssl_policy
 from portside.domain.clock import Clock, Ids
-from portside.domain.load_balancer import Listener, LoadBalancer
+from portside.domain.load_balancer import Action, Forward, Listener, LoadBalancer
 from portside.domain.record import replace
 from portside.domain.table import LISTENER, RULE
 from portside.store.interface import ABSENT, Delete, Put, Store, Write
@@ -32,10 +32,11 @@ class ListenerHandlers:
         balancer = lookup.load_balancer(self._store, context, params["LoadBalancerArn"])
         if "Port" not in params:
             raise error.invalid("A listener port must be specified")
-        protocol = _protocol(params.get("Protocol"))
+        protocol = _protocol(params.get("Protocol"), balancer)
         secured = self._secured(context, protocol, params)
         action = wire.action_from(params["DefaultActions"])
         rule.check_action(action)
+        _check_network_action(balancer, action)
         lookup.check_forward(self._store, context, balancer, action)
         tags = wire.tags_from(params.get("Tags"))
         listeners = lookup.listeners_of(self._store, balancer.arn)
@@ -86,7 +87,7 @@ class ListenerHandlers:
     def modify(self, context: RequestContext, params: Params) -> Result:
         listener = lookup.listener(self._store, context, params["ListenerArn"])
         balancer = lookup.load_balancer(self._store, context, listener.load_balancer_arn)
-        protocol = _protocol(params.get("Protocol", listener.protocol))
+        protocol = _protocol(params.get("Protocol", listener.protocol), balancer)
         if protocol == "HTTPS":
             given: Params = (
                 {"Certificates": [{"CertificateArn": listener.certificate_arn}]} if listener.certificate_arn else {}
@@ -106,6 +107,7 @@ class ListenerHandlers:
         if "DefaultActions" in params:
             action = wire.action_from(params["DefaultActions"])
             rule.check_action(action)
+            _check_network_action(balancer, action)
             lookup.check_forward(self._store, context, balancer, action)
             listener = replace(listener, default_action=action)
         self._store.transact(Put(LISTENER, listener))
@@ -145,18 +147,31 @@ class ListenerHandlers:
         return arn, policy
 
     def describe_attributes(self, context: RequestContext, params: Params) -> Result:
-        lookup.listener(self._store, context, params["ListenerArn"])
+        listener = lookup.listener(self._store, context, params["ListenerArn"])
+        if listener.protocol == "TCP":
+            return {"Attributes": wire.attributes_to({"tcp.idle_timeout.seconds": "350"})}
         return {"Attributes": wire.attributes_to({"routing.http.response.server.enabled": "true"})}
 
 
-def _protocol(protocol: str | None) -> Literal["HTTP", "HTTPS"]:
+def _protocol(protocol: str | None, balancer: LoadBalancer) -> Literal["HTTP", "HTTPS", "TCP"]:
     if protocol is None:
         raise error.invalid("A listener protocol must be specified")
+    if balancer.type == "network":
+        if protocol in ("UDP", "TCP_UDP", "TLS", "QUIC", "TCP_QUIC"):
+            raise error.unsupported(f"A listener with protocol '{protocol}'")
+        if protocol != "TCP":
+            raise error.invalid(f"Listener protocol '{protocol}' must be one of 'UDP, TCP, TCP_UDP, TLS'")
+        return "TCP"
     if protocol == "HTTPS":
         return "HTTPS"
     if protocol != "HTTP":
         raise error.invalid(f"Listener protocol '{protocol}' must be one of 'HTTPS, HTTP'")
     return "HTTP"
+
+
+def _check_network_action(balancer: LoadBalancer, action: Action) -> None:
+    if balancer.type == "network" and not isinstance(action, Forward):
+        raise error.invalid("The only action of a listener of a Network Load Balancer is 'forward'")
 
 
 def _security(listener: Listener) -> tuple[str, str]:

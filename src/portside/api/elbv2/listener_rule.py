@@ -28,6 +28,8 @@ class RuleHandlers:
     def create(self, context: RequestContext, params: Params) -> Result:
         listener = lookup.listener(self._store, context, params["ListenerArn"])
         balancer = lookup.load_balancer(self._store, context, listener.load_balancer_arn)
+        if balancer.type == "network":
+            raise error.invalid("Rules cannot be created for listeners of a Network Load Balancer")
         if params.get("Transforms"):
             raise error.unsupported("A rule with transforms")
         conditions = wire.conditions_from(params["Conditions"])

@@ -34,7 +34,7 @@ class LoadBalancerHandlers:
     def create(self, context: RequestContext, params: Params) -> Result:
         name, scheme = params["Name"], params.get("Scheme", "internet-facing")
         kind = params.get("Type", "application")
-        if kind != "application":
+        if kind not in ("application", "network"):
             raise ServiceError(
                 "OperationNotPermittedException", f"Load balancers of type '{kind}' are not implemented yet by Portside"
             )
@@ -45,7 +45,9 @@ class LoadBalancerHandlers:
                 raise error.unsupported(f"The parameter {member}")
         rule.check_name(name, "load balancer")
         tags = wire.tags_from(params.get("Tags"))
-        subnets = self._subnets(context, params)
+        if kind == "network" and not params.get("SecurityGroups"):
+            raise error.unsupported("A Network Load Balancer without security groups")
+        subnets = self._subnets(context, params, kind)
         vpc_id = subnets[0].vpc_id
         if scheme == "internet-facing" and not self._store.find(INTERNET_GATEWAY, "vpc", vpc_id):
             raise ServiceError("InvalidSubnetException", f"VPC {vpc_id} has no internet gateway")
@@ -53,7 +55,7 @@ class LoadBalancerHandlers:
         known = next((b for b in self._store.scan(LOAD_BALANCER, context.prefix) if b.name == name), None)
         if known is not None:
             same = (
-                known.scheme == scheme
+                (known.type, known.scheme) == (kind, scheme)
                 and {zone.subnet_id for zone in known.zones} == {subnet.id for subnet in subnets}
                 and set(known.security_group_ids) == set(groups)
                 and ("Tags" not in params or known.tags == tags)
@@ -72,8 +74,9 @@ class LoadBalancerHandlers:
         scope = lookup.scope(context)
         balancer = LoadBalancer(
             scope=scope,
-            arn=arns.load_balancer(scope, name, self._ids.hex(16)),
+            arn=arns.load_balancer(scope, name, self._ids.hex(16), "net" if kind == "network" else "app"),
             name=name,
+            type="network" if kind == "network" else "application",
             scheme=scheme,
             dns_name=rule.dns_name(name, self._ids.number(10), context.region, scheme),
             vpc_id=vpc_id,
@@ -85,7 +88,7 @@ class LoadBalancerHandlers:
         self._store.transact(Put(LOAD_BALANCER, balancer, ABSENT))
         return {"LoadBalancers": [wire.load_balancer_to(balancer)]}
 
-    def _subnets(self, context: RequestContext, params: Params) -> list[Subnet]:
+    def _subnets(self, context: RequestContext, params: Params, kind: str) -> list[Subnet]:
         mappings = params.get("SubnetMappings", ())
         if params.get("Subnets") and mappings:
             raise error.invalid("Only one of subnets or subnet mappings can be specified")
@@ -111,7 +114,7 @@ class LoadBalancerHandlers:
                 "InvalidConfigurationRequestException",
                 "A load balancer cannot be attached to multiple subnets in the same Availability Zone",
             )
-        if len(zones) < 2:
+        if len(zones) < 2 and kind == "application":
             raise error.invalid("At least two subnets in two different Availability Zones must be specified")
         return subnets
 
@@ -164,14 +167,14 @@ class LoadBalancerHandlers:
 
     def describe_attributes(self, context: RequestContext, params: Params) -> Result:
         balancer = lookup.load_balancer(self._store, context, params["LoadBalancerArn"])
-        shown = rule.attributes_with_defaults(balancer.attributes, rule.LOAD_BALANCER_ATTRIBUTES)
+        shown = rule.attributes_with_defaults(balancer.attributes, rule.load_balancer_attributes(balancer.type))
         return {"Attributes": wire.attributes_to(shown)}
 
     def modify_attributes(self, context: RequestContext, params: Params) -> Result:
         balancer = lookup.load_balancer(self._store, context, params["LoadBalancerArn"])
         changes = {item.get("Key", ""): item.get("Value", "") for item in params["Attributes"]}
         for key, value in changes.items():
-            rule.check_load_balancer_attribute(key, value)
+            rule.check_load_balancer_attribute(key, value, balancer.type)
         attributes = {**balancer.attributes, **changes}
         self._store.transact(Put(LOAD_BALANCER, replace(balancer, attributes=attributes)))
         return {"Attributes": wire.attributes_to(changes)}
@@ -188,7 +191,7 @@ class LoadBalancerHandlers:
         balancer = lookup.load_balancer(self._store, context, params["LoadBalancerArn"])
         if params.get("IpAddressType", "ipv4") != "ipv4":
             raise error.unsupported(f"The IP address type '{params['IpAddressType']}'")
-        subnets = self._subnets(context, params)
+        subnets = self._subnets(context, params, balancer.type)
         if subnets[0].vpc_id != balancer.vpc_id:
             raise ServiceError(
                 "InvalidSubnetException", f"The subnets must be in the VPC '{balancer.vpc_id}' of the load balancer"

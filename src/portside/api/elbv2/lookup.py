@@ -100,10 +100,12 @@ def check_forward(store: Store, context: RequestContext, balancer: LoadBalancer,
                 "InvalidConfigurationRequestException",
                 f"Target group '{group.arn}' is not in the VPC '{balancer.vpc_id}' of the load balancer",
             )
-        if group.protocol not in ("HTTP", "HTTPS"):
+        wanted = "TCP" if balancer.type == "network" else "HTTP"
+        if group.protocol != wanted:
             raise ServiceError(
                 "IncompatibleProtocolsException",
-                f"Listener protocol 'HTTP' is not supported with a target group with the protocol '{group.protocol}'",
+                f"Listener protocol '{wanted}' is not supported with a target group with the protocol "
+                f"'{group.protocol}'",
             )
     users = balancers_by_group(store, context)
     for arn in arns:

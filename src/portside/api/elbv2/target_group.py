@@ -6,7 +6,7 @@ from portside.aws.service import Handler, Params, RequestContext, Result, Servic
 from portside.domain import arn as arns
 from portside.domain import load_balancer_rule as rule
 from portside.domain.clock import Clock, Ids
-from portside.domain.load_balancer import HealthCheck, TargetGroup
+from portside.domain.load_balancer import TargetGroup
 from portside.domain.record import replace
 from portside.domain.table import TARGET, TARGET_GROUP, VPC
 from portside.store.interface import ABSENT, Delete, Put, Store, Write
@@ -35,12 +35,15 @@ class TargetGroupHandlers:
             raise error.invalid(
                 f"A target group with target type '{kind}' is not supported yet by Portside: use 'instance' or 'ip'"
             )
-        protocol, version = params.get("Protocol"), params.get("ProtocolVersion", "HTTP1")
+        protocol = params.get("Protocol")
+        version = params.get("ProtocolVersion", "HTTP1" if protocol != "TCP" else "")
         if protocol is None:
             raise error.invalid("A protocol must be specified")
-        if protocol != "HTTP":
+        if protocol == "TCP" and version:
+            raise error.invalid("Protocol version cannot be specified for target groups with protocol 'TCP'")
+        if protocol not in ("HTTP", "TCP"):
             raise error.unsupported(f"A target group with protocol '{protocol}'")
-        if version not in ("HTTP1", "HTTP2", "GRPC"):
+        if protocol == "HTTP" and version not in ("HTTP1", "HTTP2", "GRPC"):
             raise error.invalid(f"Protocol version '{version}' must be one of 'HTTP1, HTTP2, GRPC'")
         if version == "GRPC":
             raise error.unsupported("A target group with protocol version 'GRPC'")
@@ -53,8 +56,9 @@ class TargetGroupHandlers:
             raise error.unsupported("The parameter TargetControlPort")
         if self._store.get(VPC, context.prefix + params["VpcId"]) is None:
             raise error.invalid(f"The VPC ID '{params['VpcId']}' is not found")
-        check = wire.health_check_from(params, HealthCheck())
-        rule.check_health_check(check)
+        base = rule.default_health_check(protocol, params.get("HealthCheckProtocol"))
+        check = wire.health_check_from(params, base)
+        rule.check_health_check(check, protocol)
         tags = wire.tags_from(params.get("Tags"))
         scope = lookup.scope(context)
         group = TargetGroup(
@@ -110,8 +114,11 @@ class TargetGroupHandlers:
 
     def modify(self, context: RequestContext, params: Params) -> Result:
         group = lookup.target_group(self._store, context, params["TargetGroupArn"])
-        check = wire.health_check_from(params, group.health_check)
-        rule.check_health_check(check)
+        base = group.health_check
+        if params.get("HealthCheckProtocol", base.protocol) != base.protocol:
+            base = rule.default_health_check(group.protocol, params["HealthCheckProtocol"])
+        check = wire.health_check_from(params, base)
+        rule.check_health_check(check, group.protocol)
         changed = replace(group, health_check=check)
         self._store.transact(Put(TARGET_GROUP, changed))
         return {"TargetGroups": [self._shown(context, changed)]}
@@ -134,13 +141,13 @@ class TargetGroupHandlers:
 
     def describe_attributes(self, context: RequestContext, params: Params) -> Result:
         group = lookup.target_group(self._store, context, params["TargetGroupArn"])
-        shown = rule.attributes_with_defaults(group.attributes, rule.TARGET_GROUP_ATTRIBUTES)
+        shown = rule.attributes_with_defaults(group.attributes, rule.target_group_attributes(group.protocol))
         return {"Attributes": wire.attributes_to(shown)}
 
     def modify_attributes(self, context: RequestContext, params: Params) -> Result:
         group = lookup.target_group(self._store, context, params["TargetGroupArn"])
         changes = {item.get("Key", ""): item.get("Value", "") for item in params["Attributes"]}
         for key, value in changes.items():
-            rule.check_target_group_attribute(key, value)
+            rule.check_target_group_attribute(key, value, group.protocol)
         self._store.transact(Put(TARGET_GROUP, replace(group, attributes={**group.attributes, **changes})))
         return {"Attributes": wire.attributes_to(changes)}

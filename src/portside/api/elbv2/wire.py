@@ -107,7 +107,7 @@ def health_check_from(params: Params, base: HealthCheck) -> HealthCheck:
 
 def target_group_to(group: TargetGroup, load_balancer_arns: Sequence[str]) -> Result:
     check = group.health_check
-    return {
+    shown: Result = {
         "TargetGroupArn": group.arn,
         "TargetGroupName": group.name,
         "Protocol": group.protocol,
@@ -120,13 +120,15 @@ def target_group_to(group: TargetGroup, load_balancer_arns: Sequence[str]) -> Re
         "HealthCheckTimeoutSeconds": check.timeout_s,
         "HealthyThresholdCount": check.healthy_threshold,
         "UnhealthyThresholdCount": check.unhealthy_threshold,
-        "HealthCheckPath": check.path,
-        "Matcher": {"HttpCode": check.matcher},
         "LoadBalancerArns": list(load_balancer_arns),
         "TargetType": group.target_type,
-        "ProtocolVersion": group.protocol_version,
         "IpAddressType": "ipv4",
     }
+    if check.protocol == "HTTP":
+        shown |= {"HealthCheckPath": check.path, "Matcher": {"HttpCode": check.matcher}}
+    if group.protocol_version:
+        shown["ProtocolVersion"] = group.protocol_version
+    return shown
 
 
 # --- listeners and rules --------------------------------------------------------------------------------------------
