@@ -62,6 +62,7 @@ from portside.control.balancers import BalancerLoop
 from portside.control.clock import RandomIds, SystemClock
 from portside.control.cloud_map import CloudMapLoop
 from portside.control.definitions import DefinitionLoop
+from portside.control.discovery import DiscoveryLoop
 from portside.control.enis import Enis
 from portside.control.file_systems import FileSystemLoop
 from portside.control.images import ImageLoop
@@ -263,8 +264,10 @@ class Daemon:
             ),
             interval=timedelta(seconds=settings.image_cleanup_interval_s),
         )
+        discovery = DiscoveryLoop(store, clock)
         tasks = TaskLoop(
             *(store, clock, ids, node, enis, vpcs, targets, resolver),
+            discovery=discovery,
             room=images,
             way_out=WaysOut(store) if settings.strict_pulls else None,
             retention_s=retention_s,
@@ -359,6 +362,7 @@ class Daemon:
                 autoscaling,
                 alarms,
                 cloud_map,
+                discovery,
                 file_systems,
             ):
                 await part.start()

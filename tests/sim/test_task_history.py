@@ -14,7 +14,7 @@ from types import ModuleType
 
 import pytest
 
-from portside.control import tasks
+from portside.control import discovery, tasks
 from portside.domain.task import machine
 from portside.domain.task.record import TaskStatus
 from portside.testing.clock import NothingWillHappen, TimeStandsStill
@@ -84,6 +84,21 @@ class Mutant:
 
 
 MUTANTS = (
+    Mutant(
+        "a task stays registered when it ends",
+        tasks,
+        (("            self._discovery.deregister(task)\n", "            pass\n"),),
+    ),
+    Mutant(
+        "a task that is to be registered is RUNNING before",
+        machine,
+        (("return bool(task.targets or task.registries)", "return bool(task.targets)"),),
+    ),
+    Mutant(
+        "registries do not hear of health",
+        discovery,
+        (("            self._loop.wake(change.key)\n", "            pass\n"),),
+    ),
     Mutant(
         "intent not stored before the start",
         tasks,

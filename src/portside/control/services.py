@@ -357,6 +357,7 @@ class ServiceLoop:
             service=service.name,
             deployment_id=deployment.id,
             targets=deployment.targets,
+            registries=deployment.registries,
             tags=tags,
             enable_execute_command=service.enable_execute_command,
             image_digests=deployment.image_digests,

@@ -118,6 +118,16 @@ class TargetRegistrar(Protocol):
         ...
 
 
+class InstanceRegistrar(Protocol):
+    def register(self, task: Task) -> None:
+        """The task is an instance in each of its registries. Idempotent."""
+        ...
+
+    def deregister(self, task: Task) -> None:
+        """The task is an instance nowhere. Idempotent."""
+        ...
+
+
 class TaskLoop:
     """Runs every live task of the store on a node.
 
@@ -138,6 +148,7 @@ class TaskLoop:
         targets: TargetRegistrar,
         secrets: SecretResolver,
         *,
+        discovery: InstanceRegistrar | None = None,
         room: RoomMaker | None = None,
         way_out: WayOut | None = None,
         retention_s: float = RETENTION_S,
@@ -145,7 +156,7 @@ class TaskLoop:
     ) -> None:
         self._store, self._clock, self._ids, self._node = store, clock, ids, node
         self._enis, self._vpcs, self._targets, self._secrets = enis, vpcs, targets, secrets
-        self._room, self._way_out = room, way_out
+        self._room, self._way_out, self._discovery = room, way_out, discovery
         self._retention = timedelta(seconds=retention_s)
         self._starts = asyncio.Semaphore(start_parallelism)
         self._loop = Loop("task", clock, self._step)
@@ -448,11 +459,16 @@ class TaskLoop:
             self._targets.register(task.scope, effect.targets, effect.address, zone, self._clock.now())
         except Refused as refused:
             return r.StartFailed(reason=f"ResourceInitializationError: {refused.message}")
+        if self._discovery is not None and task.registries:
+            self._discovery.register(task)
         return r.TargetsRegistered()
 
     async def _drain(self, effect: r.DrainTargets) -> AnyFact:
+        task = self._task(effect)
+        if self._discovery is not None and task.registries:
+            self._discovery.deregister(task)
         try:
-            await self._targets.drain(self._task(effect).scope, effect.targets, effect.address)
+            await self._targets.drain(task.scope, effect.targets, effect.address)
         except Refused as refused:
             if refused.kind is not RefusalKind.NOT_FOUND:
                 raise

@@ -12,11 +12,13 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Literal
 
+from portside.control import discovery as registrar
 from portside.control import tasks as control
 from portside.control.secret_resolver import VaultResolver
 from portside.domain import table, vpc_rule
+from portside.domain.cloud_map import DiscoveryInstance, DiscoveryService
 from portside.domain.record import Scope, Tag, replace
-from portside.domain.task import invariant, machine
+from portside.domain.task import discovery, invariant, machine
 from portside.domain.task import record as r
 from portside.domain.task.creation import new_task
 from portside.domain.task.record import (
@@ -24,6 +26,7 @@ from portside.domain.task.record import (
     HealthStatus,
     NetworkRequest,
     NodeEffect,
+    RegistryRef,
     StopCode,
     TargetRef,
     Task,
@@ -120,6 +123,11 @@ def attachment(eni: Eni) -> EniAttachment:
     )
 
 
+REGISTRY = DiscoveryService(
+    scope=SCOPE, id="srv-1", namespace_id="ns-1", name="web", custom_health=True, created_at=EPOCH
+)
+
+
 class FakeTargets:
     """Target groups that take up to `drain_s` to drain."""
 
@@ -197,6 +205,7 @@ class History:
         self.store = FaultyStore(MemoryStore(), lambda: self.disk_full)
         self.store.subscribe(self._committed)
         self.targets = FakeTargets(self.world)
+        self.store.transact(Put(table.DISCOVERY_SERVICE, REGISTRY))
         self.enis = FakeEnis(self.store, self.ids, self.world, addresses=self.rng.choice((1, 50)) if self.harsh else 50)
         self.enis.targets = self.targets
         await self._boot()
@@ -206,6 +215,7 @@ class History:
         if not self.wrong:
             await self._end()
         await self.tasks.close()
+        await self.discovery.close()
         self.wrong += self.world.wrong
 
     # --- the world -------------------------------------------------------------------------------------------------
@@ -213,15 +223,20 @@ class History:
     async def _boot(self) -> None:
         self.node = FakeNode(self.world, self._check)
         secrets = VaultResolver(self.store, AesVault(bytes(32)))
+        self.discovery = registrar.DiscoveryLoop(self.store, self.clock)
         self.tasks = control.TaskLoop(
-            self.store, self.clock, self.ids, self.node, self.enis, FakeVpcs(), self.targets, secrets, retention_s=3600
+            *(self.store, self.clock, self.ids, self.node, self.enis, FakeVpcs(), self.targets, secrets),
+            discovery=self.discovery,
+            retention_s=3600,
         )
         await self.tasks.start()
+        await self.discovery.start()
 
     async def _crash(self) -> None:
         """Portside ends at some await; what it had in memory is gone."""
         self.world.listener = None
         await self.tasks.close()
+        await self.discovery.close()
         await asyncio.sleep(self.rng.choice((0.0, 1.0, 20.0)))
         if self.rng.random() < 0.15:
             self.world.power_cut()
@@ -305,6 +320,7 @@ class History:
             *world.volumes,
             *self.store.scan(table.ENI),
             *self.targets.registered,
+            *self.store.scan(table.DISCOVERY_INSTANCE),
         ]
         if left:
             self.wrong.append(f"left over at the end: {left}")
@@ -376,7 +392,12 @@ class History:
             serves = task.eni is not None and task.eni.address in self.targets.registered
             if serves and task.stop.code is not StopCode.ESSENTIAL_CONTAINER_EXITED:
                 wrong.append(f"{effect.container} was signalled while it is a target")
+            if self._instances(task) and task.stop.code is not StopCode.ESSENTIAL_CONTAINER_EXITED:
+                wrong.append(f"{effect.container} was signalled while it is registered")
         return wrong
+
+    def _instances(self, task: Task) -> list[DiscoveryInstance]:
+        return self.store.find(table.DISCOVERY_INSTANCE, "owner", task.key)
 
     @staticmethod
     def _holds(task: Task, dependency: DependsOn) -> bool:
@@ -395,6 +416,7 @@ class History:
         if task.last_status is TaskStatus.STOPPED:
             owned = self.store.find(table.ENI, "owner", f"task:{task.key}")
             held = {"network": task.key in self.world.networks, "volumes": task.key in self.world.volumes}
+            owned += self._instances(task)  # type: ignore[arg-type]
             if there or owned or any(held.values()):
                 self.wrong.append(f"{task.id} is STOPPED and holds {there, held, owned}")
             return
@@ -410,6 +432,10 @@ class History:
         address = task.eni.address if task.eni is not None else None
         if task.last_status is TaskStatus.RUNNING and task.targets and address not in self.targets.registered:
             self.wrong.append(f"{task.id} is RUNNING and no target")
+        if task.last_status is TaskStatus.RUNNING and task.registries:
+            told = [each.health for each in self._instances(task)]
+            if told != [discovery.health_of(task, REGISTRY)]:
+                self.wrong.append(f"{task.id} is RUNNING and {told} in its registry")
         if task.last_status < TaskStatus.RUNNING and not any(each.depends_on for each in task.containers):
             self.wrong.append(f"{task.id} is {task.last_status.name} for ever")
 
@@ -461,11 +487,12 @@ class History:
             registered_at=EPOCH,
             registered_by="",
         )
+        task_id = self.ids.hex(32)
         target = TargetRef(target_group_arn="tg", container_name="c0", container_port=80)
         return new_task(
             scope=SCOPE,
             cluster="default",
-            task_id=self.ids.hex(32),
+            task_id=task_id,
             attachment_id=self.ids.uuid(),
             runtime_ids=[self.ids.hex(32) for _ in containers],
             definition=definition,
@@ -475,6 +502,7 @@ class History:
             created_at=self.clock.now(),
             cause_id="sim",
             targets=(target,) if awsvpc and rng.random() < 0.5 else (),
+            registries=(RegistryRef(registry_arn=f"arn/{REGISTRY.id}"),) if awsvpc and int(task_id, 16) % 2 else (),
         )
 
 

@@ -119,8 +119,8 @@ BOTH_100 = {"minimumHealthyPercent": 100, "maximumPercent": 100}
         ),
         (
             {"serviceRegistries": [{"registryArn": "x"}]},
-            "ClientException",
-            "Portside does not support serviceRegistries",
+            "InvalidParameterException",
+            "Invalid registry ARN: x",
         ),
         (
             {"placementStrategy": [{"type": "random"}]},

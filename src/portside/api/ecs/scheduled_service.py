@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from portside.api.ecs import lookup, network, page, placement, service_deployment, wire
+from portside.api.ecs import lookup, network, page, placement, service_deployment, service_registry, wire
 from portside.api.ecs.error import invalid, service_not_found
 from portside.api.ecs.field import is_asked_for
 from portside.aws.service import Handler, Params, RequestContext, Result
@@ -29,7 +29,6 @@ PAGE: Final = 10
 _REFUSED: Final = (
     "gatewayConnectors",
     "monitoring",
-    "serviceRegistries",
     "volumeConfigurations",
     "vpcLatticeConfigurations",
 )
@@ -83,6 +82,7 @@ class Services:
         if params.get("role") and definition.network_mode == "awsvpc":
             raise invalid("You cannot specify an IAM role for services that require a service linked role.")
         targets = self._targets(context, params.get("loadBalancers") or (), definition)
+        registries = service_registry.checked(self._store, context, params.get("serviceRegistries") or (), definition)
         tags = wire.tags_from(params.get("tags"))
         tag_rule.check(tags)
         now = self._clock.now()
@@ -119,6 +119,7 @@ class Services:
                 launch_type=launch.type,
                 platform_version=platform_version,
                 targets=targets,
+                registries=registries,
                 created_at=now,
                 updated_at=now,
             ),
@@ -250,6 +251,11 @@ class Services:
             targets = self._targets(context, params["loadBalancers"], definition)
         else:
             _check_containers(targets, definition)
+        registries = current.registries
+        if params.get("serviceRegistries") is not None:
+            registries = service_registry.checked(self._store, context, params["serviceRegistries"], definition)
+        elif named != current.task_definition_arn:
+            service_registry.check_again(self._store, context, registries, definition)
         platform_version = current.platform_version
         if params.get("platformVersion"):
             platform_version = fargate.platform_version(params["platformVersion"])
@@ -259,6 +265,7 @@ class Services:
             desired_count=current.desired_count,
             network=request,
             targets=targets,
+            registries=registries,
             platform_version=platform_version,
         )
 

@@ -40,7 +40,7 @@ PARTIAL: Final = {
     "whatever the cluster's configuration says",
     "ListTasks": "there are no daemons to filter by",
     "CreateService": "rolling updates with the circuit breaker and alarms; no "
-    "service registries, Service Connect, volumes, Availability Zone rebalancing",
+    "Service Connect, volumes, Availability Zone rebalancing",
     "UpdateService": "as CreateService",
     "UpdateTaskProtection": "no DEPLOYMENT_BLOCKED failure",
     "PutAccountSetting": SETTINGS,

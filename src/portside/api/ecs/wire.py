@@ -19,6 +19,7 @@ from portside.domain.task.record import (
     HealthStatus,
     NetworkRequest,
     PortBinding,
+    RegistryRef,
     TargetRef,
     Task,
     TaskStatus,
@@ -344,6 +345,11 @@ def target_from(item: FromWire) -> TargetRef:
     )
 
 
+def registry_to(ref: RegistryRef) -> Wire:
+    members = {"port": ref.port, "containerName": ref.container_name, "containerPort": ref.container_port}
+    return {"registryArn": ref.registry_arn} | {name: each for name, each in members.items() if each is not None}
+
+
 def service_to(service: Service, tasks: Sequence[Task], *, with_tags: bool) -> Wire:
     """As DescribeServices shows it.
 
@@ -359,7 +365,7 @@ def service_to(service: Service, tasks: Sequence[Task], *, with_tags: bool) -> W
         "serviceName": service.name,
         "clusterArn": arn.cluster(service.scope, service.cluster),
         "loadBalancers": [_target_to(each) for each in primary.targets] if primary is not None else [],
-        "serviceRegistries": [],
+        "serviceRegistries": [registry_to(each) for each in primary.registries] if primary is not None else [],
         "status": service.status,
         "desiredCount": service.desired_count,
         "runningCount": running,
@@ -450,7 +456,7 @@ def revision_to(revision: ServiceRevision) -> Wire:
         "clusterArn": arn.cluster(revision.scope, revision.cluster),
         "taskDefinition": deployment.task_definition_arn,
         "loadBalancers": [_target_to(each) for each in deployment.targets],
-        "serviceRegistries": [],
+        "serviceRegistries": [registry_to(each) for each in deployment.registries],
         "containerImages": [
             {"containerName": name, "imageDigest": digest} for name, digest in sorted(deployment.image_digests.items())
         ],

@@ -7,7 +7,7 @@ from typing import Literal
 from portside.domain.cluster import CapacityProviderShare
 from portside.domain.placement import Constraints, Strategy
 from portside.domain.record import Record, Scope, Tags
-from portside.domain.task.record import NetworkRequest, TargetRef
+from portside.domain.task.record import NetworkRequest, RegistryRef, TargetRef
 
 
 class RolloutState(StrEnum):
@@ -27,6 +27,7 @@ class Deployment(Record, frozen=True, kw_only=True):
     launch_type: Literal["FARGATE", "EC2"]
     platform_version: str
     targets: tuple[TargetRef, ...] = ()
+    registries: tuple[RegistryRef, ...] = ()
     rollout_state: RolloutState = RolloutState.IN_PROGRESS
     rollout_reason: str = ""
     failed_tasks: int = 0

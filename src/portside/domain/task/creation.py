@@ -7,7 +7,15 @@ from typing import Literal
 from portside.domain import arn, link, volume
 from portside.domain.clock import Ids
 from portside.domain.record import Record, Scope, Tags, replace
-from portside.domain.task.record import ContainerHistory, Moment, NetworkRequest, Placement, TargetRef, Task
+from portside.domain.task.record import (
+    ContainerHistory,
+    Moment,
+    NetworkRequest,
+    Placement,
+    RegistryRef,
+    TargetRef,
+    Task,
+)
 from portside.domain.task_definition import ContainerDefinition, EnvironmentFile, EnvironmentVariable, TaskDefinition
 
 
@@ -59,6 +67,7 @@ def new_task(
     service: str | None = None,
     deployment_id: str | None = None,
     targets: tuple[TargetRef, ...] = (),
+    registries: tuple[RegistryRef, ...] = (),
     tags: Tags = (),
     enable_execute_command: bool = False,
     image_digests: Mapping[str, str] = {},
@@ -112,6 +121,7 @@ def new_task(
         service=service,
         deployment_id=deployment_id,
         targets=targets,
+        registries=registries,
         tags=tags,
         enable_execute_command=enable_execute_command,
         created_at=created_at,

@@ -380,7 +380,7 @@ def _derived(task: Task) -> TaskStatus:
             return S.PROVISIONING
         if not _all_started(task):
             return S.PENDING
-        return S.ACTIVATING if task.targets and task.targets_registered_at is None else S.RUNNING
+        return S.ACTIVATING if _registers(task) and task.targets_registered_at is None else S.RUNNING
     if not _drained(task):
         return S.DEACTIVATING
     if any(_may_run(h) for h in task.history):
@@ -410,6 +410,11 @@ def _may_run(h: ContainerHistory) -> bool:
 def _all_started(task: Task) -> bool:
     """Every container has run; one that is not essential may have failed to."""
     return all(h.started_at is not None or h.exit is not None for h in task.history)
+
+
+def _registers(task: Task) -> bool:
+    """Whether somebody is to be told of the task before it is RUNNING."""
+    return bool(task.targets or task.registries)
 
 
 def _drained(task: Task) -> bool:
@@ -643,7 +648,7 @@ def _starting(task: Task, wakes: list[datetime]) -> Iterable[Planned]:
         else:
             wakes += [at for each in definition.depends_on if (at := _given_up_at(task, each)) is not None]
     name = target.target_id(task)
-    if task.targets and name is not None and task.targets_registered_at is None and _all_started(task):
+    if _registers(task) and name is not None and task.targets_registered_at is None and _all_started(task):
         yield Planned(
             effect=r.RegisterTargets(task_key=task.key, targets=target.refs(task), address=name),
             intent=r.TargetsIssued(),

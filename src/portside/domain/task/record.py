@@ -126,6 +126,20 @@ class TargetRef(Record, frozen=True, kw_only=True):
         return self.container_port if self.host_port is None else self.host_port
 
 
+class RegistryRef(Record, frozen=True, kw_only=True):
+    """A service of Cloud Map in which the service registers this task. The port is given as such, or by container and
+    port, or not at all."""
+
+    registry_arn: str
+    port: int | None = None
+    container_name: str | None = None
+    container_port: int | None = None
+
+    @property
+    def service_id(self) -> str:
+        return self.registry_arn.rpartition("/")[2]
+
+
 class Exit(Record, frozen=True, kw_only=True):
     """How a container ended. `code` is None if it never ran; signals are 128 + n, as Docker reports them."""
 
@@ -214,6 +228,7 @@ class Task(Record, frozen=True, kw_only=True):
     service: str | None = None  # service name, when a service's scheduler made it
     deployment_id: str | None = None
     targets: tuple[TargetRef, ...] = ()
+    registries: tuple[RegistryRef, ...] = ()
     enable_execute_command: bool = False
     tags: Tags = ()
     created_at: datetime
@@ -405,7 +420,8 @@ class ReleaseVolumes(TaskEffect, frozen=True, kw_only=True):
 
 
 class RegisterTargets(TaskEffect, frozen=True, kw_only=True):
-    """Control plane: the task is a target in its groups, by its address or its instance's id. -> TargetsRegistered"""
+    """Control plane: the task is a target in its groups, by its address or its instance's id, and an instance in its
+    registries. -> TargetsRegistered"""
 
     targets: tuple[TargetRef, ...]
     address: str
@@ -416,7 +432,7 @@ class RegisterTargets(TaskEffect, frozen=True, kw_only=True):
 
 
 class DrainTargets(TaskEffect, frozen=True, kw_only=True):
-    """Control plane: deregister from the groups and wait until drained (at most the deregistration delay).
+    """Control plane: deregister from registries and groups, and wait until drained (at most the deregistration delay).
     -> TargetsDrained"""
 
     targets: tuple[TargetRef, ...]
