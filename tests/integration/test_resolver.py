@@ -4,6 +4,7 @@ import contextlib
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -207,3 +208,37 @@ def _answered(asker: Asker, server: str) -> bool:
         return asker.data("web.corp.local", server=server) == {"10.0.0.10"}
     except OSError:
         return False
+
+
+def test_no_asker_takes_more_than_its_part(portside: Instance) -> None:
+    """What an address sends to the resolver beyond 1,024 packets a second is dropped, as on AWS, while others are
+    answered; it is answered itself again when it has stopped."""
+    vpc = Vpc(portside)
+    vpc.register(vpc.service("web", "A"), "one", AWS_INSTANCE_IPV4="10.0.0.10")
+    loud, quiet = vpc.task(), vpc.task()
+    query = message.write_query(1, Question("web.corp.local", Type.A))
+
+    def flood() -> tuple[int, float]:
+        """How many answers came in how many seconds, to as many questions as go out in half a second."""
+        began = time.monotonic()
+        answered = 0
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.connect((LINK_LOCAL, 53))
+            sock.setblocking(False)
+            while time.monotonic() - began < 0.5:
+                sock.send(query)
+                with contextlib.suppress(BlockingIOError):
+                    sock.recv(4096)
+                    answered += 1
+            took_s = time.monotonic() - began
+            sock.settimeout(0.2)
+            with contextlib.suppress(TimeoutError):
+                while True:
+                    sock.recv(4096)
+                    answered += 1
+        return answered, took_s
+
+    answered, took_s = inside(str(loud.pin), flood)
+    assert 0 < answered <= 1024 * (took_s + 1) + 1
+    assert quiet.data("web.corp.local") == {"10.0.0.10"}
+    wait_for(lambda: _answered(loud, LINK_LOCAL), timeout_s=60, what="an answer")

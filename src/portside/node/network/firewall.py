@@ -22,6 +22,9 @@ PRIVATE_OF = "private_of"
 PUBLIC_SET = "has_public"
 NAT_LEGS = "nat_legs"
 UPLINK = "uplink"
+ASKERS = "resolver_askers"
+QUESTIONS_A_S = 1024
+"""Packets that one address may send to the VPC's resolver in a second. Source: VPC user guide, "DNS quotas"."""
 
 Combination = tuple[str, ...]
 """Security group ids, sorted, each once: what decides an interface's chains."""
@@ -97,11 +100,15 @@ def delete_nat_leg(link: str) -> str:
 
 
 def _base() -> list[str]:
+    asks = f"meta l4proto {{ tcp, udp }} th dport {link_local.RESOLVER_PORT}"
+    too_often = f"limit rate over {QUESTIONS_A_S}/second burst {QUESTIONS_A_S} packets"
     rules = f"""
 add chain inet {TABLE} input {{ type filter hook input priority filter; policy drop; }}
 add rule inet {TABLE} input iifname "lo" accept
 add rule inet {TABLE} input iifname != "{UPLINK}" ip daddr {link_local.ADDRESS} meta l4proto tcp accept
-add rule inet {TABLE} input iifname != "{UPLINK}" meta l4proto {{ tcp, udp }} th dport {link_local.RESOLVER_PORT} accept
+add set inet {TABLE} {ASKERS} {{ type ipv4_addr; size 65535; flags dynamic,timeout; timeout 10s; }}
+add rule inet {TABLE} input {asks} update @{ASKERS} {{ ip saddr {too_often} }} drop
+add rule inet {TABLE} input iifname != "{UPLINK}" {asks} accept
 add chain inet {TABLE} inbound
 add rule inet {TABLE} inbound ip daddr vmap @{INGRESS_MAP}
 add rule inet {TABLE} inbound oifname "{UPLINK}" ip saddr @{PUBLIC_SET} accept
