@@ -13,10 +13,11 @@ from served import ACCOUNT, REGION, Served, serving
 from portside.api.autoscaling.service import autoscaling_service
 from portside.control.autoscaling import AutoScalingLoop
 from portside.control.clock import RandomIds, SystemClock
+from portside.domain.alarm import Alarm, AlarmQuery
 from portside.domain.metric import MetricName, Sample, dimensions_of, point_of
 from portside.domain.record import Scope
 from portside.domain.service.record import Service
-from portside.domain.table import SCALABLE_TARGET, SERVICE
+from portside.domain.table import ALARM, SCALABLE_TARGET, SERVICE
 from portside.store.interface import Put
 from portside.store.memory import MemoryStore
 from portside.telemetry.metric import SqliteMetricStore
@@ -180,6 +181,57 @@ def test_a_busy_service_is_scaled(aas: Any, store: MemoryStore, tmp_path: Path) 
     assert oldest["Description"] == "Setting desired count to 3."
     assert "triggered policy cpu" in oldest["Cause"]
     assert newest["StatusMessage"] == "Successfully set desired count to 4. Change successfully fulfilled by ecs."
+
+
+def test_an_alarm_scales_by_steps(aas: Any, store: MemoryStore, tmp_path: Path) -> None:
+    """A step policy is shown as it was put, with the alarms that name it; while its alarm is in ALARM it is carried
+    out, again after its cooldown."""
+    aas.register_scalable_target(**PLACE, MinCapacity=1, MaxCapacity=9)
+    steps = [
+        {"MetricIntervalLowerBound": 0.0, "MetricIntervalUpperBound": 20.0, "ScalingAdjustment": 1},
+        {"MetricIntervalLowerBound": 20.0, "ScalingAdjustment": 3},
+    ]
+    configuration = {"AdjustmentType": "ChangeInCapacity", "StepAdjustments": steps, "Cooldown": 120}
+    given = {"PolicyName": "steps", "StepScalingPolicyConfiguration": configuration}
+    arn = aas.put_scaling_policy(**PLACE, **given)["PolicyARN"]
+    metric = MetricName(namespace="app", name="queue")
+    alarm = Alarm(
+        scope=SCOPE,
+        name="long",
+        alarm_actions=(arn,),
+        queries=(AlarmQuery(id="m1", metric=metric, statistic="Maximum", period_s=60),),
+        threshold=100.0,
+        state="ALARM",
+        updated_at=NOW,
+        state_at=NOW,
+        transitioned_at=NOW,
+    )
+    store.transact(Put(ALARM, alarm))
+    (shown,) = aas.describe_scaling_policies(ServiceNamespace="ecs")["ScalingPolicies"]
+    assert shown["PolicyType"] == "StepScaling"
+    assert shown["StepScalingPolicyConfiguration"] == configuration | {"MetricAggregationType": "Average"}
+    assert [each["AlarmName"] for each in shown["Alarms"]] == ["long"]
+
+    async def body() -> list[int]:
+        metrics, clock = SqliteMetricStore(tmp_path / "metrics.db"), Clock()
+        minutes = [NOW.timestamp() - 60 * number for number in range(-10, 5)]
+        await metrics.put(SCOPE, [Sample(metric=metric, at_s=at_s, point=point_of([(130.0, 1.0)])) for at_s in minutes])
+        loop = AutoScalingLoop(store, metrics, clock, RandomIds())
+        (key,) = (SCALABLE_TARGET.key(each) for each in store.scan(SCALABLE_TARGET))
+        counts = []
+        for seconds in (0, 60, 180):
+            clock.at = NOW + timedelta(seconds=seconds)
+            assert await loop._step(key) is not None
+            counts.append(store.get(SERVICE, "000000000000/us-east-1/prod/web").desired_count)  # type: ignore[union-attr]
+        await metrics.close()
+        return counts
+
+    assert asyncio.run(body()) == [5, 5, 8]
+    newest = aas.describe_scaling_activities(ServiceNamespace="ecs")["ScalingActivities"][0]
+    assert newest["Cause"] == "monitor alarm long in state ALARM triggered policy steps"
+    assert code_of(aas.put_scaling_policy, **PLACE, PolicyName="steps", **tracking())[0] == "ValidationException"
+    aas.delete_scaling_policy(**PLACE, PolicyName="steps")
+    assert aas.describe_scaling_policies(ServiceNamespace="ecs")["ScalingPolicies"] == []
 
 
 def test_a_schedule_is_kept(aas: Any, store: MemoryStore, tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ class AlarmLoop:
             self._decide_composite(stored, now)
             return None
         try:
-            values = await self._values(alarm, now)
+            values = await evaluation_range(self._metrics, alarm, now)
         except LogsUnavailable as error:
             log.warning("alarm %s is not evaluated this minute: %s", alarm.name, error)
             return _next(alarm, now)
@@ -124,7 +124,7 @@ class AlarmLoop:
         elif not any(
             action == arn.scaling_policy(target.scope, target.resource_id, policy.id, policy.name)
             for target in self._store.scan(SCALABLE_TARGET, alarm.scope.prefix)
-            for policy in target.policies
+            for policy in target.step_policies
         ):
             error = "No such scaling policy"
         summary = f"Successfully executed action {action}"
@@ -142,45 +142,53 @@ class AlarmLoop:
     def _history_id(self, now: datetime) -> str:
         return rule.history_id(now, self._ids.uuid())
 
-    async def _values(self, alarm: Alarm, now: datetime) -> Sequence[tuple[int, float | None]]:
-        """The evaluation range, the newest period last. Raises Refused: an expression can not be evaluated."""
-        step_s = min(60, alarm.period_s)
-        end_s = int(now.timestamp() - SETTLES_S) // step_s * step_s
-        count = alarm.evaluation_periods + rule.EXTRA
-        times = range(end_s - count * alarm.period_s, end_s, alarm.period_s)
-        values: dict[str, Value] = {}
-        for query in alarm.queries:
-            if query.metric is not None:
-                values[query.id] = await self._series(alarm, query, times)
-        expressions = {each.id: each.expression for each in alarm.queries if each.metric is None}
-        for name in metric_math.in_order(expressions):
-            values[name] = metric_math.evaluate(expressions[name], values, period_s=alarm.period_s, times=times)
-        decides = next(each for each in alarm.queries if each.return_data)
-        found = values[decides.id]
-        if isinstance(found, float):
-            return [(at_s, found) for at_s in times]
-        series = found[0] if isinstance(found, list) and found else {} if isinstance(found, list) else found
-        return [(at_s, series.get(at_s)) for at_s in times]
 
-    async def _series(self, alarm: Alarm, query: AlarmQuery, times: range) -> Series:
-        """By the start of its period; periods need not be aligned to the clock."""
-        assert query.metric is not None
-        points = await self._metrics.points(
-            alarm.scope,
-            query.metric,
-            start_s=times.start,
-            end_s=times.stop,
-            period_s=min(60, alarm.period_s),
-            unit=query.unit,
-        )
-        by_period: dict[int, list[int]] = {}
-        for at_s in points:
-            by_period.setdefault(times.start + (at_s - times.start) // times.step * times.step, []).append(at_s)
-        found = {
-            start: statistic(merged(points[each] for each in several), query.statistic)
-            for start, several in by_period.items()
-        }
-        return {at_s: value for at_s, value in found.items() if value is not None}
+async def evaluation_range(metrics: MetricStore, alarm: Alarm, now: datetime) -> Sequence[tuple[int, float | None]]:
+    """The datapoints of a metric alarm, the newest last, for `rule.evaluate`.
+
+    Raises:
+        Refused: an expression can not be evaluated.
+        LogsUnavailable: the disk refused.
+    """
+    step_s = min(60, alarm.period_s)
+    end_s = int(now.timestamp() - SETTLES_S) // step_s * step_s
+    count = alarm.evaluation_periods + rule.EXTRA
+    times = range(end_s - count * alarm.period_s, end_s, alarm.period_s)
+    values: dict[str, Value] = {}
+    for query in alarm.queries:
+        if query.metric is not None:
+            values[query.id] = await _series(metrics, alarm, query, times)
+    expressions = {each.id: each.expression for each in alarm.queries if each.metric is None}
+    for name in metric_math.in_order(expressions):
+        values[name] = metric_math.evaluate(expressions[name], values, period_s=alarm.period_s, times=times)
+    decides = next(each for each in alarm.queries if each.return_data)
+    found = values[decides.id]
+    if isinstance(found, float):
+        return [(at_s, found) for at_s in times]
+    if isinstance(found, list):
+        found = found[0] if found else {}
+    return [(at_s, found.get(at_s)) for at_s in times]
+
+
+async def _series(metrics: MetricStore, alarm: Alarm, query: AlarmQuery, times: range) -> Series:
+    """By the start of its period; periods need not be aligned to the clock."""
+    assert query.metric is not None
+    points = await metrics.points(
+        alarm.scope,
+        query.metric,
+        start_s=times.start,
+        end_s=times.stop,
+        period_s=min(60, alarm.period_s),
+        unit=query.unit,
+    )
+    by_period: dict[int, list[int]] = {}
+    for at_s in points:
+        by_period.setdefault(times.start + (at_s - times.start) // times.step * times.step, []).append(at_s)
+    found = {
+        start: statistic(merged(points[each] for each in several), query.statistic)
+        for start, several in by_period.items()
+    }
+    return {at_s: value for at_s, value in found.items() if value is not None}
 
 
 def _next(alarm: Alarm, now: datetime) -> datetime:

@@ -4,27 +4,37 @@ A change is one commit: the service's count, the target's memory of it, and the 
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
+from statistics import fmean
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from portside.control.alarms import evaluation_range
 from portside.control.loop import Loop
+from portside.domain import alarm as alarm_rule
+from portside.domain import arn, schedule, step_scaling
 from portside.domain import autoscaling as rule
-from portside.domain import schedule
 from portside.domain.autoscaling import Activity, Decision, Policy, ScalableTarget, ScheduledAction
 from portside.domain.clock import Clock, Ids
 from portside.domain.metric import MetricName, dimensions_of, statistic
 from portside.domain.record import replace
+from portside.domain.refusal import Refused
 from portside.domain.service import change
 from portside.domain.service.record import Service
-from portside.domain.table import SCALABLE_TARGET, SCALING_ACTIVITY, SERVICE
+from portside.domain.step_scaling import Breach
+from portside.domain.table import ALARM, SCALABLE_TARGET, SCALING_ACTIVITY, SERVICE
 from portside.store.interface import Change, Delete, Put, Store, Stored, Write
 from portside.telemetry.interface import LogsUnavailable
 from portside.telemetry.metric import MetricStore
 
 log = logging.getLogger(__name__)
 
+_AGGREGATED: Final[Mapping[str, Callable[[Sequence[float]], float]]] = {
+    "Average": fmean,
+    "Minimum": min,
+    "Maximum": max,
+}
 PERIOD: Final = timedelta(minutes=1)
 SETTLES: Final = timedelta(seconds=10)
 """After the full minute, so that its samples are there."""
@@ -62,15 +72,16 @@ class AutoScalingLoop:
         now, target = self._clock.now(), stored.value
         try:
             series = {each.id: await self._series(target, each, now) for each in target.policies}
+            breaches = await self._breaches(target, now)
         except LogsUnavailable as error:
             log.warning("%s is not scaled this minute: %s", target.resource_id, error)
-            series = {}
+            series, breaches = {}, []
         # Nothing was awaited since: the service is as it is read here until the commit.
         found = self._store.read(SCALABLE_TARGET, key)
         service = self._store.read(SERVICE, key)
         if found is None or found.version != stored.version or service is None or service.value.status != "ACTIVE":
             return now + PERIOD if service is not None else None
-        self._decide(found, service, series, now)
+        self._decide(found, service, series, breaches, now)
         return _next(self._store.get(SCALABLE_TARGET, key) or target, now)
 
     def _decide(
@@ -78,17 +89,24 @@ class AutoScalingLoop:
         stored: Stored[ScalableTarget],
         service: Stored[Service],
         series: dict[str, list[float | None]],
+        breaches: list[Breach],
         now: datetime,
     ) -> None:
         target, desired = stored.value, service.value.desired_count
         target, decision = _scheduled(target, desired, now)
         if decision is None:
-            decision = rule.decide(target, desired, series, now=now)
+            found = (
+                rule.decide(target, desired, series, now=now),
+                step_scaling.decide(target, desired, breaches, now=now),
+            )
+            decision = max((each for each in found if each is not None), key=lambda each: each.desired, default=None)
         writes: list[Write] = []
         if decision is not None:
             writes += self._carried_out(target, service, decision, now)
-            scaled = {"out_at": now} if decision.direction == "out" else {"in_at": now}
-            target = replace(target, **scaled)
+            if decision.direction == "out":
+                target = replace(target, out_at=now, out_from=decision.base)
+            else:
+                target = replace(target, in_at=now)
         if target is not stored.value:
             writes.append(Put(SCALABLE_TARGET, target, stored.version))
         if writes:
@@ -125,6 +143,30 @@ class AutoScalingLoop:
             Put(SCALING_ACTIVITY, activity),
             *(Delete(SCALING_ACTIVITY, SCALING_ACTIVITY.key(each)) for each in gone),
         ]
+
+    async def _breaches(self, target: ScalableTarget, now: datetime) -> list[Breach]:
+        """The alarms that ask for step policies now, as they do each minute while they are in that state."""
+        found: list[Breach] = []
+        by_arn = {
+            arn.scaling_policy(target.scope, target.resource_id, each.id, each.name): each
+            for each in target.step_policies
+        }
+        if not by_arn:
+            return found
+        for alarm in list(self._store.scan(ALARM, target.scope.prefix)):
+            asked = [by_arn[each] for each in alarm.actions if each in by_arn]
+            if not asked or not alarm.actions_enabled or alarm.rule:
+                continue
+            try:
+                values = alarm_rule.counted_of(alarm, await evaluation_range(self._metrics, alarm, now))
+            except Refused:
+                continue  # the alarm's own loop says so
+            for policy in asked if values else ():
+                value = _AGGREGATED[policy.aggregation]([each for _, each in values])
+                found.append(
+                    Breach(policy_id=policy.id, alarm=alarm.name, state=alarm.state, delta=value - alarm.threshold)
+                )
+        return found
 
     async def _series(self, target: ScalableTarget, policy: Policy, now: datetime) -> list[float | None]:
         """The metric of the last full minutes, the newest last."""
@@ -182,7 +224,7 @@ def _due_at(action: ScheduledAction) -> datetime | None:
 def _next(target: ScalableTarget, now: datetime) -> datetime | None:
     """When to look again: each minute with policies, at the next action in any case."""
     times = [at for each in target.actions if (at := _due_at(each)) is not None and at > now]
-    if target.policies:
+    if target.policies or target.step_policies:
         minute = now.replace(second=0, microsecond=0)
         times.append(minute + PERIOD + SETTLES if now >= minute + SETTLES else minute + SETTLES)
     return min(times, default=None)

@@ -159,12 +159,11 @@ def evaluate(alarm: Alarm, values: Sequence[tuple[int, float | None]], *, now: d
             None where there was no sample.
     """
     breaches, words = COMPARISONS[alarm.comparison]
-    known = [(at_s, value) for at_s, value in values if value is not None]
-    counted = known[-alarm.evaluation_periods :]
-    filled = max(0, alarm.evaluation_periods - len(known))
+    counted = counted_of(alarm, values)
+    filled = alarm.evaluation_periods - len(counted)
     bad = sum(breaches(value, alarm.threshold) for _, value in counted)
     treatment = alarm.missing or "missing"
-    if filled and not known and treatment in ("missing", "ignore"):
+    if not counted and treatment in ("missing", "ignore"):
         if treatment == "ignore":
             return None
         count = alarm.evaluation_periods
@@ -185,6 +184,11 @@ def evaluate(alarm: Alarm, values: Sequence[tuple[int, float | None]], *, now: d
     state: State = "ALARM" if is_alarm else "OK"
     reason = _reason(alarm, counted, filled, bad, is_alarm=is_alarm, words=words)
     return _verdict(alarm, state, reason, [value for _, value in counted], now)
+
+
+def counted_of(alarm: Alarm, values: Sequence[tuple[int, float | None]]) -> list[tuple[int, float]]:
+    """The newest datapoints that there are, as many as are evaluated."""
+    return [(at_s, value) for at_s, value in values if value is not None][-alarm.evaluation_periods :]
 
 
 def _reason(

@@ -55,6 +55,27 @@ class Policy(Record, frozen=True, kw_only=True):
     created_at: datetime
 
 
+class Step(Record, frozen=True, kw_only=True):
+    """A range of distances from an alarm's threshold, None for no bound, and what is done there."""
+
+    lower: float | None = None
+    upper: float | None = None
+    adjustment: int
+
+
+class StepPolicy(Record, frozen=True, kw_only=True):
+    """Of type StepScaling: alarms name it as an action."""
+
+    id: str
+    name: str
+    adjustment: Literal["ChangeInCapacity", "PercentChangeInCapacity", "ExactCapacity"]
+    steps: tuple[Step, ...]
+    minimum_magnitude: int | None = None
+    cooldown_s: int = COOLDOWN_S
+    aggregation: Literal["Average", "Minimum", "Maximum"] = "Average"
+    created_at: datetime
+
+
 class ScheduledAction(Record, frozen=True, kw_only=True):
     id: str
     name: str
@@ -80,11 +101,17 @@ class ScalableTarget(Record, frozen=True, kw_only=True):
     role_arn: str
     suspended: tuple[Direction, ...] = ()
     policies: tuple[Policy, ...] = ()
+    step_policies: tuple[StepPolicy, ...] = ()
     actions: tuple[ScheduledAction, ...] = ()
     out_at: datetime | None = None  # when it was last scaled out, or in
     in_at: datetime | None = None
+    out_from: int | None = None  # the count that it was last scaled out from
     tags: Tags = ()
     created_at: datetime
+
+    @property
+    def all_policies(self) -> tuple[Policy | StepPolicy, ...]:
+        return (*self.policies, *self.step_policies)
 
     @property
     def resource_id(self) -> str:
@@ -103,9 +130,10 @@ class Activity(Record, frozen=True, kw_only=True):
 
 
 class Decision(Record, frozen=True, kw_only=True):
-    """Another count, and what led to it in AWS's words."""
+    """Another count, the one that it was made from, and what led to it in AWS's words."""
 
     desired: int
+    base: int
     cause: str
     direction: Literal["out", "in"]
 
@@ -163,7 +191,7 @@ def _out(
     wanted = min(target.maximum, max(desired + 1, math.ceil(max(desired, 1) * values[-1] / policy.target)))
     if wanted <= desired:
         return None
-    return Decision(desired=wanted, cause=_cause(target, policy, "AlarmHigh"), direction="out")
+    return Decision(desired=wanted, base=desired, cause=_cause(target, policy, "AlarmHigh"), direction="out")
 
 
 def _in(
@@ -180,7 +208,7 @@ def _in(
     wanted = max(target.minimum, math.ceil(desired * max(values) / policy.target))
     if wanted >= desired:
         return None
-    return Decision(desired=wanted, cause=_cause(target, policy, "AlarmLow"), direction="in")
+    return Decision(desired=wanted, base=desired, cause=_cause(target, policy, "AlarmLow"), direction="in")
 
 
 def _cause(target: ScalableTarget, policy: Policy, alarm: str) -> str:
@@ -192,10 +220,14 @@ def bounded(target: ScalableTarget, desired: int, action: str) -> Decision | Non
     """The count within the bounds that a scheduled action has set; None if it is."""
     if desired < target.minimum:
         cause = f"minimum capacity was set to {target.minimum}"
-        return Decision(desired=target.minimum, cause=f"{cause} by scheduled action {action}", direction="out")
+        return Decision(
+            desired=target.minimum, base=desired, cause=f"{cause} by scheduled action {action}", direction="out"
+        )
     if desired > target.maximum:
         cause = f"maximum capacity was set to {target.maximum}"
-        return Decision(desired=target.maximum, cause=f"{cause} by scheduled action {action}", direction="in")
+        return Decision(
+            desired=target.maximum, base=desired, cause=f"{cause} by scheduled action {action}", direction="in"
+        )
     return None
 
 

@@ -8,14 +8,23 @@ from typing import Any, Final, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from portside.aws.service import Handler, Params, RequestContext, Result, ServiceError
-from portside.domain import arn, schedule, tag_rule
+from portside.domain import arn, schedule, step_scaling, tag_rule
 from portside.domain import autoscaling as rule
-from portside.domain.autoscaling import Activity, Direction, Policy, ScalableTarget, ScheduledAction, TrackedMetric
+from portside.domain.autoscaling import (
+    Activity,
+    Direction,
+    Policy,
+    ScalableTarget,
+    ScheduledAction,
+    Step,
+    StepPolicy,
+    TrackedMetric,
+)
 from portside.domain.clock import Clock, Ids
 from portside.domain.metric import dimensions_of
 from portside.domain.record import Scope, Tag, Tags, replace
 from portside.domain.refusal import Refused
-from portside.domain.table import SCALABLE_TARGET, SCALING_ACTIVITY, SERVICE
+from portside.domain.table import ALARM, SCALABLE_TARGET, SCALING_ACTIVITY, SERVICE
 from portside.store.interface import Delete, Put, Store
 
 T = TypeVar("T")
@@ -25,6 +34,10 @@ _ROLE: Final = (
     "arn:aws:iam::{account}:role/aws-service-role/ecs.application-autoscaling.amazonaws.com/"
     "AWSServiceRoleForApplicationAutoScaling_ECSService"
 )
+_CONFIGURATION: Final = {
+    "StepScaling": "StepScalingPolicyConfiguration",
+    "TargetTrackingScaling": "TargetTrackingScalingPolicyConfiguration",
+}
 _SUSPENDED: Final[Mapping[str, Direction]] = {
     "DynamicScalingInSuspended": "in",
     "DynamicScalingOutSuspended": "out",
@@ -99,47 +112,68 @@ class Scaling:
 
     def put_policy(self, context: RequestContext, params: Params) -> Result:
         target = self._known(context, params)
-        known = next((each for each in target.policies if each.name == params["PolicyName"]), None)
-        kind = params.get("PolicyType") or ("TargetTrackingScaling" if known is not None else "StepScaling")
-        if kind != "TargetTrackingScaling":
-            raise _invalid(f"Portside does not implement policies of type {kind}, only TargetTrackingScaling.")
-        given = params.get("TargetTrackingScalingPolicyConfiguration")
+        name = params["PolicyName"]
+        known = next((each for each in target.all_policies if each.name == name), None)
+        kind = params.get("PolicyType") or (_kind(known) if known is not None else "StepScaling")
+        if kind not in _CONFIGURATION:
+            raise _invalid(f"Portside does not implement policies of type {kind}.")
+        if known is not None and kind != _kind(known):
+            raise _invalid(f"The policy {name} is of type {_kind(known)}: it can not become one of another type.")
+        given = params.get(_CONFIGURATION[kind])
         if given is None:
-            raise _invalid("A policy of type TargetTrackingScaling needs TargetTrackingScalingPolicyConfiguration.")
-        policy = Policy(
-            id=known.id if known is not None else self._ids.uuid(),
-            name=params["PolicyName"],
-            target=given["TargetValue"],
-            metric=_metric_from(given),
-            out_cooldown_s=_or(given.get("ScaleOutCooldown"), rule.COOLDOWN_S),
-            in_cooldown_s=_or(given.get("ScaleInCooldown"), rule.COOLDOWN_S),
-            disable_scale_in=bool(given.get("DisableScaleIn")),
-            created_at=known.created_at if known is not None else self._clock.now(),
-        )
-        with _told():
-            rule.check_policy(policy)
-        policies = (*(each for each in target.policies if each.name != policy.name), policy)
-        if len(policies) > rule.POLICIES_MOST:
+            raise _invalid(f"A policy of type {kind} needs {_CONFIGURATION[kind]}.")
+        common = {
+            "id": known.id if known is not None else self._ids.uuid(),
+            "name": name,
+            "created_at": known.created_at if known is not None else self._clock.now(),
+        }
+        policies = tuple(each for each in target.policies if each.name != name)
+        step_policies = tuple(each for each in target.step_policies if each.name != name)
+        if len(policies) + len(step_policies) >= rule.POLICIES_MOST:
             raise ServiceError("LimitExceededException", f"A target can have at most {rule.POLICIES_MOST} policies.")
-        self._store.transact(Put(SCALABLE_TARGET, replace(target, policies=policies)))
-        return {"PolicyARN": _policy_arn(target, policy), "Alarms": []}
+        policy: Policy | StepPolicy
+        with _told():
+            if kind == "StepScaling":
+                policy = _steps_from(given, common)
+                step_scaling.check(policy)
+                target = replace(target, step_policies=(*step_policies, policy))
+            else:
+                policy = _tracking_from(given, common)
+                rule.check_policy(policy)
+                target = replace(target, policies=(*policies, policy))
+        self._store.transact(Put(SCALABLE_TARGET, target))
+        return {"PolicyARN": _policy_arn(target, policy), "Alarms": self._alarms(_policy_arn(target, policy))}
+
+    def _alarms(self, policy_arn: str) -> list[Result]:
+        """Those that have the policy as an action."""
+        parsed = arn.parse(policy_arn)
+        assert parsed is not None
+        return [
+            {"AlarmName": each.name, "AlarmARN": arn.alarm(each.scope, each.name)}
+            for each in self._store.scan(ALARM, f"{parsed.account}/{parsed.region}/")
+            if policy_arn in (*each.ok_actions, *each.alarm_actions, *each.insufficient_data_actions)
+        ]
 
     def describe_policies(self, context: RequestContext, params: Params) -> Result:
         wanted = params.get("PolicyNames")
         found = [
             (target, policy)
             for target in self._targets(context, params)
-            for policy in target.policies
+            for policy in target.all_policies
             if not wanted or policy.name in wanted
         ]
-        return _paged(params, found, "ScalingPolicies", lambda each: _policy_to(*each))
+        return _paged(
+            *(params, found, "ScalingPolicies"),
+            lambda each: _policy_to(*each) | {"Alarms": self._alarms(_policy_arn(*each))},
+        )
 
     def delete_policy(self, context: RequestContext, params: Params) -> Result:
         target = self._known(context, params)
-        kept = tuple(each for each in target.policies if each.name != params["PolicyName"])
-        if len(kept) == len(target.policies):
+        policies = tuple(each for each in target.policies if each.name != params["PolicyName"])
+        step_policies = tuple(each for each in target.step_policies if each.name != params["PolicyName"])
+        if (policies, step_policies) == (target.policies, target.step_policies):
             raise _missing(f"No scaling policy found for service namespace: ecs, resource ID: {target.resource_id}")
-        self._store.transact(Put(SCALABLE_TARGET, replace(target, policies=kept)))
+        self._store.transact(Put(SCALABLE_TARGET, replace(target, policies=policies, step_policies=step_policies)))
         return {}
 
     # --- scheduled actions
@@ -295,6 +329,37 @@ def _suspended(target: ScalableTarget, state: Mapping[str, bool] | None) -> tupl
     return tuple(name for name, asked in given.items() if (name in target.suspended if asked is None else asked))
 
 
+def _tracking_from(given: Mapping[str, Any], common: Mapping[str, Any]) -> Policy:
+    return Policy(
+        **common,
+        target=given["TargetValue"],
+        metric=_metric_from(given),
+        out_cooldown_s=_or(given.get("ScaleOutCooldown"), rule.COOLDOWN_S),
+        in_cooldown_s=_or(given.get("ScaleInCooldown"), rule.COOLDOWN_S),
+        disable_scale_in=bool(given.get("DisableScaleIn")),
+    )
+
+
+def _steps_from(given: Mapping[str, Any], common: Mapping[str, Any]) -> StepPolicy:
+    if given.get("AdjustmentType") is None:
+        raise _invalid("AdjustmentType must be specified.")
+    return StepPolicy(
+        **common,
+        adjustment=given["AdjustmentType"],
+        steps=tuple(
+            Step(
+                lower=each.get("MetricIntervalLowerBound"),
+                upper=each.get("MetricIntervalUpperBound"),
+                adjustment=each["ScalingAdjustment"],
+            )
+            for each in given.get("StepAdjustments") or ()
+        ),
+        minimum_magnitude=given.get("MinAdjustmentMagnitude"),
+        cooldown_s=_or(given.get("Cooldown"), rule.COOLDOWN_S),
+        aggregation=given.get("MetricAggregationType") or "Average",
+    )
+
+
 def _metric_from(given: Mapping[str, Any]) -> TrackedMetric:
     predefined, own = given.get("PredefinedMetricSpecification"), given.get("CustomizedMetricSpecification")
     if (predefined is None) == (own is None):
@@ -330,7 +395,11 @@ def _arn(target: ScalableTarget) -> str:
     return f"arn:aws:application-autoscaling:{scope.region}:{scope.account}:scalable-target/{target.id}"
 
 
-def _policy_arn(target: ScalableTarget, policy: Policy) -> str:
+def _kind(policy: Policy | StepPolicy) -> str:
+    return "StepScaling" if isinstance(policy, StepPolicy) else "TargetTrackingScaling"
+
+
+def _policy_arn(target: ScalableTarget, policy: Policy | StepPolicy) -> str:
     return arn.scaling_policy(target.scope, target.resource_id, policy.id, policy.name)
 
 
@@ -350,7 +419,36 @@ def _target_to(target: ScalableTarget) -> Result:
     }
 
 
-def _policy_to(target: ScalableTarget, policy: Policy) -> Result:
+def _policy_to(target: ScalableTarget, policy: Policy | StepPolicy) -> Result:
+    kind = _kind(policy)
+    return {
+        **_place(target),
+        "PolicyARN": _policy_arn(target, policy),
+        "PolicyName": policy.name,
+        "PolicyType": kind,
+        _CONFIGURATION[kind]: _steps_to(policy) if isinstance(policy, StepPolicy) else _tracking_to(policy),
+        "CreationTime": policy.created_at,
+    }
+
+
+def _steps_to(policy: StepPolicy) -> Result:
+    steps = []
+    for each in policy.steps:
+        bounds = {"MetricIntervalLowerBound": each.lower, "MetricIntervalUpperBound": each.upper}
+        known = {name: value for name, value in bounds.items() if value is not None}
+        steps.append({**known, "ScalingAdjustment": each.adjustment})
+    shape: Result = {
+        "AdjustmentType": policy.adjustment,
+        "StepAdjustments": steps,
+        "Cooldown": policy.cooldown_s,
+        "MetricAggregationType": policy.aggregation,
+    }
+    if policy.minimum_magnitude is not None:
+        shape["MinAdjustmentMagnitude"] = policy.minimum_magnitude
+    return shape
+
+
+def _tracking_to(policy: Policy) -> Result:
     metric = policy.metric
     configuration: Result = {
         "TargetValue": policy.target,
@@ -359,26 +457,16 @@ def _policy_to(target: ScalableTarget, policy: Policy) -> Result:
         "DisableScaleIn": policy.disable_scale_in,
     }
     if metric.predefined:
-        configuration["PredefinedMetricSpecification"] = {"PredefinedMetricType": metric.predefined}
-    else:
-        own: Result = {
-            "MetricName": metric.name,
-            "Namespace": metric.namespace,
-            "Dimensions": [{"Name": name, "Value": value} for name, value in metric.dimensions],
-            "Statistic": metric.statistic,
-        }
-        if metric.unit is not None:
-            own["Unit"] = metric.unit
-        configuration["CustomizedMetricSpecification"] = own
-    return {
-        **_place(target),
-        "PolicyARN": _policy_arn(target, policy),
-        "PolicyName": policy.name,
-        "PolicyType": "TargetTrackingScaling",
-        "TargetTrackingScalingPolicyConfiguration": configuration,
-        "Alarms": [],
-        "CreationTime": policy.created_at,
+        return configuration | {"PredefinedMetricSpecification": {"PredefinedMetricType": metric.predefined}}
+    own: Result = {
+        "MetricName": metric.name,
+        "Namespace": metric.namespace,
+        "Dimensions": [{"Name": name, "Value": value} for name, value in metric.dimensions],
+        "Statistic": metric.statistic,
     }
+    if metric.unit is not None:
+        own["Unit"] = metric.unit
+    return configuration | {"CustomizedMetricSpecification": own}
 
 
 def _action_to(target: ScalableTarget, action: ScheduledAction) -> Result:
