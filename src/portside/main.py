@@ -44,6 +44,7 @@ from portside.api.logs.service import logs_service
 from portside.api.metadata.endpoint import MetadataEndpoint
 from portside.api.metadata.instance import InstanceMetadata
 from portside.api.portside import image, network, reach, story, volume
+from portside.api.portside import log as output
 from portside.api.portside.status import status
 from portside.api.secretsmanager.service import secretsmanager_service
 from portside.api.servicediscovery.service import servicediscovery_service
@@ -310,6 +311,7 @@ class Daemon:
             | {
                 "/_portside/status": lambda *_: self._status(store, balancer, node),
                 "/_portside/tasks/": lambda _method, path, query, _body: self._story(store, node, path, query),
+                "/_portside/logs": lambda _method, _path, _query, body: self._output(store, logs, body),
                 "/_portside/network": lambda *_: self._network(store),
                 "/_portside/reach": lambda _method, _path, query, _body: self._reach(store, query),
                 "/_portside/ca": lambda *_: self._ca(store, vault),
@@ -456,6 +458,13 @@ class Daemon:
 
     async def _network(self, store: Store) -> tuple[int, str, bytes]:
         return 200, "application/json", json.dumps(network.network(store)).encode()
+
+    async def _output(self, store: Store, logs: LogStore, body: bytes) -> tuple[int, str, bytes]:
+        try:
+            code, document = await output.answer(store, logs, body)
+        except LogsUnavailable as error:
+            code, document = 503, {"error": str(error)}
+        return code, "application/json", json.dumps(document).encode()
 
     async def _reach(self, store: Store, query: Mapping[str, str]) -> tuple[int, str, bytes]:
         code, document = reach.answer(store, query, leads_out=self.settings.egress != "none")

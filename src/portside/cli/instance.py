@@ -166,15 +166,25 @@ def require(settings: Settings) -> Instance:
     return instance
 
 
-def fetch(url: str, path: str, *, key: AccessKey | None = None, method: str = "GET", timeout_s: float = 5.0) -> Any:
+def fetch(
+    url: str,
+    path: str,
+    *,
+    key: AccessKey | None = None,
+    method: str = "GET",
+    body: bytes | None = None,
+    timeout_s: float = 5.0,
+) -> Any:
     """The JSON that the daemon answers to a request, signed if there is a key. Raises: OSError, ValueError."""
-    headers = {} if key is None else _signed(method, url + path, key)
-    request = urllib.request.Request(url + path, headers=headers, method=method)
+    headers = {} if key is None else _signed(method, url + path, key, body)
+    request = urllib.request.Request(url + path, data=body, headers=headers, method=method)
     with _opener.open(request, timeout=timeout_s) as answer:
         return json.loads(answer.read())
 
 
-def ask(settings: Settings, path: str, *hints: str, method: str = "GET") -> tuple[Instance, Any]:
+def ask(
+    settings: Settings, path: str, *hints: str, method: str = "GET", body: bytes | None = None
+) -> tuple[Instance, Any]:
     """The daemon of the data folder, and what it answers to a request.
 
     Args: hints: what to do, where the answer is a refusal.
@@ -186,6 +196,7 @@ def ask(settings: Settings, path: str, *hints: str, method: str = "GET") -> tupl
             path,
             key=credential.read(settings.data_dir),
             method=method,
+            body=body,
             timeout_s=5.0 if method == "GET" else CHANGE_TIMEOUT_S,
         )
     except urllib.error.HTTPError as error:
@@ -200,12 +211,12 @@ def ask(settings: Settings, path: str, *hints: str, method: str = "GET") -> tupl
         ) from error
 
 
-def _signed(method: str, url: str, key: AccessKey) -> dict[str, str]:
+def _signed(method: str, url: str, key: AccessKey, body: bytes | None) -> dict[str, str]:
     from botocore.auth import SigV4Auth  # 0.1 s, and hardly ever needed
     from botocore.awsrequest import AWSRequest
     from botocore.credentials import Credentials
 
-    request = AWSRequest(method, url)
+    request = AWSRequest(method, url, data=body)
     SigV4Auth(Credentials(key.access_key_id, key.secret_access_key), "portside", DEFAULT_REGION).add_auth(request)
     return dict(request.headers.items())
 

@@ -287,14 +287,44 @@ def application() -> "typer.Typer":
 
     @app.command()
     def logs(
+        target: Annotated[
+            str, typer.Argument(metavar="[SERVICE|FAMILY|TASK]", help="Whose; without it the daemon's own log.")
+        ] = "",
         follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as it grows.")] = False,
+        since: Annotated[
+            str | None, typer.Option("--since", metavar="5m|1h|TIME", help="All from then on, instead of --lines.")
+        ] = None,
+        grep: Annotated[str | None, typer.Option("--grep", metavar="REGEX", help="Only lines with it.")] = None,
         lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="How many lines of the past.")] = 50,
+        container: Annotated[str, typer.Option("--container", "-c", help="Only this container's.")] = "",
+        cluster: Annotated[str, typer.Option("--cluster", help="Only in this cluster.")] = "",
+        as_json: Annotated[bool, typer.Option("--json", help="A JSON document a line.")] = False,
         data_dir: data_dir = None,
     ) -> None:
-        """The daemon's own log. (Containers' logs: aws logs tail GROUP.)"""
+        """What containers write, across the tasks of a service: portside logs web -f. Alone: the daemon's own log."""
+        chosen = settings(data_dir=data_dir)
+        if target:
+            from portside.cli import output
+
+            output.show(
+                *(chosen, target),
+                cluster=cluster,
+                container=container,
+                since=since,
+                grep=grep,
+                follow=follow,
+                lines=lines,
+                as_json=as_json,
+            )
+            return
+        if since is not None or grep is not None or container or cluster or as_json:
+            raise Failure(
+                "of the daemon's own log there are only --lines and --follow",
+                "Whose output is it to be? portside logs SERVICE",
+            )
         from portside.cli import lifecycle
 
-        lifecycle.logs(settings(data_dir=data_dir), follow=follow, lines=lines)
+        lifecycle.logs(chosen, follow=follow, lines=lines)
 
     @app.command(name="exec")
     def execute(

@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from portside.domain.record import Record, Scope, Tags
+from portside.domain.task_definition import LogConfiguration
 
 
 class LogGroup(Record, frozen=True, kw_only=True):
@@ -18,6 +19,22 @@ class LogEvent(Record, frozen=True, kw_only=True):
 
     at_ms: int
     message: str
+
+
+def stream_of(
+    container: str, configuration: LogConfiguration | None, task_id: str, runtime_id: str
+) -> tuple[str | None, str, str] | None:
+    """Where a container's output goes: region (None for the task's own), group and stream. None without the awslogs
+    driver.
+
+    Source: ECS guide, "Using the awslogs log driver", `prefix/container/task-id`; without a prefix the stream is named
+    as the container's id."""
+    if configuration is None or configuration.driver != "awslogs" or "awslogs-group" not in configuration.options:
+        return None
+    options = configuration.options
+    prefix = options.get("awslogs-stream-prefix")
+    stream = f"{prefix}/{container}/{task_id}" if prefix else runtime_id
+    return options.get("awslogs-region"), options["awslogs-group"], stream
 
 
 class LogGroupMissing(Exception):

@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from portside.domain.log import stream_of
 from portside.domain.record import Scope
 from portside.domain.task.record import StartContainer
 from portside.node import environment, process
@@ -513,21 +514,16 @@ def stop_signal(name: str) -> int:
 
 
 def destination(effect: StartContainer) -> LogDestination | None:
-    """Where the container's output goes: None without the awslogs driver.
-
-    Source: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/using_awslogs.html, `prefix/container/task-id`;
-    without a prefix the stream is named as the container's id."""
-    configuration = effect.definition.log
-    if configuration is None or configuration.driver != "awslogs" or "awslogs-group" not in configuration.options:
+    """Where the container's output goes: None without the awslogs driver."""
+    found = stream_of(effect.container, effect.definition.log, effect.task_key.rpartition("/")[2], effect.runtime_id)
+    if found is None or effect.definition.log is None:
         return None
-    options = configuration.options
-    prefix = options.get("awslogs-stream-prefix")
-    task_id = effect.task_key.rpartition("/")[2]
+    region, group, stream = found
     return LogDestination(
-        scope=Scope(account=effect.scope.account, region=options.get("awslogs-region", effect.scope.region)),
-        group=options["awslogs-group"],
-        stream=f"{prefix}/{effect.container}/{task_id}" if prefix else effect.runtime_id,
-        create_group=options.get("awslogs-create-group", "false").lower() == "true",
+        scope=Scope(account=effect.scope.account, region=region or effect.scope.region),
+        group=group,
+        stream=stream,
+        create_group=effect.definition.log.options.get("awslogs-create-group", "false").lower() == "true",
     )
 
 
