@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import pytest
 from botocore.config import Config
 
 from portside.aws.gateway import Gateway
@@ -57,6 +58,14 @@ class Served:
             aws_session_token=token or None,
             config=Config(**settings),
         )
+
+    def client_of_protocol(self, service: str, protocol: str, **settings: Any) -> Any:
+        """A boto3 client that speaks this protocol of the service's, as SDKs of other languages do."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("botocore.model.PRIORITY_ORDERED_SUPPORTED_PROTOCOLS", (protocol,))
+            made = self.client(service, **settings)
+            assert made.meta.service_model.resolved_protocol == protocol
+        return made
 
     def run_aws(self, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run the aws command; its output and exit code are in the answer. Args: environment: besides the usual."""

@@ -38,9 +38,10 @@ def served(tmp_path: Path) -> Iterator[Served]:
         yield found
 
 
-@pytest.fixture
-def cw(served: Served) -> Any:
-    return served.client("cloudwatch")
+@pytest.fixture(params=["json", "smithy-rpc-v2-cbor"])
+def cw(served: Served, request: pytest.FixtureRequest) -> Any:
+    """A client of each protocol that SDKs speak."""
+    return served.client_of_protocol("cloudwatch", request.param)
 
 
 def put(cw: Any, name: str, values: list[float], *, minutes_ago: int = 0, **dimensions: str) -> None:

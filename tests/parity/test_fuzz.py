@@ -25,7 +25,9 @@ from portside.api.ec2.default_network import ensure_default_network
 from portside.aws.gateway import Gateway
 from portside.aws.request import Answer, Request
 from portside.aws.service import ServiceError
+from portside.control.cloud_map import CloudMapLoop
 from portside.domain.record import Scope
+from portside.domain.table import CLOUD_MAP_OPERATION
 from portside.main import api_services
 from portside.session.issue import StsSessions
 from portside.session.key import SessionKeys
@@ -144,6 +146,15 @@ LIKELY = {
     "MountTargetId": ("fsmt-",),
     "AccessPointId": ("fsap-",),
     "SubnetId": ("subnet-",),
+    "Vpc": ("vpc-",),
+    "NamespaceId": ("ns-",),
+    "NamespaceName": ("corp.local",),
+    "ServiceId": ("srv-",),
+    "ServiceName": ("registry",),
+    "InstanceId": ("one", "two"),
+    "InstanceIds": ("one", "two"),
+    "registryArn": (":service/srv-",),
+    "ResourceARN": (":namespace/ns-", ":service/srv-"),
     "RoleName": ("role", "new"),
     "PolicyName": ("policy", "new"),
     "PolicyArn": (":policy/",),
@@ -151,6 +162,9 @@ LIKELY = {
     "AssumeRolePolicyDocument": (TRUST,),
 }
 """What a member most likely holds: a value, or what a name in the pool begins with or contains."""
+
+
+IDS = ("sg-", "sgr-", "subnet-", "vpc-", "eni-", "fs-", "fsmt-", "fsap-", "ns-", "srv-")
 
 
 class World:
@@ -240,6 +254,29 @@ class World:
         self.call("logs", "CreateLogStream", {"logGroupName": "/group", "logStreamName": "stream"})
         self._make("iam", "CreateRole", {"RoleName": "role", "AssumeRolePolicyDocument": TRUST})
         self.call("efs", "CreateFileSystem", {"CreationToken": "one"})
+        self._make("servicediscovery", "CreatePrivateDnsNamespace", {"Name": "corp.local", "Vpc": vpc})
+        self.carry_out()
+        self._make("servicediscovery", "ListNamespaces", {})
+        registry = {
+            "Name": "registry",
+            "NamespaceId": next(each for each in self.pool if each.startswith("ns-")),
+            "DnsConfig": {"DnsRecords": [{"Type": "A", "TTL": 10}]},
+            "HealthCheckCustomConfig": {},
+        }
+        self._make("servicediscovery", "CreateService", registry)
+        instance = {
+            "ServiceId": next(each for each in self.pool if each.startswith("srv-")),
+            "InstanceId": "one",
+            "Attributes": {"AWS_INSTANCE_IPV4": "172.31.0.9"},
+        }
+        self._make("servicediscovery", "RegisterInstance", instance)
+        self.carry_out()
+
+    def carry_out(self) -> None:
+        """What Cloud Map's loop does with the operations that were asked for."""
+        loop = CloudMapLoop(self.store, self.clock)
+        for each in list(self.store.scan(CLOUD_MAP_OPERATION)):
+            self.loop.run_until_complete(loop._step(each.key))
 
     def _make(self, service: str, operation: str, params: dict[str, Any]) -> None:
         answer = self.call(service, operation, params)
@@ -289,7 +326,9 @@ class World:
         text = body.decode()
         for word in set(text.replace("<", '"').replace(">", '"').split('"')):
             if (
-                word.startswith(("arn:aws:", "sg-", "sgr-", "subnet-", "vpc-", "eni-", "fs-", "fsmt-", "fsap-"))
+                word.startswith(
+                    ("arn:aws:", "sg-", "sgr-", "subnet-", "vpc-", "eni-", "fs-", "fsmt-", "fsap-", "ns-", "srv-")
+                )
                 and word not in self.pool
             ):
                 self.pool.append(word)

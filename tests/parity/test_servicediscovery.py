@@ -1,6 +1,7 @@
 """Cloud Map through boto3 and the aws command."""
 
 import asyncio
+import http.client
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +10,7 @@ from botocore.exceptions import ClientError
 
 from portside.api.ec2.service import ec2_service
 from portside.api.servicediscovery.service import servicediscovery_service
+from portside.aws import cbor
 from portside.control.clock import RandomIds, SystemClock
 from portside.control.cloud_map import CloudMapLoop
 from portside.domain.cloud_map import OperationStatus
@@ -29,10 +31,10 @@ def served(serve: Callable[..., Any], store: MemoryStore) -> Any:
     return serve([servicediscovery_service(store, clock, ids), ec2_service(store, clock, ids, "198.18.0.0/28")])
 
 
-@pytest.fixture
-def sd(served: Any) -> Any:
-    # DiscoverInstances would go to the host data-127.0.0.1.
-    return served.client("servicediscovery", inject_host_prefix=False)
+@pytest.fixture(params=["json", "smithy-rpc-v2-cbor"])
+def sd(served: Any, request: pytest.FixtureRequest) -> Any:
+    """A client of each protocol that SDKs speak. DiscoverInstances would go to the host data-127.0.0.1."""
+    return served.client_of_protocol("servicediscovery", request.param, inject_host_prefix=False)
 
 
 @pytest.fixture
@@ -379,3 +381,32 @@ def test_aws_command(served: Any, vpc_id: str, carry_out: Callable[[], None]) ->
     carry_out()
     (namespace,) = served.aws("servicediscovery", "list-namespaces")["Namespaces"]
     assert namespace["Name"] == "corp.local"
+
+
+@pytest.mark.parametrize(
+    ("operation", "body", "status", "code"),
+    [
+        ("ListNamespaces", b"\xbf", 400, "SerializationException"),
+        ("ListNamespaces", b"\x01", 400, "SerializationException"),
+        ("CreateHttpNamespace", b"\xa0", 400, "InvalidInput"),
+        ("Invented", b"\xa0", 404, "UnknownOperationException"),
+        ("CreatePublicDnsNamespace", b"\xa1\x64Name\x61a", 501, "NotImplemented"),
+        ("ListNamespaces", b"", 200, ""),
+    ],
+)
+def test_answers_in_cbor(served: Any, operation: str, body: bytes, status: int, code: str) -> None:
+    """What is broken, unknown or not there is said in the protocol that was spoken."""
+    connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=30)
+    credential = "000000000000/20260101/us-east-1/servicediscovery/aws4_request"
+    headers = {
+        "smithy-protocol": "rpc-v2-cbor",
+        "content-type": "application/cbor",
+        "authorization": f"AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders=host, Signature=0",
+    }
+    connection.request("POST", f"/service/Route53AutoNaming_v20170314/operation/{operation}", body, headers)
+    answer = connection.getresponse()
+    assert (answer.status, answer.getheader("smithy-protocol")) == (status, "rpc-v2-cbor")
+    assert answer.getheader("content-type") == "application/cbor"
+    found = cbor.decode(answer.read())
+    assert found.get("__type", "") == code
+    connection.close()

@@ -20,6 +20,8 @@ from urllib.parse import parse_qsl
 
 from portside.aws.authorizer import AllowAll, Authorizer
 from portside.aws.model import ServiceModel, load_model
+from portside.aws.protocol.cbor import PROTOCOL as RPC_V2_CBOR
+from portside.aws.protocol.cbor import CborProtocol
 from portside.aws.protocol.ec2 import Ec2Protocol
 from portside.aws.protocol.interface import Fault, Parse, Serialize, WireProtocol
 from portside.aws.protocol.json import JsonProtocol
@@ -54,6 +56,7 @@ SERVICE_OF_SIGNING_NAME = {
 
 PROTOCOLS: Mapping[str, Callable[[ServiceModel | None], WireProtocol]] = {
     "json": JsonProtocol,
+    "smithy-rpc-v2-cbor": CborProtocol,
     "query": QueryProtocol,
     "ec2": Ec2Protocol,
     "rest-json": RestJsonProtocol,
@@ -306,7 +309,8 @@ class Gateway:
             if result is not None and type(result) is not dict and isawaitable(result):
                 result = await result
             handled: Result | None = result
-            return Answer(operation.status, protocol.content_type, operation.serialize(handled, request_id))
+            body = operation.serialize(handled, request_id)
+            return Answer(operation.status, protocol.content_type, body, list(protocol.headers))
         except ServiceError as error:
             return self._error(protocol, endpoint.fault(error), request_id)
         except Exception as error:
@@ -429,7 +433,7 @@ class Gateway:
             fault.status,
             protocol.content_type,
             protocol.error(fault, request_id),
-            [(b"x-amzn-errortype", fault.code.encode("latin-1", "replace"))],
+            [(b"x-amzn-errortype", fault.code.encode("latin-1", "replace")), *protocol.headers],
         )
 
     def _refuse(self, request: Request, fault: Fault, request_id: str) -> Answer:
@@ -496,6 +500,8 @@ def _named(request: Request) -> str | None:
     target = request.headers.get("x-amz-target")
     if target:
         return target.rpartition(".")[2]
+    if request.headers.get("smithy-protocol") == RPC_V2_CBOR:
+        return request.path.rpartition("/")[2]
     return dict(parse_qsl(request.query)).get("Action") or dict(parse_qsl(request.body[:4096].decode("latin-1"))).get(
         "Action"
     )
@@ -507,6 +513,10 @@ def _spoken(service: str, request: Request) -> str:
     One that we do not have is answered in one that we have, as the gateway would answer any body that is not of it."""
     metadata = load_model(service).metadata
     known = [each for each in metadata.protocols or (metadata.protocol,) if each in PROTOCOLS]
+    if "smithy-rpc-v2-cbor" in known:
+        if request.headers.get("smithy-protocol") == RPC_V2_CBOR:
+            return "smithy-rpc-v2-cbor"
+        known.remove("smithy-rpc-v2-cbor")
     if len(known) > 1 and "query" in known and "x-amz-target" not in request.headers:
         return "query"
     return known[0]
@@ -515,6 +525,8 @@ def _spoken(service: str, request: Request) -> str:
 def _guess_protocol(request: Request) -> WireProtocol:
     """The protocol that a request looks like, to answer an error in."""
     headers = request.headers
+    if headers.get("smithy-protocol") == RPC_V2_CBOR:
+        return CborProtocol(None)
     if "x-amz-target" in headers or "json" in headers.get("content-type", ""):
         return JsonProtocol(None)
     if f"Version={EC2_VERSION}" in request.query or f"Version={EC2_VERSION}".encode() in request.body:

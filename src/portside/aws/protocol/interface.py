@@ -52,6 +52,8 @@ class WireProtocol(Protocol):
     """One protocol, for one service (or, where no service could be told, for none)."""
 
     content_type: str
+    headers: tuple[tuple[bytes, bytes], ...]
+    """Further ones, of every answer."""
 
     def read(self, request: Request) -> Message:
         """Tell the operation. Raises ServiceError if the body is not even of this protocol's form."""

@@ -48,6 +48,9 @@ class JsonProtocol:
     model: the service, or None to answer errors only.
     """
 
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    form = "JSON"
+
     def __init__(self, model: ServiceModel | None) -> None:
         version = (model.metadata.jsonVersion if model is not None else None) or "1.1"
         self.content_type = f"application/x-amz-json-{version}"
@@ -70,9 +73,11 @@ class JsonProtocol:
         def parse(payload: bytes) -> Params:
             violations: list[Violation] = []
             try:
-                params: Params = read(_decode(payload) if payload else {}, None, violations)
+                params: Params = read(self._decode(payload) if payload else {}, None, violations)
             except (msgspec.DecodeError, RecursionError, ValueError) as error:
-                raise ServiceError("SerializationException", f"The request body is not valid JSON: {error}") from None
+                raise ServiceError(
+                    "SerializationException", f"The request body is not valid {self.form}: {error}"
+                ) from None
             if violations:
                 raise ServiceError(code, validation_message(violations))
             return params
@@ -90,9 +95,18 @@ class JsonProtocol:
                 checked = msgspec.convert(result if result is not None else {}, wanted, dec_hook=_on_convert)
             except msgspec.ValidationError as error:
                 raise TypeError(f"{name}: {error}") from None
-            return _encode(checked)
+            return self._encode(checked)
 
         return serialize
+
+    def _decode(self, payload: bytes) -> Any:
+        return _decode(payload)
+
+    def _encode(self, checked: Any) -> bytes:
+        return _encode(checked)
+
+    def _converter(self, shape: Shape) -> Convert:
+        return converter(shape)
 
     def error(self, fault: Fault, request_id: str) -> bytes:
         return _encode({"__type": fault.code, **fault.fields, "message": fault.message})
@@ -140,7 +154,7 @@ class JsonProtocol:
                 return self._list_reader(shape)
             case "map":
                 return self._map_reader(shape)
-        convert, rules, sensitive = _converter(shape), constraints_of(shape), shape.sensitive
+        convert, rules, sensitive = self._converter(shape), constraints_of(shape), shape.sensitive
         if not rules:
             return lambda value, path, violations: convert(value)
 
@@ -176,7 +190,7 @@ class JsonProtocol:
         assert shape.member is not None
         element, rules = self._shape(shape.member), constraints_of(shape)
         if element.type not in ("structure", "list", "map"):
-            convert = _converter(element)
+            convert = self._converter(element)
             rules += each(constraints_of(element))
 
             def simple(value: Any, path: Path, violations: list[Violation]) -> Any:
@@ -216,7 +230,7 @@ class JsonProtocol:
         if target.type in ("structure", "list", "map"):
             read = self._reader(shape.value)
         else:
-            convert = _converter(target)
+            convert = self._converter(target)
             rules += each(constraints_of(target), "Map value", lambda found: found.values())
 
             def read(value: Any, path: Path, violations: list[Violation]) -> Any:
@@ -261,7 +275,7 @@ class JsonProtocol:
         if shape.eventstream:
             raise NotImplementedError(f"{name}: event streams are not implemented")
         # Shapes may contain themselves: until its type is made, a shape stands in by a class that is converted later.
-        late = self._types[name] = type(name, (_Late,), {"find": lambda: self._types[name]})
+        late = self._types[name] = type(name, (Late,), {"find": lambda: self._types[name]})
         fields = [
             (f"m{number}", self._type(ref) | None, msgspec.field(name=member, default=None))
             for number, (member, ref) in enumerate(shape.members.items())
@@ -271,7 +285,7 @@ class JsonProtocol:
         return made
 
 
-class _Epoch:
+class Epoch:
     """A time in an answer: seconds since 1970, with milliseconds."""
 
     __slots__ = ("seconds",)
@@ -280,7 +294,7 @@ class _Epoch:
         self.seconds = seconds
 
 
-class _Late:
+class Late:
     """A value of a shape that contains itself, already converted."""
 
     find: ClassVar[Callable[[], Any]]
@@ -290,20 +304,20 @@ class _Late:
 
 
 def _on_convert(wanted: Any, value: Any) -> Any:
-    if wanted is _Epoch:
+    if wanted is Epoch:
         if not isinstance(value, datetime) or value.tzinfo is None:
             raise TypeError(f"Expected an aware datetime, got {value!r}")
         # Twice as quick as round(..., 3); an answer may hold hundreds of times.
-        return _Epoch(int(value.timestamp() * 1000 + 0.5) / 1000)
-    if issubclass(wanted, _Late):
+        return Epoch(int(value.timestamp() * 1000 + 0.5) / 1000)
+    if issubclass(wanted, Late):
         return wanted(msgspec.convert(value, wanted.find(), dec_hook=_on_convert))
     raise NotImplementedError(wanted)
 
 
 def _on_encode(value: Any) -> Any:
-    if type(value) is _Epoch:
+    if type(value) is Epoch:
         return value.seconds
-    if isinstance(value, _Late):
+    if isinstance(value, Late):
         return value.value
     raise NotImplementedError(type(value))
 
@@ -317,12 +331,12 @@ _TYPES = {
     "boolean": bool,
     "float": float,
     "double": float,
-    "timestamp": _Epoch,
+    "timestamp": Epoch,
     "blob": bytes,
 }
 
 
-def _refuse(value: Any, wanted: str) -> NoReturn:
+def refuse(value: Any, wanted: str) -> NoReturn:
     match value:
         case dict():
             message = "Start of structure or map found where not expected."
@@ -337,7 +351,7 @@ def _refuse(value: Any, wanted: str) -> NoReturn:
 
 def _refuse_container(value: Any, wanted: type) -> NoReturn:
     if isinstance(value, dict | list):
-        _refuse(value, "")
+        refuse(value, "")
     raise ServiceError(
         "SerializationException",
         "Expected list or null" if wanted is list else "Expected a structure, a map or null",
@@ -347,17 +361,17 @@ def _refuse_container(value: Any, wanted: type) -> NoReturn:
 _INTEGER_BITS = {"integer": 31, "long": 63}
 
 
-def _converter(shape: Shape) -> Convert:
+def converter(shape: Shape) -> Convert:
     wanted = _WANTED[shape.type]
 
     def string(value: Any) -> Any:
         if type(value) is not str:
-            _refuse(value, wanted)
+            refuse(value, wanted)
         return value
 
     def boolean(value: Any) -> Any:
         if type(value) is not bool:
-            _refuse(value, wanted)
+            refuse(value, wanted)
         return value
 
     limit = 1 << _INTEGER_BITS.get(shape.type, 63)
@@ -366,7 +380,7 @@ def _converter(shape: Shape) -> Convert:
         if type(value) is float and value.is_integer():
             value = int(value)
         if type(value) is not int:
-            _refuse(value, wanted)
+            refuse(value, wanted)
         if not -limit <= value < limit:
             raise ServiceError("SerializationException", f"Numeric value ({value}) out of range of {wanted}")
         return value
@@ -374,11 +388,11 @@ def _converter(shape: Shape) -> Convert:
     def number(value: Any) -> Any:
         if type(value) is int or type(value) is float:
             return float(value)
-        _refuse(value, wanted)
+        refuse(value, wanted)
 
     def timestamp(value: Any) -> Any:
         if type(value) is not int and type(value) is not float:
-            _refuse(value, wanted)
+            refuse(value, wanted)
         try:
             return datetime.fromtimestamp(value, UTC)
         except (OverflowError, ValueError, OSError):
@@ -386,7 +400,7 @@ def _converter(shape: Shape) -> Convert:
 
     def blob(value: Any) -> Any:
         if type(value) is not str:
-            _refuse(value, wanted)
+            refuse(value, wanted)
         try:
             return base64.b64decode(value, validate=True)
         except (binascii.Error, ValueError):

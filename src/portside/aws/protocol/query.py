@@ -40,6 +40,7 @@ class QueryProtocol:
     """
 
     content_type = "text/xml"
+    headers: tuple[tuple[bytes, bytes], ...] = ()
     milliseconds = False
 
     def __init__(self, model: ServiceModel | None) -> None:
