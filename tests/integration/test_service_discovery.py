@@ -206,3 +206,17 @@ def _kill_all_in(pin: Path) -> None:
                     os.kill(int(entry.name), signal.SIGKILL)
             except OSError:
                 continue
+
+
+def test_programs_reach_a_service_by_its_name(portside: Instance) -> None:
+    """A program in one task fetches a page from another service by its name, as any program would."""
+    vpc = Vpc(portside)
+    serve = "mkdir -p /tmp/www; echo hello > /tmp/www/index.html; exec httpd -f -p 8080 -h /tmp/www"
+    web = Web(vpc, 2, "A", command=["sh", "-c", serve])
+    web.steady(2)
+    get = "wget -qO- http://web.corp.local:8080/ | grep -q hello"
+    fetch = f"for n in 1 2 3 4 5; do {get} && exit 0; sleep 1; done; exit 1"
+    portside.register("fetch", {"command": ["sh", "-c", fetch]})
+    network = {"awsvpcConfiguration": {"subnets": [vpc.subnet]}}
+    arn = portside.run_task("fetch", networkConfiguration=network)
+    assert portside.wait_task(arn, "STOPPED", timeout_s=60)["containers"][0]["exitCode"] == 0

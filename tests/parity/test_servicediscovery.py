@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from served import ACCOUNT, REGION
 
 from portside.api.ec2.service import ec2_service
 from portside.api.servicediscovery.service import servicediscovery_service
@@ -14,7 +15,10 @@ from portside.aws import cbor
 from portside.control.clock import RandomIds, SystemClock
 from portside.control.cloud_map import CloudMapLoop
 from portside.domain.cloud_map import OperationStatus
-from portside.domain.table import CLOUD_MAP_OPERATION
+from portside.domain.load_balancer import LoadBalancer
+from portside.domain.record import Scope
+from portside.domain.table import CLOUD_MAP_OPERATION, LOAD_BALANCER
+from portside.store.interface import Put
 from portside.store.memory import MemoryStore
 
 A10 = {"DnsRecords": [{"Type": "A", "TTL": 10}]}
@@ -295,7 +299,6 @@ def test_instances_come_and_go(sd: Any, service_id: str, carry_out: Callable[[],
         {"AWS_INSTANCE_IPV4": "10.0.0.5", **{f"a{number}": "1" for number in range(31)}},
         {"AWS_INSTANCE_IPV4": "10.0.0.5", **{f"a{number}": "1" * 1000 for number in range(5)}},
         {"AWS_EC2_INSTANCE_ID": "i-1"},
-        {"AWS_ALIAS_DNS_NAME": "lb.example.com"},
     ],
 )
 def test_attributes_are_checked(sd: Any, service_id: str, attributes: dict[str, str]) -> None:
@@ -366,6 +369,46 @@ def test_tags(sd: Any, service_id: str) -> None:
     many = [{"Key": f"k{number}", "Value": ""} for number in range(50)]
     assert error_of(sd.tag_resource, ResourceARN=named, Tags=many)[0] == "TooManyTagsException"
     assert error_of(sd.list_tags_for_resource, ResourceARN=f"{named}x")[0] == "ResourceNotFoundException"
+
+
+def test_aliases_of_load_balancers(sd: Any, namespace_id: str, service_id: str, store: MemoryStore) -> None:
+    """An instance may be an alias of a load balancer that is there, in a weighted service with A records, and has no
+    address of its own."""
+    weighted = {**A10, "RoutingPolicy": "WEIGHTED"}
+    alias_id = sd.create_service(Name="site", NamespaceId=namespace_id, DnsConfig=weighted)["Service"]["Id"]
+    balancer = LoadBalancer(
+        scope=Scope(account=ACCOUNT, region=REGION),
+        arn="arn:lb",
+        name="web",
+        dns_name="web-1.us-east-1.elb.localhost",
+        vpc_id="vpc-1",
+        zones=(),
+        created_at=SystemClock().now(),
+    )
+    store.transact(Put(LOAD_BALANCER, balancer))
+    alias = {"AWS_ALIAS_DNS_NAME": "web-1.us-east-1.elb.localhost"}
+
+    def refused(service: str, **attributes: str) -> str:
+        return error_of(sd.register_instance, ServiceId=service, InstanceId="one", Attributes=attributes)[1]
+
+    assert "no load balancer" in refused(alias_id, AWS_ALIAS_DNS_NAME="web-2.us-east-1.elb.localhost")
+    assert "WEIGHTED" in refused(service_id, **alias)
+    assert "can not be combined" in refused(alias_id, AWS_INSTANCE_IPV4="10.0.0.1", **alias)
+    sd.register_instance(ServiceId=alias_id, InstanceId="one", Attributes=alias)
+
+
+def test_attributes_of_a_service(sd: Any, service_id: str) -> None:
+    """Attributes of a service are set, replaced, removed and counted; they are no attributes of its instances."""
+    sd.update_service_attributes(ServiceId=service_id, Attributes={"a": "1", "b": "2"})
+    sd.update_service_attributes(ServiceId=service_id, Attributes={"a": "3"})
+    sd.delete_service_attributes(ServiceId=service_id, Attributes=["b", "c"])
+    found = sd.get_service_attributes(ServiceId=service_id)["ServiceAttributes"]
+    assert found["ServiceArn"].endswith(f":service/{service_id}")
+    assert found["Attributes"] == {"a": "3"}
+    many = {f"k{number}": "" for number in range(30)}
+    code, _ = error_of(sd.update_service_attributes, ServiceId=service_id, Attributes=many)
+    assert code == "ServiceAttributesLimitExceededException"
+    assert error_of(sd.get_service_attributes, ServiceId="srv-1")[0] == "ServiceNotFound"
 
 
 def test_what_is_not_there_says_so(sd: Any) -> None:

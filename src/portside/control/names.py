@@ -41,7 +41,7 @@ class Names:
         if vpc.dns_hostnames:  # as a private hosted zone asks for
             namespace = dns_rule.namespace_of(name, self._store.find(NAMESPACE, "vpc", vpc.id))
             if namespace is not None:
-                return self._in_namespace(question, namespace)
+                return self._in_namespace(vpc, question, namespace)
         domain = vpc_rule.private_domain(vpc.scope.region)
         if name == domain or name.endswith(f".{domain}"):
             return self._host(vpc, question, domain)
@@ -62,11 +62,14 @@ class Names:
         (RFC 6761)."""
         if not question.name.endswith(f".{BALANCER_ZONE}"):
             return dns_rule.of_host(question, ["127.0.0.1"], "localhost")
-        balancers = self._store.find(LOAD_BALANCER, "dns_name", question.name)
-        addresses = [zone.address for each in balancers if each.vpc_id == vpc.id for zone in each.zones if zone.address]
-        return dns_rule.of_host(question, addresses, BALANCER_ZONE)
+        return dns_rule.of_host(question, self._balancer(vpc, question.name), BALANCER_ZONE)
 
-    def _in_namespace(self, question: Question, namespace: Namespace) -> Answer:
+    def _balancer(self, vpc: Vpc, name: str) -> Sequence[str]:
+        """The addresses that a load balancer has in the VPC."""
+        found = (each for each in self._store.find(LOAD_BALANCER, "dns_name", name) if each.vpc_id == vpc.id)
+        return [zone.address for each in found for zone in each.zones if zone.address]
+
+    def _in_namespace(self, vpc: Vpc, question: Question, namespace: Namespace) -> Answer:
         zone = namespace.name.lower()
         if question.name == zone:
             return dns_rule.of_apex(question, namespace)
@@ -74,7 +77,9 @@ class Names:
         service = self._store.find(DISCOVERY_SERVICE, "dns_name", f"{namespace.id}/{inner}")
         if service:
             instances = self._instances(service[0].id)
-            return dns_rule.of_service(question, namespace, service[0], instances, self._pick)
+            return dns_rule.of_service(
+                question, namespace, service[0], instances, self._pick, lambda name: self._balancer(vpc, name)
+            )
         instance_id, _, outer = inner.partition(".")
         service = self._store.find(DISCOVERY_SERVICE, "dns_name", f"{namespace.id}/{outer}")
         if service:
@@ -82,7 +87,7 @@ class Names:
             return dns_rule.of_instance(question, namespace, service[0], named[0] if named else None)
         below = (
             each.name.lower().endswith(f".{inner}") and self._instances(each.id)
-            for each in self._store.find(DISCOVERY_SERVICE, "namespace", namespace.id)
+            for each in self._store.find(DISCOVERY_SERVICE, "dotted", namespace.id)
         )
         return dns_rule.nothing(namespace) if any(below) else dns_rule.missing(namespace)
 

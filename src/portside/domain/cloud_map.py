@@ -52,6 +52,7 @@ class DiscoveryService(Record, frozen=True, kw_only=True):
     description: str = ""
     creator_request_id: str = ""
     revision: int = 1
+    attributes: dict[str, str] = {}
     tags: Tags = ()
     created_at: datetime
 

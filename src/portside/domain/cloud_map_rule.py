@@ -29,6 +29,7 @@ NAMESPACES_MOST: Final = 50
 INSTANCES_MOST: Final = 1000
 """Of a service."""
 CUSTOM_ATTRIBUTES_MOST: Final = 30
+"""Of an instance, and of a service."""
 ATTRIBUTES_SIZE_MOST: Final = 5000
 _RECORD_SETS: Final = ({"A"}, {"AAAA"}, {"A", "AAAA"}, {"SRV"}, {"CNAME"})
 _LABEL: Final = re.compile(r"[!-~]{1,63}")
@@ -108,6 +109,9 @@ def check_attributes(service: DiscoveryService, attributes: Mapping[str, str]) -
             raise _invalid(f"{INITIAL_HEALTH} is for services with a HealthCheckCustomConfig.")
         if attributes[INITIAL_HEALTH] not in ("HEALTHY", "UNHEALTHY"):
             raise _invalid(f"{INITIAL_HEALTH} is HEALTHY or UNHEALTHY, not {attributes[INITIAL_HEALTH]}.")
+    if ALIAS in attributes:
+        _check_alias(service, attributes)
+        return
     needed = {"A": (IPV4,), "AAAA": (IPV6,), "CNAME": (CNAME,), "SRV": (PORT,)}
     for record in service.records:
         for name in needed[record.type]:
@@ -115,6 +119,16 @@ def check_attributes(service: DiscoveryService, attributes: Mapping[str, str]) -
                 raise _invalid(f"{name} is required for a service with {record.type} records.")
         if record.type == "SRV" and IPV4 not in attributes and IPV6 not in attributes:
             raise _invalid(f"{IPV4} or {IPV6} is required for a service with SRV records.")
+
+
+def _check_alias(service: DiscoveryService, attributes: Mapping[str, str]) -> None:
+    if not {each.type for each in service.records} & {"A", "AAAA"}:
+        raise _invalid(f"{ALIAS} is for services with A or AAAA records.")
+    if service.routing_policy != "WEIGHTED":
+        raise _invalid(f"{ALIAS} is for services with the WEIGHTED routing policy.")
+    others = sorted(each for each in attributes if each.startswith("AWS_INSTANCE_"))
+    if others:
+        raise _invalid(f"{ALIAS} can not be combined with {', '.join(others)}.")
 
 
 def initial_health(service: DiscoveryService, attributes: Mapping[str, str]) -> Health:
@@ -211,7 +225,7 @@ def same_request(one: Namespace | DiscoveryService, other: Namespace | Discovery
 def _asked(each: Namespace | DiscoveryService) -> Namespace | DiscoveryService:
     if isinstance(each, Namespace):
         return replace(each, id="", http_name="", hosted_zone_id="", created_at=None)
-    return replace(each, id="", revision=0, created_at=None)
+    return replace(each, id="", revision=0, attributes={}, created_at=None)
 
 
 def _is_address(text: str, version: type[ipaddress.IPv4Address] | type[ipaddress.IPv6Address]) -> bool:

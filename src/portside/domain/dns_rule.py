@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
 from portside.domain.cloud_map import DiscoveryInstance, DiscoveryService, DnsRecord, Health, Namespace
-from portside.domain.cloud_map_rule import CNAME, IPV4, IPV6, PORT
+from portside.domain.cloud_map_rule import ALIAS, CNAME, IPV4, IPV6, PORT
 from portside.domain.dns import Answer, Code, Question, ResourceRecord, Soa, Srv, Type
 from portside.domain.vpc_rule import private_domain
 
@@ -34,6 +34,8 @@ _NOT_PUBLIC: Final = tuple(
 
 Pick = Callable[[Sequence[DiscoveryInstance], int], Sequence[DiscoveryInstance]]
 """As many of them at random, in random order."""
+Addresses = Callable[[str], Sequence[str]]
+"""Those of a load balancer, by its name."""
 
 
 def namespace_of(name: str, namespaces: Collection[Namespace]) -> Namespace | None:
@@ -60,9 +62,11 @@ def of_service(
     service: DiscoveryService,
     instances: Sequence[DiscoveryInstance],
     pick: Pick,
+    addresses: Addresses,
 ) -> Answer:
     """The name of a service: up to eight of its healthy instances, or one where they are weighted. When none is
-    healthy all of them count as healthy. Without instances there is no such name."""
+    healthy all of them count as healthy. Without instances there is no such name. An instance that is an alias of a
+    load balancer has that one's addresses."""
     if not instances:
         return missing(namespace)
     records: list[ResourceRecord] = []
@@ -72,7 +76,12 @@ def of_service(
             continue
         count = 1 if service.routing_policy == "WEIGHTED" else ANSWERS_MOST
         good = [each for each in instances if each.health is not Health.UNHEALTHY] or instances
-        records += (_record(question.name, kind, record, namespace, service, each) for each in pick(good, count))
+        for each in pick(good, count):
+            if ALIAS not in each.attributes:
+                records.append(_record(question.name, kind, record, namespace, service, each))
+            elif kind is Type.A:
+                found = addresses(each.attributes[ALIAS].rstrip(".").lower())
+                records += (ResourceRecord(question.name, kind, HOST_TTL_S, address) for address in found)
     return _found(records, soa_of(namespace))
 
 

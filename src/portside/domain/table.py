@@ -218,6 +218,7 @@ DISCOVERY_SERVICE: Final = Kind(
     key=lambda s: s.key,
     indexes={
         "namespace": lambda s: s.namespace_id,
+        "dotted": lambda s: s.namespace_id if s.records and "." in s.name else None,
         "dns_name": lambda s: f"{s.namespace_id}/{s.name.lower()}" if s.records else None,
     },
 )

@@ -240,3 +240,7 @@ def test_load_balancers_have_their_interfaces_addresses() -> None:
     assert lab.data("web-1.us-east-1.elb.localhost") == ["10.0.3.3"]
     assert negative(lab.ask("web-1.us-east-1.elb.localhost", vpc_id=AWAY)) == (Code.NXDOMAIN, 60)
     assert lab.data("localhost") == ["127.0.0.1"]
+    site = lab.service("site", "A", "AAAA", policy="WEIGHTED")
+    lab.instance(site, "one", AWS_ALIAS_DNS_NAME="Web-1.us-east-1.elb.localhost.")
+    assert lab.data("site.corp.local") == ["10.0.3.3"]
+    assert negative(lab.ask("site.corp.local", Type.AAAA)) == (Code.NOERROR, 15)

@@ -25,7 +25,7 @@ from portside.domain.cloud_map import (
     RegisterInstance,
 )
 from portside.domain.record import replace
-from portside.domain.table import DISCOVERY_INSTANCE, DISCOVERY_SERVICE, INSTANCE, NAMESPACE
+from portside.domain.table import DISCOVERY_INSTANCE, DISCOVERY_SERVICE, INSTANCE, LOAD_BALANCER, NAMESPACE
 from portside.store.interface import Put, Store
 
 DISCOVERED: Final = 100
@@ -75,8 +75,9 @@ class Instances:
     ) -> dict[str, str]:
         """As they are kept: of an EC2 instance with its address."""
         attributes = dict(given)
-        if cloud_map_rule.ALIAS in attributes:
-            raise invalid(f"{cloud_map_rule.ALIAS} (alias records to load balancers) is not supported by Portside.")
+        alias = attributes.get(cloud_map_rule.ALIAS, "").rstrip(".").lower()
+        if alias and all(each.scope != service.scope for each in self._store.find(LOAD_BALANCER, "dns_name", alias)):
+            raise invalid(f"{alias} is the name of no load balancer.")
         named = attributes.get(cloud_map_rule.EC2_INSTANCE)
         if named is None:
             return attributes

@@ -10,6 +10,7 @@ from portside.aws.service import Handler, Params, RequestContext, Result, Servic
 from portside.domain import arn, cloud_map_rule
 from portside.domain.clock import Clock, Ids
 from portside.domain.cloud_map import DiscoveryService, DnsRecord, UpdateService
+from portside.domain.record import replace
 from portside.domain.table import DISCOVERY_INSTANCE, DISCOVERY_SERVICE
 from portside.store.interface import ABSENT, Delete, Put, Store
 
@@ -25,6 +26,9 @@ class Registries:
             "ListServices": self.list,
             "UpdateService": self.update,
             "DeleteService": self.delete,
+            "GetServiceAttributes": self.attributes,
+            "UpdateServiceAttributes": self.update_attributes,
+            "DeleteServiceAttributes": self.delete_attributes,
         }
 
     def create(self, context: RequestContext, params: Params) -> Result:
@@ -108,6 +112,34 @@ class Registries:
         if self._store.find(DISCOVERY_INSTANCE, "service", service.id):
             raise in_use("Service contains registered instances; delete the instances before deleting the service")
         self._store.transact(Delete(DISCOVERY_SERVICE, service.key))
+        return {}
+
+    def attributes(self, context: RequestContext, params: Params) -> Result:
+        service = lookup.service(self._store, context, params["ServiceId"])
+        return {
+            "ServiceAttributes": {
+                "ServiceArn": arn.discovery(service.scope, f"service/{service.id}"),
+                "ResourceOwner": service.scope.account,
+                "Attributes": service.attributes,
+            }
+        }
+
+    def update_attributes(self, context: RequestContext, params: Params) -> Result:
+        service = lookup.service(self._store, context, params["ServiceId"])
+        attributes = service.attributes | params["Attributes"]
+        if len(attributes) > cloud_map_rule.CUSTOM_ATTRIBUTES_MOST:
+            raise ServiceError(
+                "ServiceAttributesLimitExceededException",
+                f"A service can have at most {cloud_map_rule.CUSTOM_ATTRIBUTES_MOST} attributes.",
+            )
+        self._store.transact(Put(DISCOVERY_SERVICE, replace(service, attributes=attributes)))
+        return {}
+
+    def delete_attributes(self, context: RequestContext, params: Params) -> Result:
+        service = lookup.service(self._store, context, params["ServiceId"])
+        gone = set(params["Attributes"])
+        kept = {name: value for name, value in service.attributes.items() if name not in gone}
+        self._store.transact(Put(DISCOVERY_SERVICE, replace(service, attributes=kept)))
         return {}
 
     def _to(self, service: DiscoveryService, *, whole: bool) -> dict[str, Any]:

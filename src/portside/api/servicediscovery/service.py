@@ -24,7 +24,6 @@ def servicediscovery_service(store: Store, clock: Clock, ids: Ids) -> Service:
         },
         partial={
             "CreateService": "no HealthCheckConfig (health checks of Route 53)",
-            "RegisterInstance": "no AWS_ALIAS_DNS_NAME",
             "UpdateInstanceCustomHealthStatus": "takes effect at once, not after 30 seconds",
         },
     )
