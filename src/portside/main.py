@@ -43,7 +43,7 @@ from portside.api.iam.service import iam_service
 from portside.api.logs.service import logs_service
 from portside.api.metadata.endpoint import MetadataEndpoint
 from portside.api.metadata.instance import InstanceMetadata
-from portside.api.portside import image, network, reach, story, volume
+from portside.api.portside import image, inside, network, reach, story, volume
 from portside.api.portside import log as output
 from portside.api.portside.status import status
 from portside.api.secretsmanager.service import secretsmanager_service
@@ -479,6 +479,8 @@ class Daemon:
         found = (404, {"error": f"there is nothing at {path}"})
         if named and rest == "story":
             found = story.answer(store, self._clock, unquote(named), query.get("cluster", ""), node.pulls())
+        elif named and rest == "network":
+            found = inside.answer(store, node.process, unquote(named), query.get("cluster", ""))
         return found[0], "application/json", json.dumps(found[1]).encode()
 
 

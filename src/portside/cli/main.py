@@ -244,6 +244,52 @@ def application() -> "typer.Typer":
         raise typer.Exit(code)
 
     @app.command()
+    def forward(
+        target: Annotated[str, typer.Argument(metavar="TASK:PORT", help="A task's id or its beginning, and a port.")],
+        local_port: Annotated[
+            int | None,
+            typer.Argument(metavar="[LOCALPORT]", min=0, max=65535, help="The same by default; 0 for any free one."),
+        ] = None,
+        container: Annotated[str, typer.Option("--container", "-c", help="Where each has a network of its own.")] = "",
+        cluster: Annotated[str, typer.Option("--cluster", help="Only in this cluster.")] = "",
+        data_dir: data_dir = None,
+    ) -> None:
+        """Connections to 127.0.0.1:LOCALPORT go on inside of a task, whatever its groups and routes. Takes root."""
+        from portside.cli import forward as command
+
+        command.run(settings(data_dir=data_dir), target, local_port, cluster=cluster, container=container)
+
+    @app.command()
+    def capture(
+        task: Annotated[str, typer.Argument(metavar="TASK", help="Its id, the beginning of it, or its ARN.")],
+        file: Annotated[
+            Path | None, typer.Option("--write", "-w", metavar="FILE|-", help="As pcap, for Wireshark and tcpdump.")
+        ] = None,
+        protocol: Annotated[str | None, typer.Option("--protocol", help="Only tcp, udp, icmp, arp ...")] = None,
+        address: Annotated[str | None, typer.Option("--address", help="Only from or to it.")] = None,
+        packet_port: Annotated[int | None, typer.Option("--packet-port", help="Only from or to it.")] = None,
+        interface: Annotated[str | None, typer.Option("--interface", help="Not the task's own; any for all.")] = None,
+        count: Annotated[int | None, typer.Option("--count", min=1, help="So many packets.")] = None,
+        seconds: Annotated[float | None, typer.Option("--seconds", min=0.1, help="So long.")] = None,
+        container: Annotated[str, typer.Option("--container", "-c", help="Where each has a network of its own.")] = "",
+        cluster: Annotated[str, typer.Option("--cluster", help="Only in this cluster.")] = "",
+        data_dir: data_dir = None,
+    ) -> None:
+        """The packets of a task, as they pass: lines, or a pcap file. Takes root."""
+        from portside.cli import capture as command
+
+        command.run(
+            *(settings(data_dir=data_dir), task),
+            cluster=cluster,
+            container=container,
+            file=file,
+            wanted=command.Wanted(protocol=protocol, address=address, port=packet_port),
+            interface=interface,
+            count=count,
+            seconds=seconds,
+        )
+
+    @app.command()
     def ca(data_dir: data_dir = None) -> None:
         """Print the root certificate (PEM) of the authority that issues what is requested of Certificate Manager."""
         from portside.cli import ca as command

@@ -100,7 +100,7 @@ def _tasks(tasks: list[dict[str, Any]], now: datetime) -> list[Table | Text]:
             task["id"][:8],
             task["group"].removeprefix("service:").removeprefix("family:"),
             _state(task),
-            task["address"],
+            "\n".join(each for each in (task["address"], task.get("publicAddress")) if each),
             task["zone"],
             _age(task, now),
         )

@@ -148,6 +148,10 @@ class Node(Protocol):
         """What a container uses. None: no such container runs here."""
         ...
 
+    def process(self, runtime_id: str) -> int | None:
+        """The container's first process, as the machine numbers it. None: no such container runs here."""
+        ...
+
     def pulls(self) -> Sequence[PullProgress]:
         """Images that are being pulled at this moment."""
         ...

@@ -235,6 +235,10 @@ class LinuxNode:
             machine_cpus=os.cpu_count() or 1,
         )
 
+    def process(self, runtime_id: str) -> int | None:
+        container = self._running(runtime_id)
+        return container.record.pid if container is not None and container.record is not None else None
+
     def pulls(self) -> Sequence[PullProgress]:
         return self._images.pulls()
 

@@ -340,6 +340,9 @@ class FakeNode:
     async def usage(self, runtime_id: str) -> Usage | None:
         return Usage(at=self.machine.now()) if self.machine.containers else None
 
+    def process(self, runtime_id: str) -> int | None:
+        return None  # there are no processes
+
     def pulls(self) -> Sequence[PullProgress]:
         return tuple(
             PullProgress(reference=image, source=image, names=(image,), started_at=self.machine.now())

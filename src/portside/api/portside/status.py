@@ -91,6 +91,7 @@ def _task(task: Task) -> dict[str, Any]:
         "lastStatus": task.last_status.name,
         "desiredStatus": task.desired_status.name,
         "address": _address(task),
+        "publicAddress": task.eni.public_address if task.eni else None,
         "zone": task.placement.zone if task.placement else task.eni.zone if task.eni else "",
         "createdAt": task.created_at.isoformat(),
         "startedAt": task.started_at.isoformat() if task.started_at else None,

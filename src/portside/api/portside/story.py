@@ -27,12 +27,18 @@ def answer(
 
     Returns: the story; {"error": ...} with 404 for no such task, with 409 where several ids begin so.
     """
+    task = found(store, named, cluster)
+    return (200, document(task, clock, pulls)) if isinstance(task, Task) else task
+
+
+def found(store: Store, named: str, cluster: str = "") -> Task | tuple[int, dict[str, Any]]:
+    """The task that is meant, or HTTP status and the error, as `answer` has them."""
     parsed = arn.parse(named)
     if parsed is not None:
         parts = parsed.resource.split("/")
         if parsed.service != "ecs" or parts[0] != "task" or len(parts) != 3:
             return 404, {"error": f"{named} is not the ARN of a task"}
-    found = [
+    tasks = [
         task
         for task in store.scan(TASK)
         if (not cluster or task.cluster == cluster)
@@ -42,16 +48,16 @@ def answer(
             else bool(named) and task.id.startswith(named)
         )
     ]
-    exact = [task for task in found if task.id == named]
-    found = exact or found
-    if not found:
+    exact = [task for task in tasks if task.id == named]
+    tasks = exact or tasks
+    if not tasks:
         where = f" in the cluster {cluster}" if cluster else ""
         return 404, {"error": f"there is no task {named}{where}"}
-    if len(found) > 1:
-        names = ", ".join(f"{task.id} ({task.cluster})" for task in found[:CANDIDATES_SHOWN])
-        more = f" and {len(found) - CANDIDATES_SHOWN} more" if len(found) > CANDIDATES_SHOWN else ""
+    if len(tasks) > 1:
+        names = ", ".join(f"{task.id} ({task.cluster})" for task in tasks[:CANDIDATES_SHOWN])
+        more = f" and {len(tasks) - CANDIDATES_SHOWN} more" if len(tasks) > CANDIDATES_SHOWN else ""
         return 409, {"error": f"{named} stands for several tasks: {names}{more}"}
-    return 200, document(found[0], clock, pulls)
+    return tasks[0]
 
 
 def document(task: Task, clock: Clock, pulls: Sequence[PullProgress] = ()) -> dict[str, Any]:
