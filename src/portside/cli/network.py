@@ -44,7 +44,21 @@ def _vpc(vpc: dict[str, Any], *, everything: bool) -> Tree:
             for direction in ("in", "out"):
                 for rule in group[direction] or ["nothing"]:
                     node.add(Text(f"{direction}: {rule}"))
+    if not vpc["hasResolver"]:
+        tree.add(Text("no resolver: enableDnsSupport is off", style="yellow"))
+    for namespace in vpc["namespaces"]:
+        _namespace(tree, namespace)
     return tree
+
+
+def _namespace(tree: Tree, namespace: dict[str, Any]) -> None:
+    branch = tree.add(Text(f"names in {namespace['name']}"))
+    if not namespace["resolves"]:
+        branch.add(Text("do not resolve: enableDnsHostnames or enableDnsSupport is off", style="red"))
+    for service in namespace["services"]:
+        found = [each["value"] + ("" if each["isHealthy"] else " (unhealthy)") for each in service["instances"]]
+        kinds = ", ".join(service["records"])
+        branch.add(Text(f"{service['name']} {kinds} → {', '.join(found) or 'nothing'}"))
 
 
 def _subnet(tree: Tree, subnet: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ import ipaddress
 import logging
 import secrets
 import socket
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
@@ -21,6 +22,8 @@ TIMEOUT_S: Final = 2.0
 ATTEMPTS: Final = 2
 UNDER_WAY_MOST: Final = 1000
 """Questions that may wait for an answer at once."""
+OF_A_VPC_MOST: Final = 250
+"""Of these, from one VPC: what waits for a resolver that is gone does not keep others from asking."""
 RESOLV_CONF: Final = Path("/etc/resolv.conf")
 
 OpenSocket = Callable[[int, int], socket.socket]
@@ -45,17 +48,19 @@ class Forwarder:
         self._open, self._blocks, self._path, self._port = open_socket, blocks, resolv_conf, port
         self._read_at = 0
         self._servers: Sequence[str] = ()
-        self._under_way = 0
+        self._under_way: Counter[str] = Counter()
 
     @property
     def is_allowed(self) -> bool:
         return self._open is not None
 
-    async def ask(self, query: bytes, *, over_tcp: bool) -> bytes:
+    async def ask(self, vpc_id: str, query: bytes, *, over_tcp: bool) -> bytes:
         """The answer to a message, with that message's id. Raises Unanswered."""
-        if self._open is None or self._under_way >= UNDER_WAY_MOST:
-            raise Unanswered("nobody may be asked" if self._open is None else "too many questions are under way")
-        self._under_way += 1
+        if self._open is None:
+            raise Unanswered("nobody may be asked")
+        if self._under_way.total() >= UNDER_WAY_MOST or self._under_way[vpc_id] >= OF_A_VPC_MOST:
+            raise Unanswered("too many questions are under way")
+        self._under_way[vpc_id] += 1
         try:
             own = message.with_id(query, secrets.randbelow(1 << 16))
             for _ in range(ATTEMPTS):
@@ -69,7 +74,8 @@ class Forwarder:
                         return message.with_id(found, message.id_of(query))
             raise Unanswered("no resolver of the host answered")
         finally:
-            self._under_way -= 1
+            self._under_way[vpc_id] -= 1
+            self._under_way += Counter()  # without those of which there are none
 
     def _known(self) -> Sequence[str]:
         try:

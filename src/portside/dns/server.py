@@ -179,9 +179,9 @@ class DnsServer:
                 answer = self._directory.answer(vpc_id, question)
                 if answer is None:
                     if not found:
-                        return await self._forwarder.ask(data, over_tcp=over_tcp)
+                        return await self._forwarder.ask(vpc_id, data, over_tcp=over_tcp)
                     asked = message.write_query(0, question)
-                    answer = message.read_answer(await self._forwarder.ask(asked, over_tcp=over_tcp))
+                    answer = message.read_answer(await self._forwarder.ask(vpc_id, asked, over_tcp=over_tcp))
                     return message.write_answer(query, Answer(answer.code, (*found, *answer.records)), most_bytes)
                 found += answer.records
                 alias = self._alias_of(answer, question)

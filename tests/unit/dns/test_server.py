@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from portside.control.loop import spawn
 from portside.control.names import alias_of
 from portside.dns import message
-from portside.dns.forward import Forwarder, Unanswered, host_socket, nameservers
+from portside.dns.forward import OF_A_VPC_MOST, Forwarder, Unanswered, host_socket, nameservers
 from portside.dns.server import DnsServer
 from portside.domain.dns import Answer, Code, Question, ResourceRecord, Type
 
@@ -153,7 +154,7 @@ def test_nobody_is_asked_where_nothing_may_leave() -> None:
             answer = await over_udp(port, message.write_query(1, Question("example.com", Type.A)))
             assert message.read_answer(answer).code is Code.REFUSED
         with pytest.raises(Unanswered):
-            await NOBODY.ask(b"", over_tcp=False)
+            await NOBODY.ask("vpc-1", b"", over_tcp=False)
 
     asyncio.run(body())
 
@@ -169,6 +170,30 @@ def test_a_resolver_that_is_not_there_is_a_failure(tmp_path: Path) -> None:
         async with served(Known(), forwarder_to(dead, tmp_path)) as port:
             answer = await over_udp(port, message.write_query(1, Question("example.com", Type.A)))
             assert message.read_answer(answer).code is Code.SERVFAIL
+
+    asyncio.run(body())
+
+
+def test_one_vpc_does_not_keep_others_from_asking(tmp_path: Path) -> None:
+    """Questions of a VPC that wait for a resolver that does not answer are so many at most; another VPC still asks."""
+
+    async def body() -> None:
+        silent, listener = sockets()  # takes questions and never answers
+        forwarder = forwarder_to(int(silent.getsockname()[1]), tmp_path)
+        query = message.write_query(1, Question("example.com", Type.A))
+        asked = [spawn("loud", forwarder.ask("loud", query, over_tcp=False)) for _ in range(OF_A_VPC_MOST)]
+        await asyncio.sleep(0)
+        with pytest.raises(Unanswered, match="too many"):
+            await forwarder.ask("loud", query, over_tcp=False)
+        other = spawn("quiet", forwarder.ask("quiet", query, over_tcp=False))
+        await asyncio.sleep(0)
+        assert not other.done()
+        for task in (*asked, other):
+            task.cancel()
+        await asyncio.gather(*asked, other, return_exceptions=True)
+        assert not forwarder._under_way
+        silent.close()
+        listener.close()
 
     asyncio.run(body())
 

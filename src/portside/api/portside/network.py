@@ -3,10 +3,15 @@
 from typing import Any
 
 from portside.domain import vpc_route
+from portside.domain.cloud_map import DiscoveryInstance, Health, Namespace
+from portside.domain.cloud_map_rule import ALIAS, CNAME, IPV4, IPV6, PORT
 from portside.domain.network_acl_rule import in_order, lets_all_pass
 from portside.domain.table import (
+    DISCOVERY_INSTANCE,
+    DISCOVERY_SERVICE,
     ENI,
     INTERNET_GATEWAY,
+    NAMESPACE,
     NAT_GATEWAY,
     NETWORK_ACL,
     ROUTE_TABLE,
@@ -40,7 +45,36 @@ def _vpc(store: Store, vpc: Vpc) -> dict[str, Any]:
         "securityGroups": [
             _group(each, names, is_used=each.id in used) for each in store.find(SECURITY_GROUP, "vpc", vpc.id)
         ],
+        "hasResolver": vpc.dns_support,
+        "namespaces": [_namespace(store, vpc, each) for each in store.find(NAMESPACE, "vpc", vpc.id)],
     }
+
+
+def _namespace(store: Store, vpc: Vpc, namespace: Namespace) -> dict[str, Any]:
+    """`resolves`: whether the VPC's attributes let its names resolve."""
+    return {
+        "name": namespace.name,
+        "resolves": vpc.dns_support and vpc.dns_hostnames,
+        "services": [
+            {
+                "name": f"{each.name}.{namespace.name}",
+                "records": [record.type for record in each.records],
+                "instances": [
+                    {"id": one.id, "value": _value(one), "isHealthy": one.health is not Health.UNHEALTHY}
+                    for one in store.find(DISCOVERY_INSTANCE, "service", each.id)
+                ],
+            }
+            for each in store.find(DISCOVERY_SERVICE, "namespace", namespace.id)
+            if each.records
+        ],
+    }
+
+
+def _value(instance: DiscoveryInstance) -> str:
+    """Where an instance's name leads."""
+    named = instance.attributes
+    found = named.get(ALIAS) or named.get(CNAME) or named.get(IPV4) or named.get(IPV6) or ""
+    return f"{found}:{named[PORT]}" if PORT in named else found
 
 
 def _subnet(store: Store, vpc: Vpc, subnet: Subnet, names: dict[str, str]) -> dict[str, Any]:
