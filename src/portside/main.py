@@ -68,6 +68,7 @@ from portside.control.enis import Enis
 from portside.control.file_systems import FileSystemLoop
 from portside.control.images import ImageLoop
 from portside.control.insights import ContainerInsights
+from portside.control.insights_queries import QueryRunner
 from portside.control.instances import InstanceLoop
 from portside.control.logsink import ControlLogSink
 from portside.control.loop import spawn
@@ -106,6 +107,7 @@ from portside.store.interface import Put, Store, StoreUnavailable
 from portside.store.sqlite import SqliteStore
 from portside.task_endpoint import TaskEndpoints
 from portside.telemetry.embedded import EmbeddedMetrics
+from portside.telemetry.insights import InsightsQueries
 from portside.telemetry.interface import LogStore, LogsUnavailable
 from portside.telemetry.metric import MetricStore, SqliteMetricStore
 from portside.telemetry.sqlite import SqliteLogStore
@@ -135,6 +137,7 @@ def api_services(
     public_block: str = PUBLIC_BLOCK,
     identities: InstanceIdentities | None = None,
     meter: Meter = lambda file_system_id: 0,
+    queries: InsightsQueries | None = None,
 ) -> tuple[Service, ...]:
     """Every AWS service that is answered, in one visible list."""
 
@@ -142,7 +145,7 @@ def api_services(
         with_default_network(ecs_service(store, clock, ids, sessions, identities), store, clock, ids),
         ec2_service(store, clock, ids, public_block),
         with_default_network(elbv2_service(store, clock, ids), store, clock, ids),
-        logs_service(store, logs, clock, ids),
+        logs_service(store, logs, clock, ids, queries or QueryRunner(Path("unused"), clock, ids)),
         cloudwatch_service(store, metrics, clock, ids),
         autoscaling_service(store, clock, ids),
         with_default_network(efs_service(store, clock, ids, meter), store, clock, ids),
@@ -242,6 +245,7 @@ class Daemon:
         metric_filters = MetricFilters(store, metrics, clock)
         receivers = [EmbeddedMetrics(metrics).take, metric_filters.take]
         logs = SqliteLogStore(settings.data_dir / "logs.db", on_put=receivers)
+        queries = QueryRunner(settings.data_dir / "logs.db", clock, ids)
         # What is served at the tasks' link-local address comes last; no network is made before.
         vpc_networks = Network(
             settings,
@@ -297,7 +301,10 @@ class Daemon:
         block = public_block(settings.instance_id)
         make_gateway = partial(
             Gateway,
-            api_services(store, logs, metrics, clock, ids, vault, sts, sessions, block, identities, folders.used_bytes),
+            api_services(
+                *(store, logs, metrics, clock, ids, vault, sts, sessions, block, identities, folders.used_bytes),
+                queries=queries,
+            ),
             max_body_bytes=settings.max_body_bytes,
             auth=self._verifier(sts, accepts_unknown=not settings.auth),
             default_account=settings.account,
@@ -384,6 +391,7 @@ class Daemon:
             await resolver_server.close()
             await balancer.close()
             await node.close()
+            await queries.close()
             await logs.close()
             await metrics.close()
             store.close()

@@ -18,6 +18,7 @@ from served import ACCOUNT, REGION, Served, serving
 from portside.api.cloudwatch.service import cloudwatch_service
 from portside.api.logs.service import logs_service
 from portside.control.clock import RandomIds, SystemClock
+from portside.control.insights_queries import QueryRunner
 from portside.control.metric_filters import MetricFilters
 from portside.domain.metric import MetricName, Sample, point_of
 from portside.domain.record import Scope
@@ -201,7 +202,7 @@ def test_metrics_that_log_events_embed(tmp_path: Path) -> None:
     logs = SqliteLogStore(tmp_path / "logs.db", on_put=[EmbeddedMetrics(metrics).take])
     services = [
         cloudwatch_service(store, metrics, SystemClock(), RandomIds()),
-        logs_service(store, logs, SystemClock(), RandomIds()),
+        logs_service(store, logs, SystemClock(), RandomIds(), QueryRunner(tmp_path, SystemClock(), RandomIds())),
     ]
     with serving(services) as served:
         client = served.client("logs")
@@ -240,7 +241,11 @@ def test_metrics_that_filters_take_from_log_events(tmp_path: Path) -> None:
     metrics, store, clock = SqliteMetricStore(tmp_path / "metrics.db"), MemoryStore(), SystemClock()
     receivers = [MetricFilters(store, metrics, clock).take]
     logs = SqliteLogStore(tmp_path / "logs.db", on_put=receivers)
-    services = [cloudwatch_service(store, metrics, clock, RandomIds()), logs_service(store, logs, clock, RandomIds())]
+    queries = QueryRunner(tmp_path, clock, RandomIds())
+    services = [
+        cloudwatch_service(store, metrics, clock, RandomIds()),
+        logs_service(store, logs, clock, RandomIds(), queries),
+    ]
     with serving(services) as served:
         client = served.client("logs")
         client.create_log_group(logGroupName="g")

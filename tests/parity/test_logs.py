@@ -15,6 +15,7 @@ from served import Served
 
 from portside.api.logs.service import logs_service
 from portside.control.clock import RandomIds, SystemClock
+from portside.control.insights_queries import QueryRunner
 from portside.store.memory import MemoryStore
 from portside.telemetry.sqlite import SqliteLogStore
 
@@ -26,7 +27,8 @@ ARN = "arn:aws:logs:us-east-1:000000000000:log-group:"
 @pytest.fixture
 def served(serve: Callable[..., Served], tmp_path: Path) -> Iterator[Served]:
     logs = SqliteLogStore(tmp_path / "logs.db")
-    yield serve([logs_service(MemoryStore(), logs, SystemClock(), RandomIds())])
+    queries = QueryRunner(tmp_path / "logs.db", SystemClock(), RandomIds())
+    yield serve([logs_service(MemoryStore(), logs, SystemClock(), RandomIds(), queries)])
     asyncio.run(logs.close())
 
 
@@ -284,6 +286,107 @@ def test_filter_patterns(logs: Any) -> None:
     assert search('{ $.level = "ERROR" && $.took >= 3e0 }') == errors[3:]
     assert search("[method, path, status=4* || status=5*, bytes]") == ['GET "/b c" 404 20', "GET /d 500 30"]
     assert search("%/[ad] [0-9]{3}%".replace(" ", "\\s")) == ["GET /a 200 10", "GET /d 500 30"]
+
+
+def finished(logs: Any, query_id: str) -> Any:
+    """The results, when the query has ended."""
+    until = time.monotonic() + 60
+    while (answer := logs.get_query_results(queryId=query_id))["status"] in ("Scheduled", "Running"):
+        assert time.monotonic() < until, answer
+    return answer
+
+
+def test_insights(logs: Any, served: Served) -> None:
+    """A query over groups is started, found, described; its rows are pages of text; the aws command reads them, too."""
+    made(logs)
+    logs.create_log_group(logGroupName="h")
+    logs.create_log_stream(logGroupName="h", logStreamName="t")
+    start = now_ms() // 1000 * 1000 - 60_000
+    lines = [f'{{"level": "{level}", "took": {took}}}' for took in range(4) for level in ("INFO", "ERROR")]
+    put(logs, *lines, "text", at_ms=start, step_ms=1000)
+    event = {"timestamp": start + 500, "message": '{"level": "ERROR", "took": 10}'}
+    logs.put_log_events(logGroupName="h", logStreamName="t", logEvents=[event])
+    span = {"startTime": start // 1000, "endTime": start // 1000 + 30}
+
+    query = "fields level, took | filter level = 'ERROR' | stats count(*) as n, max(took) by level"
+    query_id = logs.start_query(logGroupNames=["g", "h"], queryString=query, **span)["queryId"]
+    answer = finished(logs, query_id)
+    assert answer["status"] == "Complete"
+    fields = [{"field": "level", "value": "ERROR"}, {"field": "n", "value": "5"}, {"field": "max(took)", "value": "10"}]
+    assert answer["results"] == [fields]
+    told = answer["statistics"]
+    assert (told["recordsMatched"], told["recordsScanned"], told["logGroupsScanned"]) == (5, 10, 2)
+    assert told["bytesScanned"] == sum(map(len, lines)) + 4 + len(event["message"])
+    logs.start_query(logGroupName="g", queryString="limit 1", **span)
+    queries = logs.describe_queries(maxResults=1)
+    assert [each["queryString"] for each in queries["queries"]] == ["limit 1"]
+    (described,) = logs.describe_queries(nextToken=queries["nextToken"], status="Complete")["queries"]
+    assert (described["queryId"], described["logGroupName"]) == (query_id, "g")
+
+    query_id = logs.start_query(logGroupIdentifiers=[f"{ARN}g"], queryString="sort @timestamp asc", **span)["queryId"]
+    answer = finished(logs, query_id)
+    shown = [{each["field"]: each["value"] for each in row} for row in answer["results"]]
+    assert [each["@message"] for each in shown] == [*lines, "text"]
+    assert all(each.keys() == {"@timestamp", "@message", "@ptr"} for each in shown)
+    pages, token = [], {}
+    while True:
+        page = logs.get_query_results(queryId=query_id, maxItems=4, **token)
+        pages += page["results"]
+        if "nextToken" not in page:
+            break
+        token = {"nextToken": page["nextToken"]}
+    assert pages == answer["results"]
+
+    common = ("--log-group-name", "g", "--start-time", str(span["startTime"]), "--end-time", str(span["endTime"]))
+    found = served.aws("logs", "start-query", *common, "--query-string", "filter took = 3 | fields took | limit 1")
+    finished(logs, found["queryId"])
+    found = served.aws("logs", "get-query-results", "--query-id", found["queryId"])
+    assert found["results"][0][0] == {"field": "took", "value": "3"}
+
+
+def test_insights_refusals(logs: Any) -> None:
+    """What is no query is told with its place; what is not there, in AWS's codes."""
+    made(logs)
+    span = {"startTime": 1, "endTime": 2}
+    with pytest.raises(ClientError) as caught:
+        logs.start_query(logGroupName="g", queryString="fields a | pattern @message", **span)
+    answer = caught.value.response
+    assert answer["Error"]["Code"] == "MalformedQueryException"
+    assert "does not implement the command pattern" in answer["Error"]["Message"]
+    assert answer["queryCompileError"]["location"] == {"startCharOffset": 11, "endCharOffset": 18}
+    ask = logs.start_query
+    assert refused(ask, "ResourceNotFoundException", logGroupName="x", queryString="limit 1", **span)
+    assert refused(ask, "InvalidParameterException", queryString="limit 1", **span)
+    assert refused(ask, "InvalidParameterException", logGroupName="g", queryString="limit 1", startTime=3, endTime=2)
+    assert refused(ask, "InvalidParameterException", logGroupName="g", queryString="x", queryLanguage="SQL", **span)
+    assert refused(logs.get_query_results, "ResourceNotFoundException", queryId="none")
+    query_id = ask(logGroupName="g", queryString="limit 1", **span)["queryId"]
+    assert finished(logs, query_id)["results"] == []
+    assert "is not running" in refused(logs.stop_query, "InvalidParameterException", queryId=query_id)
+
+
+def test_a_query_before_anything_was_logged(logs: Any) -> None:
+    """A group in which nothing was ever logged has no rows, and counts none."""
+    logs.create_log_group(logGroupName="g")
+    for query, rows in (("limit 1", []), ("stats count(*)", [[{"field": "count(*)", "value": "0"}]])):
+        query_id = logs.start_query(logGroupName="g", queryString=query, startTime=1, endTime=2)["queryId"]
+        answer = finished(logs, query_id)
+        assert (answer["status"], answer["results"]) == ("Complete", rows)
+
+
+def test_a_query_without_end_is_stopped(logs: Any) -> None:
+    """An expression that never comes to an end on a text holds up nothing, and its query can be stopped."""
+    made(logs)
+    put(logs, "a" * 5000 + "!")
+    at = now_ms() // 1000
+    ask = {"logGroupName": "g", "startTime": at - 60, "endTime": at + 60}
+    query_id = logs.start_query(queryString="filter @message like /(a+)+$/", **ask)["queryId"]
+    while logs.get_query_results(queryId=query_id)["status"] != "Running":
+        pass
+    assert finished(logs, logs.start_query(queryString="stats count(*)", **ask)["queryId"])["status"] == "Complete"
+    assert logs.get_query_results(queryId=query_id)["status"] == "Running"
+    assert logs.stop_query(queryId=query_id)["success"]
+    assert logs.get_query_results(queryId=query_id)["status"] == "Cancelled"
 
 
 def test_test_metric_filter(logs: Any) -> None:

@@ -3,22 +3,24 @@
 from portside.api.logs.event import Events
 from portside.api.logs.group import Groups
 from portside.api.logs.metric_filter import MetricFilterRequests
+from portside.api.logs.query import QueryRequests
 from portside.api.logs.stream import Streams
 from portside.api.logs.tag import GroupTags
 from portside.aws.service import Service
 from portside.domain.clock import Clock, Ids
 from portside.store.interface import Store
+from portside.telemetry.insights import InsightsQueries
 from portside.telemetry.interface import LogStore
 
 
-def logs_service(store: Store, logs: LogStore, clock: Clock, ids: Ids) -> Service:
+def logs_service(store: Store, logs: LogStore, clock: Clock, ids: Ids, queries: InsightsQueries) -> Service:
     groups, streams, events, tags = (
         Groups(store, logs, clock),
         Streams(store, logs),
         Events(store, logs, clock, ids),
         GroupTags(store),
     )
-    filters = MetricFilterRequests(store, clock)
+    filters, asked = MetricFilterRequests(store, clock), QueryRequests(store, queries)
     return Service(
         name="logs",
         handlers={
@@ -37,6 +39,10 @@ def logs_service(store: Store, logs: LogStore, clock: Clock, ids: Ids) -> Servic
             "PutMetricFilter": filters.put,
             "DescribeMetricFilters": filters.describe,
             "DeleteMetricFilter": filters.delete,
+            "StartQuery": asked.start,
+            "GetQueryResults": asked.results,
+            "StopQuery": asked.stop,
+            "DescribeQueries": asked.describe,
             "TagLogGroup": tags.tag_group,
             "UntagLogGroup": tags.untag_group,
             "ListTagsLogGroup": tags.list_of_group,
@@ -49,6 +55,9 @@ def logs_service(store: Store, logs: LogStore, clock: Clock, ids: Ids) -> Servic
             "DescribeLogGroups": "own account only",
             "PutLogEvents": "no entities",
             "PutMetricFilter": "no transformed logs, no system fields",
+            "StartQuery": "Logs Insights QL without pattern, diff, unmask, unnest, anomaly, JSON functions",
+            "GetQueryResults": "of the latest queries, until Portside ends; no rows before the query is complete",
+            "DescribeQueries": "the latest queries, until Portside ends",
             "TagResource": "log groups only",
             "UntagResource": "log groups only",
             "ListTagsForResource": "log groups only",

@@ -1,0 +1,159 @@
+"""Logs Insights queries."""
+
+import base64
+import binascii
+import json
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, Final
+
+from portside.api.logs import token
+from portside.api.logs.error import invalid, unsupported
+from portside.api.logs.lookup import name_of, named, scope_of
+from portside.aws.service import Params, RequestContext, Result, ServiceError
+from portside.domain.insights_query import LIMIT, LIMIT_MOST, Malformed, Query
+from portside.domain.record import Scope
+from portside.store.interface import Store
+from portside.telemetry.insights import InsightsQueries, InsightsQuery, QueryLimit
+
+GROUPS_MOST: Final = 50
+PAGE: Final = 1000
+MILLISECONDS_FROM: Final = 10**11
+"""A time from here on is in milliseconds, though seconds are documented: AWS takes both."""
+_GROUP_PARAMETERS: Final = ("logGroupName", "logGroupNames", "logGroupIdentifiers")
+
+
+class QueryRequests:
+    def __init__(self, store: Store, queries: InsightsQueries) -> None:
+        self._store, self._queries = store, queries
+
+    def start(self, context: RequestContext, params: Params) -> Result:
+        scope = scope_of(context)
+        if params.get("queryLanguage", "CWLI") != "CWLI":
+            raise unsupported(f"The query language {params['queryLanguage']}")
+        groups = self._groups(scope, params)
+        start_ms, end_ms = _ms(params["startTime"], 0), _ms(params["endTime"], 999)
+        if start_ms > end_ms:
+            raise invalid("The start time of a query must not be later than its end time.")
+        limit = min(params.get("limit", LIMIT), LIMIT_MOST)
+        text = params["queryString"]
+        try:
+            Query(text)
+        except Malformed as error:
+            raise _malformed(error) from error
+        try:
+            return {"queryId": self._queries.start(scope, groups, text, start_ms, end_ms, limit)}
+        except QueryLimit as error:
+            raise ServiceError("LimitExceededException", str(error)) from error
+
+    def results(self, context: RequestContext, params: Params) -> Result:
+        query = self._named(context, params["queryId"])
+        news, rows = query.news, query.news.rows or []
+        begin = _read_place(params["nextToken"], query) if "nextToken" in params else 0
+        end = begin + params["maxItems"] if "maxItems" in params else len(rows)
+        result: Result = {
+            "queryLanguage": "CWLI",
+            "status": query.status,
+            "statistics": {
+                "recordsMatched": float(news.matched),
+                "recordsScanned": float(news.scanned),
+                "bytesScanned": float(news.scanned_bytes),
+                "logGroupsScanned": float(len(query.groups)),
+                "estimatedRecordsSkipped": 0.0,
+                "estimatedBytesSkipped": 0.0,
+                "resultCount": float(len(rows)),
+            },
+            "results": [[{"field": name, "value": value} for name, value in row] for row in rows[begin:end]],
+        }
+        if end < len(rows):
+            result["nextToken"] = _place(query, end)
+        return result
+
+    def stop(self, context: RequestContext, params: Params) -> Result:
+        query = self._named(context, params["queryId"])
+        if not self._queries.stop(query.scope, query.id):
+            raise invalid(f"The specified query {query.id} is not running; its status is {query.status}.")
+        return {"success": True}
+
+    def describe(self, context: RequestContext, params: Params) -> Result:
+        if params.get("queryLanguage", "CWLI") != "CWLI":
+            return {"queries": []}
+        group, status = params.get("logGroupName"), params.get("status")
+        known = self._queries.list(scope_of(context))
+        if "nextToken" in params:
+            last = token.read_list_token(params["nextToken"])
+            ids = [each.id for each in known]
+            if last not in ids:
+                raise invalid("The specified nextToken is invalid.")
+            known = known[ids.index(last) + 1 :]
+        chosen = [
+            each
+            for each in known
+            if (group is None or group in each.groups) and (status is None or each.status == status)
+        ]
+        limit = params.get("maxResults", PAGE)
+        result: Result = {"queries": [_wire(each) for each in chosen[:limit]]}
+        if len(chosen) > limit:
+            result["nextToken"] = token.list_token(chosen[limit - 1].id)
+        return result
+
+    def _named(self, context: RequestContext, query_id: str) -> InsightsQuery:
+        query = self._queries.get(scope_of(context), query_id)
+        if query is None:
+            raise ServiceError("ResourceNotFoundException", f"The specified query {query_id} does not exist.")
+        return query
+
+    def _groups(self, scope: Scope, params: Params) -> list[str]:
+        given = [each for each in _GROUP_PARAMETERS if params.get(each)]
+        if len(given) != 1:
+            raise invalid(f"Exactly one of {', '.join(_GROUP_PARAMETERS)} must be specified.")
+        names = [params["logGroupName"]] if given[0] == "logGroupName" else list(params[given[0]])
+        if given[0] == "logGroupIdentifiers":
+            names = [name_of(each, scope) for each in names]
+        names = list(dict.fromkeys(names))
+        if len(names) > GROUPS_MOST:
+            raise invalid(f"A query can be of at most {GROUPS_MOST} log groups.")
+        return [named(self._store, scope, each).name for each in names]
+
+
+def _ms(given: int, rest: int) -> int:
+    """Milliseconds of a time in seconds, to the end of that second if `rest` is 999."""
+    return given if given >= MILLISECONDS_FROM else given * 1000 + rest
+
+
+def _malformed(error: Malformed) -> ServiceError:
+    location = {"startCharOffset": error.start, "endCharOffset": error.end}
+    return ServiceError(
+        "MalformedQueryException",
+        error.message,
+        queryCompileError={"location": location, "message": error.message},
+    )
+
+
+def _place(query: InsightsQuery, at: int) -> str:
+    return base64.b64encode(json.dumps([query.id, at]).encode()).decode()
+
+
+def _read_place(given: str, query: InsightsQuery) -> int:
+    try:
+        found = json.loads(base64.b64decode(given, validate=True))
+    except (binascii.Error, ValueError):
+        found = None
+    if not isinstance(found, list) or len(found) != 2 or found[0] != query.id or not isinstance(found[1], int):
+        raise invalid("The specified nextToken is invalid.")
+    return max(0, found[1])
+
+
+def _wire(query: InsightsQuery) -> Mapping[str, Any]:
+    wire: dict[str, Any] = {
+        "queryLanguage": "CWLI",
+        "queryId": query.id,
+        "queryString": query.query,
+        "status": query.status,
+        "createTime": int(query.created_at.timestamp() * 1000),
+        "logGroupName": query.groups[0],
+        "bytesScanned": float(query.news.scanned_bytes),
+    }
+    if query.ended_at is not None:
+        wire["queryDuration"] = (query.ended_at - query.created_at) // timedelta(milliseconds=1)
+    return wire

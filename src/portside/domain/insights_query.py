@@ -1,0 +1,309 @@
+"""Logs Insights queries: events in, rows out, in bounded memory. Pure.
+
+A query is cut into segments, each ending with what needs all rows: `limit`, `dedup`, `stats`, or its end. Events go
+through the first segment one by one, rows through the others when all events have been seen.
+"""
+
+import heapq
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from portside.domain.insights_query_function import Aggregate
+from portside.domain.insights_query_syntax import (
+    LIMIT,
+    LIMIT_MOST,
+    Column,
+    Command,
+    Compute,
+    Dedup,
+    Event,
+    Filter,
+    Limit,
+    Malformed,
+    Parse,
+    Row,
+    Run,
+    Sort,
+    Stats,
+    commands,
+)
+from portside.domain.insights_query_value import Time, Value, sort_key, text, truth
+
+__all__ = ["LIMIT", "LIMIT_MOST", "Event", "Malformed", "Query", "TooMany"]
+
+GROUPS_MOST: Final = 200_000
+"""Groups of `stats`, and keys of `dedup`, that are kept in memory."""
+
+
+class TooMany(Exception):
+    """The query would take more memory than a query may."""
+
+
+class _Segment:
+    """Commands on single rows, then one on all of them."""
+
+    def __init__(self, steps: Sequence[Compute | Filter | Parse], sort: Sort | None, end: Command | None) -> None:
+        self.steps, self.sort, self.end = steps, sort, end
+
+
+class Query:
+    """
+    Args:
+        limit: rows at most, besides what the query says itself.
+
+    Raises:
+        Malformed: it is no query, or one of a kind that is not built.
+    """
+
+    def __init__(self, query: str, limit: int = LIMIT) -> None:
+        listed = commands(query)
+        self._segments = _segments(listed, limit)
+        self._shown = _shown(listed)
+        self._has_stats = any(isinstance(each, Stats) for each in listed)
+        self._first = _taker(self._segments[0], is_first=True)
+        self.matched = 0
+
+    @property
+    def wants_oldest_first(self) -> bool:
+        """In which order events are best given."""
+        sort = self._segments[0].sort
+        return sort is not None and sort.by_time is False
+
+    @property
+    def needs_order(self) -> bool:
+        """Whether the order of events decides which rows there are."""
+        return not isinstance(self._segments[0].end, Stats)
+
+    @property
+    def is_satisfied(self) -> bool:
+        """Whether further events, given in that order, change nothing."""
+        return self._first.is_satisfied
+
+    def take(self, event: Event) -> None:
+        """Raises TooMany."""
+        row = Row(event, event.at_ms)
+        if _pass(self._segments[0].steps, row):
+            self.matched += 1
+            self._first.take(row)
+
+    def rows(self) -> list[list[tuple[str, str]]]:
+        """The result: fields with their values, as they are shown; what a row has not is left out."""
+        rows = self._first.rows()
+        for segment in self._segments[1:]:
+            taker = _taker(segment, is_first=False)
+            for row in rows:
+                if _pass(segment.steps, row):
+                    taker.take(row)
+            rows = taker.rows()
+        return [self._shown_row(row) for row in rows]
+
+    def _shown_row(self, row: Row) -> list[tuple[str, str]]:
+        found = [(column.name, column.run(row)) for column in self._shown]
+        if not self._has_stats and row.event is not None:
+            found.append(("@ptr", row.event.ptr))
+        return [(name, text(value)) for name, value in found if value is not None]
+
+
+def _segments(listed: Sequence[Command], limit: int) -> list[_Segment]:
+    found: list[_Segment] = []
+    steps: list[Compute | Filter | Parse] = []
+    sort: Sort | None = None
+    for each in listed:
+        if isinstance(each, Sort):
+            sort = each
+        elif isinstance(each, Compute | Filter | Parse):
+            steps.append(each)
+        else:
+            found.append(_Segment(steps, sort, each))
+            steps, sort = [], None
+    found.append(_Segment(steps, sort, Limit(limit)))
+    return found
+
+
+def _shown(listed: Sequence[Command]) -> list[Column]:
+    """The columns of the result: of the last `display`, or of `stats` and of all `fields` that come after it."""
+    columns: list[Column] = []
+    display: list[Column] | None = None
+    for each in listed:
+        if isinstance(each, Stats):
+            columns, display = [_kept(column.name) for column in (*each.by, *each.outputs)], None
+        elif isinstance(each, Compute) and each.is_display:
+            display = [_kept(column.name) for column in each.columns]
+        elif isinstance(each, Compute):
+            columns += [_kept(column.name) for column in each.columns]
+    chosen = columns if display is None else display
+    if not chosen:
+        chosen = [
+            Column("@timestamp", lambda row: Time(row.event.at_ms) if row.event is not None else None),
+            Column("@message", lambda row: row.event.message if row.event is not None else None),
+        ]
+    unique: dict[str, Column] = {}
+    for column in chosen:
+        unique.setdefault(column.name, column)
+    return list(unique.values())
+
+
+def _kept(name: str) -> Column:
+    return Column(name, lambda row: row.values.get(name))
+
+
+def _pass(steps: Iterable[Compute | Filter | Parse], row: Row) -> bool:
+    """Whether the row comes through; it has then what was computed."""
+    for step in steps:
+        if type(step) is Filter:
+            if not truth(step.run(row)):
+                return False
+        elif type(step) is Compute:
+            for column in step.columns:
+                row.values[column.name] = column.run(row)
+        elif type(step) is Parse:
+            source = step.source(row)
+            taken = step.take(text(source)) if source is not None else None
+            if taken is not None:
+                row.values.update(zip(step.names, taken, strict=True))
+    return True
+
+
+class _Taker:
+    """Takes rows; gives rows when all are taken."""
+
+    is_satisfied = False
+
+    def take(self, row: Row) -> None:
+        raise NotImplementedError
+
+    def rows(self) -> list[Row]:
+        raise NotImplementedError
+
+
+class _Ordered:
+    """A key by which rows are ordered: what a sort says, then as they came."""
+
+    __slots__ = ("_keys", "_number")
+
+    def __init__(self, keys: list[tuple[Any, bool]], number: int) -> None:
+        self._keys, self._number = keys, number
+
+    def __lt__(self, other: "_Ordered") -> bool:
+        for (mine, is_descending), (theirs, _) in zip(self._keys, other._keys, strict=True):
+            if mine != theirs:
+                return bool(mine > theirs) if is_descending else bool(mine < theirs)
+        return self._number < other._number
+
+
+class _Reversed:
+    """The last of an order as the first of a heap."""
+
+    __slots__ = ("order", "row")
+
+    def __init__(self, order: _Ordered, row: Row) -> None:
+        self.order, self.row = order, row
+
+    def __lt__(self, other: "_Reversed") -> bool:
+        return other.order < self.order
+
+
+class _Sorter:
+    """`is_given`: whether rows come in the order that is wanted."""
+
+    def __init__(self, sort: Sort | None, *, is_first: bool) -> None:
+        self._keys = sort.keys if sort is not None else ()
+        self.is_given = sort is None or (is_first and sort.by_time is not None and len(sort.keys) == 1)
+        self._count = 0
+
+    def order(self, row: Row) -> _Ordered:
+        self._count += 1
+        keys: list[tuple[Any, bool]] = []
+        if not self.is_given:
+            keys = [(sort_key(run(row)), is_descending) for run, is_descending in self._keys]
+        return _Ordered(keys, self._count)
+
+
+class _First(_Taker):
+    """The first so many in order."""
+
+    def __init__(self, sorter: _Sorter, count: int) -> None:
+        self._sorter, self._most = sorter, count
+        self._heap: list[_Reversed] = []
+        self._in_order: list[Row] = []
+
+    def take(self, row: Row) -> None:
+        if self._sorter.is_given:
+            if len(self._in_order) < self._most:
+                self._in_order.append(row)
+            self.is_satisfied = len(self._in_order) >= self._most
+            return
+        entry = _Reversed(self._sorter.order(row), row)
+        if len(self._heap) < self._most:
+            heapq.heappush(self._heap, entry)
+        elif self._heap[0] < entry:
+            heapq.heapreplace(self._heap, entry)
+
+    def rows(self) -> list[Row]:
+        return self._in_order or [each.row for each in sorted(self._heap, reverse=True)]
+
+
+class _Distinct(_Taker):
+    """The first in order of those with the same keys; those that lack a key are all kept."""
+
+    def __init__(self, sorter: _Sorter, keys: Sequence[Run]) -> None:
+        self._sorter, self._keys = sorter, keys
+        self._kept: dict[tuple[Any, ...], _Reversed] = {}
+
+    def take(self, row: Row) -> None:
+        values = [run(row) for run in self._keys]
+        order = self._sorter.order(row)
+        key: tuple[Any, ...] = tuple(map(text, values)) if None not in values else (None, len(self._kept))
+        known = self._kept.get(key)
+        if known is None and len(self._kept) >= GROUPS_MOST:
+            raise TooMany(f"dedup keeps more than {GROUPS_MOST} events")
+        if known is None or order < known.order:
+            self._kept[key] = _Reversed(order, row)
+
+    def rows(self) -> list[Row]:
+        return [each.row for each in sorted(self._kept.values(), reverse=True)]
+
+
+class _Grouped(_Taker):
+    def __init__(self, stats: Stats) -> None:
+        self._stats = stats
+        self._groups: dict[tuple[str | None, ...], tuple[list[Value], list[Aggregate]]] = {}
+
+    def take(self, row: Row) -> None:
+        values = [column.run(row) for column in self._stats.by]
+        key = tuple([None if value is None else text(value) for value in values])
+        group = self._groups.get(key)
+        if group is None:
+            if len(self._groups) >= GROUPS_MOST:
+                raise TooMany(f"stats makes more than {GROUPS_MOST} groups")
+            group = self._groups[key] = (values, [make() for make, _ in self._stats.inputs])
+        for aggregate, (_, run) in zip(group[1], self._stats.inputs, strict=True):
+            aggregate.add(run(row), row.at)
+
+    def rows(self) -> list[Row]:
+        if not self._groups and not self._stats.by:
+            self._groups[()] = ([], [make() for make, _ in self._stats.inputs])
+        found: list[Row] = []
+        for values, aggregates in self._groups.values():
+            row = Row(None, None)
+            row.values.update({f"\0{number}": each.result() for number, each in enumerate(aggregates)})
+            for column, value in zip(self._stats.by, values, strict=True):
+                row.values[column.name] = value
+                if isinstance(value, Time):
+                    row.at = value
+            for column in self._stats.outputs:
+                row.values[column.name] = column.run(row)
+            found.append(row)
+        return found
+
+
+def _taker(segment: _Segment, *, is_first: bool) -> _Taker:
+    sorter = _Sorter(segment.sort, is_first=is_first)
+    match segment.end:
+        case Stats() as stats:
+            return _Grouped(stats)
+        case Dedup() as dedup:
+            return _Distinct(sorter, dedup.keys)
+        case Limit() as limit:
+            return _First(sorter, limit.count)
+    raise AssertionError(segment.end)
