@@ -69,6 +69,7 @@ from portside.control.file_systems import FileSystemLoop
 from portside.control.images import ImageLoop
 from portside.control.insights import ContainerInsights
 from portside.control.insights_queries import QueryRunner
+from portside.control.instance_folders import InstanceFolderLoop
 from portside.control.instances import InstanceLoop
 from portside.control.logsink import ControlLogSink
 from portside.control.loop import spawn
@@ -100,6 +101,7 @@ from portside.node.linux import LinuxNode
 from portside.node.network.network import Network, public_addresses
 from portside.node.network.uplink import outside_socket, public_block
 from portside.node.rootfs.file_system import FileSystemFolders
+from portside.node.rootfs.instance_folder import InstanceFolders
 from portside.session.issue import StsSessions, document
 from portside.session.key import SessionKeys
 from portside.settings import Settings, parse_mirrors, s3_endpoint
@@ -291,6 +293,7 @@ class Daemon:
         cloud_map = CloudMapLoop(store, clock)
         folders = FileSystemFolders(settings.data_dir / "efs")
         file_systems = FileSystemLoop(store, clock, folders)
+        instance_folders = InstanceFolderLoop(store, clock, InstanceFolders(settings.data_dir / "instances"))
 
         sessions = ExecSessions(clock)
 
@@ -373,6 +376,7 @@ class Daemon:
                 cloud_map,
                 discovery,
                 file_systems,
+                instance_folders,
             ):
                 await part.start()
                 running.append(part)

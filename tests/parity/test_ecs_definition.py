@@ -141,6 +141,37 @@ def test_a_volume_of_efs_is_described_as_given(ecs: Any) -> None:
     assert shown[1]["efsVolumeConfiguration"] == {"fileSystemId": "fs-0123456789abcdef0", "rootDirectory": "/"}
 
 
+def on_instances(**changes: Any) -> dict[str, Any]:
+    """A definition for container instances."""
+    container = {"name": "app", "image": "i", "memory": 64}
+    return {"family": "placed", "requiresCompatibilities": ["EC2"], "containerDefinitions": [container], **changes}
+
+
+def test_a_path_of_the_instance_is_described_as_given(ecs: Any) -> None:
+    """And keeps the definition off Fargate, in the network mode that both have."""
+    volumes = [{"name": "site", "host": {"sourcePath": "/srv/site"}}, {"name": "own", "host": {}}]
+    shown = ecs.register_task_definition(**on_instances(volumes=volumes, networkMode="awsvpc", cpu="256", memory="512"))
+    assert shown["taskDefinition"]["volumes"] == volumes
+    assert shown["taskDefinition"]["compatibilities"] == ["EC2"]
+
+
+@pytest.mark.parametrize(
+    ("volume", "words"),
+    [
+        ({"host": {"sourcePath": ""}}, "host.sourcePath should not be blank."),
+        ({"host": {"sourcePath": "srv"}}, "Volume 'v': sourcePath 'srv' is not an absolute path."),
+        (
+            {"host": {"sourcePath": "/a"}, "efsVolumeConfiguration": {"fileSystemId": "fs-0123456789abcdef0"}},
+            "Volume 'v' can have only one volume configuration.",
+        ),
+    ],
+)
+def test_refused_volumes_of_instances(ecs: Any, volume: dict[str, Any], words: str) -> None:
+    """With the code of a broken rule."""
+    changes = on_instances(volumes=[{"name": "v", **volume}])
+    assert error_of(ecs.register_task_definition, **changes) == ("ClientException", 400, words)
+
+
 def test_pages(ecs: Any) -> None:
     """boto3's paginators read listings of more than a page to their end."""
     for _ in range(105):

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
 
-from portside.control import file_mounts
+from portside.control import file_mounts, instance_mounts
 from portside.control.loop import Loop, spawn
 from portside.control.secret_resolver import SecretResolver
 from portside.domain import image_reference, table
@@ -407,14 +407,15 @@ class TaskLoop:
 
         Raises Unresolvable: already at the pull, before anything runs."""
         task = self._task(effect)
-        mounts = file_mounts.resolve(self._store, task)
+        mounts, of_instance = file_mounts.resolve(self._store, task), instance_mounts.resolve(task)
         found = self._secrets.resolve(task, effect.container)
         if isinstance(effect, r.PullImage):
             return replace(effect, login=self._secrets.login(task, effect.container)), found.versions
         definition = effect.definition
         environment = (*definition.environment, *found.variables)
         definition = replace(definition, environment=environment)
-        return replace(effect, definition=definition, file_mounts=mounts), found.versions
+        effect = replace(effect, definition=definition, file_mounts=mounts, instance_mounts=of_instance)
+        return effect, found.versions
 
     def _task(self, effect: Effect) -> Task:
         task = self._store.get(table.TASK, effect.task_key)

@@ -139,10 +139,18 @@ class EfsVolume(Record, frozen=True, kw_only=True):
 
 
 class Volume(Record, frozen=True, kw_only=True):
-    """Storage that containers of one task share. Without a source it is empty at first, and gone with the task."""
+    """Storage that containers of one task share. Without a source it is empty at first, and gone with the task.
+
+    `host_path`: a path of the container instance."""
 
     name: str
     efs: EfsVolume | None = None
+    host_path: str = ""
+
+    @property
+    def is_of_instance(self) -> bool:
+        """Whether it is there on container instances only."""
+        return bool(self.host_path)
 
 
 class MountPoint(Record, frozen=True, kw_only=True):

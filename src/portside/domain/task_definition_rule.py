@@ -146,6 +146,8 @@ def _is_for_instances(definition: TaskDefinition) -> bool:
     """Whether it has a member that Fargate refuses by name where it is asked for Fargate."""
     if definition.pid_mode == "host" or definition.ipc_mode is not None:
         return True
+    if any(each.is_of_instance for each in definition.volumes):
+        return True
     for container in definition.containers:
         linux = container.linux or LinuxParameters()
         asked = (linux.shared_memory_mib, linux.max_swap_mib, linux.swappiness)

@@ -26,6 +26,10 @@ def check(definition: TaskDefinition) -> None:
         names.add(volume.name)
         if volume.efs is not None:
             file_mount.check(volume.name, volume.efs)
+        if volume.host_path and (not volume.host_path.startswith("/") or "\0" in volume.host_path):
+            raise _invalid(
+                f"Volume '{volume.name}': sourcePath '{volume.host_path}' is not an absolute path.", "volumes"
+            )
     by_name = {each.name: each for each in definition.containers}
     for container in definition.containers:
         _check_mount_points(container, names)

@@ -32,11 +32,12 @@ from portside.node.image.storage import Image
 from portside.node.image.store import ImageStore
 from portside.node.log.forwarder import LogForwarder
 from portside.node.log.sink import LogDestination, LogGroupMissing
-from portside.node.rootfs import account, efs, overlay, volume
+from portside.node.rootfs import account, efs, instance_folder, overlay, volume
 from portside.node.rootfs.account import ROOT, Account
 from portside.node.rootfs.efs import Pinned
 from portside.node.rootfs.ephemeral import VOLUMES, EphemeralStorage
 from portside.node.rootfs.file_system import FileSystemFolders
+from portside.node.rootfs.instance_folder import InstanceFolders
 from portside.node.s3 import S3Endpoint
 
 log = logging.getLogger(__name__)
@@ -97,7 +98,7 @@ class Launch:
     image: Image | None = None
     root: Path | None = None
     volumes: Mapping[str, Path] = field(default_factory=dict)
-    pinned: dict[str, Pinned] = field(default_factory=dict)  # directories of file systems, by volume
+    pinned: dict[str, Pinned] = field(default_factory=dict)  # of file systems and instances, by volume
     account: Account = ROOT
     shared: Shared | None = None
     created: Created | None = None
@@ -190,8 +191,10 @@ class RootfsHook:
 
     name = "rootfs"
 
-    def __init__(self, storage: EphemeralStorage, file_systems: FileSystemFolders, pool: Pool) -> None:
-        self._storage, self._file_systems, self._pool = storage, file_systems, pool
+    def __init__(
+        self, storage: EphemeralStorage, file_systems: FileSystemFolders, instances: InstanceFolders, pool: Pool
+    ) -> None:
+        self._storage, self._file_systems, self._instances, self._pool = storage, file_systems, instances, pool
 
     async def prepare(self, launch: Launch) -> None:
         await self._pool.run(self._prepare, launch)
@@ -225,7 +228,8 @@ class RootfsHook:
             )
         launch.root = overlay.mount(image.layers, folder.path, writable, again=again)
         served = {each.volume: each for each in effect.file_mounts}
-        own = [each for each in effect.definition.mount_points if each.volume not in served]
+        of_instance = {each.volume: each for each in effect.instance_mounts}
+        own = [each for each in effect.definition.mount_points if each.volume not in served.keys() | of_instance.keys()]
         if own:
             self._storage.hold_volumes(record.task_id)
             disk = folder.path / overlay.DISK / VOLUMES
@@ -246,6 +250,11 @@ class RootfsHook:
                 )
             except efs.CannotMount as error:
                 raise Refused(str(error), whole_task=True) from error
+        for name in {each.volume for each in effect.definition.mount_points} & of_instance.keys():
+            try:
+                launch.pinned[name] = self._instances.pin(of_instance[name], f"{effect.runtime_id}.{name}")
+            except instance_folder.CannotMount as error:
+                raise Refused(f"CannotStartContainerError: Error response from daemon: {error}") from error
         directory = spec.working_directory(effect.definition, image)
         if directory != "/":
             try:

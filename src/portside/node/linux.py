@@ -60,6 +60,7 @@ from portside.node.log.sink import LogSink
 from portside.node.network import link_local, traffic
 from portside.node.rootfs.ephemeral import EphemeralStorage
 from portside.node.rootfs.file_system import FileSystemFolders
+from portside.node.rootfs.instance_folder import InstanceFolders
 from portside.node.s3 import S3Endpoint
 from portside.settings import Settings
 
@@ -109,6 +110,7 @@ class LinuxNode:
         self._settings, self._network = settings, network
         self._folder = settings.data_dir / "node"
         self._file_systems = FileSystemFolders(settings.data_dir / "efs")
+        self._instances = InstanceFolders(settings.data_dir / "instances")
         self._containers_folder = self._folder / "containers"
         self._storage = EphemeralStorage(self._folder / "storage")
         self._pool = Pool()
@@ -142,6 +144,7 @@ class LinuxNode:
             await self._pool.run(self._tree.prepare)
             await self._pool.run(self._storage.start)
             await self._pool.run(self._file_systems.unmount_all)
+            await self._pool.run(self._instances.unmount_all)
             self._runtime.prepare()
             bpf = await self._pool.run(seccomp.load, self._folder, spec.CAPABILITIES)
             self._forwarder.start()
@@ -163,7 +166,7 @@ class LinuxNode:
         hooks = (
             hook.ImageHook(self._images),
             hook.EnvironmentHook(self._pool, self._settings.data_dir / "env", self._s3()),
-            hook.RootfsHook(self._storage, self._file_systems, self._pool),
+            hook.RootfsHook(self._storage, self._file_systems, self._instances, self._pool),
             hook.CgroupHook(self._tree, self._pool),
             hook.NamespaceHook(self._pauses, self._pool),
             hook.LogHook(self._forwarder),

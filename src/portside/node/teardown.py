@@ -48,7 +48,8 @@ def teardown(settings: Settings) -> None:
             left.append(f"monitors of containers: {sorted(process.runtimes_of(containers))}")
     # A monitor that was killed while it created may have left a process in a new cgroup.
     tree.kill()
-    for folder in (settings.data_dir / "node", settings.data_dir / "efs", settings.run_dir / "pause"):
+    mounting = [settings.data_dir / each for each in ("node", "efs", "instances")]
+    for folder in (*mounting, settings.run_dir / "pause"):
         for point in reversed(mounts_below(folder)):
             _unmount(point, left)
     # What ended containers wrote is of no use to anybody, and may be what fills the disk.

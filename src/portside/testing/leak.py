@@ -108,7 +108,9 @@ def _named(text: str, words: tuple[str, ...]) -> bool:
 
 
 def _ours(point: str) -> bool:
-    return point.startswith("/run/portside/") or "/node/containers/" in point or "/node/storage/" in point
+    return point.startswith("/run/portside/") or any(
+        each in point for each in ("/node/containers/", "/node/storage/", "/efs/.mounts/", "/instances/.mounts/")
+    )
 
 
 def cgroup_roots() -> set[Path]:

@@ -247,13 +247,15 @@ def _port_from(item: FromWire) -> PortMapping:
 
 def _volume_from(params: FromWire) -> Volume:
     """Raises Refused: it has two sources."""
+    name = params.get("name") or ""
+    if sum(params.get(each) is not None for each in ("host", "efsVolumeConfiguration")) > 1:
+        raise Refused(RefusalKind.INVALID, f"Volume '{name}' can have only one volume configuration.", "volumes")
     given = params.get("efsVolumeConfiguration")
     if given is None:
-        return Volume(name=params.get("name") or "")
-    if params.get("host") is not None:
-        raise Refused(
-            RefusalKind.INVALID, f"Volume '{params.get('name')}' can have only one volume configuration.", "volumes"
-        )
+        path = (params.get("host") or {}).get("sourcePath")
+        if path == "":
+            raise Refused(RefusalKind.INVALID, "host.sourcePath should not be blank.", "volumes")
+        return Volume(name=name, host_path=path or "")
     authorization = given.get("authorizationConfig") or {}
     efs = EfsVolume(
         file_system_id=given["fileSystemId"],
@@ -263,13 +265,13 @@ def _volume_from(params: FromWire) -> Volume:
         access_point_id=authorization.get("accessPointId") or "",
         iam=authorization.get("iam"),
     )
-    return Volume(name=params.get("name") or "", efs=efs)
+    return Volume(name=name, efs=efs)
 
 
 def _volume_to(volume: Volume) -> Wire:
     efs = volume.efs
     if efs is None:
-        return {"name": volume.name, "host": {}}
+        return {"name": volume.name, "host": {"sourcePath": volume.host_path} if volume.host_path else {}}
     wire: Wire = {"fileSystemId": efs.file_system_id, "rootDirectory": efs.root_directory or "/"}
     if efs.transit_encryption is not None:
         wire["transitEncryption"] = efs.transit_encryption

@@ -125,6 +125,7 @@ SUPPORTED: Final[Mapping[str, str]] = {
     "volumes": "without a source: empty at first, shared by the task's containers, gone with the task",
     "volumes.name": "",
     "volumes.host": "",
+    "volumes.host.sourcePath": "a path of the container instance's own file system, made if it is not there",
     "volumes.efsVolumeConfiguration": "needs a mount target in the task's zone, whose security groups let it in",
     "volumes.efsVolumeConfiguration.fileSystemId": "",
     "volumes.efsVolumeConfiguration.rootDirectory": "",
@@ -158,7 +159,6 @@ REFUSED: Final[Mapping[str, Reason]] = {
     ),
     "containerDefinitions.firelensConfiguration": NOT_YET,
     "containerDefinitions.credentialSpecs": NOT_YET,
-    "volumes.host.sourcePath": _fargate("sourcePath"),
     "volumes.dockerVolumeConfiguration": _fargate("dockerVolumeConfiguration"),
     "volumes.fsxWindowsFileServerVolumeConfiguration": _fargate("fsxWindowsFileServerVolumeConfiguration"),
     "volumes.s3filesVolumeConfiguration": NOT_YET,
@@ -184,6 +184,11 @@ ELSEWHERE: Final[Mapping[str, Reason]] = {
     "privileged": _fargate("privileged"),
 }
 """Members of a container that are supported, but not where AWS refuses them."""
+
+VOLUME_ELSEWHERE: Final[Mapping[str, Reason]] = {
+    "host.sourcePath": _fargate("sourcePath"),
+}
+"""Those of a volume."""
 
 FARGATE_IPC_MODE: Final = "Tasks using the Fargate launch type do not support ipcMode."
 HOST_PID_MODE: Final = (
@@ -324,6 +329,7 @@ def check_task_definition(params: Mapping[str, Any]) -> None:
     for name in params.keys() - _TASK:
         _check(name, params[name], fargate=fargate, awsvpc=awsvpc)
     for volume in params.get("volumes") or ():
+        _check_elsewhere("volumes", volume, VOLUME_ELSEWHERE, fargate=fargate, awsvpc=awsvpc)
         for prefix, given, kept in (
             ("volumes.", volume, _VOLUME),
             ("volumes.host.", volume.get("host") or {}, _VOLUME_HOST),
@@ -331,7 +337,7 @@ def check_task_definition(params: Mapping[str, Any]) -> None:
             for name in given.keys() - kept:
                 _check(f"{prefix}{name}", given[name], fargate=fargate, awsvpc=awsvpc)
     for container in params["containerDefinitions"]:
-        _check_elsewhere(container, fargate=fargate, awsvpc=awsvpc)
+        _check_elsewhere("containerDefinitions", container, ELSEWHERE, fargate=fargate, awsvpc=awsvpc)
         for name in container.keys() - _CONTAINER:
             _check(f"containerDefinitions.{name}", container[name], fargate=fargate, awsvpc=awsvpc)
         for mapping in container.get("portMappings") or ():
@@ -343,13 +349,15 @@ def check_task_definition(params: Mapping[str, Any]) -> None:
                 _check(f"containerDefinitions.logConfiguration.{name}", log[name], fargate=fargate, awsvpc=awsvpc)
 
 
-def _check_elsewhere(container: Mapping[str, Any], *, fargate: bool, awsvpc: bool) -> None:
-    for path, reason in ELSEWHERE.items():
+def _check_elsewhere(
+    prefix: str, given: Mapping[str, Any], refused: Mapping[str, Reason], *, fargate: bool, awsvpc: bool
+) -> None:
+    for path, reason in refused.items():
         parent, _, name = path.rpartition(".")
-        holder = container.get(parent) or {} if parent else container
+        holder = given.get(parent) or {} if parent else given
         message = (reason.fargate if fargate else "") or (reason.awsvpc if awsvpc else "")
         if message and name in holder and is_asked_for(holder[name]):
-            raise Refused(RefusalKind.INVALID, message, f"containerDefinitions.{path}")
+            raise Refused(RefusalKind.INVALID, message, f"{prefix}.{path}")
 
 
 _RUN: Final = _kept("", RUN_SUPPORTED)

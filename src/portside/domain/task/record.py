@@ -369,6 +369,14 @@ class FileMount(Record, frozen=True, kw_only=True):
     posix_user: PosixUser | None = None
 
 
+class InstanceMount(Record, frozen=True, kw_only=True):
+    """A volume that is of a container instance's own file system: a path, made as a directory if nothing is there."""
+
+    volume: str
+    instance_id: str
+    path: str
+
+
 class StartContainer(_ContainerEffect, frozen=True, kw_only=True):
     """Node: root file system, cgroups, log stream, process. -> ContainerStarted | StartFailed
 
@@ -394,6 +402,7 @@ class StartContainer(_ContainerEffect, frozen=True, kw_only=True):
     restart: int = 0
     credentials_path: str = ""  # where in its VPC the task's role is; "" without a role
     file_mounts: tuple[FileMount, ...] = ()  # never planned: put in when the effect is run
+    instance_mounts: tuple[InstanceMount, ...] = ()  # as above
 
 
 class SignalContainer(_ContainerEffect, frozen=True, kw_only=True):

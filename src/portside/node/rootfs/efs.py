@@ -16,6 +16,7 @@ from portside.domain import file_mount
 from portside.domain.file_system import CreationInfo, PosixUser
 from portside.domain.task.record import FileMount
 from portside.node import syscall
+from portside.node.rootfs import mount_point
 from portside.node.rootfs.account import Account
 from portside.node.rootfs.file_system import FileSystemFolders
 
@@ -36,8 +37,7 @@ class Pinned:
 
     def close(self) -> None:
         """Raises OSError."""
-        syscall.umount(str(self.source))
-        self.source.rmdir()
+        mount_point.drop(self.source)
 
 
 def pin(folders: FileSystemFolders, mount: FileMount, account: Account, name: str) -> Pinned:

@@ -1,6 +1,5 @@
 """EFS file systems: one folder each below the data directory, made when it is first needed."""
 
-import contextlib
 import os
 import re
 import shutil
@@ -8,16 +7,16 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from portside.node import syscall
+from portside.node.rootfs.mount_point import MountPoints
 
 _ID = re.compile(r"fs-[0-9a-f]{8,40}")
 _GONE = ".gone"
-_MOUNTS = ".mounts"
 
 
 class FileSystemFolders:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._mounts = MountPoints(folder / ".mounts")
 
     def ensure(self, file_system_id: str) -> Path:
         """Its root, owned by root, mode 0755, as EFS makes it. Raises OSError."""
@@ -38,22 +37,11 @@ class FileSystemFolders:
 
     def mount_point(self, name: str) -> Path:
         """A new one. Raises OSError."""
-        path = self._folder / _MOUNTS / name
-        path.parent.mkdir(mode=0o700, exist_ok=True)
-        self._unmount(path)  # of a start that was cut short
-        path.mkdir()
-        return path
+        return self._mounts.new(name)
 
     def unmount_all(self) -> None:
         """What a killed daemon left mounted. Never more than empty folders is removed. Raises OSError."""
-        folder = self._folder / _MOUNTS
-        for path in list(folder.iterdir()) if folder.is_dir() else ():
-            self._unmount(path)
-
-    def _unmount(self, path: Path) -> None:
-        syscall.umount(str(path))
-        with contextlib.suppress(FileNotFoundError):
-            path.rmdir()
+        self._mounts.unmount_all()
 
     def path(self, file_system_id: str) -> Path:
         assert _ID.fullmatch(file_system_id), file_system_id

@@ -1,0 +1,125 @@
+"""The file systems of container instances: one folder each below the data directory, made when it is first needed.
+
+What a task definition calls a path of the instance is resolved within that folder (openat2): whatever links tasks leave
+there, none leads to the machine's own files.
+"""
+
+import errno
+import os
+import re
+import shutil
+import stat
+from pathlib import Path
+
+from portside.domain.task.record import InstanceMount
+from portside.node import syscall
+from portside.node.rootfs.efs import Pinned
+from portside.node.rootfs.mount_point import MountPoints
+
+_ID = re.compile(r"i-[0-9a-f]{8,40}")
+_ROOT = "root"
+_NOT_OF_THE_PATH = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EAGAIN, errno.EINTR, errno.ENOMEM, errno.EMFILE, errno.ENFILE}
+)
+
+
+class CannotMount(Exception):
+    """The container can not start by it; `str()` is Docker's reason."""
+
+
+class InstanceFolders:
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._mounts = MountPoints(folder / ".mounts")
+
+    def root(self, instance_id: str) -> Path:
+        """Its "/", owned by root, mode 0755. Raises OSError."""
+        path = self._path(instance_id) / _ROOT
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        path.mkdir(mode=0o755, exist_ok=True)
+        return path
+
+    def pin(self, mount: InstanceMount, name: str) -> Pinned:
+        """Hold a file or directory of it to be mounted. Args: name: of the mount point, which no other start has.
+
+        Raises CannotMount, OSError."""
+        root = os.open(self.root(mount.instance_id), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            found = _opened(root, mount.path)
+        finally:
+            os.close(root)
+        try:
+            is_file = not stat.S_ISDIR(os.fstat(found).st_mode)
+            pinned = Pinned(self._mounts.new(name, is_file=is_file))
+            try:
+                syscall.mount(f"/proc/self/fd/{found}", str(pinned.source), None, syscall.MS_BIND)
+            except BaseException:
+                pinned.close()
+                raise
+        finally:
+            os.close(found)
+        return pinned
+
+    def unmount_all(self) -> None:
+        """What a killed daemon left mounted. Raises OSError."""
+        self._mounts.unmount_all()
+
+    def names(self) -> list[str]:
+        """The instances that have a folder, or the rest of one."""
+        if not self._folder.is_dir():
+            return []
+        return sorted(each.name for each in self._folder.iterdir() if _ID.fullmatch(each.name))
+
+    def remove(self, instance_id: str) -> None:
+        """Nothing of it is left. Idempotent. Raises OSError."""
+        path = self._path(instance_id)
+        if path.exists():
+            shutil.rmtree(path)
+
+    def _path(self, instance_id: str) -> Path:
+        assert _ID.fullmatch(instance_id), instance_id
+        return self._folder / instance_id
+
+
+def _opened(root: int, path: str) -> int:
+    """A descriptor of what is there, else of a directory that is made, as Docker does. Raises CannotMount, OSError."""
+    try:
+        return _found(root, path)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise _refused(path, error) from error
+    try:
+        walked = ""
+        here = os.dup(root)
+        try:
+            for part in (each for each in path.split("/") if each not in ("", ".")):
+                walked += f"/{part}"
+                try:
+                    following = _found(root, walked)
+                except FileNotFoundError:
+                    try:
+                        os.mkdir(part, 0o755, dir_fd=here)
+                    except FileExistsError:
+                        pass  # another start made it this moment; if it is a link to nowhere, it is still not found
+                    following = _found(root, walked)
+                os.close(here)
+                here = following
+        finally:
+            os.close(here)
+        return _found(root, path)
+    except OSError as error:
+        raise _refused(path, error) from error
+
+
+def _found(root: int, path: str) -> int:
+    """Raises OSError, FileNotFoundError."""
+    return syscall.open_in_root(root, path, os.O_PATH)
+
+
+def _refused(path: str, error: OSError) -> Exception:
+    if error.errno in _NOT_OF_THE_PATH:
+        return error
+    words = (error.strerror or "").lower()
+    return CannotMount(f"error while creating mount source path '{path}': mkdir {path}: {words}")

@@ -1,0 +1,186 @@
+"""Volumes of container instances in real containers: paths of the instance."""
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from portside.domain import ecs_image
+from portside.testing.image import ensure_busybox_image
+from portside.testing.instance import IMAGE, REGION, Instance, instance
+from portside.testing.wait import wait_for
+
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("busybox")]
+
+AMI = ecs_image.parameter(REGION, "/aws/service/ecs/optimized-ami/amazon-linux-2023/recommended/image_id")
+WAITING = "; exec sleep 600"
+
+
+@pytest.fixture(scope="module")
+def portside() -> Iterator[Instance]:
+    ensure_busybox_image(IMAGE)
+    with instance() as running:
+        running.aws("ecs", "create-cluster", "--cluster-name", "default")
+        yield running
+
+
+class Lab:
+    """One container instance, and tasks on it that mount a volume at /data."""
+
+    def __init__(self, portside: Instance) -> None:
+        self.portside, self.ec2, self.ecs = portside, portside.client("ec2"), portside.client("ecs")
+        launched = self.ec2.run_instances(
+            ImageId=AMI, InstanceType="t3.small", MinCount=1, MaxCount=1, SubnetId=portside.subnets()[0]
+        )
+        self.id = str(launched["Instances"][0]["InstanceId"])
+        self.arn = wait_for(self._joined, timeout_s=60, what="the instance to join")
+        self.folder = Path(portside.settings.data_dir) / "instances" / self.id
+        self.root = self.folder / "root"
+
+    def _joined(self) -> str | None:
+        arns = self.ecs.list_container_instances()["containerInstanceArns"]
+        if not arns:
+            return None
+        found = self.ecs.describe_container_instances(containerInstances=arns)["containerInstances"]
+        return next((str(each["containerInstanceArn"]) for each in found if each["ec2InstanceId"] == self.id), None)
+
+    def run(self, script: str, volume: Mapping[str, Any], *, read_only: bool = False, **more: Any) -> str:
+        container = {
+            "name": "main",
+            "image": IMAGE,
+            "memory": 64,
+            "stopTimeout": 2,
+            "command": ["sh", "-c", script],
+            "mountPoints": [{"sourceVolume": "data", "containerPath": "/data", "readOnly": read_only}],
+            **more,
+        }
+        self.ecs.register_task_definition(
+            family="on-instance",
+            networkMode="bridge",
+            requiresCompatibilities=["EC2"],
+            containerDefinitions=[container],
+            volumes=[{"name": "data", **volume}],
+        )
+        answer = self.ecs.start_task(taskDefinition="on-instance", containerInstances=[self.arn])
+        assert not answer["failures"], answer["failures"]
+        return str(answer["tasks"][0]["taskArn"])
+
+    def ended(self, script: str, volume: Mapping[str, Any], **more: Any) -> dict[str, Any]:
+        return self.portside.wait_task(self.run(script, volume, **more), "STOPPED", timeout_s=60)
+
+    def code(self, script: str, volume: Mapping[str, Any], **more: Any) -> int:
+        task = self.ended(script, volume, **more)
+        assert "exitCode" in task["containers"][0], (task.get("stoppedReason"), task["containers"])
+        return int(task["containers"][0]["exitCode"])
+
+    def stop(self, task: str) -> None:
+        self.ecs.stop_task(task=task)
+        self.portside.wait_task(task, "STOPPED", timeout_s=60)
+
+    def terminate(self) -> None:
+        self.ec2.terminate_instances(InstanceIds=[self.id])
+        wait_for(lambda: not self.folder.exists(), timeout_s=60, what="the end of the instance's files")
+
+
+@pytest.fixture(scope="module")
+def lab(portside: Instance) -> Iterator[Lab]:
+    made = Lab(portside)
+    yield made
+    made.terminate()
+
+
+def host(path: str) -> dict[str, Any]:
+    return {"host": {"sourcePath": path}}
+
+
+def test_a_path_of_the_instance_is_seen_from_both_sides(lab: Lab) -> None:
+    """A source that is missing is made as a directory; a file that comes from outside is in the container at once, and
+    the other way; it outlives the task, and another one mounts it read-only."""
+    site = lab.root / "srv" / "site"
+    assert not site.exists()
+    task = lab.run("until test -s /data/in; do sleep 0.05; done; cp /data/in /data/out" + WAITING, host("/srv/site"))
+    wait_for(site.is_dir, timeout_s=60, what="the directory")
+    found = site.stat()
+    assert (found.st_uid, found.st_gid, found.st_mode & 0o7777) == (0, 0, 0o755)
+    (site / "in").write_text("from outside\n")
+    wait_for((site / "out").exists, timeout_s=60, what="the container's answer")
+    lab.stop(task)
+    assert (site / "out").read_text() == "from outside\n"
+    assert lab.code("cat /data/out && ! touch /data/new", host("/srv/site"), read_only=True) == 0
+    assert sorted(os.listdir(site)) == ["in", "out"]
+
+
+def test_a_file_is_mounted_as_a_file(lab: Lab) -> None:
+    """A source that is a file is one in the container, too."""
+    lab.root.mkdir(parents=True, exist_ok=True)
+    (lab.root / "settings.ini").write_text("word")
+    script = "test $(cat /data) = word && echo more >> /data"
+    assert lab.code(script, host("/settings.ini")) == 0
+    assert (lab.root / "settings.ini").read_text() == "wordmore\n"
+
+
+def test_no_path_leads_out_of_the_instance(lab: Lab) -> None:
+    """Links that tasks leave, and `..`, end within the instance's own files or nowhere; nothing is made elsewhere."""
+    links = "ln -s / /data/top; mkdir /data/etc; ln -s ../../../../../../etc /data/rel; ln -s loop /data/loop"
+    assert lab.code(links + "; ln -s /nowhere /data/dangling; touch /data/plain", host("/")) == 0
+    before = sorted(os.listdir("/etc"))
+    for path in ("/top", "/../../../..", "/top/../.."):
+        assert lab.code("test -f /data/plain", host(path)) == 0, path
+    assert lab.code("touch /data/made", host("/rel/portside-escape")) == 0
+    assert (lab.root / "etc" / "portside-escape" / "made").exists()
+    for path, words in (
+        ("/plain/below", "not a directory"),
+        ("/loop", "too many levels of symbolic links"),
+        ("/dangling/below", "no such file or directory"),
+    ):
+        (container,) = lab.ended("exit 0", host(path))["containers"]
+        reason = container["reason"]
+        assert reason.startswith(
+            f"CannotStartContainerError: Error response from daemon: error while creating mount source path '{path}'"
+        )
+        assert words in reason
+    assert sorted(os.listdir("/etc")) == before
+    for each in lab.root.iterdir():
+        shutil.rmtree(each) if each.is_dir() and not each.is_symlink() else each.unlink()
+
+
+@pytest.mark.parametrize("failpoint", ["after-prepare-rootfs", "after-prepare-container"])
+def test_killed_while_a_container_starts(portside: Instance, lab: Lab, failpoint: str) -> None:
+    """The next daemon leaves no mount of it, no file is lost, and the task mounts it and runs."""
+    kept = lab.root / "kept"
+    kept.mkdir(parents=True, exist_ok=True)
+    (kept / "word").write_text("kept\n")
+    portside.stop()
+    portside.start(PORTSIDE_FAILPOINT=failpoint)
+    portside.ready()
+    task = lab.run("test $(cat /data/word) = kept && echo twice >> /data/word" + WAITING, host("/kept"))
+    portside.died()
+    portside.start()
+    portside.ready()
+    portside.wait_task(task, "RUNNING", timeout_s=60)
+    wait_for(lambda: (kept / "word").read_text() == "kept\ntwice\n", timeout_s=60, what="the task's word")
+    assert os.listdir(lab.folder.parent / ".mounts") == []
+    lab.stop(task)
+    assert (kept / "word").read_text() == "kept\ntwice\n"
+
+
+def test_the_files_go_with_the_instance(portside: Instance) -> None:
+    """They stay when the instance is stopped and started, and are gone when it is terminated, links outward and all,
+    with nothing of what they point at."""
+    lab = Lab(portside)
+    outside = Path(portside.settings.data_dir) / "outside"
+    outside.write_text("stays")
+    assert lab.code(f"echo here > /data/word; ln -s {outside} /data/link", host("/srv")) == 0
+    lab.ec2.stop_instances(InstanceIds=[lab.id])
+
+    def state() -> str:
+        (found,) = lab.ec2.describe_instances(InstanceIds=[lab.id])["Reservations"]
+        return str(found["Instances"][0]["State"]["Name"])
+
+    wait_for(lambda: state() == "stopped", timeout_s=60, what="the instance's stop")
+    assert (lab.root / "srv" / "word").read_text() == "here\n"
+    lab.terminate()
+    assert outside.read_text() == "stays"
