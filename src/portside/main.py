@@ -111,6 +111,7 @@ from portside.task_endpoint import TaskEndpoints
 from portside.telemetry.embedded import EmbeddedMetrics
 from portside.telemetry.insights import InsightsQueries
 from portside.telemetry.interface import LogStore, LogsUnavailable
+from portside.telemetry.live_tail import LiveTails
 from portside.telemetry.metric import MetricStore, SqliteMetricStore
 from portside.telemetry.sqlite import SqliteLogStore
 from portside.vault import key
@@ -140,6 +141,7 @@ def api_services(
     identities: InstanceIdentities | None = None,
     meter: Meter = lambda file_system_id: 0,
     queries: InsightsQueries | None = None,
+    tails: LiveTails | None = None,
 ) -> tuple[Service, ...]:
     """Every AWS service that is answered, in one visible list."""
 
@@ -147,7 +149,11 @@ def api_services(
         with_default_network(ecs_service(store, clock, ids, sessions, identities), store, clock, ids),
         ec2_service(store, clock, ids, public_block),
         with_default_network(elbv2_service(store, clock, ids), store, clock, ids),
-        logs_service(store, logs, clock, ids, queries or QueryRunner(Path("unused"), clock, ids)),
+        logs_service(
+            *(store, logs, clock, ids),
+            queries or QueryRunner(Path("unused"), clock, ids),
+            tails or LiveTails(lambda: 0),
+        ),
         cloudwatch_service(store, metrics, clock, ids),
         autoscaling_service(store, clock, ids),
         with_default_network(efs_service(store, clock, ids, meter), store, clock, ids),
@@ -245,7 +251,8 @@ class Daemon:
         sts = StsSessions(store, clock, SessionKeys(key.derived(secret, "sts session keys")))
         metrics = SqliteMetricStore(settings.data_dir / "metrics.db")
         metric_filters = MetricFilters(store, metrics, clock)
-        receivers = [EmbeddedMetrics(metrics).take, metric_filters.take]
+        tails = LiveTails(lambda: int(clock.now().timestamp() * 1000))
+        receivers = [EmbeddedMetrics(metrics).take, metric_filters.take, tails.take]
         logs = SqliteLogStore(settings.data_dir / "logs.db", on_put=receivers)
         queries = QueryRunner(settings.data_dir / "logs.db", clock, ids)
         # What is served at the tasks' link-local address comes last; no network is made before.
@@ -307,6 +314,7 @@ class Daemon:
             api_services(
                 *(store, logs, metrics, clock, ids, vault, sts, sessions, block, identities, folders.used_bytes),
                 queries=queries,
+                tails=tails,
             ),
             max_body_bytes=settings.max_body_bytes,
             auth=self._verifier(sts, accepts_unknown=not settings.auth),
@@ -387,6 +395,7 @@ class Daemon:
         except NodeUnusable as error:
             raise StartRefused(str(error)) from error
         finally:
+            tails.end()
             server.stop()
             for part in reversed(running):
                 await part.close()

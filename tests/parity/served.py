@@ -69,7 +69,12 @@ class Served:
 
     def run_aws(self, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run the aws command; its output and exit code are in the answer. Args: environment: besides the usual."""
-        home = {
+        home = self.environment(**environment)
+        return subprocess.run([AWS, *words], env=home, capture_output=True, text=True, timeout=60, check=False)
+
+    def environment(self, **more: str) -> dict[str, str]:
+        """Of an aws command that asks this gateway."""
+        return {
             "HOME": "/nonexistent",
             "PATH": os.environ["PATH"],
             "AWS_ACCESS_KEY_ID": ACCOUNT,
@@ -78,9 +83,8 @@ class Served:
             "AWS_ENDPOINT_URL": self.url,
             "AWS_PAGER": "",
             "AWS_MAX_ATTEMPTS": "1",
-            **environment,
+            **more,
         }
-        return subprocess.run([AWS, *words], env=home, capture_output=True, text=True, timeout=60, check=False)
 
     def aws(self, *words: str, **environment: str) -> Any:
         """Run the aws command, which must succeed, and return its JSON (None for no output)."""

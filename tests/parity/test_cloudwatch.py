@@ -24,6 +24,7 @@ from portside.domain.metric import MetricName, Sample, point_of
 from portside.domain.record import Scope
 from portside.store.memory import MemoryStore
 from portside.telemetry.embedded import EmbeddedMetrics
+from portside.telemetry.live_tail import LiveTails
 from portside.telemetry.metric import TIERS, SqliteMetricStore
 from portside.telemetry.sqlite import SqliteLogStore
 
@@ -202,7 +203,14 @@ def test_metrics_that_log_events_embed(tmp_path: Path) -> None:
     logs = SqliteLogStore(tmp_path / "logs.db", on_put=[EmbeddedMetrics(metrics).take])
     services = [
         cloudwatch_service(store, metrics, SystemClock(), RandomIds()),
-        logs_service(store, logs, SystemClock(), RandomIds(), QueryRunner(tmp_path, SystemClock(), RandomIds())),
+        logs_service(
+            store,
+            logs,
+            SystemClock(),
+            RandomIds(),
+            QueryRunner(tmp_path, SystemClock(), RandomIds()),
+            LiveTails(lambda: 0),
+        ),
     ]
     with serving(services) as served:
         client = served.client("logs")
@@ -244,7 +252,7 @@ def test_metrics_that_filters_take_from_log_events(tmp_path: Path) -> None:
     queries = QueryRunner(tmp_path, clock, RandomIds())
     services = [
         cloudwatch_service(store, metrics, clock, RandomIds()),
-        logs_service(store, logs, clock, RandomIds(), queries),
+        logs_service(store, logs, clock, RandomIds(), queries, LiveTails(lambda: 0)),
     ]
     with serving(services) as served:
         client = served.client("logs")

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,12 +12,13 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from served import Served
+from served import AWS, Served
 
 from portside.api.logs.service import logs_service
 from portside.control.clock import RandomIds, SystemClock
 from portside.control.insights_queries import QueryRunner
 from portside.store.memory import MemoryStore
+from portside.telemetry.live_tail import LiveTails
 from portside.telemetry.sqlite import SqliteLogStore
 
 AWS_V2 = Path("/usr/bin/aws")
@@ -26,9 +28,10 @@ ARN = "arn:aws:logs:us-east-1:000000000000:log-group:"
 
 @pytest.fixture
 def served(serve: Callable[..., Served], tmp_path: Path) -> Iterator[Served]:
-    logs = SqliteLogStore(tmp_path / "logs.db")
+    tails = LiveTails(now_ms)
+    logs = SqliteLogStore(tmp_path / "logs.db", on_put=[tails.take])
     queries = QueryRunner(tmp_path / "logs.db", SystemClock(), RandomIds())
-    yield serve([logs_service(MemoryStore(), logs, SystemClock(), RandomIds(), queries)])
+    yield serve([logs_service(MemoryStore(), logs, SystemClock(), RandomIds(), queries, tails)])
     asyncio.run(logs.close())
 
 
@@ -535,3 +538,123 @@ def test_tail_follow(logs: Any, tail: Callable[..., subprocess.Popen[str]]) -> N
         following.send_signal(signal.SIGINT)
         rest, _ = following.communicate(timeout=60)
     assert rest.strip() == ""
+
+
+def tailed(logs: Any, **params: Any) -> Iterator[Any]:
+    """The updates of a session; the first is what tells of its start. It ends when it is closed."""
+    stream = logs.start_live_tail(logGroupIdentifiers=[f"{ARN}g"], **params)["responseStream"]
+    try:
+        yield from stream
+    finally:
+        stream.close()
+
+
+def seen(updates: Iterator[Any], count: int) -> list[str]:
+    """The messages of updates until there are so many."""
+    found: list[str] = []
+    while len(found) < count:
+        update = next(updates)["sessionUpdate"]
+        assert update["sessionMetadata"] == {"sampled": False}
+        found += [each["message"] for each in update["sessionResults"]]
+    return found
+
+
+def test_live_tail(served: Served, logs: Any) -> None:
+    """A session shows what is put from its start on, of its groups, streams and pattern, with where it came from."""
+    made(logs, "a/1", "a/2", "b")
+    client = served.client("logs", inject_host_prefix=False)
+    put(logs, "before", stream="b")
+    everything = tailed(client)
+    start = next(everything)["sessionStart"]
+    assert start["logGroupIdentifiers"] == [f"{ARN}g"]
+    assert start["sessionId"]
+    assert start["requestId"]
+    some = tailed(client, logStreamNamePrefixes=["a/"], logEventFilterPattern="{ $.n > 1 }")
+    assert next(some)["sessionStart"]["logEventFilterPattern"] == "{ $.n > 1 }"
+    one = tailed(client, logStreamNames=["a/2"])
+    next(one)
+    at_ms = now_ms()
+    for stream in ("a/1", "a/2", "b"):
+        put(logs, '{"n": 1}', '{"n": 2}', stream=stream, at_ms=at_ms)
+    put(logs, "end", stream="b")
+    assert seen(everything, 7) == ['{"n": 1}', '{"n": 2}'] * 3 + ["end"]
+    assert seen(some, 2) == ['{"n": 2}'] * 2
+    put(logs, "last", stream="a/2", at_ms=at_ms)
+    assert seen(one, 3) == ['{"n": 1}', '{"n": 2}', "last"]
+    while not (results := next(everything)["sessionUpdate"]["sessionResults"]):
+        pass
+    ingested = results[0].pop("ingestionTime")
+    assert abs(ingested - at_ms) < 60_000
+    assert results == [
+        {
+            "logStreamName": "a/2",
+            "logGroupIdentifier": "000000000000:g",
+            "message": "last",
+            "timestamp": at_ms,
+        }
+    ]
+    for each in (everything, some, one):
+        each.close()  # type: ignore[attr-defined]
+
+
+def test_a_live_tail_of_very_much_is_a_sample(served: Served, logs: Any) -> None:
+    """An update has 500 events at most, in order, and says that there were more."""
+    made(logs)
+    updates = tailed(served.client("logs", inject_host_prefix=False))
+    next(updates)
+    put(logs, *map(str, range(3000)))
+    while not (update := next(updates)["sessionUpdate"])["sessionResults"]:
+        pass
+    numbers = [int(each["message"]) for each in update["sessionResults"]]
+    assert len(numbers) == 500
+    assert numbers == sorted(set(numbers))
+    assert numbers[-1] > 1000
+    assert update["sessionMetadata"] == {"sampled": True}
+    updates.close()  # type: ignore[attr-defined]
+
+
+def test_live_tail_refusals(served: Served, logs: Any) -> None:
+    """Groups are named by ARNs that are there; streams go with one group; an account has fifteen sessions."""
+    made(logs)
+    client = served.client("logs", inject_host_prefix=False)
+    start = client.start_live_tail
+    refused(start, "ResourceNotFoundException", logGroupIdentifiers=[f"{ARN}none"])
+    for params in (
+        {"logGroupIdentifiers": ["g"]},
+        {"logGroupIdentifiers": [f"{ARN}g:*"]},
+        {"logGroupIdentifiers": [f"{ARN}g"], "logEventFilterPattern": "{ $.a"},
+        {"logGroupIdentifiers": [f"{ARN}g"], "logStreamNames": ["a"], "logStreamNamePrefixes": ["b"]},
+    ):
+        refused(start, "InvalidParameterException", **params)
+    sessions = [tailed(client) for _ in range(15)]
+    for each in sessions:
+        next(each)
+    refused(start, "LimitExceededException", logGroupIdentifiers=[f"{ARN}g"])
+    for each in sessions:
+        each.close()  # type: ignore[attr-defined]
+
+
+def test_the_aws_command_tails_live(served: Served, logs: Any) -> None:
+    """`aws logs start-live-tail` prints what is put until it is interrupted."""
+    made(logs)
+    home = served.environment(AWS_DISABLE_HOST_PREFIX_INJECTION="true")
+    command = [AWS, "logs", "start-live-tail", "--log-group-identifiers", f"{ARN}g"]
+    with subprocess.Popen(command, env=home, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        putting = threading.Event()
+
+        def put_on() -> None:
+            number = 0
+            while not putting.wait(0.2):
+                put(logs, f"line {number}")
+                number += 1
+
+        thread = threading.Thread(target=put_on)
+        thread.start()
+        try:
+            line = process.stdout.readline()
+            assert line.startswith("line ")
+        finally:
+            putting.set()
+            thread.join()
+            process.send_signal(signal.SIGINT)

@@ -18,6 +18,7 @@ from inspect import isawaitable
 from typing import Any
 from urllib.parse import parse_qsl
 
+from portside.aws import event_stream
 from portside.aws.authorizer import AllowAll, Authorizer
 from portside.aws.model import ServiceModel, load_model
 from portside.aws.protocol.cbor import PROTOCOL as RPC_V2_CBOR
@@ -28,7 +29,7 @@ from portside.aws.protocol.json import JsonProtocol
 from portside.aws.protocol.query import QueryProtocol
 from portside.aws.protocol.rest_json import RestJsonProtocol
 from portside.aws.request import Answer, Extension, Request, SocketExtension, WebSocket
-from portside.aws.service import Handler, RequestContext, Result, Service, ServiceError
+from portside.aws.service import EventStream, Handler, RequestContext, Result, Service, ServiceError
 from portside.aws.signature import SignatureError, SignatureVerifier, is_account_id, read_credential
 
 log = logging.getLogger(__name__)
@@ -308,6 +309,10 @@ class Gateway:
             result: Any = operation.handler(context, params)
             if result is not None and type(result) is not dict and isawaitable(result):
                 result = await result
+            if isinstance(result, EventStream) and isinstance(protocol, JsonProtocol):
+                serialize = protocol.event_serializer(endpoint.model.operations[name])
+                events = event_stream.encoded(result, serialize, protocol.content_type)
+                return Answer(operation.status, event_stream.CONTENT_TYPE, events, list(protocol.headers))
             handled: Result | None = result
             body = operation.serialize(handled, request_id)
             return Answer(operation.status, protocol.content_type, body, list(protocol.headers))

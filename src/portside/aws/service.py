@@ -4,7 +4,7 @@ Parameters and results are plain dicts in AWS's wire names, already parsed and v
 at `api/`: handlers turn them into records.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -72,7 +72,15 @@ class ServiceError(Exception):
         self.code, self.message, self.status, self.fields = code, message, status, fields
 
 
-Handler = Callable[[RequestContext, Params], Result | Awaitable[Result | None] | None]
+@dataclass(frozen=True, slots=True)
+class EventStream:
+    """An answer that goes on: events by the name that the stream's shape gives them. A ServiceError of the source ends
+    it, as one of the shape's exceptions. When the client is gone, the source is closed."""
+
+    events: AsyncGenerator[tuple[str, Result], None]
+
+
+Handler = Callable[[RequestContext, Params], Result | EventStream | Awaitable[Result | None] | None]
 """May be a plain function (preferred: no await between reading and committing) or a coroutine function."""
 
 

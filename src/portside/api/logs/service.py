@@ -2,6 +2,7 @@
 
 from portside.api.logs.event import Events
 from portside.api.logs.group import Groups
+from portside.api.logs.live_tail import LiveTail
 from portside.api.logs.metric_filter import MetricFilterRequests
 from portside.api.logs.query import QueryRequests
 from portside.api.logs.stream import Streams
@@ -11,15 +12,19 @@ from portside.domain.clock import Clock, Ids
 from portside.store.interface import Store
 from portside.telemetry.insights import InsightsQueries
 from portside.telemetry.interface import LogStore
+from portside.telemetry.live_tail import LiveTails
 
 
-def logs_service(store: Store, logs: LogStore, clock: Clock, ids: Ids, queries: InsightsQueries) -> Service:
+def logs_service(
+    store: Store, logs: LogStore, clock: Clock, ids: Ids, queries: InsightsQueries, tails: LiveTails
+) -> Service:
     groups, streams, events, tags = (
         Groups(store, logs, clock),
         Streams(store, logs),
         Events(store, logs, clock, ids),
         GroupTags(store),
     )
+    live_tail = LiveTail(store, tails, clock, ids)
     filters, asked = MetricFilterRequests(store, clock), QueryRequests(store, queries)
     return Service(
         name="logs",
@@ -43,6 +48,7 @@ def logs_service(store: Store, logs: LogStore, clock: Clock, ids: Ids, queries: 
             "GetQueryResults": asked.results,
             "StopQuery": asked.stop,
             "DescribeQueries": asked.describe,
+            "StartLiveTail": live_tail.start,
             "TagLogGroup": tags.tag_group,
             "UntagLogGroup": tags.untag_group,
             "ListTagsLogGroup": tags.list_of_group,

@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, ClassVar, NoReturn
 
@@ -88,6 +88,8 @@ class JsonProtocol:
         output = operation.output
         if output is None:
             return lambda result, request_id: b""
+        if self.has_events(operation):
+            return lambda result, request_id: b""
         wanted, name = self._type(output), output.shape
 
         def serialize(result: Result | None, request_id: str) -> bytes:
@@ -98,6 +100,27 @@ class JsonProtocol:
             return self._encode(checked)
 
         return serialize
+
+    def event_serializer(self, operation: OperationModel) -> Callable[[str, Mapping[str, Any]], bytes]:
+        """For the events of an operation whose output is a stream of them."""
+        assert operation.output is not None
+        stream = next(
+            shape for ref in self._shape(operation.output).members.values() if (shape := self._shape(ref)).eventstream
+        )
+        wanted = {name: self._type(ref) for name, ref in stream.members.items()}
+
+        def serialize(name: str, value: Mapping[str, Any]) -> bytes:
+            try:
+                return self._encode(msgspec.convert(value, wanted[name], dec_hook=_on_convert))
+            except (msgspec.ValidationError, KeyError) as error:
+                raise TypeError(f"{name}: {error}") from None
+
+        return serialize
+
+    def has_events(self, operation: OperationModel) -> bool:
+        """Whether an operation's output is a stream of events."""
+        output = operation.output
+        return output is not None and any(self._shape(ref).eventstream for ref in self._shape(output).members.values())
 
     def _decode(self, payload: bytes) -> Any:
         return _decode(payload)
