@@ -60,6 +60,7 @@ from portside.balancer.envoy import EnvoyBalancer
 from portside.control.alarms import AlarmLoop
 from portside.control.autoscaling import AutoScalingLoop
 from portside.control.balancers import BalancerLoop
+from portside.control.block_storage import EbsLoop
 from portside.control.clock import RandomIds, SystemClock
 from portside.control.cloud_map import CloudMapLoop
 from portside.control.definitions import DefinitionLoop
@@ -301,6 +302,7 @@ class Daemon:
         folders = FileSystemFolders(settings.data_dir / "efs")
         file_systems = FileSystemLoop(store, clock, folders)
         instance_folders = InstanceFolderLoop(store, clock, InstanceFolders(settings.data_dir / "instances"))
+        block_storage = EbsLoop(store, clock, node.block_storage)
 
         sessions = ExecSessions(clock)
 
@@ -385,6 +387,7 @@ class Daemon:
                 discovery,
                 file_systems,
                 instance_folders,
+                block_storage,
             ):
                 await part.start()
                 running.append(part)

@@ -10,6 +10,7 @@ from portside.domain.cloud_map import DiscoveryInstance, DiscoveryService, Names
 from portside.domain.cloud_map_rule import subject
 from portside.domain.cluster import Cluster
 from portside.domain.container_instance import ContainerInstance
+from portside.domain.ebs import EbsSnapshot, EbsVolume
 from portside.domain.file_system import AccessPoint, FileSystem, MountTarget
 from portside.domain.iam import InstanceProfile, Policy, Role
 from portside.domain.instance import Instance
@@ -265,6 +266,18 @@ ACCESS_POINT: Final = Kind(
         "token": lambda a: f"{a.scope.prefix}{a.client_token}",
     },
 )
+EBS_VOLUME: Final = Kind(
+    name="ebs_volume",
+    type=EbsVolume,
+    key=lambda v: v.key,
+    indexes={"owner": lambda v: v.owner or None},
+)
+EBS_SNAPSHOT: Final = Kind(
+    name="ebs_snapshot",
+    type=EbsSnapshot,
+    key=lambda s: s.key,
+    indexes={"volume": lambda s: f"{s.scope.prefix}{s.volume_id}"},
+)
 
 KINDS: Final[tuple[Kind[Any], ...]] = (
     CLUSTER,
@@ -316,4 +329,6 @@ KINDS: Final[tuple[Kind[Any], ...]] = (
     FILE_SYSTEM,
     MOUNT_TARGET,
     ACCESS_POINT,
+    EBS_VOLUME,
+    EBS_SNAPSHOT,
 )

@@ -37,6 +37,8 @@ EFFECTS: Final = (PullImage, CreateNetwork, ReleaseNetwork, ReleaseVolumes, Sign
 """Those that are not made of hooks."""
 _SIGNALS: Final = {"": signal.SIGKILL, "stop": signal.SIGSTOP}
 WITHIN: Final = ("within-create-network", "within-release-network", "within-prepare-namespace")
+EBS_MOMENTS: Final = ("within-make-volume", "within-take-snapshot", "within-attach-ebs-volume")
+"""Of volumes of EBS, which not every task has."""
 LOG_MOMENTS: Final = ("before-put-log", "after-put-log")
 
 
@@ -48,7 +50,7 @@ def armed(hooks: Sequence[Hook], failpoint: str) -> tuple[Hook, ...]:
         return tuple(hooks)
     of_hooks = [f"{moment}-{hook.name}" for hook in hooks for moment in (*MOMENTS, *RESTART_MOMENTS)]
     moment, _, how = failpoint.partition(":")
-    if moment not in (known := [*of_hooks, *of_effects(), *WITHIN, *LOG_MOMENTS]) or how not in _SIGNALS:
+    if moment not in (known := [*of_hooks, *of_effects(), *WITHIN, *EBS_MOMENTS, *LOG_MOMENTS]) or how not in _SIGNALS:
         raise NodeUnusable(f"PORTSIDE_FAILPOINT is one of {', '.join(known)}, not {failpoint!r}")
     log.warning("for a test: Portside %ss itself %s", how or "kill", moment)
     return tuple(

@@ -58,6 +58,7 @@ from portside.node.interface import EniConfig, ExecSession, FactListener, Instan
 from portside.node.log.forwarder import LogForwarder
 from portside.node.log.sink import LogSink
 from portside.node.network import link_local, traffic
+from portside.node.rootfs.ebs import BlockStorage
 from portside.node.rootfs.ephemeral import EphemeralStorage
 from portside.node.rootfs.file_system import FileSystemFolders
 from portside.node.rootfs.instance_folder import InstanceFolders
@@ -111,6 +112,7 @@ class LinuxNode:
         self._folder = settings.data_dir / "node"
         self._file_systems = FileSystemFolders(settings.data_dir / "efs")
         self._instances = InstanceFolders(settings.data_dir / "instances")
+        self.block_storage = BlockStorage(settings.data_dir / "ebs", partial(failpoint.reach, settings.failpoint))
         self._containers_folder = self._folder / "containers"
         self._storage = EphemeralStorage(self._folder / "storage")
         self._pool = Pool()
@@ -145,6 +147,7 @@ class LinuxNode:
             await self._pool.run(self._storage.start)
             await self._pool.run(self._file_systems.unmount_all)
             await self._pool.run(self._instances.unmount_all)
+            await self._pool.run(self.block_storage.start)
             self._runtime.prepare()
             bpf = await self._pool.run(seccomp.load, self._folder, spec.CAPABILITIES)
             self._forwarder.start()
@@ -210,6 +213,7 @@ class LinuxNode:
         self._containers.clear()
         self._pool.close()
         self._storage.close()
+        self.block_storage.close()
         await self._network.close()
 
     def ephemeral_storage(self, task_id: str) -> tuple[int, int] | None:

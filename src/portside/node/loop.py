@@ -14,6 +14,7 @@ from pathlib import Path
 CONTROL = Path("/dev/loop-control")
 _LOOP_CTL_GET_FREE = 0x4C82
 _LOOP_CONFIGURE = 0x4C0A
+_LOOP_SET_CAPACITY = 0x4C07
 _LOOP_MAJOR = 7
 _AUTOCLEAR = 4
 _DIRECT_IO = 16
@@ -73,6 +74,20 @@ def attached(folder: Path) -> dict[Path, str]:
             if file.startswith(prefix):
                 found[Path(file)] = f"/dev/{entry.parents[1].name}"
     return found
+
+
+def size_bytes(device: str) -> int:
+    """How large the device is. Source: sysfs, in sectors of 512 bytes."""
+    return int(Path(f"/sys/block/{device.removeprefix('/dev/')}/size").read_text()) * 512
+
+
+def refresh_size(device: str) -> None:
+    """Make the device as large as its file is now. Raises OSError."""
+    descriptor = _open(device)
+    try:
+        fcntl.ioctl(descriptor, _LOOP_SET_CAPACITY)
+    finally:
+        os.close(descriptor)
 
 
 def _open(path: str) -> int:

@@ -74,6 +74,12 @@ def punch_hole(descriptor: int, offset: int, length: int) -> None:
         _raise("fallocate")
 
 
+def syncfs(descriptor: int) -> None:
+    """syncfs(2): all that was written to the descriptor's file system is on the disk. Raises OSError."""
+    if _libc.syncfs(descriptor) != 0:
+        _raise("syncfs")
+
+
 def open_in_root(root: int, path: str, flags: int, mode: int = 0) -> int:
     """openat2(2) with RESOLVE_IN_ROOT: symbolic links of an image can not lead out of it.
 

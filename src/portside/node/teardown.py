@@ -48,7 +48,7 @@ def teardown(settings: Settings) -> None:
             left.append(f"monitors of containers: {sorted(process.runtimes_of(containers))}")
     # A monitor that was killed while it created may have left a process in a new cgroup.
     tree.kill()
-    mounting = [settings.data_dir / each for each in ("node", "efs", "instances")]
+    mounting = [settings.data_dir / each for each in ("node", "efs", "instances", "ebs")]
     for folder in (*mounting, settings.run_dir / "pause"):
         for point in reversed(mounts_below(folder)):
             _unmount(point, left)

@@ -6,6 +6,8 @@ from portside.aws.service import RequestContext, ServiceError
 from portside.domain.kind import Kind
 from portside.domain.record import Record, Scope
 from portside.domain.table import (
+    EBS_SNAPSHOT,
+    EBS_VOLUME,
     ELASTIC_ADDRESS,
     ENI,
     INTERNET_GATEWAY,
@@ -27,6 +29,8 @@ _WORDS: dict[str, tuple[str, str]] = {
     NAT_GATEWAY.name: ("NatGatewayNotFound", "The Nat Gateway {} was not found"),
     NETWORK_ACL.name: ("InvalidNetworkAclID.NotFound", "The networkAcl ID '{}' does not exist"),
     ELASTIC_ADDRESS.name: ("InvalidAllocationID.NotFound", "The allocation ID '{}' does not exist"),
+    EBS_VOLUME.name: ("InvalidVolume.NotFound", "The volume '{}' does not exist."),
+    EBS_SNAPSHOT.name: ("InvalidSnapshot.NotFound", "The snapshot '{}' does not exist."),
     ENI.name: ("InvalidNetworkInterfaceID.NotFound", "The networkInterface ID '{}' does not exist"),
 }
 

@@ -11,8 +11,10 @@ from portside.api.ec2.network_acl import NetworkAclHandlers
 from portside.api.ec2.network_interface import NetworkInterfaceHandlers
 from portside.api.ec2.route_table import RouteTableHandlers
 from portside.api.ec2.security_group import SecurityGroupHandlers
+from portside.api.ec2.snapshot import SnapshotHandlers
 from portside.api.ec2.subnet import SubnetHandlers
 from portside.api.ec2.tag import TagHandlers
+from portside.api.ec2.volume import VolumeHandlers
 from portside.api.ec2.vpc import VpcHandlers
 from portside.api.ec2.zone import ZoneHandlers
 from portside.aws.service import Handler, Service
@@ -39,6 +41,8 @@ def ec2_service(store: Store, clock: Clock, ids: Ids, public_block: str = PUBLIC
         **ElasticAddressHandlers(store, clock, ids, public_block).handlers(),
         **NetworkAclHandlers(store, clock, ids).handlers(),
         **NetworkInterfaceHandlers(store, clock, ids).handlers(),
+        **VolumeHandlers(store, clock, ids).handlers(),
+        **SnapshotHandlers(store, clock, ids).handlers(),
         "DescribeSecurityGroups": groups.describe_security_groups,
         "DescribeSecurityGroupRules": groups.describe_security_group_rules,
         "CreateSecurityGroup": groups.create_security_group,
@@ -96,8 +100,13 @@ def ec2_service(store: Store, clock: Clock, ids: Ids, public_block: str = PUBLIC
             "DescribeImages": "the ECS images",
             "ModifyInstanceAttribute": "type, user data, security groups",
             "DescribeInstanceAttribute": "what RunInstances can set, and defaults",
-            "CreateTags": "instances and all that belongs to a VPC",
-            "DeleteTags": "instances and all that belongs to a VPC",
+            "CreateVolume": "no Multi-Attach, no Outposts; the encrypted flag, IOPS and throughput are kept and shown, "
+            "nothing is encrypted or slowed down",
+            "ModifyVolume": "as CreateVolume; as often as asked for",
+            "CreateSnapshot": "no Outposts, no Local Zones",
+            "DescribeSnapshots": "of the account's own",
+            "CreateTags": "instances, volumes, snapshots and all that belongs to a VPC",
+            "DeleteTags": "instances, volumes, snapshots and all that belongs to a VPC",
         },
     )
     return with_default_network(service, store, clock, ids)

@@ -8,6 +8,8 @@ from portside.api.ec2.selection import answer, merged, page, parse_tags, selecte
 from portside.aws.service import Params, RequestContext, Result, ServiceError
 from portside.domain.record import Tag, Tags, replace
 from portside.domain.table import (
+    EBS_SNAPSHOT,
+    EBS_VOLUME,
     ELASTIC_ADDRESS,
     ENI,
     INSTANCE,
@@ -31,6 +33,8 @@ _KINDS: dict[str, tuple[Any, str, str]] = {
     "igw": (INTERNET_GATEWAY, "internet-gateway", "InvalidInternetGatewayID"),
     "nat": (NAT_GATEWAY, "natgateway", "InvalidNatGatewayID"),
     "acl": (NETWORK_ACL, "network-acl", "InvalidNetworkAclID"),
+    "vol": (EBS_VOLUME, "volume", "InvalidVolume"),
+    "snap": (EBS_SNAPSHOT, "snapshot", "InvalidSnapshot"),
     "eipalloc": (ELASTIC_ADDRESS, "elastic-ip", "InvalidAllocationID"),
 }
 """Id prefix -> kind of record, resource type, stem of the error codes."""

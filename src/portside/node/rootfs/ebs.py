@@ -1,0 +1,456 @@
+"""Volumes of EBS: each a sparse file as large as the volume, with a file system in it from its first use on.
+
+A task's containers mount it through a loop device; no mount stays on the host. What keeps the file system mounted are
+the containers, and a descriptor in the daemon's memory from `attach` to `detach`. Whatever dies, the kernel unmounts
+and detaches what nobody uses any more; unlike a task's own disk, the file stays, and has a journal.
+"""
+
+import contextlib
+import errno
+import fcntl
+import logging
+import os
+import re
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from portside.node import loop, syscall
+from portside.node.rootfs.account import Account
+from portside.node.rootfs.efs import Pinned
+from portside.node.rootfs.snapshot import Snapshots
+
+log = logging.getLogger(__name__)
+
+_ID = re.compile(r"vol-[0-9a-f]+")
+_FIFREEZE, _FITHAW = 0xC0045877, 0xC0045878
+_EXT4_RESIZE, _XFS_GROW = 0x40086610, 0x4010586E
+_BLOCK_BYTES = 4096
+_XFS_IMAXPCT = 25
+_MKFS_TIMEOUT_S = 120
+_DETACH_TIMEOUT_S = 10.0
+_POLL_S = 0.01
+_COMMANDS = {
+    # Room for the user alone; what reads as zeroes anyhow is not written.
+    "ext3": ("mkfs.ext4", "-q", "-F", "-t", "ext3", "-b", "4096", "-m", "0", "-E", "lazy_itable_init=1,nodiscard"),
+    "ext4": (
+        *("mkfs.ext4", "-q", "-F", "-b", "4096", "-m", "0"),
+        *("-E", "lazy_itable_init=1,lazy_journal_init=1,nodiscard"),
+    ),
+    "xfs": ("mkfs.xfs", "-q", "-K", "-s", "size=4096"),  # the sectors of the loop device
+}
+_UNMOUNTABLE = frozenset({errno.EUCLEAN, errno.EINVAL, errno.EIO, errno.ENODEV, errno.ENOTSUP})
+_PACKAGES = {"mkfs.ext4": "e2fsprogs", "mkfs.xfs": "xfsprogs"}
+_OPTIONS = {"ext3": "", "ext4": "noinit_itable", "xfs": "nouuid"}
+"""nouuid: a volume from a snapshot has the id of its source."""
+
+
+class CannotAttach(Exception):
+    """For good; `str()` says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeUsage:
+    """`used_bytes` and `capacity_bytes` as the file system says; None while nobody uses it. `stored_bytes`: what the
+    file takes on the disk of the host."""
+
+    size_bytes: int
+    stored_bytes: int
+    used_bytes: int | None = None
+    capacity_bytes: int | None = None
+
+
+@dataclass
+class _Volume:
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    device: str | None = None
+    root: int | None = None
+    kind: str = ""
+
+
+class BlockStorage:
+    """All volumes and snapshots of one instance. Methods block, and may be called in any thread."""
+
+    def __init__(self, folder: Path, reached: Callable[[str], None] = lambda moment: None) -> None:
+        """Args: reached: is told of moments at which a test lets the daemon die."""
+        self._folder = Path(os.path.realpath(folder))
+        self._files, self._points = self._folder / "volumes", self._folder / "mount"
+        self.snapshots = Snapshots(self._folder / "snapshots")
+        self._volumes: dict[str, _Volume] = {}
+        self._lock = threading.Lock()
+        self._reached = reached
+
+    def start(self) -> None:
+        """Before anything else. What a killed daemon had half made is removed. Raises OSError."""
+        for each in (self._folder, self._files, self._points):
+            each.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for point in list(self._points.iterdir()):
+            _unmount(point)
+        for left in self._files.glob("*.fresh"):
+            left.unlink()
+        self.snapshots.start()
+
+    def close(self) -> None:
+        """Containers go on."""
+        for volume in self._volumes.values():
+            _let_go(volume)
+        self._volumes.clear()
+
+    # --- files
+
+    def make(self, volume_id: str, size_bytes: int, snapshot_id: str = "") -> None:
+        """The volume's file is there, empty or with what the snapshot holds. Idempotent. Raises OSError."""
+        file = self._file(volume_id)
+        with self._held(volume_id):
+            if file.exists():
+                return
+            fresh = file.with_suffix(".fresh")
+            fresh.unlink(missing_ok=True)
+            try:
+                if snapshot_id:
+                    self.snapshots.restore(snapshot_id, fresh)
+                with fresh.open("ab") as writing:
+                    os.ftruncate(writing.fileno(), size_bytes)
+                    os.fsync(writing.fileno())
+            except OSError:
+                fresh.unlink(missing_ok=True)
+                raise
+            self._reached("within-make-volume")
+            os.replace(fresh, file)
+
+    def grow(self, volume_id: str, size_bytes: int) -> None:
+        """The volume, and the file system in it, are that large; it never shrinks. Idempotent. Raises OSError."""
+        with self._held(volume_id) as volume:
+            file = self._existing(volume_id)
+            if file.stat().st_size < size_bytes:
+                os.truncate(file, size_bytes)
+            self._adopt(volume_id, volume)
+            if volume.root is not None and volume.device is not None:
+                loop.refresh_size(volume.device)
+                try:
+                    _grow(volume)
+                except PermissionError:
+                    log.warning(
+                        "volume %s is larger, its file system is not until the volume is attached anew: "
+                        "growing ext4 in use takes CAP_SYS_RESOURCE",
+                        volume_id,
+                    )
+
+    def remove(self, volume_id: str) -> None:
+        """Nothing of the volume is left. Idempotent. Raises OSError: it is in use."""
+        with self._held(volume_id) as volume:
+            self._let_go_and_wait(volume_id, volume)
+            self._file(volume_id).unlink(missing_ok=True)
+        with self._lock:
+            self._volumes.pop(volume_id, None)
+
+    def names(self) -> set[str]:
+        return {each.stem for each in self._files.glob("vol-*.img")}
+
+    def usage(self, volume_id: str) -> VolumeUsage | None:
+        """None: it has no file."""
+        try:
+            found = self._file(volume_id).stat()
+        except FileNotFoundError:
+            return None
+        size, stored = found.st_size, found.st_blocks * 512
+        volume = self._volumes.get(volume_id)
+        if volume is not None and volume.root is not None:
+            with contextlib.suppress(OSError):  # it may be going this moment
+                held = os.fstatvfs(volume.root)
+                return VolumeUsage(
+                    size, stored, (held.f_blocks - held.f_bfree) * held.f_frsize, held.f_blocks * held.f_frsize
+                )
+        return VolumeUsage(size, stored)
+
+    def snapshot(self, volume_id: str, snapshot_id: str) -> int:
+        """Keep what the volume holds at one moment, at which nobody writes to it. Idempotent.
+
+        Returns: bytes that it holds. Raises OSError."""
+        with self._held(volume_id) as volume:
+            file = self._existing(volume_id)
+            self._adopt(volume_id, volume)
+            return self.snapshots.take(file, snapshot_id, lambda: _still(volume.root), self._reached)
+
+    def snapshot_names(self) -> set[str]:
+        return self.snapshots.names()
+
+    def remove_snapshots(self, snapshot_ids: Collection[str]) -> None:
+        """Nothing of them is left. Idempotent. Raises OSError."""
+        self.snapshots.remove(snapshot_ids)
+
+    # --- use
+
+    def attach(self, volume_id: str, kind: str) -> None:
+        """The volume is a block device with a file system of this kind, made if there is none. Idempotent.
+
+        Raises CannotAttach, OSError (passing)."""
+        with self._held(volume_id) as volume:
+            self._attach(volume_id, volume, kind)
+
+    def pin(self, volume_id: str, kind: str, account: Account, name: str) -> Pinned:
+        """Mount the volume on the host until a container has a mount of its own. After `attach`.
+
+        Args: account: whom the container runs as; name: of the mount point, which no other start has.
+        Raises CannotAttach, OSError."""
+        with self._held(volume_id) as volume:
+            self._attach(volume_id, volume, kind)
+            assert volume.root is not None
+            assert volume.device is not None
+            _open_to(account, volume.root)
+            point = self._points / name
+            point.mkdir(exist_ok=True)
+            _mount(volume.device, point, volume.kind)
+            return Pinned(point)
+
+    def detach(self, volume_id: str) -> None:
+        """The volume is no block device any more, and all that was written is in its file. Idempotent.
+
+        Raises OSError: something still uses it."""
+        with self._held(volume_id) as volume:
+            self._let_go_and_wait(volume_id, volume)
+
+    def recover(self, used: Collection[str]) -> None:
+        """Hold the volumes that are in use; those that a daemon was killed over while nobody could write go on."""
+        attached = {file.stem for file in loop.attached(self._files)}
+        for volume_id in attached:
+            with self._held(volume_id) as volume:
+                try:
+                    self._adopt(volume_id, volume)
+                    if volume.root is not None:
+                        _thaw(volume.root)
+                    if volume_id not in used:
+                        _let_go(volume)
+                except OSError as error:
+                    log.warning("volume %s: %s", volume_id, error)
+
+    def _attach(self, volume_id: str, volume: _Volume, kind: str) -> None:
+        if volume.root is not None:
+            return
+        file = self._file(volume_id)
+        if not file.exists():
+            raise CannotAttach(f"the file of volume {volume_id} is missing ({file})")
+        self._adopt(volume_id, volume)
+        if volume.root is not None:
+            return
+        found = _kind_of(file)
+        if found == "" and _is_blank(file):
+            self._format(file, kind)
+            found = kind
+        if found == "":
+            raise CannotAttach(f"volume {volume_id} holds no file system that can be mounted")
+        if found != kind:
+            raise CannotAttach(f"volume {volume_id} holds a file system of type {found}, not {kind}")
+        self._attach_file(volume_id, volume, found)
+        try:
+            _grow(volume)
+        except PermissionError:
+            # Without CAP_SYS_RESOURCE, ext4 grows only while it is not mounted.
+            self._let_go_and_wait(volume_id, volume)
+            _grow_unmounted(file)
+            self._attach_file(volume_id, volume, found)
+
+    def _attach_file(self, volume_id: str, volume: _Volume, kind: str) -> None:
+        descriptor, device = loop.attach(self._file(volume_id))
+        try:
+            self._mount_and_hold(volume_id, volume, device, kind)
+        except OSError as error:
+            _let_go(volume)
+            if error.errno in _UNMOUNTABLE:
+                raise CannotAttach(f"the file system of volume {volume_id} can not be mounted: {error}") from error
+            raise
+        finally:
+            os.close(descriptor)
+
+    def _format(self, file: Path, kind: str) -> None:
+        """A crash leaves it as it was, or formatted. Raises CannotAttach, OSError."""
+        command = _COMMANDS[kind]
+        if shutil.which(command[0]) is None:
+            raise CannotAttach(
+                f"{command[0]} is not installed on this machine (apt-get install {_PACKAGES[command[0]]})"
+            )
+        fresh = file.with_suffix(".fresh")
+        fresh.unlink(missing_ok=True)
+        with fresh.open("xb") as opened:
+            opened.truncate(file.stat().st_size)
+        try:
+            done = subprocess.run(
+                [*command, str(fresh)],
+                capture_output=True,
+                text=True,
+                timeout=_MKFS_TIMEOUT_S,
+                check=False,
+                stdin=subprocess.DEVNULL,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise OSError(f"{command[0]} did not end within {_MKFS_TIMEOUT_S} s") from error
+        if done.returncode != 0:
+            fresh.unlink(missing_ok=True)
+            raise OSError(f"{command[0]}: {done.stderr.strip() or done.returncode}")
+        with fresh.open("rb") as written:
+            os.fsync(written.fileno())
+        self._reached("within-attach-ebs-volume")
+        os.replace(fresh, file)
+
+    def _adopt(self, volume_id: str, volume: _Volume) -> None:
+        """Hold the device that a daemon before this one made, if it is still in use: it must not be made twice."""
+        if volume.root is not None:
+            return
+        file = self._file(volume_id)
+        device = loop.attached(self._files).get(file)
+        if device is not None:
+            with contextlib.suppress(OSError):  # the kernel detaches it this moment
+                self._mount_and_hold(volume_id, volume, device, _kind_of(file))
+                return
+            self._wait_until_gone(volume_id)
+
+    def _mount_and_hold(self, volume_id: str, volume: _Volume, device: str, kind: str) -> None:
+        point = self._points / volume_id
+        point.mkdir(exist_ok=True)
+        try:
+            _mount(device, point, kind)
+            volume.root = os.open(point, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            volume.device, volume.kind = device, kind
+        finally:
+            _unmount(point)
+
+    def _let_go_and_wait(self, volume_id: str, volume: _Volume) -> None:
+        _let_go(volume)
+        self._wait_until_gone(volume_id)
+
+    def _wait_until_gone(self, volume_id: str) -> None:
+        file, until = self._file(volume_id), time.monotonic() + _DETACH_TIMEOUT_S
+        while file in loop.attached(self._files):
+            if time.monotonic() > until:
+                raise OSError(errno.EBUSY, f"volume {volume_id} is still in use")
+            time.sleep(_POLL_S)
+
+    @contextlib.contextmanager
+    def _held(self, volume_id: str) -> Iterator[_Volume]:
+        """The volume, for this thread alone."""
+        while True:
+            with self._lock:
+                volume = self._volumes.setdefault(volume_id, _Volume())
+            with volume.lock:
+                if self._volumes.get(volume_id) is volume:  # else it was removed while this thread waited
+                    yield volume
+                    return
+
+    def _file(self, volume_id: str) -> Path:
+        assert _ID.fullmatch(volume_id), volume_id
+        return self._files / f"{volume_id}.img"
+
+    def _existing(self, volume_id: str) -> Path:
+        """Raises OSError."""
+        file = self._file(volume_id)
+        if not file.exists():
+            raise FileNotFoundError(errno.ENOENT, f"the file of volume {volume_id} is missing", str(file))
+        return file
+
+
+def _kind_of(file: Path) -> str:
+    """The kind of file system that a file holds; empty if it is none of those here. Source: the kernel's ext4.h
+    (s_magic, s_feature_incompat) and xfs_format.h (XFS_SB_MAGIC)."""
+    with file.open("rb") as reading:
+        head = os.pread(reading.fileno(), 2048, 0)
+    if head[:4] == b"XFSB":
+        return "xfs"
+    if head[0x438:0x43A] == b"\x53\xef":
+        extents = int.from_bytes(head[0x460:0x464], "little") & 0x40
+        return "ext4" if extents else "ext3"
+    return ""
+
+
+def _is_blank(file: Path) -> bool:
+    with file.open("rb") as reading:
+        try:
+            os.lseek(reading.fileno(), 0, os.SEEK_DATA)
+        except OSError as error:
+            return error.errno == errno.ENXIO
+    return False
+
+
+def _blocks_of(device: Path) -> int:
+    """How many blocks the file system of a device or file takes, as its superblock says."""
+    with device.open("rb") as reading:
+        head = os.pread(reading.fileno(), 2048, 0)
+    if head[:4] == b"XFSB":
+        return int.from_bytes(head[8:16], "big")
+    low, high = int.from_bytes(head[0x404:0x408], "little"), int.from_bytes(head[0x550:0x554], "little")
+    is_64_bit = int.from_bytes(head[0x460:0x464], "little") & 0x80
+    return low | (high << 32 if is_64_bit else 0)
+
+
+def _grow_unmounted(file: Path) -> None:
+    """Raises OSError."""
+    for command, well in ((("e2fsck", "-f", "-p"), (0, 1)), (("resize2fs",), (0,))):
+        done = subprocess.run(
+            [*command, str(file)], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
+        )
+        if done.returncode not in well:
+            raise OSError(f"{command[0]} {file}: {done.stderr.strip() or done.returncode}")
+
+
+def _mount(device: str, point: Path, kind: str) -> None:
+    flags = syscall.MS_NODEV
+    syscall.mount(device, str(point), "ext4" if kind == "ext3" else kind, flags, _OPTIONS[kind] or None)
+
+
+def _grow(volume: _Volume) -> None:
+    """The file system takes all of its device. Source: linux/ext4.h, xfs_fs.h."""
+    assert volume.root is not None
+    assert volume.device is not None
+    blocks = loop.size_bytes(volume.device) // _BLOCK_BYTES
+    if _blocks_of(Path(volume.device)) >= blocks:
+        return
+    if volume.kind == "xfs":
+        wanted = blocks.to_bytes(8, "little") + _XFS_IMAXPCT.to_bytes(4, "little") + bytes(4)
+        fcntl.ioctl(volume.root, _XFS_GROW, wanted)
+    else:
+        fcntl.ioctl(volume.root, _EXT4_RESIZE, blocks.to_bytes(8, "little"))
+
+
+@contextlib.contextmanager
+def _still(root: int | None) -> Iterator[None]:
+    """Whoever writes to the file system waits, and what was written before is on the disk."""
+    if root is None:
+        yield
+        return
+    fcntl.ioctl(root, _FIFREEZE, 0)
+    try:
+        yield
+    finally:
+        _thaw(root)
+
+
+def _thaw(root: int) -> None:
+    try:
+        fcntl.ioctl(root, _FITHAW, 0)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # it was not frozen
+            raise
+
+
+def _open_to(account: Account, root: int) -> None:
+    """A user that is not root may write there, by its group. Source: ECS developer guide, "Specify Amazon EBS volume
+    configuration at Amazon ECS deployment"."""
+    found = os.fstat(root)
+    if account.uid != 0 and found.st_uid != account.uid and found.st_gid != account.gid:
+        os.chown(root, -1, account.gid)
+        os.chmod(root, 0o2775)
+
+
+def _unmount(point: Path) -> None:
+    syscall.umount(str(point))
+    with contextlib.suppress(FileNotFoundError):
+        point.rmdir()
+
+
+def _let_go(volume: _Volume) -> None:
+    if volume.root is not None:
+        os.close(volume.root)
+    volume.root = volume.device = None

@@ -1,0 +1,240 @@
+"""Volumes and snapshots of EBS as boto3 and the aws command see them."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+from served import ACCOUNT, REGION, Served, serving
+
+from portside.api.ec2.service import ec2_service
+from portside.control.clock import RandomIds, SystemClock
+from portside.domain import ebs
+from portside.domain.record import replace
+from portside.domain.table import EBS_SNAPSHOT, EBS_VOLUME
+from portside.store.interface import Put
+from portside.store.memory import MemoryStore
+
+ZONE = f"{REGION}a"
+Settle = Callable[[], None]
+
+
+@pytest.fixture
+def store() -> MemoryStore:
+    return MemoryStore()
+
+
+@pytest.fixture
+def served(store: MemoryStore) -> Iterator[Served]:
+    with serving([ec2_service(store, SystemClock(), RandomIds())]) as found:
+        yield found
+
+
+@pytest.fixture
+def ec2(served: Served) -> Any:
+    return served.client("ec2")
+
+
+@pytest.fixture
+def settle(store: MemoryStore) -> Settle:
+    """What the loop of EBS does to the records."""
+
+    def done() -> None:
+        for volume in list(store.scan(EBS_VOLUME)):
+            if volume.status == "creating":
+                store.transact(Put(EBS_VOLUME, replace(volume, status="available")))
+            elif volume.modification is not None and volume.modification.status == "modifying":
+                store.transact(Put(EBS_VOLUME, ebs.modification_done(volume, now=SystemClock().now())))
+        for snapshot in list(store.scan(EBS_SNAPSHOT)):
+            now = SystemClock().now()
+            store.transact(Put(EBS_SNAPSHOT, replace(snapshot, status="completed", completed_at=now, full_bytes=1024)))
+
+    return done
+
+
+def error_of(caught: pytest.ExceptionInfo[ClientError]) -> tuple[str, str]:
+    found = caught.value.response["Error"]
+    return str(found["Code"]), str(found["Message"])
+
+
+def volume_of(ec2: Any, **asked: Any) -> str:
+    return str(ec2.create_volume(**{"AvailabilityZone": ZONE, "Size": 8, **asked})["VolumeId"])
+
+
+def test_a_volume_is_made_shown_and_deleted(ec2: Any, settle: Settle) -> None:
+    """With the defaults of its type, its tags, and the statuses of EC2."""
+    tags = [{"ResourceType": "volume", "Tags": [{"Key": "Name", "Value": "data"}]}]
+    made = ec2.create_volume(AvailabilityZone=ZONE, Size=10, VolumeType="gp3", TagSpecifications=tags, Encrypted=True)
+    assert (made["State"], made["Size"], made["VolumeType"]) == ("creating", 10, "gp3")
+    assert (made["Iops"], made["Throughput"], made["Encrypted"]) == (3000, 125, True)
+    with pytest.raises(ClientError) as caught:
+        ec2.delete_volume(VolumeId=made["VolumeId"])
+    assert error_of(caught)[0] == "IncorrectState"
+    settle()
+    (shown,) = ec2.describe_volumes(Filters=[{"Name": "tag:Name", "Values": ["da*"]}])["Volumes"]
+    assert (shown["VolumeId"], shown["State"], shown["Attachments"]) == (made["VolumeId"], "available", [])
+    (status,) = ec2.describe_volume_status(VolumeIds=[made["VolumeId"]])["VolumeStatuses"]
+    assert status["VolumeStatus"]["Status"] == "ok"
+    ec2.create_tags(Resources=[made["VolumeId"]], Tags=[{"Key": "a", "Value": "b"}])
+    found = ec2.describe_tags(Filters=[{"Name": "resource-type", "Values": ["volume"]}])["Tags"]
+    assert [(each["Key"], each["ResourceId"]) for each in found] == [
+        ("Name", made["VolumeId"]),
+        ("a", made["VolumeId"]),
+    ]
+    ec2.delete_volume(VolumeId=made["VolumeId"])
+    assert ec2.describe_volumes(VolumeIds=[made["VolumeId"]])["Volumes"][0]["State"] == "deleting"
+
+
+@pytest.mark.parametrize(
+    ("asked", "code", "words"),
+    [
+        ({"Size": 0}, "InvalidParameterValue", "minimum is 1GiB"),
+        ({"Size": 16_385}, "InvalidParameterValue", "maximum is 16384GiB"),
+        ({"Size": 124, "VolumeType": "st1"}, "InvalidParameterValue", "minimum is 125GiB"),
+        ({"Size": 1025, "VolumeType": "standard"}, "InvalidParameterValue", "maximum is 1024GiB"),
+        ({"VolumeType": "io1"}, "MissingParameter", "iops"),
+        ({"VolumeType": "io1", "Iops": 99}, "InvalidParameterValue", "too low; minimum is 100"),
+        ({"VolumeType": "io1", "Iops": 401}, "InvalidParameterValue", "maximum is 50"),
+        ({"VolumeType": "io2", "Iops": 256_001, "Size": 300}, "InvalidParameterValue", "too high; maximum is 256000"),
+        ({"VolumeType": "gp3", "Iops": 2999}, "InvalidParameterValue", "minimum is 3000"),
+        ({"VolumeType": "gp3", "Iops": 4001}, "InvalidParameterValue", "maximum is 500"),
+        ({"VolumeType": "gp3", "Throughput": 124}, "InvalidParameterValue", "minimum is 125"),
+        ({"VolumeType": "gp3", "Throughput": 751}, "InvalidParameterValue", "maximum is 0.250000"),
+        ({"VolumeType": "gp2", "Iops": 100}, "InvalidParameterCombination", "not supported for gp2"),
+        ({"VolumeType": "io1", "Iops": 100, "Throughput": 125}, "InvalidParameterCombination", "throughput"),
+        ({"AvailabilityZone": "mars-1a"}, "InvalidZone.NotFound", "The zone 'mars-1a' does not exist."),
+        ({"AvailabilityZone": None}, "MissingParameter", "zone"),
+        ({"Size": None}, "MissingParameter", "size/snapshot"),
+        ({"SnapshotId": "snap-00000000000000000"}, "InvalidSnapshot.NotFound", "does not exist"),
+        ({"KmsKeyId": "alias/mine"}, "InvalidParameterDependency", "KmsKeyId"),
+        ({"MultiAttachEnabled": True, "VolumeType": "io2", "Iops": 100}, "UnsupportedOperation", "MultiAttachEnabled"),
+        ({"DryRun": True}, "DryRunOperation", "would have succeeded"),
+    ],
+)
+def test_a_volume_that_ec2_would_not_make_is_refused(ec2: Any, asked: dict[str, Any], code: str, words: str) -> None:
+    """With its code, and the bound that is broken; nothing is made."""
+    asked = {name: value for name, value in {"AvailabilityZone": ZONE, "Size": 8, **asked}.items() if value is not None}
+    with pytest.raises(ClientError) as caught:
+        ec2.create_volume(**asked)
+    found, message = error_of(caught)
+    assert found == code
+    assert words in message
+    assert ec2.describe_volumes()["Volumes"] == []
+
+
+def test_the_performance_of_gp2_follows_its_size(ec2: Any) -> None:
+    """3 IOPS for each GiB, between 100 and 16,000."""
+    made = [ec2.create_volume(AvailabilityZone=ZONE, Size=size)["Iops"] for size in (1, 100, 16_384)]
+    assert made == [100, 300, 16_000]
+
+
+def test_a_client_token_makes_one_volume(ec2: Any) -> None:
+    """The second request is told the first one's; another request with the token is refused."""
+    assert volume_of(ec2, ClientToken="one") == volume_of(ec2, ClientToken="one")
+    with pytest.raises(ClientError) as caught:
+        volume_of(ec2, ClientToken="one", Size=9)
+    assert error_of(caught)[0] == "IdempotentParameterMismatch"
+
+
+def test_pages_and_filters_find_volumes(ec2: Any) -> None:
+    """By boto3's own paginator; ids and pages exclude each other."""
+    made = {volume_of(ec2) for _ in range(7)}
+    pages = list(ec2.get_paginator("describe_volumes").paginate(PaginationConfig={"PageSize": 5}))
+    assert [len(each["Volumes"]) for each in pages] == [5, 2]
+    assert {each["VolumeId"] for page in pages for each in page["Volumes"]} == made
+    for name, value, count in (
+        ("status", "creating", 7),
+        ("size", "8", 7),
+        ("volume-type", "gp3", 0),
+        ("availability-zone", ZONE, 7),
+        ("volume-id", min(made), 1),
+    ):
+        assert len(ec2.describe_volumes(Filters=[{"Name": name, "Values": [value]}])["Volumes"]) == count, name
+    for asked in ({"Filters": [{"Name": "weight", "Values": ["1"]}]}, {"MaxResults": 4}):
+        with pytest.raises(ClientError) as caught:
+            ec2.describe_volumes(**asked)
+        assert error_of(caught)[0] == "InvalidParameterValue"
+    with pytest.raises(ClientError) as caught:
+        ec2.describe_volumes(VolumeIds=[min(made)], MaxResults=5)
+    assert error_of(caught)[0] == "InvalidParameterCombination"
+    with pytest.raises(ClientError) as caught:
+        ec2.describe_volumes(VolumeIds=["vol-00000000000000000"])
+    assert error_of(caught) == ("InvalidVolume.NotFound", "The volume 'vol-00000000000000000' does not exist.")
+
+
+def test_a_volume_is_modified(ec2: Any, settle: Settle) -> None:
+    """What it was and is to be are shown; it can not shrink, and one change is made after the other."""
+    volume_id = volume_of(ec2)
+    settle()
+    change = ec2.modify_volume(VolumeId=volume_id, Size=20, VolumeType="gp3", Iops=5000)["VolumeModification"]
+    assert (change["ModificationState"], change["OriginalSize"], change["TargetSize"]) == ("modifying", 8, 20)
+    assert (change["OriginalVolumeType"], change["TargetIops"], change["TargetThroughput"]) == ("gp2", 5000, 125)
+    with pytest.raises(ClientError) as caught:
+        ec2.modify_volume(VolumeId=volume_id, Size=30)
+    assert error_of(caught)[0] == "IncorrectModificationState"
+    settle()
+    (shown,) = ec2.describe_volumes(VolumeIds=[volume_id])["Volumes"]
+    assert (shown["Size"], shown["VolumeType"], shown["Iops"]) == (20, "gp3", 5000)
+    (change,) = ec2.describe_volumes_modifications(VolumeIds=[volume_id])["VolumesModifications"]
+    assert (change["ModificationState"], change["Progress"]) == ("completed", 100)
+    for asked, code in (({"Size": 19}, "InvalidParameterValue"), ({}, "MissingParameter")):
+        with pytest.raises(ClientError) as caught:
+            ec2.modify_volume(VolumeId=volume_id, **asked)
+        assert error_of(caught)[0] == code
+    with pytest.raises(ClientError) as caught:
+        ec2.describe_volumes_modifications(VolumeIds=[volume_of(ec2)])
+    assert error_of(caught)[0] == "InvalidVolumeModification.NotFound"
+
+
+def test_a_snapshot_is_taken_and_makes_volumes_in_every_zone(ec2: Any, settle: Settle) -> None:
+    """With the size of its source at least; not while it is pending."""
+    source = volume_of(ec2, Encrypted=True)
+    with pytest.raises(ClientError) as caught:
+        ec2.create_snapshot(VolumeId=source)
+    assert error_of(caught)[0] == "IncorrectState"
+    settle()
+    tags = [{"ResourceType": "snapshot", "Tags": [{"Key": "a", "Value": "b"}]}]
+    taken = ec2.create_snapshot(VolumeId=source, Description="before", TagSpecifications=tags)
+    assert (taken["State"], taken["Progress"], taken["VolumeSize"]) == ("pending", "0%", 8)
+    with pytest.raises(ClientError) as caught:
+        ec2.create_volume(AvailabilityZone=ZONE, SnapshotId=taken["SnapshotId"])
+    assert error_of(caught)[0] == "IncorrectState"
+    settle()
+    (shown,) = ec2.describe_snapshots(OwnerIds=["self"])["Snapshots"]
+    assert (shown["State"], shown["Progress"], shown["OwnerId"]) == ("completed", "100%", ACCOUNT)
+    assert shown["Description"] == "before"
+    assert ec2.describe_snapshots(OwnerIds=["amazon"])["Snapshots"] == []
+    for letter in "abc":
+        made = ec2.create_volume(AvailabilityZone=f"{REGION}{letter}", SnapshotId=taken["SnapshotId"])
+        assert (made["Size"], made["SnapshotId"], made["Encrypted"]) == (8, taken["SnapshotId"], True)
+    with pytest.raises(ClientError) as caught:
+        ec2.create_volume(AvailabilityZone=ZONE, SnapshotId=taken["SnapshotId"], Size=7)
+    assert "expect size >= 8GiB" in error_of(caught)[1]
+    ec2.delete_snapshot(SnapshotId=taken["SnapshotId"])
+    with pytest.raises(ClientError) as caught:
+        ec2.delete_snapshot(SnapshotId=taken["SnapshotId"])
+    assert error_of(caught)[0] == "InvalidSnapshot.NotFound"
+
+
+def test_a_volume_of_a_task_is_in_use(ec2: Any, store: MemoryStore, settle: Settle) -> None:
+    """It can not be deleted, and who has it is shown."""
+    volume_id = volume_of(ec2)
+    settle()
+    (volume,) = store.scan(EBS_VOLUME)
+    now = SystemClock().now()
+    used = replace(volume, owner="key", owner_arn="arn:task", status="in-use", attached_at=now)
+    store.transact(Put(EBS_VOLUME, used))
+    with pytest.raises(ClientError) as caught:
+        ec2.delete_volume(VolumeId=volume_id)
+    assert error_of(caught)[0] == "VolumeInUse"
+    (shown,) = ec2.describe_volumes(Filters=[{"Name": "attachment.status", "Values": ["attached"]}])["Volumes"]
+    assert shown["State"] == "in-use"
+    assert shown["Attachments"][0]["AssociatedResource"] == "arn:task"
+
+
+def test_the_aws_command_waits_for_a_volume(served: Served, settle: Settle) -> None:
+    """`aws ec2 wait volume-available` ends once it is there."""
+    made = served.aws("ec2", "create-volume", "--availability-zone", ZONE, "--size", "1")
+    settle()
+    served.aws("ec2", "wait", "volume-available", "--volume-ids", made["VolumeId"])
+    assert served.aws("ec2", "describe-volumes")["Volumes"][0]["State"] == "available"
