@@ -94,7 +94,9 @@ from portside.domain.clock import Clock, Ids
 from portside.domain.cloud_map import DiscoveryInstance
 from portside.domain.image import CleanupPolicy
 from portside.domain.instance_identity import InstanceIdentities
-from portside.domain.table import KINDS, VAULT_KEY
+from portside.domain.log import INFREQUENT_ACCESS
+from portside.domain.record import Scope
+from portside.domain.table import KINDS, LOG_GROUP, VAULT_KEY
 from portside.domain.task.record import Task
 from portside.domain.vault import VaultKey
 from portside.node.interface import Node, NodeUnusable
@@ -165,6 +167,12 @@ def api_services(
         servicediscovery_service(store, clock, ids),
         acm_service(store, vault, clock, ids),
     )
+
+
+def _is_watched(store: Store, scope: Scope, group: str) -> bool:
+    """Whether metrics are made of a log group's events."""
+    found = store.get(LOG_GROUP, f"{scope.prefix}{group}")
+    return found is None or found.log_class != INFREQUENT_ACCESS
 
 
 def _service_error(error: Exception) -> ServiceError | None:
@@ -253,7 +261,7 @@ class Daemon:
         metrics = SqliteMetricStore(settings.data_dir / "metrics.db")
         metric_filters = MetricFilters(store, metrics, clock)
         tails = LiveTails(lambda: int(clock.now().timestamp() * 1000))
-        receivers = [EmbeddedMetrics(metrics).take, metric_filters.take, tails.take]
+        receivers = [EmbeddedMetrics(metrics, partial(_is_watched, store)).take, metric_filters.take, tails.take]
         logs = SqliteLogStore(settings.data_dir / "logs.db", on_put=receivers)
         queries = QueryRunner(settings.data_dir / "logs.db", clock, ids)
         # What is served at the tasks' link-local address comes last; no network is made before.

@@ -368,6 +368,99 @@ def test_insights_refusals(logs: Any) -> None:
     assert "is not running" in refused(logs.stop_query, "InvalidParameterException", queryId=query_id)
 
 
+def test_records_and_fields(logs: Any) -> None:
+    """The pointer of a row leads to all fields of its event; a group tells which fields its latest events have."""
+    made(logs)
+    message = '{"a": {"b": [1, "x"]}, "@c": true, "none": null}'
+    at_ms = now_ms()
+    put(logs, message, "text", at_ms=at_ms)
+    span = {"startTime": at_ms // 1000 - 60, "endTime": at_ms // 1000 + 60}
+    query = "filter ispresent(a.b.0) | fields @message"
+    (row,) = finished(logs, logs.start_query(logGroupName="g", queryString=query, **span)["queryId"])["results"]
+    pointer = row[1]["value"]
+    record = logs.get_log_record(logRecordPointer=pointer)["logRecord"]
+    assert abs(int(record.pop("@ingestionTime")) - at_ms) < 60_000
+    assert record == {
+        "a.b.0": "1",
+        "a.b.1": "x",
+        "@@c": "1",
+        "@message": message,
+        "@logStream": "s",
+        "@log": "000000000000:g",
+        "@timestamp": str(at_ms),
+        "@ptr": pointer,
+    }
+    fields = {each["name"]: each["percent"] for each in logs.get_log_group_fields(logGroupName="g")["logGroupFields"]}
+    assert (fields["@message"], fields["a.b.0"], fields["@@c"]) == (100, 50, 50)
+    found = logs.get_log_group_fields(logGroupIdentifier="g", time=at_ms // 1000 - 3600)["logGroupFields"]
+    assert found == []
+    refused(logs.get_log_record, "InvalidParameterException", logRecordPointer="nonsense")
+    logs.delete_log_stream(logGroupName="g", logStreamName="s")
+    refused(logs.get_log_record, "ResourceNotFoundException", logRecordPointer=pointer)
+
+
+def test_infrequent_access(served: Served, logs: Any) -> None:
+    """A group of that class takes events and queries, and nothing else reads or watches them."""
+    logs.create_log_group(logGroupName="g", logGroupClass="INFREQUENT_ACCESS")
+    logs.create_log_stream(logGroupName="g", logStreamName="s")
+    put(logs, "a")
+    (group,) = logs.describe_log_groups(logGroupClass="INFREQUENT_ACCESS")["logGroups"]
+    assert group["logGroupClass"] == "INFREQUENT_ACCESS"
+    assert logs.describe_log_groups(logGroupClass="STANDARD")["logGroups"] == []
+    refused(logs.get_log_events, "InvalidParameterException", logGroupName="g", logStreamName="s")
+    refused(logs.filter_log_events, "InvalidParameterException", logGroupName="g")
+    transformation = {"metricName": "m", "metricNamespace": "n", "metricValue": "1"}
+    refused(
+        logs.put_metric_filter,
+        "InvalidOperationException",
+        logGroupName="g",
+        filterName="f",
+        filterPattern="",
+        metricTransformations=[transformation],
+    )
+    start = served.client("logs", inject_host_prefix=False).start_live_tail
+    refused(start, "InvalidOperationException", logGroupIdentifiers=[f"{ARN}g"])
+    span = {"startTime": now_ms() // 1000 - 60, "endTime": now_ms() // 1000 + 60}
+    query_id = logs.start_query(logGroupName="g", queryString="stats count(*) as n", **span)["queryId"]
+    assert finished(logs, query_id)["results"] == [[{"field": "n", "value": "1"}]]
+
+
+def test_deletion_protection(logs: Any) -> None:
+    """A protected group and its streams stay until the protection is taken away."""
+    logs.create_log_group(logGroupName="g", deletionProtectionEnabled=True)
+    logs.create_log_stream(logGroupName="g", logStreamName="s")
+    assert logs.describe_log_groups()["logGroups"][0]["deletionProtectionEnabled"]
+    refused(logs.delete_log_group, "ValidationException", logGroupName="g")
+    refused(logs.delete_log_stream, "ValidationException", logGroupName="g", logStreamName="s")
+    logs.put_log_group_deletion_protection(logGroupIdentifier=f"{ARN}g", deletionProtectionEnabled=False)
+    logs.delete_log_stream(logGroupName="g", logStreamName="s")
+    logs.delete_log_group(logGroupName="g")
+
+
+def test_list_log_groups(logs: Any) -> None:
+    """By several beginnings and parts of names, by class and by tags, page by page."""
+    for name in ("/ecs/web", "/ecs/api", "/aws/web"):
+        logs.create_log_group(logGroupName=name, tags={"team": name[-3:]})
+
+    def names(**params: Any) -> list[str]:
+        return [each["logGroupName"] for each in logs.list_log_groups(**params)["logGroups"]]
+
+    assert names() == ["/aws/web", "/ecs/api", "/ecs/web"]
+    assert names(logGroupNamePattern="^/ecs|xyz") == ["/ecs/api", "/ecs/web"]
+    assert names(logGroupNamePattern="web") == ["/aws/web", "/ecs/web"]
+    assert names(logGroupClass="INFREQUENT_ACCESS") == []
+    assert names(logGroupTags=[{"key": "team", "values": ["api", "x"]}]) == ["/ecs/api"]
+    page = logs.list_log_groups(limit=2)
+    assert page["logGroups"][0] == {
+        "logGroupName": "/aws/web",
+        "logGroupArn": f"{ARN}/aws/web",
+        "logGroupClass": "STANDARD",
+    }
+    assert names(nextToken=page["nextToken"]) == ["/ecs/web"]
+    message = refused(logs.create_log_group, "InvalidParameterException", logGroupName="aws/x")
+    assert message == "Log group names can't start with the string aws/"
+
+
 def test_a_query_before_anything_was_logged(logs: Any) -> None:
     """A group in which nothing was ever logged has no rows, and counts none."""
     logs.create_log_group(logGroupName="g")
@@ -461,7 +554,7 @@ def test_tags(logs: Any) -> None:
 
 def test_what_is_not_built_is_said(logs: Any) -> None:
     """Options that are not there are refused rather than ignored."""
-    for extra in ({"kmsKeyId": "k"}, {"logGroupClass": "INFREQUENT_ACCESS"}, {"deletionProtectionEnabled": True}):
+    for extra in ({"kmsKeyId": "k"}, {"logGroupClass": "DELIVERY"}, {"logGroupClass": "ESSENTIALS"}):
         message = refused(logs.create_log_group, "InvalidParameterException", logGroupName="g", **extra)
         assert "not implemented" in message
     assert logs.describe_log_groups()["logGroups"] == []

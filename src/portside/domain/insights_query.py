@@ -26,10 +26,12 @@ from portside.domain.insights_query_syntax import (
     Sort,
     Stats,
     commands,
+    event_of,
+    flattened,
 )
 from portside.domain.insights_query_value import Time, Value, sort_key, text, truth
 
-__all__ = ["LIMIT", "LIMIT_MOST", "Event", "Malformed", "Query", "TooMany"]
+__all__ = ["LIMIT", "LIMIT_MOST", "Event", "Malformed", "Query", "TooMany", "event_of", "flattened"]
 
 GROUPS_MOST: Final = 200_000
 """Groups of `stats`, and keys of `dedup`, that are kept in memory."""

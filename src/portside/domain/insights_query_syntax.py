@@ -4,6 +4,7 @@ Source: CloudWatch Logs user guide, "CloudWatch Logs Insights language query syn
 """
 
 import base64
+import binascii
 import operator
 import re
 from collections.abc import Callable, Sequence
@@ -166,6 +167,31 @@ def discovered(document: Any, parts: Sequence[str]) -> Value:
             continue
         return None
     return document if isinstance(document, str | int | float) else None
+
+
+def flattened(message: str, most: int = 1000) -> dict[str, Value]:
+    """The fields that a message has if it is JSON: scalars by the way to them."""
+    found: dict[str, Value] = {}
+    left: list[tuple[str, Any]] = [("", _document_of(message))]
+    while left and len(found) < most:
+        name, value = left.pop()
+        if isinstance(value, dict | list):
+            pairs = value.items() if isinstance(value, dict) else enumerate(value)
+            left += [(f"{name}.{key}" if name else str(key), each) for key, each in pairs][::-1]
+        elif isinstance(value, str | int | float) and name:
+            found[f"@{name}" if name.startswith("@") else name] = value
+    return found
+
+
+def event_of(pointer: str) -> tuple[str, str, str] | None:
+    """Account, group and number of the event that a pointer points to; None if it is none."""
+    try:
+        parts = base64.b64decode(pointer, altchars=b"-_", validate=True).decode().split(":")
+    except (binascii.Error, ValueError):
+        return None
+    if len(parts) != 3 or not (parts[2].isascii() and parts[2].isdecimal()) or len(parts[2]) > 18:
+        return None
+    return parts[0], parts[1], parts[2]
 
 
 def _document_of(message: str) -> Any:

@@ -1,16 +1,24 @@
 """CloudWatch Logs: groups, streams, events."""
 
 from datetime import datetime
+from typing import Final
 
 from portside.domain.record import Record, Scope, Tags
 from portside.domain.task_definition import LogConfiguration
 
+INFREQUENT_ACCESS: Final = "INFREQUENT_ACCESS"
+CLASSES: Final = ("STANDARD", INFREQUENT_ACCESS)
+
 
 class LogGroup(Record, frozen=True, kw_only=True):
+    """`log_class`: of infrequent access, a group is for Logs Insights alone: nothing reads or watches its events."""
+
     scope: Scope
     name: str
     retention_days: int | None = None
     tags: Tags = ()
+    log_class: str = "STANDARD"
+    is_protected: bool = False
     created_at: datetime
 
 

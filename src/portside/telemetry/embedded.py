@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from portside.domain import emf
@@ -18,15 +18,21 @@ _MARK: Final = '"_aws"'
 
 
 class EmbeddedMetrics:
-    """For `on_put` of the log store."""
+    """For `on_put` of the log store.
 
-    def __init__(self, metrics: MetricStore) -> None:
-        self._metrics = metrics
+    Args:
+        is_watched: whether a group's events may become metrics.
+    """
+
+    def __init__(
+        self, metrics: MetricStore, is_watched: Callable[[Scope, str], bool] = lambda scope, group: True
+    ) -> None:
+        self._metrics, self._is_watched = metrics, is_watched
 
     async def take(self, scope: Scope, group: str, stream: str, events: Sequence[LogEvent]) -> None:
         """Never fails: the events are there, whatever becomes of the metrics."""
         found = [sample for event in events if _MARK in event.message for sample in _samples(event)]
-        if not found:
+        if not found or not self._is_watched(scope, group):
             return
         try:
             await self._metrics.put(scope, found)

@@ -20,6 +20,8 @@ import msgspec
 from portside.domain.insights_query import Event, Query, TooMany
 from portside.telemetry.insights import LENGTH_BYTES, QueryNews, QueryOrder
 
+FIRST_PIECE_EVENTS: Final = 500
+"""A query for the latest few reads no more than that."""
 PIECE_EVENTS: Final = 20_000
 MEMORY_BYTES: Final = 1024**3
 CPU_S: Final = 3600
@@ -35,6 +37,7 @@ def _events(db: sqlite3.Connection, order: QueryOrder, group: str, *, oldest_fir
     streams = dict(db.execute("SELECT id, name FROM stream WHERE group_id = ?", row))
     way, further = ("ASC", ">") if oldest_first else ("DESC", "<")
     place: tuple[int, int] | None = None
+    piece = FIRST_PIECE_EVENTS
     start_ms, end_ms = order.start_ms, order.end_ms
     log = f"{order.account}:{group}"
     while True:
@@ -45,15 +48,16 @@ def _events(db: sqlite3.Connection, order: QueryOrder, group: str, *, oldest_fir
         rows = db.execute(
             "SELECT id, stream_id, at_ms, ingested_ms, message FROM event"
             f" WHERE group_id = ? AND at_ms >= ? AND at_ms <= ?{beyond} ORDER BY at_ms {way}, id {way}"
-            f" LIMIT {PIECE_EVENTS}",
+            f" LIMIT {piece}",
             values,
         ).fetchall()
         for number, stream_id, at_ms, ingested_ms, message in rows:
             stream = streams.get(stream_id)
             if stream is not None:
                 yield Event(at_ms, message, stream, log, ingested_ms, number)
-        if len(rows) < PIECE_EVENTS:
+        if len(rows) < piece:
             return
+        piece = min(2 * piece, PIECE_EVENTS)
         place = (rows[-1][2], rows[-1][0])
         if oldest_first:
             start_ms = place[0]

@@ -130,6 +130,10 @@ class LogStore(Protocol):
         """
         ...
 
+    async def event(self, scope: Scope, group: str, event_id: str) -> StoredEvent | None:
+        """One event of a group."""
+        ...
+
     async def stored_bytes(self, scope: Scope) -> dict[str, int]:
         """Bytes held per group: messages in UTF-8 and 26 an event, as AWS counts. Not all groups are in it."""
         ...

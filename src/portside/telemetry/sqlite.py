@@ -158,6 +158,9 @@ class SqliteLogStore:
             after, before = (last, before) if from_head else (after, last)
         return FoundEvents(found if from_head else found[::-1])
 
+    async def event(self, scope: Scope, group: str, event_id: str) -> StoredEvent | None:
+        return await self._read(self._event, scope, group, event_id)
+
     async def stored_bytes(self, scope: Scope) -> dict[str, int]:
         return await self._read(self._stored_bytes, scope)
 
@@ -298,6 +301,11 @@ class SqliteLogStore:
             events.reverse()
         last = (events[-1].at_ms, events[-1].id) if len(events) == PIECE_EVENTS else None
         return [each for each in events if pattern.matches(each.message)], last
+
+    def _event(self, db: sqlite3.Connection, scope: Scope, group: str, event_id: str) -> StoredEvent | None:
+        query = _Query(None, None, None, None)
+        place, values = "event.id = ? AND event.group_id = ?", (int(event_id), _group_id(db, scope, group))
+        return next(iter(query.run(db, place, values, True, 1)), None)
 
     def _stored_bytes(self, db: sqlite3.Connection, scope: Scope) -> dict[str, int]:
         return dict(db.execute("SELECT name, bytes FROM log_group WHERE scope = ?", (scope.prefix,)))

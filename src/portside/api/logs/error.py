@@ -33,6 +33,16 @@ def unsupported(what: str) -> ServiceError:
     return ServiceError("InvalidParameterException", f"{what} is not implemented by Portside.")
 
 
+def class_lacks(what: str, code: str = "InvalidParameterException") -> ServiceError:
+    return ServiceError(code, f"{what} is not supported for log groups of the class INFREQUENT_ACCESS.")
+
+
+def protected(what: str) -> ServiceError:
+    return ServiceError(
+        "ValidationException", f"The specified {what} can not be deleted: deletion protection is enabled."
+    )
+
+
 @contextmanager
 def told() -> Iterator[None]:
     """What the log store and the domain refuse, as the service's errors."""

@@ -6,13 +6,13 @@ from itertools import pairwise
 from typing import Any, Final
 
 from portside.api.logs import token
-from portside.api.logs.error import invalid, no_stream, told, unsupported
+from portside.api.logs.error import class_lacks, invalid, no_stream, told, unsupported
 from portside.api.logs.lookup import meant, named, scope_of
 from portside.api.logs.token import Place
 from portside.aws.service import Params, RequestContext, Result
 from portside.domain import log_pattern
 from portside.domain.clock import Clock, Ids
-from portside.domain.log import LogEvent, LogGroup
+from portside.domain.log import INFREQUENT_ACCESS, LogEvent, LogGroup
 from portside.store.interface import Store
 from portside.telemetry.interface import LogStore, StoredEvent
 
@@ -70,6 +70,8 @@ class Events:
 
     async def get(self, context: RequestContext, params: Params) -> Result:
         group = meant(self._store, scope_of(context), params)
+        if group.log_class == INFREQUENT_ACCESS:
+            raise class_lacks("GetLogEvents")
         given = params.get("nextToken")
         if given:
             direction, place = token.read_event_token(given)
@@ -106,6 +108,8 @@ class Events:
 
     async def filter(self, context: RequestContext, params: Params) -> Result:
         group = meant(self._store, scope_of(context), params)
+        if group.log_class == INFREQUENT_ACCESS:
+            raise class_lacks("FilterLogEvents")
         given = params.get("nextToken")
         from_head = params.get("startFromHead", True)
         place: Place | None = None

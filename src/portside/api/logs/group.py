@@ -1,15 +1,15 @@
 """Log groups: create, delete, describe, retention."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from portside.api.logs import token
-from portside.api.logs.error import exists, invalid, told, unsupported
+from portside.api.logs.error import exists, invalid, protected, told, unsupported
 from portside.api.logs.lookup import group_arn, name_of, named, scope_of
 from portside.api.logs.tag import from_wire
 from portside.aws.service import Params, RequestContext, Result
 from portside.domain.clock import Clock
-from portside.domain.log import LogGroup
+from portside.domain.log import CLASSES, LogGroup
 from portside.domain.record import Scope, replace
 from portside.domain.table import LOG_GROUP, METRIC_FILTER
 from portside.store.interface import ABSENT, Delete, Put, Store
@@ -30,20 +30,29 @@ class Groups:
         scope, name = scope_of(context), params["logGroupName"]
         if params.get("kmsKeyId"):
             raise unsupported("Encryption of log groups with a KMS key")
-        if params.get("logGroupClass", "STANDARD") != "STANDARD":
-            raise unsupported(f"The log group class {params['logGroupClass']}")
-        if params.get("deletionProtectionEnabled"):
-            raise unsupported("Deletion protection of log groups")
+        log_class = params.get("logGroupClass", "STANDARD")
+        if log_class not in CLASSES:
+            raise unsupported(f"The log group class {log_class}")
+        if name.startswith("aws/"):
+            raise invalid("Log group names can't start with the string aws/")
         if self._store.get(LOG_GROUP, f"{scope.prefix}{name}") is not None:
             raise exists("log group")
         with told():
             tags = from_wire(params.get("tags", {}))
-        group = LogGroup(scope=scope, name=name, tags=tags, created_at=self._clock.now())
+        group = LogGroup(
+            scope=scope,
+            name=name,
+            tags=tags,
+            log_class=log_class,
+            is_protected=params.get("deletionProtectionEnabled", False),
+            created_at=self._clock.now(),
+        )
         self._store.transact(Put(LOG_GROUP, group, ABSENT))
 
     async def delete(self, context: RequestContext, params: Params) -> None:
         scope, name = scope_of(context), params["logGroupName"]
-        named(self._store, scope, name)
+        if named(self._store, scope, name).is_protected:
+            raise protected("log group")
         # The events go first: were the record first, a crash in between would show them in the next group of that name.
         with told():
             await self._logs.delete_group(scope, name)
@@ -66,8 +75,8 @@ class Groups:
             groups = (group for group in groups if group.name in names)
         if pattern:
             groups = (group for group in groups if pattern in group.name)
-        if params.get("logGroupClass", "STANDARD") != "STANDARD":
-            groups = ()
+        if "logGroupClass" in params:
+            groups = (group for group in groups if group.log_class == params["logGroupClass"])
         after = token.read_list_token(params["nextToken"]) if "nextToken" in params else ""
         chosen = [group for group in groups if group.name > after]
         limit = params.get("limit", PAGE)
@@ -80,6 +89,44 @@ class Groups:
         if len(chosen) > limit:
             result["nextToken"] = token.list_token(chosen[limit - 1].name)
         return result
+
+    def list(self, context: RequestContext, params: Params) -> Result:
+        scope = scope_of(context)
+        if set(params.get("accountIdentifiers", ())) - {scope.account}:
+            raise unsupported("Log groups of other accounts")
+        for each in ("dataSources", "fieldIndexNames"):
+            if params.get(each):
+                raise unsupported(each)
+        after = token.read_list_token(params["nextToken"]) if "nextToken" in params else ""
+        alternatives = params.get("logGroupNamePattern", "").split("|")
+        tags = {each["key"]: each.get("values", ()) for each in params.get("logGroupTags", ())}
+        chosen = [
+            group
+            for group in self._store.scan(LOG_GROUP, scope.prefix)
+            if group.name > after
+            and any(_is_named(group.name, each) for each in alternatives)
+            and group.log_class == params.get("logGroupClass", group.log_class)
+            and _has_tags(group, tags)
+        ]
+        limit = params.get("limit", PAGE)
+        result: Result = {
+            "logGroups": [
+                {
+                    "logGroupName": each.name,
+                    "logGroupArn": group_arn(scope, each.name),
+                    "logGroupClass": each.log_class,
+                }
+                for each in chosen[:limit]
+            ]
+        }
+        if len(chosen) > limit:
+            result["nextToken"] = token.list_token(chosen[limit - 1].name)
+        return result
+
+    def protect(self, context: RequestContext, params: Params) -> None:
+        scope = scope_of(context)
+        group = named(self._store, scope, name_of(params["logGroupIdentifier"], scope))
+        self._store.transact(Put(LOG_GROUP, replace(group, is_protected=params["deletionProtectionEnabled"])))
 
     def put_retention(self, context: RequestContext, params: Params) -> None:
         days = params["retentionInDays"]
@@ -96,6 +143,17 @@ class Groups:
         self._store.transact(Put(LOG_GROUP, replace(group, retention_days=days)))
 
 
+def _is_named(name: str, pattern: str) -> bool:
+    """A part of the name, or behind `^` its beginning."""
+    return name.startswith(pattern[1:]) if pattern.startswith("^") else pattern in name
+
+
+def _has_tags(group: LogGroup, wanted: Mapping[str, Sequence[str]]) -> bool:
+    """Each key, with one of the values, or with any if there are none."""
+    have = {each.key: each.value for each in group.tags}
+    return all(key in have and (not values or have[key] in values) for key, values in wanted.items())
+
+
 def _wire(group: LogGroup, stored_bytes: int, metric_filters: int) -> Result:
     arn = group_arn(group.scope, group.name)
     wire: Result = {
@@ -104,9 +162,9 @@ def _wire(group: LogGroup, stored_bytes: int, metric_filters: int) -> Result:
         "metricFilterCount": metric_filters,
         "arn": f"{arn}:*",
         "storedBytes": stored_bytes,
-        "logGroupClass": "STANDARD",
+        "logGroupClass": group.log_class,
         "logGroupArn": arn,
-        "deletionProtectionEnabled": False,
+        "deletionProtectionEnabled": group.is_protected,
     }
     if group.retention_days is not None:
         wire["retentionInDays"] = group.retention_days

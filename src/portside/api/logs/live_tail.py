@@ -4,11 +4,12 @@ from collections.abc import AsyncGenerator
 from datetime import timedelta
 from typing import Any, Final
 
-from portside.api.logs.error import invalid, told
+from portside.api.logs.error import class_lacks, invalid, told
 from portside.api.logs.lookup import name_of, named, scope_of
 from portside.aws.service import EventStream, Params, RequestContext, ServiceError
 from portside.domain import log_pattern
 from portside.domain.clock import Clock, Ids
+from portside.domain.log import INFREQUENT_ACCESS
 from portside.store.interface import Store
 from portside.telemetry.live_tail import LiveTails, TailSession
 
@@ -29,6 +30,8 @@ class LiveTail:
             if not each.startswith("arn:") or each.endswith("*"):
                 raise invalid(f"Log groups must be specified by their ARN, which does not end with an asterisk: {each}")
         groups = [named(self._store, scope, name_of(each, scope)) for each in identifiers]
+        if any(each.log_class == INFREQUENT_ACCESS for each in groups):
+            raise class_lacks("StartLiveTail", "InvalidOperationException")
         streams, prefixes = params.get("logStreamNames", []), params.get("logStreamNamePrefixes", [])
         if streams and prefixes:
             raise invalid("logStreamNames and logStreamNamePrefixes are mutually exclusive parameters.")

@@ -4,11 +4,12 @@ import math
 from typing import Any, Final
 
 from portside.api.logs import token
-from portside.api.logs.error import invalid, no_filter, told, unsupported
+from portside.api.logs.error import class_lacks, invalid, no_filter, told, unsupported
 from portside.api.logs.lookup import named, scope_of
 from portside.aws.service import Params, RequestContext, Result
 from portside.domain import metric_filter
 from portside.domain.clock import Clock
+from portside.domain.log import INFREQUENT_ACCESS
 from portside.domain.metric import dimensions_of
 from portside.domain.metric_filter import MetricFilter
 from portside.domain.record import replace
@@ -24,6 +25,8 @@ class MetricFilterRequests:
 
     def put(self, context: RequestContext, params: Params) -> None:
         group = named(self._store, scope_of(context), params["logGroupName"])
+        if group.log_class == INFREQUENT_ACCESS:
+            raise class_lacks("A metric filter", "InvalidOperationException")
         if params.get("applyOnTransformedLogs"):
             raise unsupported("Transforming logs")
         if params.get("fieldSelectionCriteria") or params.get("emitSystemFieldDimensions"):

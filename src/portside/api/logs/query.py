@@ -3,29 +3,36 @@
 import base64
 import binascii
 import json
+from collections import Counter
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, Final
 
 from portside.api.logs import token
-from portside.api.logs.error import invalid, unsupported
-from portside.api.logs.lookup import name_of, named, scope_of
+from portside.api.logs.error import invalid, told, unsupported
+from portside.api.logs.lookup import meant, name_of, named, scope_of
 from portside.aws.service import Params, RequestContext, Result, ServiceError
-from portside.domain.insights_query import LIMIT, LIMIT_MOST, Malformed, Query
+from portside.domain.clock import Clock
+from portside.domain.insights_query import LIMIT, LIMIT_MOST, Malformed, Query, event_of, flattened
+from portside.domain.insights_query_value import text
 from portside.domain.record import Scope
 from portside.store.interface import Store
 from portside.telemetry.insights import InsightsQueries, InsightsQuery, QueryLimit
+from portside.telemetry.interface import LogStore
 
 GROUPS_MOST: Final = 50
+FIELD_EVENTS: Final = 1000
+"""Events of which GetLogGroupFields tells the fields."""
 PAGE: Final = 1000
 MILLISECONDS_FROM: Final = 10**11
 """A time from here on is in milliseconds, though seconds are documented: AWS takes both."""
+_SYSTEM_FIELDS: Final = ("@timestamp", "@message", "@logStream", "@log", "@ingestionTime")
 _GROUP_PARAMETERS: Final = ("logGroupName", "logGroupNames", "logGroupIdentifiers")
 
 
 class QueryRequests:
-    def __init__(self, store: Store, queries: InsightsQueries) -> None:
-        self._store, self._queries = store, queries
+    def __init__(self, store: Store, logs: LogStore, queries: InsightsQueries, clock: Clock) -> None:
+        self._store, self._logs, self._queries, self._clock = store, logs, queries, clock
 
     def start(self, context: RequestContext, params: Params) -> Result:
         scope = scope_of(context)
@@ -36,13 +43,13 @@ class QueryRequests:
         if start_ms > end_ms:
             raise invalid("The start time of a query must not be later than its end time.")
         limit = min(params.get("limit", LIMIT), LIMIT_MOST)
-        text = params["queryString"]
+        query = params["queryString"]
         try:
-            Query(text)
+            Query(query)
         except Malformed as error:
             raise _malformed(error) from error
         try:
-            return {"queryId": self._queries.start(scope, groups, text, start_ms, end_ms, limit)}
+            return {"queryId": self._queries.start(scope, groups, query, start_ms, end_ms, limit)}
         except QueryLimit as error:
             raise ServiceError("LimitExceededException", str(error)) from error
 
@@ -96,6 +103,60 @@ class QueryRequests:
         if len(chosen) > limit:
             result["nextToken"] = token.list_token(chosen[limit - 1].id)
         return result
+
+    async def record(self, context: RequestContext, params: Params) -> Result:
+        """GetLogRecord: all fields of one event."""
+        scope = scope_of(context)
+        if params.get("unmask"):
+            raise unsupported("Unmasking")
+        place = event_of(params["logRecordPointer"])
+        if place is None or place[0] != scope.account:
+            raise invalid("The specified log record pointer is invalid.")
+        group = named(self._store, scope, place[1])
+        with told():
+            event = await self._logs.event(scope, group.name, place[2])
+        if event is None:
+            raise ServiceError("ResourceNotFoundException", "The specified log record does not exist.")
+        fields = {name: text(value) for name, value in flattened(event.message).items()}
+        return {
+            "logRecord": fields
+            | {
+                "@ptr": params["logRecordPointer"],
+                "@message": event.message,
+                "@logStream": event.stream,
+                "@log": f"{scope.account}:{group.name}",
+                "@timestamp": str(event.at_ms),
+                "@ingestionTime": str(event.ingested_ms),
+            }
+        }
+
+    async def fields(self, context: RequestContext, params: Params) -> Result:
+        """GetLogGroupFields: the fields of the latest events of a span."""
+        group = meant(self._store, scope_of(context), params)
+        now_ms = int(self._clock.now().timestamp() * 1000)
+        start_ms, end_ms = now_ms - 15 * 60_000, now_ms
+        if "time" in params:
+            at_ms = _ms(params["time"], 0)
+            start_ms, end_ms = at_ms - 8 * 60_000, at_ms + 8 * 60_000
+        with told():
+            found = await self._logs.filter(
+                *(group.scope, group.name),
+                streams=None,
+                start_ms=start_ms,
+                end_ms=end_ms + 1,
+                terms=None,
+                after=None,
+                limit=FIELD_EVENTS,
+                from_head=False,
+            )
+        counts: Counter[str] = Counter()
+        for event in found.events:
+            counts.update((*_SYSTEM_FIELDS, *flattened(event.message)))
+        return {
+            "logGroupFields": [
+                {"name": name, "percent": 100 * count // len(found.events)} for name, count in counts.most_common()
+            ]
+        }
 
     def _named(self, context: RequestContext, query_id: str) -> InsightsQuery:
         query = self._queries.get(scope_of(context), query_id)

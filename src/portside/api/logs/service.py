@@ -25,13 +25,15 @@ def logs_service(
         GroupTags(store),
     )
     live_tail = LiveTail(store, tails, clock, ids)
-    filters, asked = MetricFilterRequests(store, clock), QueryRequests(store, queries)
+    filters, asked = MetricFilterRequests(store, clock), QueryRequests(store, logs, queries, clock)
     return Service(
         name="logs",
         handlers={
             "CreateLogGroup": groups.create,
             "DeleteLogGroup": groups.delete,
             "DescribeLogGroups": groups.describe,
+            "ListLogGroups": groups.list,
+            "PutLogGroupDeletionProtection": groups.protect,
             "PutRetentionPolicy": groups.put_retention,
             "DeleteRetentionPolicy": groups.delete_retention,
             "CreateLogStream": streams.create,
@@ -48,6 +50,8 @@ def logs_service(
             "GetQueryResults": asked.results,
             "StopQuery": asked.stop,
             "DescribeQueries": asked.describe,
+            "GetLogRecord": asked.record,
+            "GetLogGroupFields": asked.fields,
             "StartLiveTail": live_tail.start,
             "TagLogGroup": tags.tag_group,
             "UntagLogGroup": tags.untag_group,
@@ -57,13 +61,14 @@ def logs_service(
             "ListTagsForResource": tags.list,
         },
         partial={
-            "CreateLogGroup": "no KMS keys, no deletion protection, class STANDARD only",
+            "CreateLogGroup": "no KMS keys; classes STANDARD and INFREQUENT_ACCESS",
             "DescribeLogGroups": "own account only",
             "PutLogEvents": "no entities",
             "PutMetricFilter": "no transformed logs, no system fields",
             "StartQuery": "Logs Insights QL without pattern, diff, unmask, unnest, anomaly, JSON functions",
             "GetQueryResults": "of the latest queries, until Portside ends; no rows before the query is complete",
             "DescribeQueries": "the latest queries, until Portside ends",
+            "ListLogGroups": "own account only; no data sources, no field indexes",
             "TagResource": "log groups only",
             "UntagResource": "log groups only",
             "ListTagsForResource": "log groups only",

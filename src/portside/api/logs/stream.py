@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from portside.api.logs import token
-from portside.api.logs.error import exists, invalid, no_stream, told
+from portside.api.logs.error import exists, invalid, no_stream, protected, told
 from portside.api.logs.lookup import group_arn, meant, named, scope_of
 from portside.aws.service import Params, RequestContext, Result
 from portside.domain.record import Scope
@@ -26,6 +26,8 @@ class Streams:
 
     async def delete(self, context: RequestContext, params: Params) -> None:
         group = named(self._store, scope_of(context), params["logGroupName"])
+        if group.is_protected:
+            raise protected("log stream")
         with told():
             if not await self._logs.delete_stream(group.scope, group.name, params["logStreamName"]):
                 raise no_stream()
