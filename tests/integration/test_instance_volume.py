@@ -1,5 +1,6 @@
 """Volumes of container instances in real containers: paths of the instance."""
 
+import hashlib
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from portside.domain import ecs_image
+from portside.node.teardown import mounts_below
 from portside.testing.image import ensure_busybox_image
 from portside.testing.instance import IMAGE, REGION, Instance, instance
 from portside.testing.wait import wait_for
@@ -47,14 +49,23 @@ class Lab:
         found = self.ecs.describe_container_instances(containerInstances=arns)["containerInstances"]
         return next((str(each["containerInstanceArn"]) for each in found if each["ec2InstanceId"] == self.id), None)
 
-    def run(self, script: str, volume: Mapping[str, Any], *, read_only: bool = False, **more: Any) -> str:
+    def run(
+        self,
+        script: str,
+        volume: Mapping[str, Any],
+        *,
+        read_only: bool = False,
+        volume_name: str = "data",
+        path: str = "/data",
+        **more: Any,
+    ) -> str:
         container = {
             "name": "main",
             "image": IMAGE,
             "memory": 64,
             "stopTimeout": 2,
             "command": ["sh", "-c", script],
-            "mountPoints": [{"sourceVolume": "data", "containerPath": "/data", "readOnly": read_only}],
+            "mountPoints": [{"sourceVolume": volume_name, "containerPath": path, "readOnly": read_only}],
             **more,
         }
         self.ecs.register_task_definition(
@@ -62,7 +73,7 @@ class Lab:
             networkMode="bridge",
             requiresCompatibilities=["EC2"],
             containerDefinitions=[container],
-            volumes=[{"name": "data", **volume}],
+            volumes=[{"name": volume_name, **volume}],
         )
         answer = self.ecs.start_task(taskDefinition="on-instance", containerInstances=[self.arn])
         assert not answer["failures"], answer["failures"]
@@ -184,3 +195,83 @@ def test_the_files_go_with_the_instance(portside: Instance) -> None:
     assert (lab.root / "srv" / "word").read_text() == "here\n"
     lab.terminate()
     assert outside.read_text() == "stays"
+
+
+def docker(**configuration: Any) -> dict[str, Any]:
+    return {"dockerVolumeConfiguration": configuration}
+
+
+SHARED = docker(scope="shared", autoprovision=True, driver="local", labels={"team": "blue"})
+CHECK = "echo '{}  /data/blob' | sha256sum -c"
+
+
+def test_a_shared_volume_outlives_tasks_and_a_kill(portside: Instance, lab: Lab) -> None:
+    """What a task wrote has the same checksum in the next task, after a `kill -9` of the daemon; two tasks see each
+    other's files while they run."""
+    reader = lab.run("until test -f /data/done; do sleep 0.05; done; echo seen > /data/answer" + WAITING, SHARED)
+    assert lab.code("dd if=/dev/urandom of=/data/blob bs=1M count=8 && touch /data/done", SHARED) == 0
+    (folder,) = (lab.folder / "volumes").iterdir()
+    wait_for((folder / "answer").exists, timeout_s=60, what="the other task's answer")
+    written = hashlib.sha256((folder / "blob").read_bytes()).hexdigest()
+    portside.kill()
+    portside.start()
+    portside.ready()
+    lab.stop(reader)
+    assert lab.code(CHECK.format(written), docker(scope="shared")) == 0
+    assert os.listdir(folder.parent) == [folder.name]
+
+
+def test_a_volume_that_is_not_there_ends_the_task(lab: Lab) -> None:
+    """Without autoprovision a shared volume is not made."""
+    task = lab.ended("exit 0", docker(scope="shared"), volume_name="absent")
+    assert "get absent: no such volume" in task["stoppedReason"]
+
+
+@pytest.mark.parametrize("scope", ["task", "shared"])
+def test_begins_with_what_the_image_has(lab: Lab, scope: str) -> None:
+    """Declared as a VOLUME or not, mounted over the very path; once it holds something, nothing is copied any more."""
+    volume = docker(scope=scope, **({"autoprovision": True} if scope == "shared" else {}))
+    more = {"volume_name": f"image-{scope}", "path": "/bin"}
+    assert lab.code("rm /bin/wget && touch /bin/own && test -x /bin/sh", volume, **more) == 0
+    second = lab.code("test -e /bin/own || test -e /bin/wget && ! test -e /bin/own", volume, **more)
+    assert second == (0 if scope == "task" else 1)
+
+
+def test_a_task_volume_is_gone_with_the_task(lab: Lab) -> None:
+    """The next task begins with an empty one."""
+    for _ in range(2):
+        assert lab.code('test -z "$(ls -A /data)" && touch /data/word', docker(scope="task")) == 0
+    assert not (lab.folder / "volumes").exists() or "word" not in str(list((lab.folder / "volumes").rglob("word")))
+
+
+def test_in_memory_as_long_as_a_task_has_it(portside: Instance, lab: Lab) -> None:
+    """A tmpfs of the size asked for, shared by two tasks, there after a `kill -9` of the daemon, empty for the next
+    task after the last one of them; no mount is left."""
+    options = {"type": "tmpfs", "device": "tmpfs", "o": "size=1m,mode=700,noexec"}
+    volume = docker(scope="shared", autoprovision=True, driverOpts=options)
+    name = {"volume_name": "memory"}
+    first = lab.run("echo word > /data/word" + WAITING, volume, **name)
+    portside.wait_task(first, "RUNNING", timeout_s=60)
+    wait_for(lambda: lab.code("test -f /data/word", volume, **name) == 0, timeout_s=60, what="the first task's word")
+    portside.kill()
+    portside.start()
+    portside.ready()
+    script = "grep -q word /data/word && test $(stat -c %a /data) = 700 && ! dd if=/dev/zero of=/data/big bs=1M count=2"
+    assert lab.code(script, volume, **name) == 0
+    assert lab.code("cp /bin/true /data/x; rm /data/big; cp /bin/busybox /data/x; /data/x", volume, **name) == 126
+    lab.stop(first)
+    held = Path(portside.settings.run_dir) / "volumes"
+    assert os.listdir(held) == []
+    assert mounts_below(held) == []
+    assert lab.code('test -z "$(ls -A /data)"', volume, **name) == 0
+
+
+def test_bound_to_a_path_of_the_instance(lab: Lab) -> None:
+    """As `docker volume create -o type=none -o o=bind,ro`; a path that is not there ends the task."""
+    (lab.root / "opt").mkdir(parents=True, exist_ok=True)
+    (lab.root / "opt" / "word").write_text("here")
+    options = {"type": "none", "device": "/opt", "o": "bind,ro"}
+    assert lab.code("grep -q here /data/word && ! touch /data/other", docker(driverOpts=options)) == 0
+    missing = lab.ended("exit 0", docker(driverOpts={**options, "device": "/none"}))["containers"][0]["reason"]
+    assert "failed to mount local volume: mount /none: flags: 0x1000: no such file or directory" in missing
+    assert not (lab.root / "none").exists()

@@ -1,4 +1,5 @@
-"""The loop of instances' folders: what a terminated instance held is removed, also what a killed daemon left of it."""
+"""The loop of instances' folders: what a terminated instance or a removed Docker volume held goes, also what a killed
+daemon left of it."""
 
 import asyncio
 import logging
@@ -9,8 +10,8 @@ from typing import Final, Protocol
 from portside.control.loop import Loop
 from portside.domain.clock import Clock
 from portside.domain.instance import Instance, InstanceState
-from portside.domain.table import INSTANCE
-from portside.store.interface import Change, Store
+from portside.domain.table import DOCKER_VOLUME, INSTANCE
+from portside.store.interface import Change, Delete, Store
 
 log = logging.getLogger(__name__)
 
@@ -23,6 +24,14 @@ class Folders(Protocol):
         ...
 
     def remove(self, instance_id: str) -> None:
+        """Idempotent. Raises OSError."""
+        ...
+
+    def volume_ids(self) -> list[tuple[str, str]]:
+        """The Docker volumes that hold something: instance and id."""
+        ...
+
+    def remove_volume(self, instance_id: str, volume_id: str) -> None:
         """Idempotent. Raises OSError."""
         ...
 
@@ -44,21 +53,32 @@ class InstanceFolderLoop:
         await self._loop.close()
 
     def _changed(self, change: Change) -> None:
-        if change.kind == INSTANCE and (not isinstance(change.value, Instance) or _is_gone(change.value)):
+        instance_went = change.kind == INSTANCE and (not isinstance(change.value, Instance) or _is_gone(change.value))
+        if instance_went or (change.kind == DOCKER_VOLUME and change.value is None):
             self._loop.wake("")
 
     async def _step(self, key: str) -> datetime | None:
         # Listed first: a folder is made after its record, so one without a record now never gets one.
         there = await asyncio.to_thread(self._folders.names)
-        known = {each.id for each in self._store.scan(INSTANCE) if not _is_gone(each)}
-        for name in there:
-            if name not in known:
-                try:
+        volumes = await asyncio.to_thread(self._folders.volume_ids)
+        instances = {each.id for each in self._store.scan(INSTANCE) if not _is_gone(each)}
+        kept = self._store.scan(DOCKER_VOLUME)
+        lost = [Delete(DOCKER_VOLUME, each.key) for each in kept if each.instance_id not in instances]
+        if lost:
+            self._store.transact(*lost)
+        known = {each.id for each in self._store.scan(DOCKER_VOLUME)}
+        try:
+            for name in there:
+                if name not in instances:
                     await asyncio.to_thread(self._folders.remove, name)
-                except OSError as error:
-                    log.warning("the folder of instance %s could not be removed yet: %s", name, error)
-                    return self._clock.now() + RETRY
-                log.info("the folder of instance %s was removed", name)
+                    log.info("the folder of instance %s was removed", name)
+            for instance_id, volume_id in volumes:
+                if instance_id in instances and volume_id not in known:
+                    await asyncio.to_thread(self._folders.remove_volume, instance_id, volume_id)
+                    log.info("the Docker volume %s of instance %s was removed", volume_id, instance_id)
+        except OSError as error:
+            log.warning("a folder of an instance could not be removed yet: %s", error)
+            return self._clock.now() + RETRY
         return None
 
 

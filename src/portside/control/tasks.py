@@ -407,7 +407,8 @@ class TaskLoop:
 
         Raises Unresolvable: already at the pull, before anything runs."""
         task = self._task(effect)
-        mounts, of_instance = file_mounts.resolve(self._store, task), instance_mounts.resolve(task)
+        mounts = file_mounts.resolve(self._store, task)
+        of_instance = instance_mounts.resolve(self._store, task, self._ids, self._clock.now())
         found = self._secrets.resolve(task, effect.container)
         if isinstance(effect, r.PullImage):
             return replace(effect, login=self._secrets.login(task, effect.container)), found.versions

@@ -61,6 +61,7 @@ CAPABILITIES: Final = (
     "com.amazonaws.ecs.capability.task-iam-role-network-host",
     "ecs.capability.container-health-check",
     "ecs.capability.container-ordering",
+    "ecs.capability.docker-plugin.local",
     "ecs.capability.env-files.s3",
     "ecs.capability.execution-role-awslogs",
     "ecs.capability.pid-ipc-namespace-sharing",

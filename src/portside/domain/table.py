@@ -10,6 +10,7 @@ from portside.domain.cloud_map import DiscoveryInstance, DiscoveryService, Names
 from portside.domain.cloud_map_rule import subject
 from portside.domain.cluster import Cluster
 from portside.domain.container_instance import ContainerInstance
+from portside.domain.docker_volume import KeptVolume
 from portside.domain.ebs import EbsSnapshot, EbsVolume
 from portside.domain.file_system import AccessPoint, FileSystem, MountTarget
 from portside.domain.iam import InstanceProfile, Policy, Role
@@ -278,6 +279,12 @@ EBS_SNAPSHOT: Final = Kind(
     key=lambda s: s.key,
     indexes={"volume": lambda s: f"{s.scope.prefix}{s.volume_id}"},
 )
+DOCKER_VOLUME: Final = Kind(
+    name="docker_volume",
+    type=KeptVolume,
+    key=lambda v: v.key,
+    indexes={"instance": lambda v: v.instance_id, "id": lambda v: v.id},
+)
 
 KINDS: Final[tuple[Kind[Any], ...]] = (
     CLUSTER,
@@ -331,4 +338,5 @@ KINDS: Final[tuple[Kind[Any], ...]] = (
     ACCESS_POINT,
     EBS_VOLUME,
     EBS_SNAPSHOT,
+    DOCKER_VOLUME,
 )

@@ -138,6 +138,16 @@ class EfsVolume(Record, frozen=True, kw_only=True):
         return self.transit_encryption == "ENABLED"
 
 
+class DockerVolume(Record, frozen=True, kw_only=True):
+    """A volume as Docker has them on a container instance. Scope `shared`: it outlives the task, by its name."""
+
+    scope: Literal["task", "shared"] = "task"
+    autoprovision: bool | None = None
+    driver: str | None = None
+    driver_opts: dict[str, str] = {}
+    labels: dict[str, str] = {}
+
+
 class Volume(Record, frozen=True, kw_only=True):
     """Storage that containers of one task share. Without a source it is empty at first, and gone with the task.
 
@@ -146,11 +156,12 @@ class Volume(Record, frozen=True, kw_only=True):
     name: str
     efs: EfsVolume | None = None
     host_path: str = ""
+    docker: DockerVolume | None = None
 
     @property
     def is_of_instance(self) -> bool:
         """Whether it is there on container instances only."""
-        return bool(self.host_path)
+        return bool(self.host_path) or self.docker is not None
 
 
 class MountPoint(Record, frozen=True, kw_only=True):

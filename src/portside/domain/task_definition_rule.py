@@ -167,6 +167,8 @@ def check_fargate(definition: TaskDefinition) -> None:
         raise _invalid("Fargate only supports network mode ‘awsvpc’.", "networkMode")
     if definition.placement_expressions:
         raise _invalid("Fargate compatible task definitions do not support constraints", "placementConstraints")
+    if any(each.docker is not None for each in definition.volumes):  # an empty one, too
+        raise _invalid("Fargate compatible task definitions do not support dockerVolumeConfiguration", "volumes")
     fargate.check_size(definition.cpu_units, definition.memory_mib)
     for container in definition.containers:
         added = container.linux.capabilities_add if container.linux is not None else ()

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from portside.domain import file_mount
+from portside.domain import docker_volume, file_mount
 from portside.domain.record import replace
 from portside.domain.refusal import RefusalKind, Refused
 from portside.domain.task_definition import ContainerDefinition, DependsOn, MountPoint, TaskDefinition
@@ -26,6 +26,8 @@ def check(definition: TaskDefinition) -> None:
         names.add(volume.name)
         if volume.efs is not None:
             file_mount.check(volume.name, volume.efs)
+        if volume.docker is not None:
+            docker_volume.check(volume.name, volume.docker)
         if volume.host_path and (not volume.host_path.startswith("/") or "\0" in volume.host_path):
             raise _invalid(
                 f"Volume '{volume.name}': sourcePath '{volume.host_path}' is not an absolute path.", "volumes"

@@ -11,7 +11,7 @@ import json
 import logging
 import os
 import signal
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -20,7 +20,8 @@ from typing import Any, Protocol, TypeVar
 
 from portside.domain.log import stream_of
 from portside.domain.record import Scope
-from portside.domain.task.record import StartContainer
+from portside.domain.task.record import InstanceMount, StartContainer
+from portside.domain.task_definition import MountPoint
 from portside.node import environment, process
 from portside.node.cgroup import CgroupTree, TaskLimits
 from portside.node.container import seccomp, spec
@@ -38,6 +39,7 @@ from portside.node.rootfs.efs import Pinned
 from portside.node.rootfs.ephemeral import VOLUMES, EphemeralStorage
 from portside.node.rootfs.file_system import FileSystemFolders
 from portside.node.rootfs.instance_folder import InstanceFolders
+from portside.node.rootfs.tmpfs_volume import TmpfsVolumes
 from portside.node.s3 import S3Endpoint
 
 log = logging.getLogger(__name__)
@@ -97,7 +99,8 @@ class Launch:
     container: Container
     image: Image | None = None
     root: Path | None = None
-    volumes: Mapping[str, Path] = field(default_factory=dict)
+    volumes: dict[str, Path] = field(default_factory=dict)
+    volume_options: dict[str, tuple[str, ...]] = field(default_factory=dict)
     pinned: dict[str, Pinned] = field(default_factory=dict)  # of file systems and instances, by volume
     account: Account = ROOT
     shared: Shared | None = None
@@ -192,9 +195,15 @@ class RootfsHook:
     name = "rootfs"
 
     def __init__(
-        self, storage: EphemeralStorage, file_systems: FileSystemFolders, instances: InstanceFolders, pool: Pool
+        self,
+        storage: EphemeralStorage,
+        file_systems: FileSystemFolders,
+        instances: InstanceFolders,
+        in_memory: TmpfsVolumes,
+        pool: Pool,
     ) -> None:
-        self._storage, self._file_systems, self._instances, self._pool = storage, file_systems, instances, pool
+        self._storage, self._file_systems, self._pool = storage, file_systems, pool
+        self._instances, self._in_memory = instances, in_memory
 
     async def prepare(self, launch: Launch) -> None:
         await self._pool.run(self._prepare, launch)
@@ -229,15 +238,17 @@ class RootfsHook:
         launch.root = overlay.mount(image.layers, folder.path, writable, again=again)
         served = {each.volume: each for each in effect.file_mounts}
         of_instance = {each.volume: each for each in effect.instance_mounts}
-        own = [each for each in effect.definition.mount_points if each.volume not in served.keys() | of_instance.keys()]
+        elsewhere = served.keys() | {name for name, each in of_instance.items() if each.kind != "task"}
+        own = [each for each in effect.definition.mount_points if each.volume not in elsewhere]
         if own:
             self._storage.hold_volumes(record.task_id)
             disk = folder.path / overlay.DISK / VOLUMES
-            launch.volumes = volume.prepare(
+            launch.volumes |= volume.prepare(
                 self._storage.volumes_without_disk(record.task_id) if self._storage.problem else disk,
                 own,
                 launch.root,
-                image.volumes,
+                # A Docker volume begins with what is there, declared or not.
+                {*image.volumes, *(each.container_path for each in own if each.volume in of_instance)},
             )
         try:
             launch.account = account.resolve(launch.root, effect.definition.user or image.user)
@@ -250,11 +261,9 @@ class RootfsHook:
                 )
             except efs.CannotMount as error:
                 raise Refused(str(error), whole_task=True) from error
-        for name in {each.volume for each in effect.definition.mount_points} & of_instance.keys():
-            try:
-                launch.pinned[name] = self._instances.pin(of_instance[name], f"{effect.runtime_id}.{name}")
-            except instance_folder.CannotMount as error:
-                raise Refused(f"CannotStartContainerError: Error response from daemon: {error}") from error
+        for mount in effect.definition.mount_points:
+            if mount.volume in of_instance:
+                self._mount_of_instance(launch, of_instance[mount.volume], mount)
         directory = spec.working_directory(effect.definition, image)
         if directory != "/":
             try:
@@ -272,6 +281,33 @@ class RootfsHook:
         (folder.path / "resolv.conf").write_text(
             spec.resolv_text(effect.eni, definition.dns_servers, definition.dns_search_domains, instance_name)
         )
+
+    def _mount_of_instance(self, launch: Launch, wanted: InstanceMount, mount: MountPoint) -> None:
+        """Raises Refused, OSError."""
+        name, root, record = wanted.volume, launch.root, launch.container.record
+        assert root is not None
+        assert record is not None
+        match wanted.kind:
+            case "path" if name not in launch.pinned:
+                try:
+                    launch.pinned[name] = self._instances.pin(wanted, f"{launch.effect.runtime_id}.{name}")
+                except instance_folder.CannotMount as error:
+                    raise Refused(f"CannotStartContainerError: Error response from daemon: {error}") from error
+            case "folder":
+                found = volume.prepare(
+                    self._instances.volumes(wanted.instance_id),
+                    [MountPoint(volume=wanted.id, container_path=mount.container_path)],
+                    root,
+                    {mount.container_path},
+                )
+                launch.volumes[name] = found[wanted.id]
+            case "tmpfs":
+                launch.volumes[name] = self._in_memory.hold(
+                    wanted.id, record.task_id, wanted.data, partial(volume.copy, root, mount.container_path)
+                )
+            case _:
+                return
+        launch.volume_options[name] = ("nodev", *wanted.flags)
 
     async def release(self, container: Container) -> None:
         try:
@@ -407,7 +443,10 @@ class ContainerHook:
                 held=held,
                 root=launch.root,
                 volumes={**launch.volumes, **{name: each.source for name, each in launch.pinned.items()}},
-                volume_options={name: each.options for name, each in launch.pinned.items()},
+                volume_options={
+                    **launch.volume_options,
+                    **{name: each.options for name, each in launch.pinned.items()},
+                },
                 joined=launch.shared.namespaces if launch.shared is not None else {},
                 shm=launch.shared.shm if launch.shared is not None else None,
                 folder=folder.path,

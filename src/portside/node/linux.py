@@ -62,6 +62,7 @@ from portside.node.rootfs.ebs import BlockStorage
 from portside.node.rootfs.ephemeral import EphemeralStorage
 from portside.node.rootfs.file_system import FileSystemFolders
 from portside.node.rootfs.instance_folder import InstanceFolders
+from portside.node.rootfs.tmpfs_volume import TmpfsVolumes
 from portside.node.s3 import S3Endpoint
 from portside.settings import Settings
 
@@ -113,6 +114,7 @@ class LinuxNode:
         self._file_systems = FileSystemFolders(settings.data_dir / "efs")
         self._instances = InstanceFolders(settings.data_dir / "instances")
         self.block_storage = BlockStorage(settings.data_dir / "ebs", partial(failpoint.reach, settings.failpoint))
+        self._in_memory = TmpfsVolumes(settings.run_dir / "volumes")
         self._containers_folder = self._folder / "containers"
         self._storage = EphemeralStorage(self._folder / "storage")
         self._pool = Pool()
@@ -169,7 +171,7 @@ class LinuxNode:
         hooks = (
             hook.ImageHook(self._images),
             hook.EnvironmentHook(self._pool, self._settings.data_dir / "env", self._s3()),
-            hook.RootfsHook(self._storage, self._file_systems, self._instances, self._pool),
+            hook.RootfsHook(self._storage, self._file_systems, self._instances, self._in_memory, self._pool),
             hook.CgroupHook(self._tree, self._pool),
             hook.NamespaceHook(self._pauses, self._pool),
             hook.LogHook(self._forwarder),
@@ -408,7 +410,9 @@ class LinuxNode:
             case RemoveContainer():
                 return await self._remove(effect)
             case ReleaseVolumes():
-                await self._pool.run(self._storage.release_volumes, effect.task_key.rpartition("/")[2])
+                task_id = effect.task_key.rpartition("/")[2]
+                await self._pool.run(self._storage.release_volumes, task_id)
+                await self._pool.run(self._in_memory.release, task_id)
                 return VolumesReleased()
             case _:
                 assert_never(effect)
@@ -606,6 +610,7 @@ class LinuxNode:
                 facts.extend((task.key, fact) for fact in found)
         await self._remove_leftovers(live, {task.id for task in tasks})
         await self._pool.run(self._storage.recover, {task.id for task in tasks})
+        await self._pool.run(self._in_memory.recover, {task.id for task in tasks})
         await self._network.recover(
             {
                 task.key: task.eni

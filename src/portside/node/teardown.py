@@ -16,7 +16,7 @@ from portside.settings import Settings
 
 log = logging.getLogger(__name__)
 
-RUN_FOLDERS = ("crun", "conmon", "exit", "pause")
+RUN_FOLDERS = ("crun", "conmon", "exit", "pause", "volumes")
 """Below run_dir, the node's own; pins of namespaces are the network's."""
 _GONE_TIMEOUT_S = 15.0
 _POLL_S = 0.01
@@ -49,7 +49,7 @@ def teardown(settings: Settings) -> None:
     # A monitor that was killed while it created may have left a process in a new cgroup.
     tree.kill()
     mounting = [settings.data_dir / each for each in ("node", "efs", "instances", "ebs")]
-    for folder in (*mounting, settings.run_dir / "pause"):
+    for folder in (*mounting, settings.run_dir / "pause", settings.run_dir / "volumes"):
         for point in reversed(mounts_below(folder)):
             _unmount(point, left)
     # What ended containers wrote is of no use to anybody, and may be what fills the disk.

@@ -17,6 +17,7 @@ from portside.domain.task_definition import (
     ContainerDefinition,
     DependsOn,
     Device,
+    DockerVolume,
     EfsVolume,
     EnvironmentFile,
     EnvironmentVariable,
@@ -245,11 +246,16 @@ def _port_from(item: FromWire) -> PortMapping:
     )
 
 
+_VOLUME_SOURCES = ("host", "efsVolumeConfiguration", "dockerVolumeConfiguration")
+
+
 def _volume_from(params: FromWire) -> Volume:
     """Raises Refused: it has two sources."""
     name = params.get("name") or ""
-    if sum(params.get(each) is not None for each in ("host", "efsVolumeConfiguration")) > 1:
+    if sum(params.get(each) is not None for each in _VOLUME_SOURCES) > 1:
         raise Refused(RefusalKind.INVALID, f"Volume '{name}' can have only one volume configuration.", "volumes")
+    if params.get("dockerVolumeConfiguration") is not None:
+        return Volume(name=name, docker=_docker_from(params["dockerVolumeConfiguration"]))
     given = params.get("efsVolumeConfiguration")
     if given is None:
         path = (params.get("host") or {}).get("sourcePath")
@@ -268,7 +274,32 @@ def _volume_from(params: FromWire) -> Volume:
     return Volume(name=name, efs=efs)
 
 
+def _docker_from(given: FromWire) -> DockerVolume:
+    return DockerVolume(
+        scope=given.get("scope") or "task",
+        autoprovision=given.get("autoprovision"),
+        driver=given.get("driver"),
+        driver_opts=dict(given.get("driverOpts") or {}),
+        labels=dict(given.get("labels") or {}),
+    )
+
+
+def _docker_to(docker: DockerVolume) -> Wire:
+    wire: Wire = {"scope": docker.scope}
+    if docker.autoprovision is not None:
+        wire["autoprovision"] = docker.autoprovision
+    if docker.driver is not None:
+        wire["driver"] = docker.driver
+    if docker.driver_opts:
+        wire["driverOpts"] = dict(docker.driver_opts)
+    if docker.labels:
+        wire["labels"] = dict(docker.labels)
+    return wire
+
+
 def _volume_to(volume: Volume) -> Wire:
+    if volume.docker is not None:
+        return {"name": volume.name, "dockerVolumeConfiguration": _docker_to(volume.docker)}
     efs = volume.efs
     if efs is None:
         return {"name": volume.name, "host": {"sourcePath": volume.host_path} if volume.host_path else {}}
@@ -486,6 +517,8 @@ def _attributes(definition: TaskDefinition) -> Iterable[str]:
             found[f"ecs.capability.secrets.{kind}.environment-variables"] = None
         if container.repository_credentials is not None:
             found["ecs.capability.private-registry-authentication.secretsmanager"] = None
+    if any(each.docker is not None for each in definition.volumes):
+        found["ecs.capability.docker-plugin.local"] = None
     if definition.task_role_arn is not None:
         found["com.amazonaws.ecs.capability.task-iam-role"] = None
         if definition.network_mode == "host":

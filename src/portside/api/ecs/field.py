@@ -126,6 +126,12 @@ SUPPORTED: Final[Mapping[str, str]] = {
     "volumes.name": "",
     "volumes.host": "",
     "volumes.host.sourcePath": "a path of the container instance's own file system, made if it is not there",
+    "volumes.dockerVolumeConfiguration": "not on Fargate",
+    "volumes.dockerVolumeConfiguration.scope": "task, and shared: on the task's instance until it is removed",
+    "volumes.dockerVolumeConfiguration.autoprovision": "without it, a shared volume must be there",
+    "volumes.dockerVolumeConfiguration.driver": "local",
+    "volumes.dockerVolumeConfiguration.driverOpts": "type none with o=bind, and tmpfs; not nfs nor others",
+    "volumes.dockerVolumeConfiguration.labels": "kept, and shown by `portside volume inspect`",
     "volumes.efsVolumeConfiguration": "needs a mount target in the task's zone, whose security groups let it in",
     "volumes.efsVolumeConfiguration.fileSystemId": "",
     "volumes.efsVolumeConfiguration.rootDirectory": "",
@@ -159,7 +165,6 @@ REFUSED: Final[Mapping[str, Reason]] = {
     ),
     "containerDefinitions.firelensConfiguration": NOT_YET,
     "containerDefinitions.credentialSpecs": NOT_YET,
-    "volumes.dockerVolumeConfiguration": _fargate("dockerVolumeConfiguration"),
     "volumes.fsxWindowsFileServerVolumeConfiguration": _fargate("fsxWindowsFileServerVolumeConfiguration"),
     "volumes.s3filesVolumeConfiguration": NOT_YET,
     "volumes.configuredAtLaunch": NOT_YET,
@@ -187,6 +192,7 @@ ELSEWHERE: Final[Mapping[str, Reason]] = {
 
 VOLUME_ELSEWHERE: Final[Mapping[str, Reason]] = {
     "host.sourcePath": _fargate("sourcePath"),
+    "dockerVolumeConfiguration": _fargate("dockerVolumeConfiguration"),
 }
 """Those of a volume."""
 

@@ -370,11 +370,21 @@ class FileMount(Record, frozen=True, kw_only=True):
 
 
 class InstanceMount(Record, frozen=True, kw_only=True):
-    """A volume that is of a container instance's own file system: a path, made as a directory if nothing is there."""
+    """A volume that is of a container instance.
+
+    `path`: one of its file system, made as a directory if nothing is there, unless it `must_exist`. `folder`: a Docker
+    volume that outlives tasks, by its `id`. `tmpfs`: one in memory, with its options in `data`, as long as a task has
+    it. `task`: one of the task's own, on its disk. All but a path begin with what the image has there.
+    `flags`: of the mount."""
 
     volume: str
     instance_id: str
-    path: str
+    kind: Literal["path", "folder", "tmpfs", "task"] = "path"
+    path: str = ""
+    must_exist: bool = False
+    id: str = ""
+    data: str = ""
+    flags: tuple[str, ...] = ()
 
 
 class StartContainer(_ContainerEffect, frozen=True, kw_only=True):

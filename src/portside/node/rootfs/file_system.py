@@ -48,16 +48,7 @@ class FileSystemFolders:
         return self._folder / file_system_id
 
     def used_bytes(self, file_system_id: str) -> int:
-        """What its files take on the disk; a file of several names counts once. What goes meanwhile does not count."""
-        seen: set[tuple[int, int]] = set()
-        total = 0
-        for found in _walk(self.path(file_system_id)):
-            if found.st_nlink > 1 and not stat.S_ISDIR(found.st_mode):
-                if (found.st_dev, found.st_ino) in seen:
-                    continue
-                seen.add((found.st_dev, found.st_ino))
-            total += found.st_blocks * 512
-        return total
+        return disk_bytes(self.path(file_system_id))
 
     def names(self) -> list[str]:
         """Those that have a folder, or the rest of one."""
@@ -74,6 +65,19 @@ class FileSystemFolders:
         if path.exists():
             path.rename(gone)  # nobody finds half of it
             shutil.rmtree(gone)
+
+
+def disk_bytes(path: Path) -> int:
+    """What its files take on the disk; a file of several names counts once. What goes meanwhile does not count."""
+    seen: set[tuple[int, int]] = set()
+    total = 0
+    for found in _walk(path):
+        if found.st_nlink > 1 and not stat.S_ISDIR(found.st_mode):
+            if (found.st_dev, found.st_ino) in seen:
+                continue
+            seen.add((found.st_dev, found.st_ino))
+        total += found.st_blocks * 512
+    return total
 
 
 def _walk(path: Path) -> Iterator[os.stat_result]:

@@ -1,4 +1,5 @@
 """The file systems of container instances: one folder each below the data directory, made when it is first needed.
+Beside its root directory are the Docker volumes that outlive tasks.
 
 What a task definition calls a path of the instance is resolved within that folder (openat2): whatever links tasks leave
 there, none leads to the machine's own files.
@@ -14,10 +15,12 @@ from pathlib import Path
 from portside.domain.task.record import InstanceMount
 from portside.node import syscall
 from portside.node.rootfs.efs import Pinned
+from portside.node.rootfs.file_system import disk_bytes
 from portside.node.rootfs.mount_point import MountPoints
 
 _ID = re.compile(r"i-[0-9a-f]{8,40}")
-_ROOT = "root"
+_VOLUME = re.compile(r"(dv-[0-9a-f]+)(\.\w+)?")
+_ROOT, _VOLUMES = "root", "volumes"
 _NOT_OF_THE_PATH = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EAGAIN, errno.EINTR, errno.ENOMEM, errno.EMFILE, errno.ENFILE}
 )
@@ -46,12 +49,12 @@ class InstanceFolders:
         Raises CannotMount, OSError."""
         root = os.open(self.root(mount.instance_id), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            found = _opened(root, mount.path)
+            found = _there(root, mount.path) if mount.must_exist else _opened(root, mount.path)
         finally:
             os.close(root)
         try:
             is_file = not stat.S_ISDIR(os.fstat(found).st_mode)
-            pinned = Pinned(self._mounts.new(name, is_file=is_file))
+            pinned = Pinned(self._mounts.new(name, is_file=is_file), options=("nodev", *mount.flags))
             try:
                 syscall.mount(f"/proc/self/fd/{found}", str(pinned.source), None, syscall.MS_BIND)
             except BaseException:
@@ -60,6 +63,37 @@ class InstanceFolders:
         finally:
             os.close(found)
         return pinned
+
+    def volumes(self, instance_id: str) -> Path:
+        """Where its Docker volumes are. Raises OSError."""
+        path = self.root(instance_id).parent / _VOLUMES
+        path.mkdir(mode=0o700, exist_ok=True)
+        return path
+
+    def volume_ids(self) -> list[tuple[str, str]]:
+        """The Docker volumes that have a folder, or the rest of one: instance and id."""
+        found = set()
+        for instance_id in self.names():
+            folder = self._path(instance_id) / _VOLUMES
+            for each in folder.iterdir() if folder.is_dir() else ():
+                if match := _VOLUME.fullmatch(each.name):
+                    found.add((instance_id, match[1]))
+        return sorted(found)
+
+    def remove_volume(self, instance_id: str, volume_id: str) -> None:
+        """Nothing of it is left. Idempotent. Raises OSError."""
+        for path in (self._path(instance_id) / _VOLUMES).glob(f"{volume_id}*"):
+            match = _VOLUME.fullmatch(path.name)
+            if match is None or match[1] != volume_id:
+                continue
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+
+    def used_bytes(self, instance_id: str, volume_id: str) -> int:
+        """What its files take on the disk."""
+        return disk_bytes(self._path(instance_id) / _VOLUMES / volume_id)
 
     def unmount_all(self) -> None:
         """What a killed daemon left mounted. Raises OSError."""
@@ -111,6 +145,17 @@ def _opened(root: int, path: str) -> int:
         return _found(root, path)
     except OSError as error:
         raise _refused(path, error) from error
+
+
+def _there(root: int, path: str) -> int:
+    """As Docker's driver `local` says that it is not. Raises CannotMount, OSError."""
+    try:
+        return _found(root, path)
+    except OSError as error:
+        if error.errno in _NOT_OF_THE_PATH:
+            raise
+        words = (error.strerror or "").lower()
+        raise CannotMount(f"failed to mount local volume: mount {path}: flags: 0x1000: {words}") from error
 
 
 def _found(root: int, path: str) -> int:

@@ -32,10 +32,11 @@ def prepare(folder: Path, mount_points: Sequence[MountPoint], root: Path, declar
         folder.mkdir(mode=0o755, exist_ok=True)
         for mount in mount_points:
             target = folder / mount.volume
+            path = mount.container_path if PurePosixPath(mount.container_path) in paths else None
             if not target.exists():
-                _make(target, root, mount.container_path if PurePosixPath(mount.container_path) in paths else None)
-            elif PurePosixPath(mount.container_path) in paths and not any(target.iterdir()):
-                _make(target, root, mount.container_path)
+                _make(target, root, path)
+            elif path is not None:
+                _fill(target, root, path)
             found[mount.volume] = target
     return found
 
@@ -46,12 +47,23 @@ def _make(target: Path, root: Path, image_path: str | None) -> None:
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(mode=0o755)
     if image_path is not None:
-        _copy(root, image_path, fresh)
-    os.rename(fresh, target)  # in place of an empty folder, if there is one
+        copy(root, image_path, fresh)
+    os.rename(fresh, target)
 
 
-def _copy(root: Path, path: str, target: Path) -> None:
-    """With owners, modes, times, links and attributes; links of the image stay within it."""
+def _fill(target: Path, root: Path, image_path: str) -> None:
+    """In place, if it is empty: a container that runs may have it. One that was cut short is done again."""
+    filling = target.with_name(f"{target.name}.filling")
+    if any(target.iterdir()) and not filling.exists():
+        return
+    filling.touch()
+    copy(root, image_path, target)
+    filling.unlink()
+
+
+def copy(root: Path, path: str, target: Path) -> None:
+    """What the image has at a path, with owners, modes, times, links and attributes; its links stay within it. Nothing
+    if it has no such directory. Raises OSError."""
     base = os.open(root, os.O_PATH | os.O_DIRECTORY)
     try:
         source = syscall.open_in_root(base, path, os.O_RDONLY | os.O_DIRECTORY)
