@@ -22,6 +22,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from functools import partial
+from inspect import isawaitable
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -34,11 +35,13 @@ from portside.api.ec2.default_network import with_default_network
 from portside.api.ec2.instance_request import NATIVE_ARCHITECTURE
 from portside.api.ec2.service import PUBLIC_BLOCK, ec2_service
 from portside.api.ecs.data_channel import serve_session
+from portside.api.ecs.event import detail_of
 from portside.api.ecs.execute_command import DATA_CHANNEL, ExecSessions
 from portside.api.ecs.service import ecs_service
 from portside.api.efs.file_system import Meter
 from portside.api.efs.service import efs_service
 from portside.api.elbv2.service import elbv2_service
+from portside.api.events.service import events_service
 from portside.api.iam.service import iam_service
 from portside.api.logs.service import logs_service
 from portside.api.metadata.endpoint import MetadataEndpoint
@@ -54,7 +57,7 @@ from portside.api.sts.service import sts_service
 from portside.aws.gateway import INTERNAL, Gateway
 from portside.aws.request import WebSocket
 from portside.aws.server import listen, make_server
-from portside.aws.service import Service, ServiceError
+from portside.aws.service import RequestContext, Service, ServiceError
 from portside.aws.signature import Secret, SignatureVerifier
 from portside.balancer.envoy import EnvoyBalancer
 from portside.control.alarms import AlarmLoop
@@ -66,6 +69,7 @@ from portside.control.cloud_map import CloudMapLoop
 from portside.control.definitions import DefinitionLoop
 from portside.control.discovery import DiscoveryLoop
 from portside.control.enis import Enis
+from portside.control.events import DeliveryLoop, EventLoop, ScheduleLoop
 from portside.control.file_systems import FileSystemLoop
 from portside.control.images import ImageLoop
 from portside.control.insights import ContainerInsights
@@ -166,6 +170,7 @@ def api_services(
         secretsmanager_service(store, vault, clock, ids),
         servicediscovery_service(store, clock, ids),
         acm_service(store, vault, clock, ids),
+        events_service(store, clock, ids),
     )
 
 
@@ -270,7 +275,8 @@ class Daemon:
             lambda vpc_id, opened: endpoints.sockets(vpc_id, opened),
             lambda vpc_id, opened: resolver_server.sockets(vpc_id, opened),
         )
-        node = LinuxNode(settings, vpc_networks, ControlLogSink(store, logs, clock))
+        sink = ControlLogSink(store, logs, clock)
+        node = LinuxNode(settings, vpc_networks, sink)
         balancer = EnvoyBalancer(settings)
         enis = Enis(store, ids, public_addresses(settings))
         vpcs = VpcLoop(store, clock, node)
@@ -319,13 +325,17 @@ class Daemon:
 
         identities = InstanceIdentities(key.derived(secret, "instance identity"))
         block = public_block(settings.instance_id)
+        services_served = api_services(
+            *(store, logs, metrics, clock, ids, vault, sts, sessions, block, identities, folders.used_bytes),
+            queries=queries,
+            tails=tails,
+        )
+        events = EventLoop(store, clock, ids, partial(detail_of, store))
+        schedules = ScheduleLoop(store, clock)
+        deliveries = DeliveryLoop(store, clock, sink, partial(_run_task, services_served[0], ids))
         make_gateway = partial(
             Gateway,
-            api_services(
-                *(store, logs, metrics, clock, ids, vault, sts, sessions, block, identities, folders.used_bytes),
-                queries=queries,
-                tails=tails,
-            ),
+            services_served,
             max_body_bytes=settings.max_body_bytes,
             auth=self._verifier(sts, accepts_unknown=not settings.auth),
             default_account=settings.account,
@@ -391,6 +401,9 @@ class Daemon:
                 meter,
                 autoscaling,
                 alarms,
+                events,
+                schedules,
+                deliveries,
                 cloud_map,
                 discovery,
                 file_systems,
@@ -514,6 +527,21 @@ class Daemon:
         elif named and rest == "network":
             found = inside.answer(store, node.process, unquote(named), query.get("cluster", ""))
         return found[0], "application/json", json.dumps(found[1]).encode()
+
+
+async def _run_task(ecs: Service, ids: Ids, scope: Scope, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
+    """RunTask as the account's root asks for it. Raises ServiceError."""
+    context = RequestContext(
+        account=scope.account,
+        region=scope.region,
+        service="ecs",
+        operation="RunTask",
+        request_id=ids.uuid(),
+        access_key_id=scope.account,
+    )
+    answer = ecs.handlers["RunTask"](context, parameters)
+    found = await answer if isawaitable(answer) else answer
+    return found if isinstance(found, dict) else {}
 
 
 def _picked(instances: Sequence[DiscoveryInstance], most: int) -> Sequence[DiscoveryInstance]:

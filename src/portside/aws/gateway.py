@@ -52,6 +52,7 @@ SERVICE_OF_SIGNING_NAME = {
     "monitoring": "cloudwatch",
     "application-autoscaling": "application-autoscaling",
     "elasticfilesystem": "efs",
+    "events": "events",
 }
 """Signing name -> botocore's service."""
 

@@ -89,3 +89,8 @@ def scaling_policy(scope: Scope, resource_id: str, policy_id: str, name: str) ->
     """Of Application Auto Scaling, for a service of ECS."""
     resource = f"scalingPolicy:{policy_id}:resource/ecs/{resource_id}:policyName/{name}"
     return str(Arn("autoscaling", scope.region, scope.account, resource))
+
+
+def event_rule(scope: Scope, name: str) -> str:
+    """Of the default event bus."""
+    return str(Arn("events", scope.region, scope.account, f"rule/{name}"))

@@ -12,6 +12,7 @@ from portside.domain.cluster import Cluster
 from portside.domain.container_instance import ContainerInstance
 from portside.domain.docker_volume import KeptVolume
 from portside.domain.ebs import EbsSnapshot, EbsVolume
+from portside.domain.event_bridge import Delivery, EventCursor, EventRule
 from portside.domain.file_system import AccessPoint, FileSystem, MountTarget
 from portside.domain.iam import InstanceProfile, Policy, Role
 from portside.domain.instance import Instance
@@ -205,6 +206,9 @@ ALARM_HISTORY: Final = Kind(
     key=lambda h: f"{h.scope.prefix}{h.id}",
     indexes={"alarm": lambda h: f"{h.scope.prefix}{h.alarm}"},
 )
+EVENT_RULE: Final = Kind(name="event_rule", type=EventRule, key=lambda r: f"{r.scope.prefix}{r.name}")
+EVENT_DELIVERY: Final = Kind(name="event_delivery", type=Delivery, key=lambda d: f"{d.scope.prefix}{d.id}")
+EVENT_CURSOR: Final = Kind(name="event_cursor", type=EventCursor, key=lambda c: c.name)
 NAMESPACE: Final = Kind(
     name="namespace",
     type=Namespace,
@@ -325,6 +329,9 @@ KINDS: Final[tuple[Kind[Any], ...]] = (
     SCALING_ACTIVITY,
     ALARM,
     ALARM_HISTORY,
+    EVENT_RULE,
+    EVENT_DELIVERY,
+    EVENT_CURSOR,
     VAULT_KEY,
     INSTANCE,
     CONTAINER_INSTANCE,
