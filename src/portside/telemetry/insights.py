@@ -92,7 +92,7 @@ async def run_query(path: Path, order: QueryOrder, told: Callable[[QueryNews], N
     Cleanup: the process is ended when this is cancelled.
     """
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "portside.telemetry.insights_process", str(path)),
+        *(sys.executable, "-m", "portside.telemetry.insights_process", str(path), str(os.getpid())),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""The process of one Logs Insights query: `python -m portside.telemetry.insights_process DATABASE`.
+"""The process of one Logs Insights query: `python -m portside.telemetry.insights_process DATABASE PARENT`.
 
 Reads a QueryOrder from its standard input and writes QueryNews to its standard output, each behind its length. Events
 are read in pieces: no reading transaction lasts, which would keep the database's log from being taken in.
@@ -104,6 +104,8 @@ def run(path: Path, order: QueryOrder) -> QueryNews:
 
 def main() -> None:
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != int(sys.argv[2]):
+        return  # the daemon ended before it could be said that this process ends with it
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_S, CPU_S))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
