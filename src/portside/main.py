@@ -96,6 +96,7 @@ from portside.dns.server import DnsServer
 from portside.domain import arn
 from portside.domain.clock import Clock, Ids
 from portside.domain.cloud_map import DiscoveryInstance
+from portside.domain.docker_volume import KeptVolume, local_mount
 from portside.domain.image import CleanupPolicy
 from portside.domain.instance_identity import InstanceIdentities
 from portside.domain.log import INFREQUENT_ACCESS
@@ -109,6 +110,7 @@ from portside.node.network.network import Network, public_addresses
 from portside.node.network.uplink import outside_socket, public_block
 from portside.node.rootfs.file_system import FileSystemFolders
 from portside.node.rootfs.instance_folder import InstanceFolders
+from portside.node.rootfs.tmpfs_volume import TmpfsVolumes
 from portside.session.issue import StsSessions, document
 from portside.session.key import SessionKeys
 from portside.settings import Settings, parse_mirrors, s3_endpoint
@@ -184,6 +186,25 @@ def _service_error(error: Exception) -> ServiceError | None:
     if isinstance(error, StoreUnavailable | LogsUnavailable):
         return ServiceError(INTERNAL, f"{error}. Nothing was changed; free space and try again.", 500)
     return None
+
+
+def _volume_meters(
+    file_systems: FileSystemFolders, instances: InstanceFolders, in_memory: TmpfsVolumes
+) -> volume.Meters:
+    def used(kept: KeptVolume) -> int | None:
+        match local_mount(kept.name, kept.driver_opts).kind:
+            case "folder":
+                return instances.used_bytes(kept.instance_id, kept.id)
+            case "tmpfs":
+                return in_memory.used_bytes(kept.id)
+            case "bind":
+                return None
+
+    def place(kept: KeptVolume) -> str:
+        is_folder = local_mount(kept.name, kept.driver_opts).kind == "folder"
+        return str(instances.volume(kept.instance_id, kept.id)) if is_folder else ""
+
+    return volume.Meters(file_system=file_systems.used_bytes, docker_volume=used, place=place)
 
 
 class Daemon:
@@ -315,7 +336,9 @@ class Daemon:
         cloud_map = CloudMapLoop(store, clock)
         folders = FileSystemFolders(settings.data_dir / "efs")
         file_systems = FileSystemLoop(store, clock, folders)
-        instance_folders = InstanceFolderLoop(store, clock, InstanceFolders(settings.data_dir / "instances"))
+        places = InstanceFolders(settings.data_dir / "instances")
+        instance_folders = InstanceFolderLoop(store, clock, places)
+        meters = _volume_meters(folders, places, TmpfsVolumes(settings.run_dir / "volumes"))
         block_storage = EbsLoop(store, clock, node.block_storage)
 
         sessions = ExecSessions(clock)
@@ -353,7 +376,8 @@ class Daemon:
                 "/_portside/network": lambda *_: self._network(store),
                 "/_portside/reach": lambda _method, _path, query, _body: self._reach(store, query),
                 "/_portside/ca": lambda *_: self._ca(store, vault),
-                "/_portside/volumes": lambda *_: self._volumes(store, folders),
+                "/_portside/volumes": lambda method, *_: self._volumes(store, meters, method, ""),
+                "/_portside/volumes/": lambda method, path, *_: self._volumes(store, meters, method, path),
                 "/_portside/images": lambda method, *_: self._images(images, method, ""),
                 "/_portside/images/": lambda method, path, _query, _body: self._images(images, method, path),
             },
@@ -492,10 +516,9 @@ class Daemon:
         problems = [each for each in (self._problem, balancer.problem) if each]
         return 200, "application/json", json.dumps(status(store, problems, node.pulls())).encode()
 
-    async def _volumes(self, store: Store, folders: FileSystemFolders) -> tuple[int, str, bytes]:
-        sizes = await asyncio.to_thread(lambda: {each: folders.used_bytes(each) for each in folders.names()})
-        found = volume.document(store, lambda system_id: sizes.get(system_id, 0))
-        return 200, "application/json", json.dumps(found).encode()
+    async def _volumes(self, store: Store, meters: volume.Meters, method: str, path: str) -> tuple[int, str, bytes]:
+        code, document = await volume.answer(store, meters, method, unquote(path.removeprefix("/_portside/volumes/")))
+        return code, "application/json", json.dumps(document).encode()
 
     async def _images(self, images: ImageLoop, method: str, path: str) -> tuple[int, str, bytes]:
         status, document = await image.answer(images, method, unquote(path.removeprefix("/_portside/images/")))

@@ -1,8 +1,11 @@
 """Volumes of container instances in real containers: paths of the instance."""
 
 import hashlib
+import json
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -275,3 +278,36 @@ def test_bound_to_a_path_of_the_instance(lab: Lab) -> None:
     missing = lab.ended("exit 0", docker(driverOpts={**options, "device": "/none"}))["containers"][0]["reason"]
     assert "failed to mount local volume: mount /none: flags: 0x1000: no such file or directory" in missing
     assert not (lab.root / "none").exists()
+
+
+def portside_command(portside: Instance, *words: str, code: int = 0) -> str:
+    """What the command prints: on success as its answer, else as its complaint."""
+    command = [sys.executable, "-m", "portside.cli", *words, "--data-dir", str(portside.settings.data_dir)]
+    environment = os.environ | {"PORTSIDE_RUN_DIR": str(portside.settings.run_dir)}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60, check=False)
+    assert done.returncode == code, done.stderr
+    return done.stderr if code else done.stdout
+
+
+def test_seen_and_removed_by_command(portside: Instance, lab: Lab) -> None:
+    """`portside volume` shows a Docker volume with its user and its size; removes it only when no task has it, with its
+    files; the next task of that name begins with an empty one."""
+    volume = docker(scope="shared", autoprovision=True, labels={"team": "blue"})
+    name = {"volume_name": "removable"}
+    task = lab.run("dd if=/dev/urandom of=/data/blob bs=1M count=2; touch /data/done" + WAITING, volume, **name)
+    portside.wait_task(task, "RUNNING", timeout_s=60)
+    row = json.loads(portside_command(portside, "volume", "inspect", "removable"))
+    place = Path(row["path"])
+    wait_for((place / "done").exists, timeout_s=60, what="the task's file")
+    row = json.loads(portside_command(portside, "volume", "inspect", row["id"]))
+    assert (row["instance"], row["labels"], row["type"]) == (lab.id, {"team": "blue"}, "folder")
+    assert row["usedBy"] == [f"default/{task.rsplit('/', 1)[-1]}"]
+    assert 2 << 20 <= row["sizeBytes"] < 3 << 20
+    assert row["id"] in portside_command(portside, "volume", "ls")
+    assert "is in use by default/" in portside_command(portside, "volume", "rm", "removable", code=1)
+    assert (place / "blob").exists()
+    lab.stop(task)
+    assert row["id"] in portside_command(portside, "volume", "rm", "removable")
+    wait_for(lambda: not [*place.parent.glob(f"{row['id']}*")], timeout_s=60, what="the end of its files")
+    assert "there is no volume removable" in portside_command(portside, "volume", "rm", "removable", code=1)
+    assert lab.code('test -z "$(ls -A /data)"', volume, **name) == 0

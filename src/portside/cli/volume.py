@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import quote
 
 from rich.console import Console
 from rich.table import Table
@@ -23,15 +24,31 @@ def ls(settings: Settings, *, as_json: bool) -> None:
     console.print(f"{size(shutil.disk_usage(settings.data_dir).free)} free on their disk", style="dim")
 
 
+def inspect(settings: Settings, name: str) -> None:
+    """Raises: Failure."""
+    found = daemon.ask(settings, f"/_portside/volumes/{quote(name, safe='')}", "Volumes: portside volume ls")[1]
+    print(json.dumps(found, indent=2))
+
+
+def rm(settings: Settings, names: Sequence[str]) -> None:
+    """Raises: Failure for the first that is in use, not here, or no Docker volume."""
+    for name in names:
+        path = f"/_portside/volumes/{quote(name, safe='')}"
+        gone = daemon.ask(settings, path, "Volumes: portside volume ls", method="DELETE")[1]
+        print(f"{gone['name']} ({gone['id']}) removed")
+
+
 def render(rows: Sequence[Mapping[str, Any]]) -> Table:
     """Ids are never cut; who uses one is folded."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for column in ("file system", "name", "size", "zones", "used by"):
-        is_fixed = column in ("file system", "size")
+    for column in ("volume", "name", "size", "where", "used by"):
+        is_fixed = column in ("volume", "size")
         table.add_column(column, header_style="dim", overflow="fold", no_wrap=is_fixed)
     for each in rows:
         tasks = ", ".join(_short(user) for user in each["usedBy"])
-        table.add_row(each["id"], each["name"], size(each["sizeBytes"]), " ".join(each["zones"]) or "none", tasks)
+        used = "-" if each["sizeBytes"] is None else size(each["sizeBytes"])
+        place = each.get("instance") or " ".join(each.get("zones") or ()) or "none"
+        table.add_row(each["id"], each["name"], used, place, tasks)
     return table
 
 

@@ -1,7 +1,7 @@
 """The words of `portside volume`; what they do is in `volume.py`, imported when one of them runs."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -19,7 +19,27 @@ def add(app: typer.Typer, settings: Callable[..., Any], *, data_dir: Any, as_jso
 
     @volumes.command(name="ls")
     def list_them(as_json: as_json = False, data_dir: data_dir = None) -> None:
-        """The file systems of EFS: what they hold, and which tasks use them."""
+        """File systems of EFS and Docker volumes: what they hold, and which tasks use them."""
         from portside.cli import volume
 
         volume.ls(settings(data_dir=data_dir), as_json=as_json)
+
+    @volumes.command()
+    def inspect(
+        name: Annotated[str, typer.Argument(metavar="VOLUME", help="An id, or a name that only one has.")],
+        data_dir: data_dir = None,
+    ) -> None:
+        """All that is known of one: where its files are, its options, its labels."""
+        from portside.cli import volume
+
+        volume.inspect(settings(data_dir=data_dir), name)
+
+    @volumes.command()
+    def rm(
+        names: Annotated[list[str], typer.Argument(metavar="VOLUME…", help="Ids, or names that only one has.")],
+        data_dir: data_dir = None,
+    ) -> None:
+        """Remove Docker volumes that no task uses, and what is in them."""
+        from portside.cli import volume
+
+        volume.rm(settings(data_dir=data_dir), names)

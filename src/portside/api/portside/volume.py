@@ -1,40 +1,138 @@
-"""Storage that outlives tasks, as the command line asks for it: who uses it, how full. `/_portside/volumes`."""
+"""Storage that outlives tasks, as the command line asks for it: who uses it, how full; and removal of Docker volumes.
 
+`/_portside/volumes`, and `/_portside/volumes/NAME` for one by its id or name.
+"""
+
+import asyncio
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final
 
-from portside.domain.table import FILE_SYSTEM, MOUNT_TARGET, TASK
+from portside.domain import docker_volume
+from portside.domain.docker_volume import KeptVolume
+from portside.domain.record import Tags
+from portside.domain.refusal import RefusalKind, Refused
+from portside.domain.table import DOCKER_VOLUME, FILE_SYSTEM, MOUNT_TARGET, TASK
 from portside.domain.task.record import TaskStatus
-from portside.store.interface import Store
+from portside.store.interface import Delete, Store
+
+_STATUS: Final = {RefusalKind.NOT_FOUND: 404, RefusalKind.IN_USE: 409, RefusalKind.CONFLICT: 409}
 
 
-def users(store: Store) -> dict[str, list[str]]:
-    """By file system: the live tasks that have a volume of it, as `cluster/id`."""
-    found: dict[str, list[str]] = {}
-    for task in store.scan(TASK):
-        if task.last_status is TaskStatus.STOPPED:
-            continue
-        for system_id in {each.efs.file_system_id for each in task.volumes if each.efs is not None}:
-            found.setdefault(f"{task.scope.prefix}{system_id}", []).append(f"{task.cluster}/{task.id}")
-    return found
+@dataclass(frozen=True, kw_only=True)
+class Meters:
+    """Bytes that are used, by what the node knows; None: it can not be told now. They look at disks: not in the loop's
+    thread."""
+
+    file_system: Callable[[str], int]
+    docker_volume: Callable[[KeptVolume], int | None]
+    place: Callable[[KeptVolume], str]  # where its files are; "" where it has none of its own
 
 
-def document(store: Store, meter: Callable[[str], int]) -> dict[str, Any]:
-    """Every file system."""
+async def answer(store: Store, meters: Meters, method: str, named: str) -> tuple[int, dict[str, Any]]:
+    """HTTP status and document."""
+    try:
+        match method, named:
+            case "GET", "":
+                return 200, await document(store, meters)
+            case "GET", _:
+                return 200, _one((await document(store, meters))["volumes"], named)
+            case "DELETE", _ if named:
+                return 200, remove(store, named)
+            case _:
+                return 405, {"error": f"{method} is not answered here"}
+    except Refused as refused:
+        return _STATUS.get(refused.kind, 400), {"error": refused.message}
+
+
+async def document(store: Store, meters: Meters) -> dict[str, Any]:
+    """Every file system, and every Docker volume that outlives tasks."""
     using = users(store)
-    rows = []
+    rows: list[dict[str, Any]] = []
+    measured: list[Callable[[], int | None]] = []
     for system in store.scan(FILE_SYSTEM):
         key = FILE_SYSTEM.key(system)
         rows.append(
             {
                 "id": system.id,
-                "name": next((each.value for each in system.tags if each.key == "Name"), ""),
+                "name": _name(system.tags),
                 "kind": "efs",
                 "account": system.scope.account,
                 "region": system.scope.region,
                 "zones": sorted(each.zone for each in store.find(MOUNT_TARGET, "file_system", key)),
-                "sizeBytes": meter(system.id),
                 "usedBy": sorted(using.get(key, [])),
             }
         )
-    return {"volumes": rows}
+        measured.append(partial(meters.file_system, system.id))
+    for kept in store.scan(DOCKER_VOLUME):
+        rows.append({**_docker_row(kept, sorted(using.get(kept.key, []))), "path": meters.place(kept)})
+        measured.append(partial(meters.docker_volume, kept))
+    sizes = await asyncio.to_thread(lambda: [meter() for meter in measured])
+    return {"volumes": [{**row, "sizeBytes": size} for row, size in zip(rows, sizes, strict=True)]}
+
+
+def users(store: Store) -> dict[str, list[str]]:
+    """By file system and Docker volume (their keys): the live tasks that have it, as `cluster/id`."""
+    found: dict[str, list[str]] = {}
+    for task in store.scan(TASK):
+        if task.last_status is TaskStatus.STOPPED:
+            continue
+        keys = {f"{task.scope.prefix}{each.efs.file_system_id}" for each in task.volumes if each.efs is not None}
+        if task.placement is not None:
+            keys |= {
+                f"{task.scope.prefix}{task.placement.instance_id}/{each.name}"
+                for each in task.volumes
+                if each.docker is not None and each.docker.scope == "shared"
+            }
+        for key in keys:
+            found.setdefault(key, []).append(f"{task.cluster}/{task.id}")
+    return found
+
+
+def remove(store: Store, named: str) -> dict[str, Any]:
+    """A Docker volume that no task has; its files go with it. Raises Refused."""
+    using = users(store)
+    row = _one([_docker_row(each, sorted(using.get(each.key, []))) for each in store.scan(DOCKER_VOLUME)], named)
+    if row["usedBy"]:
+        raise Refused(
+            RefusalKind.IN_USE,
+            f"volume {named} is in use by {', '.join(row['usedBy'])}",
+            "volume",
+        )
+    (kept,) = store.find(DOCKER_VOLUME, "id", row["id"])
+    store.transact(Delete(DOCKER_VOLUME, kept.key))
+    return {"id": kept.id, "name": kept.name}
+
+
+def _docker_row(kept: KeptVolume, used_by: list[str]) -> dict[str, Any]:
+    return {
+        "id": kept.id,
+        "name": kept.name,
+        "kind": "docker",
+        "account": kept.scope.account,
+        "region": kept.scope.region,
+        "instance": kept.instance_id,
+        "driver": kept.driver,
+        "driverOpts": dict(kept.driver_opts),
+        "labels": dict(kept.labels),
+        "createdAt": kept.created_at.isoformat(),
+        "createdBy": kept.created_by,
+        "type": docker_volume.local_mount(kept.name, kept.driver_opts).kind,
+        "usedBy": used_by,
+    }
+
+
+def _one(rows: list[dict[str, Any]], named: str) -> dict[str, Any]:
+    """By id, else by name. Raises Refused."""
+    found = [each for each in rows if each["id"] == named] or [each for each in rows if each["name"] == named]
+    if not found:
+        raise Refused(RefusalKind.NOT_FOUND, f"there is no volume {named}", "volume")
+    if len(found) > 1:
+        places = ", ".join(f"{each['id']} ({each.get('instance', each['kind'])})" for each in found)
+        raise Refused(RefusalKind.CONFLICT, f"more than one volume is called {named}: {places}. Give an id.", "volume")
+    return found[0]
+
+
+def _name(tags: Tags) -> str:
+    return next((each.value for each in tags if each.key == "Name"), "")

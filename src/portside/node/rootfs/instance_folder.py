@@ -91,9 +91,13 @@ class InstanceFolders:
             else:
                 path.unlink(missing_ok=True)
 
+    def volume(self, instance_id: str, volume_id: str) -> Path:
+        """Where a Docker volume's files are, once there are any."""
+        return self._path(instance_id) / _VOLUMES / volume_id
+
     def used_bytes(self, instance_id: str, volume_id: str) -> int:
         """What its files take on the disk."""
-        return disk_bytes(self._path(instance_id) / _VOLUMES / volume_id)
+        return disk_bytes(self.volume(instance_id, volume_id))
 
     def unmount_all(self) -> None:
         """What a killed daemon left mounted. Raises OSError."""

@@ -39,6 +39,14 @@ class TmpfsVolumes:
                 (folder / _FILLED).touch()
         return target
 
+    def used_bytes(self, volume_id: str) -> int | None:
+        """None if no task has it."""
+        try:
+            found = os.statvfs(self._folder / volume_id / _MOUNT)
+        except OSError:
+            return None
+        return (found.f_blocks - found.f_bfree) * found.f_frsize
+
     def release(self, task_id: str) -> None:
         """The task holds none any more; those that nobody holds are gone with what is in them. Raises OSError."""
         self._drop(lambda user: user == task_id)
