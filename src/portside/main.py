@@ -76,6 +76,7 @@ from portside.control.insights import ContainerInsights
 from portside.control.insights_queries import QueryRunner
 from portside.control.instance_folders import InstanceFolderLoop
 from portside.control.instances import InstanceLoop
+from portside.control.log_exports import ExportLoop
 from portside.control.logsink import ControlLogSink
 from portside.control.loop import spawn
 from portside.control.metric_filters import MetricFilters
@@ -327,6 +328,7 @@ class Daemon:
         balancers = BalancerLoop(store, clock, ids, node, balancer, enis, vpcs, vault)
         definitions = DefinitionLoop(store, clock)
         retention = RetentionLoop(store, logs, clock)
+        exports = ExportLoop(store, logs, clock, settings.data_dir / "exports")
         insights = ContainerInsights(store, logs, metrics, node.ephemeral_storage)
         meter = MetricLoop(store, metrics, clock, node.usage, insights)
         autoscaling = AutoScalingLoop(store, metrics, clock, ids)
@@ -419,6 +421,7 @@ class Daemon:
                 definitions,
                 retention,
                 metric_filters,
+                exports,
                 secrets,
                 expiry,
                 images,

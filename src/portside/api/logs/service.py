@@ -1,6 +1,7 @@
 """CloudWatch Logs: what is implemented, in one list."""
 
 from portside.api.logs.event import Events
+from portside.api.logs.export import Exports
 from portside.api.logs.group import Groups
 from portside.api.logs.live_tail import LiveTail
 from portside.api.logs.metric_filter import MetricFilterRequests
@@ -24,6 +25,7 @@ def logs_service(
         Events(store, logs, clock, ids),
         GroupTags(store),
     )
+    exports = Exports(store, clock, ids)
     live_tail = LiveTail(store, tails, clock, ids)
     filters, asked = MetricFilterRequests(store, clock), QueryRequests(store, logs, queries, clock)
     return Service(
@@ -52,6 +54,9 @@ def logs_service(
             "DescribeQueries": asked.describe,
             "GetLogRecord": asked.record,
             "GetLogGroupFields": asked.fields,
+            "CreateExportTask": exports.create,
+            "DescribeExportTasks": exports.describe,
+            "CancelExportTask": exports.cancel,
             "StartLiveTail": live_tail.start,
             "TagLogGroup": tags.tag_group,
             "UntagLogGroup": tags.untag_group,
@@ -69,6 +74,7 @@ def logs_service(
             "GetQueryResults": "of the latest queries, until Portside ends; no rows before the query is complete",
             "DescribeQueries": "the latest queries, until Portside ends",
             "ListLogGroups": "own account only; no data sources, no field indexes",
+            "CreateExportTask": "into folders of the data directory: no S3",
             "TagResource": "log groups only",
             "UntagResource": "log groups only",
             "ListTagsForResource": "log groups only",
