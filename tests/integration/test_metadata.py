@@ -268,11 +268,17 @@ def test_the_aws_command_works_in_a_task(portside: Instance) -> None:
         command = ["nsenter", "--net", f"--target={pid}", str(AWS), *words]
         return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
 
+    def answer(arn: str, *words: str) -> dict[str, Any] | None:
+        done = called(arn, *words)
+        return dict(json.loads(done.stdout)) if done.returncode == 0 else None
+
     with_role = here.run("exec sleep 600", role=role)
-    who = called(with_role, "sts", "get-caller-identity")
-    assert json.loads(who.stdout)["Arn"].startswith(f"arn:aws:sts::{ACCOUNT}:assumed-role/app/"), who.stderr
-    tasks = json.loads(called(with_role, "ecs", "list-tasks").stdout)["taskArns"]
-    assert tasks == [with_role]
+    # The command gives the endpoint of the credentials two seconds, which a busy machine may need.
+    who = wait_for(lambda: answer(with_role, "sts", "get-caller-identity"), timeout_s=60, what="who the task is")
+    assert who is not None
+    assert who["Arn"].startswith(f"arn:aws:sts::{ACCOUNT}:assumed-role/app/")
+    tasks = wait_for(lambda: answer(with_role, "ecs", "list-tasks"), timeout_s=60, what="the task's tasks")
+    assert tasks == {"taskArns": [with_role]}
     without = called(here.run("exec sleep 600"), "sts", "get-caller-identity")
     assert without.returncode != 0
     assert "Unable to locate credentials" in without.stderr

@@ -11,6 +11,7 @@ from types import ModuleType
 import pytest
 
 from portside.control import images, tasks
+from portside.control.discovery import DiscoveryLoop
 from portside.control.secret_resolver import VaultResolver
 from portside.domain import image
 from portside.testing.fake_node import IMAGE_BYTES, FakeNode
@@ -42,12 +43,15 @@ class ImageHistory(History):
             interval=timedelta(seconds=1),
         )
         secrets = VaultResolver(self.store, AesVault(bytes(32)))
+        self.discovery = DiscoveryLoop(self.store, self.clock)
         self.tasks = tasks.TaskLoop(
             *(self.store, self.clock, self.ids, self.node, self.enis, FakeVpcs(), self.targets, secrets),
+            discovery=self.discovery,
             room=self.images,
             retention_s=3600,
         )
         await self.tasks.start()
+        await self.discovery.start()
         await self.images.start()
 
     async def _crash(self) -> None:

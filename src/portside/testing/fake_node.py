@@ -441,9 +441,12 @@ class FakeNode:
             machine.wrong.append(f"{name} of {key} was restarted, and what it wrote was gone")
         if effect.definition.mount_points:
             machine.volumes.setdefault(key, set()).add(name)
-        if name in machine.containers.get(key, {}):
+        fails = machine.chance(machine.behaviour.start_fails)
+        # What a container wrote outlasts a restart that fails: there may be another attempt.
+        is_kept = fails and effect.restart and before is not None and not before.runs
+        if name in machine.containers.get(key, {}) and not is_kept:
             machine.remove(key, name)  # an earlier start whose answer was lost
-        if machine.chance(machine.behaviour.start_fails):
+        if fails:
             return r.StartFailed(container=name, reason="CannotStartContainerError: exec: not found", exit_code=127)
         machine.handed[effect.image_digest.removeprefix("sha256:")] = machine.now()
         container = machine.start(
