@@ -79,6 +79,7 @@ from portside.control.instances import InstanceLoop
 from portside.control.log_exports import ExportLoop
 from portside.control.logsink import ControlLogSink
 from portside.control.loop import spawn
+from portside.control.managed_volumes import ManagedVolumes
 from portside.control.metric_filters import MetricFilters
 from portside.control.metrics import MetricLoop
 from portside.control.names import Names, alias_of
@@ -316,9 +317,11 @@ class Daemon:
             interval=timedelta(seconds=settings.image_cleanup_interval_s),
         )
         discovery = DiscoveryLoop(store, clock)
+        block_storage = EbsLoop(store, clock, node.block_storage)
         tasks = TaskLoop(
             *(store, clock, ids, node, enis, vpcs, targets, resolver),
             discovery=discovery,
+            volumes=ManagedVolumes(store, clock, ids, block_storage.until_made),
             room=images,
             way_out=WaysOut(store) if settings.strict_pulls else None,
             retention_s=retention_s,
@@ -341,7 +344,6 @@ class Daemon:
         places = InstanceFolders(settings.data_dir / "instances")
         instance_folders = InstanceFolderLoop(store, clock, places)
         meters = _volume_meters(folders, places, TmpfsVolumes(settings.run_dir / "volumes"))
-        block_storage = EbsLoop(store, clock, node.block_storage)
 
         sessions = ExecSessions(clock)
 

@@ -202,8 +202,8 @@ MUTANTS = (
         machine,
         (
             (
-                "        elif network_ready and all(_met(task, each) for each in definition.depends_on):\n",
-                "        elif network_ready:\n",
+                "        elif is_ready and all(_met(task, each) for each in definition.depends_on):\n",
+                "        elif is_ready:\n",
             ),
         ),
     ),
@@ -271,6 +271,36 @@ MUTANTS = (
         "STOPPED although the targets were not drained",
         machine,
         (("return task.targets_issued_at is None or task.targets_drained_at is not None", "return True"),),
+    ),
+    Mutant(
+        "start before the EBS volume is attached",
+        machine,
+        (
+            (
+                "    volume_ready = task.managed_volume is None or task.ebs_attached_at is not None\n",
+                "    volume_ready = True\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "an EBS volume whose answer was lost is forgotten",
+        machine,
+        (
+            (
+                "return task.ebs_asked_at is None or task.ebs_released_at is not None",
+                "return task.ebs is None or task.ebs_released_at is not None",
+            ),
+        ),
+    ),
+    Mutant(
+        "an EBS volume whose attachment was not answered is released without being detached",
+        machine,
+        (
+            (
+                "return task.ebs_attach_issued_at is None or task.ebs_detached_at is not None",
+                "return task.ebs_attached_at is None or task.ebs_detached_at is not None",
+            ),
+        ),
     ),
     Mutant(
         "stopped tasks are kept for ever",

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from portside.control.loop import Loop
-from portside.domain import cluster_query, placement
+from portside.domain import cluster_query, managed_volume, placement
 from portside.domain.alarm import Alarm
 from portside.domain.clock import Clock, Ids
 from portside.domain.container_instance import ContainerInstance
@@ -361,6 +361,10 @@ class ServiceLoop:
             tags=tags,
             enable_execute_command=service.enable_execute_command,
             image_digests=deployment.image_digests,
+            managed_volume=managed_volume.of_task(
+                deployment.managed_volume, definition_tags=definition.tags, service_tags=service.tags
+            ),
+            ebs_attachment_id=self._ids.uuid() if deployment.managed_volume is not None else "",
         )
 
 

@@ -18,6 +18,7 @@ from portside.control.secret_resolver import SecretResolver
 from portside.domain import image_reference, table
 from portside.domain.clock import Clock, Ids
 from portside.domain.image import NO_SPACE
+from portside.domain.managed_volume import ManagedVolume
 from portside.domain.record import Record, Scope, replace
 from portside.domain.refusal import RefusalKind, Refused
 from portside.domain.secret_reference import Unresolvable
@@ -25,6 +26,7 @@ from portside.domain.task import machine
 from portside.domain.task import record as r
 from portside.domain.task.record import (
     AnyFact,
+    EbsAttachment,
     Effect,
     EniAttachment,
     NetworkRequest,
@@ -55,6 +57,10 @@ TIMEOUT_S: Final[Mapping[type[Any], float]] = {
     r.KillContainer: 10,
     r.RemoveContainer: 60,
     r.ReleaseVolumes: 60,
+    r.CreateEbsVolume: 1800,  # a large snapshot takes its time
+    r.AttachEbsVolume: 150,
+    r.DetachEbsVolume: 60,
+    r.ReleaseEbsVolume: 30,
     r.RegisterTargets: 30,
     r.DrainTargets: 3660,  # the longest deregistration delay, and a minute
 }
@@ -118,6 +124,20 @@ class TargetRegistrar(Protocol):
         ...
 
 
+class VolumeAllocator(Protocol):
+    async def create(self, task: Task, asked: ManagedVolume, zone: str) -> EbsAttachment:
+        """The task's volume, once it is there. Idempotent. Raises Refused, in the words of a stopped task."""
+        ...
+
+    def attached(self, task: Task) -> None:
+        """The volume is about to be the task's to write to. Idempotent."""
+        ...
+
+    def release(self, task: Task) -> None:
+        """The volume is nobody's, or goes. Idempotent."""
+        ...
+
+
 class InstanceRegistrar(Protocol):
     def register(self, task: Task) -> None:
         """The task is an instance in each of its registries. Idempotent."""
@@ -149,6 +169,7 @@ class TaskLoop:
         secrets: SecretResolver,
         *,
         discovery: InstanceRegistrar | None = None,
+        volumes: VolumeAllocator | None = None,
         room: RoomMaker | None = None,
         way_out: WayOut | None = None,
         retention_s: float = RETENTION_S,
@@ -157,6 +178,7 @@ class TaskLoop:
         self._store, self._clock, self._ids, self._node = store, clock, ids, node
         self._enis, self._vpcs, self._targets, self._secrets = enis, vpcs, targets, secrets
         self._room, self._way_out, self._discovery = room, way_out, discovery
+        self._volumes = volumes
         self._retention = timedelta(seconds=retention_s)
         self._starts = asyncio.Semaphore(start_parallelism)
         self._loop = Loop("task", clock, self._step)
@@ -356,6 +378,14 @@ class TaskLoop:
                 return self._register(effect)
             case r.DrainTargets():
                 return await self._drain(effect)
+            case r.CreateEbsVolume():
+                return await self._create_volume(effect)
+            case r.AttachEbsVolume():
+                self._allocator().attached(self._task(effect))
+                return await self._node.execute(effect)
+            case r.ReleaseEbsVolume():
+                self._allocator().release(self._task(effect))
+                return r.EbsVolumeReleased()
             case r.CreateNetwork(eni=EniAttachment() as eni):
                 try:
                     await self._vpcs.ensure(self._task(effect).scope, eni.vpc_id)
@@ -451,6 +481,17 @@ class TaskLoop:
         for eni_id in sorted(held):
             self._enis.release(task.scope, eni_id)
         return r.EniReleased()
+
+    async def _create_volume(self, effect: r.CreateEbsVolume) -> AnyFact:
+        try:
+            made = await self._allocator().create(self._task(effect), effect.request, effect.zone)
+        except Refused as refused:
+            return r.EbsVolumeFailed(reason=refused.message)
+        return r.EbsVolumeCreated(ebs=made)
+
+    def _allocator(self) -> VolumeAllocator:
+        assert self._volumes is not None, "there is nobody who makes volumes"
+        return self._volumes
 
     def _register(self, effect: r.RegisterTargets) -> AnyFact:
         task = self._task(effect)

@@ -157,6 +157,7 @@ class Volume(Record, frozen=True, kw_only=True):
     efs: EfsVolume | None = None
     host_path: str = ""
     docker: DockerVolume | None = None
+    is_configured_at_launch: bool = False  # a volume of EBS, of which the launch says more
 
     @property
     def is_of_instance(self) -> bool:

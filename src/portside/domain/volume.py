@@ -32,6 +32,8 @@ def check(definition: TaskDefinition) -> None:
             raise _invalid(
                 f"Volume '{volume.name}': sourcePath '{volume.host_path}' is not an absolute path.", "volumes"
             )
+    if sum(each.is_configured_at_launch for each in definition.volumes) > 1:
+        raise _invalid("A task definition can have only one volume that is configured at launch.", "volumes")
     by_name = {each.name: each for each in definition.containers}
     for container in definition.containers:
         _check_mount_points(container, names)

@@ -37,7 +37,10 @@ EFFECTS: Final = (PullImage, CreateNetwork, ReleaseNetwork, ReleaseVolumes, Sign
 """Those that are not made of hooks."""
 _SIGNALS: Final = {"": signal.SIGKILL, "stop": signal.SIGSTOP}
 WITHIN: Final = ("within-create-network", "within-release-network", "within-prepare-namespace")
-EBS_MOMENTS: Final = ("within-make-volume", "within-take-snapshot", "within-attach-ebs-volume")
+EBS_MOMENTS: Final = (
+    *("within-make-volume", "within-take-snapshot", "within-attach-ebs-volume"),
+    *("before-attach-ebs-volume", "after-attach-ebs-volume", "before-detach-ebs-volume", "after-detach-ebs-volume"),
+)
 """Of volumes of EBS, which not every task has."""
 LOG_MOMENTS: Final = ("before-put-log", "after-put-log")
 

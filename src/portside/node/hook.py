@@ -20,7 +20,7 @@ from typing import Any, Protocol, TypeVar
 
 from portside.domain.log import stream_of
 from portside.domain.record import Scope
-from portside.domain.task.record import InstanceMount, StartContainer
+from portside.domain.task.record import EbsMount, InstanceMount, StartContainer
 from portside.domain.task_definition import MountPoint
 from portside.node import environment, process
 from portside.node.cgroup import CgroupTree, TaskLimits
@@ -35,6 +35,7 @@ from portside.node.log.forwarder import LogForwarder
 from portside.node.log.sink import LogDestination, LogGroupMissing
 from portside.node.rootfs import account, efs, instance_folder, overlay, volume
 from portside.node.rootfs.account import ROOT, Account
+from portside.node.rootfs.ebs import BlockStorage, CannotAttach
 from portside.node.rootfs.efs import Pinned
 from portside.node.rootfs.ephemeral import VOLUMES, EphemeralStorage
 from portside.node.rootfs.file_system import FileSystemFolders
@@ -200,10 +201,11 @@ class RootfsHook:
         file_systems: FileSystemFolders,
         instances: InstanceFolders,
         in_memory: TmpfsVolumes,
+        block_storage: BlockStorage,
         pool: Pool,
     ) -> None:
         self._storage, self._file_systems, self._pool = storage, file_systems, pool
-        self._instances, self._in_memory = instances, in_memory
+        self._instances, self._in_memory, self._block_storage = instances, in_memory, block_storage
 
     async def prepare(self, launch: Launch) -> None:
         await self._pool.run(self._prepare, launch)
@@ -238,7 +240,9 @@ class RootfsHook:
         launch.root = overlay.mount(image.layers, folder.path, writable, again=again)
         served = {each.volume: each for each in effect.file_mounts}
         of_instance = {each.volume: each for each in effect.instance_mounts}
+        of_ebs = effect.ebs_mount
         elsewhere = served.keys() | {name for name, each in of_instance.items() if each.kind != "task"}
+        elsewhere |= {of_ebs.volume} if of_ebs is not None else set()
         own = [each for each in effect.definition.mount_points if each.volume not in elsewhere]
         if own:
             self._storage.hold_volumes(record.task_id)
@@ -264,6 +268,8 @@ class RootfsHook:
         for mount in effect.definition.mount_points:
             if mount.volume in of_instance:
                 self._mount_of_instance(launch, of_instance[mount.volume], mount)
+            if of_ebs is not None and mount.volume == of_ebs.volume and mount.volume not in launch.pinned:
+                self._mount_of_ebs(launch, of_ebs)
         directory = spec.working_directory(effect.definition, image)
         if directory != "/":
             try:
@@ -281,6 +287,14 @@ class RootfsHook:
         (folder.path / "resolv.conf").write_text(
             spec.resolv_text(effect.eni, definition.dns_servers, definition.dns_search_domains, instance_name)
         )
+
+    def _mount_of_ebs(self, launch: Launch, mount: EbsMount) -> None:
+        try:
+            launch.pinned[mount.volume] = self._block_storage.pin(
+                mount.volume_id, mount.file_system, launch.account, f"{launch.effect.runtime_id}.{mount.volume}"
+            )
+        except CannotAttach as error:
+            raise Refused(f"ResourceInitializationError: {error}", whole_task=True) from error
 
     def _mount_of_instance(self, launch: Launch, wanted: InstanceMount, mount: MountPoint) -> None:
         """Raises Refused, OSError."""

@@ -17,6 +17,7 @@ import msgspec
 from portside.domain.image import MachineImage, PullProgress
 from portside.domain.task.record import (
     AnyFact,
+    AttachEbsVolume,
     ContainerExited,
     ContainerHealthChanged,
     ContainerKilled,
@@ -24,6 +25,10 @@ from portside.domain.task.record import (
     ContainerSignalled,
     ContainerStarted,
     CreateNetwork,
+    DetachEbsVolume,
+    EbsVolumeAttached,
+    EbsVolumeDetached,
+    EbsVolumeFailed,
     EffectFailed,
     EniAttachment,
     ImagePulled,
@@ -58,7 +63,7 @@ from portside.node.interface import EniConfig, ExecSession, FactListener, Instan
 from portside.node.log.forwarder import LogForwarder
 from portside.node.log.sink import LogSink
 from portside.node.network import link_local, traffic
-from portside.node.rootfs.ebs import BlockStorage
+from portside.node.rootfs.ebs import BlockStorage, CannotAttach
 from portside.node.rootfs.ephemeral import EphemeralStorage
 from portside.node.rootfs.file_system import FileSystemFolders
 from portside.node.rootfs.instance_folder import InstanceFolders
@@ -171,7 +176,9 @@ class LinuxNode:
         hooks = (
             hook.ImageHook(self._images),
             hook.EnvironmentHook(self._pool, self._settings.data_dir / "env", self._s3()),
-            hook.RootfsHook(self._storage, self._file_systems, self._instances, self._in_memory, self._pool),
+            hook.RootfsHook(
+                self._storage, self._file_systems, self._instances, self._in_memory, self.block_storage, self._pool
+            ),
             hook.CgroupHook(self._tree, self._pool),
             hook.NamespaceHook(self._pauses, self._pool),
             hook.LogHook(self._forwarder),
@@ -414,6 +421,15 @@ class LinuxNode:
                 await self._pool.run(self._storage.release_volumes, task_id)
                 await self._pool.run(self._in_memory.release, task_id)
                 return VolumesReleased()
+            case AttachEbsVolume():
+                try:
+                    await self._pool.run(self.block_storage.attach, effect.volume_id, effect.file_system)
+                except CannotAttach as error:
+                    return EbsVolumeFailed(reason=f"ResourceInitializationError: {error}")
+                return EbsVolumeAttached()
+            case DetachEbsVolume():
+                await self._pool.run(self.block_storage.detach, effect.volume_id)
+                return EbsVolumeDetached()
             case _:
                 assert_never(effect)
 
@@ -611,6 +627,8 @@ class LinuxNode:
         await self._remove_leftovers(live, {task.id for task in tasks})
         await self._pool.run(self._storage.recover, {task.id for task in tasks})
         await self._pool.run(self._in_memory.recover, {task.id for task in tasks})
+        used = {task.ebs.volume_id for task in tasks if task.ebs is not None and task.ebs_detached_at is None}
+        await self._pool.run(self.block_storage.recover, used)
         await self._network.recover(
             {
                 task.key: task.eni

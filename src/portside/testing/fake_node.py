@@ -86,6 +86,7 @@ class Machine:
         self.now, self.rng, self.behaviour = now, rng, behaviour
         self.networks: set[str] = set()
         self.volumes: dict[str, set[str]] = {}
+        self.ebs: dict[str, str] = {}  # task key -> the volume of EBS that is attached
         self.containers: dict[str, dict[str, FakeContainer]] = {}
         self.images: dict[str, MachineImage] = {}
         self.handed: dict[str, datetime] = {}
@@ -217,6 +218,7 @@ class Machine:
                     container.exit_code, container.exited_at = 137, self.now()
         self.networks.clear()
         self.volumes.clear()
+        # A volume of EBS is made a device again with the next start.
 
 
 def exit_fact(name: str, container: FakeContainer) -> r.ContainerExited:
@@ -418,6 +420,18 @@ class FakeNode:
             case r.RemoveContainer(container=name):
                 machine.remove(key, name)
                 return r.ContainerRemoved(container=name)
+            case r.AttachEbsVolume(volume_id=volume_id):
+                if volume_id in (there := [each for user, each in machine.ebs.items() if user != key]):
+                    machine.wrong.append(f"{volume_id} of {there} was attached twice")
+                machine.ebs[key] = volume_id
+                return r.EbsVolumeAttached()
+            case r.DetachEbsVolume():
+                if machine.containers.get(key):
+                    machine.wrong.append(
+                        f"the EBS volume of {key} was detached under {sorted(machine.containers[key])}"
+                    )
+                machine.ebs.pop(key, None)
+                return r.EbsVolumeDetached()
             case r.ReleaseVolumes():
                 if machine.containers.get(key):
                     machine.wrong.append(f"the volumes of {key} were released under {sorted(machine.containers[key])}")
@@ -439,6 +453,8 @@ class FakeNode:
             machine.restarts += 1
         elif effect.restart and before is None:
             machine.wrong.append(f"{name} of {key} was restarted, and what it wrote was gone")
+        if effect.ebs_mount is not None and machine.ebs.get(key) != effect.ebs_mount.volume_id:
+            machine.wrong.append(f"{name} of {key} was started without its EBS volume")
         if effect.definition.mount_points:
             machine.volumes.setdefault(key, set()).add(name)
         fails = machine.chance(machine.behaviour.start_fails)

@@ -17,11 +17,14 @@ from portside.control import tasks as control
 from portside.control.secret_resolver import VaultResolver
 from portside.domain import table, vpc_rule
 from portside.domain.cloud_map import DiscoveryInstance, DiscoveryService
+from portside.domain.managed_volume import ManagedVolume
 from portside.domain.record import Scope, Tag, replace
+from portside.domain.refusal import RefusalKind, Refused
 from portside.domain.task import discovery, invariant, machine
 from portside.domain.task import record as r
 from portside.domain.task.creation import new_task
 from portside.domain.task.record import (
+    EbsAttachment,
     EniAttachment,
     HealthStatus,
     NetworkRequest,
@@ -147,6 +150,38 @@ class FakeTargets:
         self.registered.discard(address)
 
 
+class FakeEbs:
+    """Volumes that come at once, or never: those of tasks whose ids end so can not be made."""
+
+    def __init__(self, world: Machine) -> None:
+        self.world = world
+        self.volumes: dict[str, str] = {}  # task key -> volume
+        self.kept: set[str] = set()
+
+    async def create(self, task: Task, asked: ManagedVolume, zone: str) -> EbsAttachment:
+        await asyncio.sleep(self.world.rng.uniform(0, 1))
+        if self.world.chance(self.world.behaviour.passing):
+            raise RuntimeError("a passing cause")
+        if self.world.chance(self.world.behaviour.start_fails):
+            raise Refused(RefusalKind.INVALID, "ECS was unable to create the EBS volume for your Task: no space")
+        volume_id = self.volumes.setdefault(task.key, f"vol-{task.id[:17]}")
+        return EbsAttachment(volume_id=volume_id, zone=zone)
+
+    def attached(self, task: Task) -> None:
+        if task.key not in self.volumes:
+            self.world.wrong.append(f"the volume of {task.key} is attached and not there")
+
+    def release(self, task: Task) -> None:
+        if task.key in self.world.ebs:
+            self.world.wrong.append(f"the volume of {task.key} is released while it is attached")
+        if self.world.chance(self.world.behaviour.passing):
+            raise RuntimeError("a passing cause")
+        volume_id = self.volumes.pop(task.key, None)
+        assert task.managed_volume is not None
+        if volume_id is not None and not task.managed_volume.delete_on_termination:
+            self.kept.add(volume_id)
+
+
 class FakeVpcs:
     async def ensure(self, scope: Scope, vpc_id: str) -> None:
         await asyncio.sleep(0)
@@ -205,6 +240,7 @@ class History:
         self.store = FaultyStore(MemoryStore(), lambda: self.disk_full)
         self.store.subscribe(self._committed)
         self.targets = FakeTargets(self.world)
+        self.ebs = FakeEbs(self.world)
         self.store.transact(Put(table.DISCOVERY_SERVICE, REGISTRY))
         self.enis = FakeEnis(self.store, self.ids, self.world, addresses=self.rng.choice((1, 50)) if self.harsh else 50)
         self.enis.targets = self.targets
@@ -227,6 +263,7 @@ class History:
         self.tasks = control.TaskLoop(
             *(self.store, self.clock, self.ids, self.node, self.enis, FakeVpcs(), self.targets, secrets),
             discovery=self.discovery,
+            volumes=self.ebs,
             retention_s=3600,
         )
         await self.tasks.start()
@@ -318,6 +355,8 @@ class History:
             *world.containers,
             *world.networks,
             *world.volumes,
+            *world.ebs,
+            *self.ebs.volumes,
             *self.store.scan(table.ENI),
             *self.targets.registered,
             *self.store.scan(table.DISCOVERY_INSTANCE),
@@ -416,6 +455,7 @@ class History:
         if task.last_status is TaskStatus.STOPPED:
             owned = self.store.find(table.ENI, "owner", f"task:{task.key}")
             held = {"network": task.key in self.world.networks, "volumes": task.key in self.world.volumes}
+            held |= {"ebs": task.key in self.world.ebs or task.key in self.ebs.volumes}
             owned += self._instances(task)  # type: ignore[arg-type]
             if there or owned or any(held.values()):
                 self.wrong.append(f"{task.id} is STOPPED and holds {there, held, owned}")
@@ -477,17 +517,19 @@ class History:
         if shared:
             mount = MountPoint(volume="data", container_path="/data")
             containers = [replace(each, mount_points=(mount,)) for each in containers]
+        task_id = self.ids.hex(32)
+        has_ebs = int(task_id, 16) % 5 == 0
+        managed = Volume(name="ebs", is_configured_at_launch=True)
         definition = TaskDefinition(
             scope=SCOPE,
             family="f",
             revision=1,
             containers=tuple(containers),
             network_mode="awsvpc" if awsvpc else "none",
-            volumes=(Volume(name="data"),) if shared else (),
+            volumes=(*((Volume(name="data"),) if shared else ()), *((managed,) if has_ebs else ())),
             registered_at=EPOCH,
             registered_by="",
         )
-        task_id = self.ids.hex(32)
         target = TargetRef(target_group_arn="tg", container_name="c0", container_port=80)
         return new_task(
             scope=SCOPE,
@@ -501,6 +543,11 @@ class History:
             network=NetworkRequest(subnet_ids=("subnet-1",)) if awsvpc else None,
             created_at=self.clock.now(),
             cause_id="sim",
+            managed_volume=ManagedVolume(
+                volume="ebs", role_arn="r", size_gib=1, delete_on_termination=int(task_id, 16) % 3 > 0
+            )
+            if has_ebs
+            else None,
             targets=(target,) if awsvpc and rng.random() < 0.5 else (),
             registries=(RegistryRef(registry_arn=f"arn/{REGISTRY.id}"),) if awsvpc and int(task_id, 16) % 2 else (),
         )

@@ -100,7 +100,7 @@ def nest(target: dict[str, Any], path: list[str], value: Any = "something") -> N
     if not rest:
         target[name] = value
         return
-    if name in ("containerDefinitions", "containerOverrides", "portMappings", "volumes"):
+    if name in ("containerDefinitions", "containerOverrides", "portMappings", "volumes", "volumeConfigurations"):
         inner = target.setdefault(name, [{}])[0]
     else:
         inner = target.setdefault(name, {})

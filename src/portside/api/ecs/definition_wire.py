@@ -252,11 +252,13 @@ _VOLUME_SOURCES = ("host", "efsVolumeConfiguration", "dockerVolumeConfiguration"
 def _volume_from(params: FromWire) -> Volume:
     """Raises Refused: it has two sources."""
     name = params.get("name") or ""
-    if sum(params.get(each) is not None for each in _VOLUME_SOURCES) > 1:
+    if sum(params.get(each) is not None for each in _VOLUME_SOURCES) + bool(params.get("configuredAtLaunch")) > 1:
         raise Refused(RefusalKind.INVALID, f"Volume '{name}' can have only one volume configuration.", "volumes")
     if params.get("dockerVolumeConfiguration") is not None:
         return Volume(name=name, docker=_docker_from(params["dockerVolumeConfiguration"]))
     given = params.get("efsVolumeConfiguration")
+    if params.get("configuredAtLaunch"):
+        return Volume(name=name, is_configured_at_launch=True)
     if given is None:
         path = (params.get("host") or {}).get("sourcePath")
         if path == "":
@@ -301,6 +303,8 @@ def _volume_to(volume: Volume) -> Wire:
     if volume.docker is not None:
         return {"name": volume.name, "dockerVolumeConfiguration": _docker_to(volume.docker)}
     efs = volume.efs
+    if volume.is_configured_at_launch:
+        return {"name": volume.name, "configuredAtLaunch": True}
     if efs is None:
         return {"name": volume.name, "host": {"sourcePath": volume.host_path} if volume.host_path else {}}
     wire: Wire = {"fileSystemId": efs.file_system_id, "rootDirectory": efs.root_directory or "/"}

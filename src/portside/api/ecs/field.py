@@ -124,6 +124,7 @@ SUPPORTED: Final[Mapping[str, str]] = {
     "containerDefinitions.volumesFrom.readOnly": "",
     "volumes": "without a source: empty at first, shared by the task's containers, gone with the task",
     "volumes.name": "",
+    "volumes.configuredAtLaunch": "a volume of EBS for each task, by `volumeConfigurations`",
     "volumes.host": "",
     "volumes.host.sourcePath": "a path of the container instance's own file system, made if it is not there",
     "volumes.dockerVolumeConfiguration": "not on Fargate",
@@ -167,7 +168,6 @@ REFUSED: Final[Mapping[str, Reason]] = {
     "containerDefinitions.credentialSpecs": NOT_YET,
     "volumes.fsxWindowsFileServerVolumeConfiguration": _fargate("fsxWindowsFileServerVolumeConfiguration"),
     "volumes.s3filesVolumeConfiguration": NOT_YET,
-    "volumes.configuredAtLaunch": NOT_YET,
     "proxyConfiguration": NOT_YET,
     "inferenceAccelerators": NOT_YET,
     "enableFaultInjection": NOT_YET,
@@ -252,6 +252,26 @@ RUN_SUPPORTED: Final[Mapping[str, str]] = {
     "tags.key": "",
     "tags.value": "",
     "taskDefinition": "",
+    "volumeConfigurations": "one, of a volume that is configured at launch",
+    "volumeConfigurations.name": "",
+    "volumeConfigurations.managedEBSVolume": "",
+    "volumeConfigurations.managedEBSVolume.encrypted": "kept and shown",
+    "volumeConfigurations.managedEBSVolume.filesystemType": "ext3, ext4, xfs (needs mkfs.xfs on the machine)",
+    "volumeConfigurations.managedEBSVolume.iops": "kept and shown",
+    "volumeConfigurations.managedEBSVolume.kmsKeyId": "kept and shown",
+    "volumeConfigurations.managedEBSVolume.roleArn": "its trust is looked at, its permissions are not",
+    "volumeConfigurations.managedEBSVolume.sizeInGiB": "",
+    "volumeConfigurations.managedEBSVolume.snapshotId": "",
+    "volumeConfigurations.managedEBSVolume.tagSpecifications": "",
+    "volumeConfigurations.managedEBSVolume.tagSpecifications.propagateTags": "",
+    "volumeConfigurations.managedEBSVolume.tagSpecifications.resourceType": "",
+    "volumeConfigurations.managedEBSVolume.tagSpecifications.tags": "",
+    "volumeConfigurations.managedEBSVolume.tagSpecifications.tags.key": "",
+    "volumeConfigurations.managedEBSVolume.tagSpecifications.tags.value": "",
+    "volumeConfigurations.managedEBSVolume.terminationPolicy": "",
+    "volumeConfigurations.managedEBSVolume.terminationPolicy.deleteOnTermination": "",
+    "volumeConfigurations.managedEBSVolume.throughput": "kept and shown",
+    "volumeConfigurations.managedEBSVolume.volumeType": "",
 }
 """Members of RunTask that are acted upon."""
 
@@ -269,7 +289,7 @@ START_SUPPORTED: Final[Mapping[str, str]] = {
 RUN_REFUSED: Final[Mapping[str, Reason]] = {
     "overrides.containerOverrides.resourceRequirements": NOT_YET,
     "overrides.inferenceAcceleratorOverrides": NOT_YET,
-    "volumeConfigurations": NOT_YET,
+    "volumeConfigurations.managedEBSVolume.volumeInitializationRate": NOT_YET,
 }
 """Members that RunTask and StartTask refuse."""
 
@@ -368,6 +388,8 @@ def _check_elsewhere(
 
 _RUN: Final = _kept("", RUN_SUPPORTED)
 _OVERRIDE: Final = _kept("overrides.", RUN_SUPPORTED)
+_MANAGED: Final = "volumeConfigurations.managedEBSVolume."
+_MANAGED_VOLUME: Final = _kept(_MANAGED, RUN_SUPPORTED)
 _CONTAINER_OVERRIDE: Final = _kept("overrides.containerOverrides.", RUN_SUPPORTED)
 
 
@@ -383,6 +405,10 @@ def check_run_task(params: Mapping[str, Any], *, fargate: bool) -> None:
         *(
             ("overrides.containerOverrides.", each, _CONTAINER_OVERRIDE)
             for each in overrides.get("containerOverrides") or ()
+        ),
+        *(
+            (_MANAGED, each.get("managedEBSVolume") or {}, _MANAGED_VOLUME)
+            for each in params.get("volumeConfigurations") or ()
         ),
     ):
         for name in given.keys() - kept:

@@ -5,7 +5,16 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from portside.api.ecs import lookup, network, page, placement, service_deployment, service_registry, wire
+from portside.api.ecs import (
+    lookup,
+    network,
+    page,
+    placement,
+    service_deployment,
+    service_registry,
+    volume_configuration,
+    wire,
+)
 from portside.api.ecs.error import invalid, service_not_found
 from portside.api.ecs.field import is_asked_for
 from portside.aws.service import Handler, Params, RequestContext, Result
@@ -29,7 +38,6 @@ PAGE: Final = 10
 _REFUSED: Final = (
     "gatewayConnectors",
     "monitoring",
-    "volumeConfigurations",
     "vpcLatticeConfigurations",
 )
 """Members of CreateService and UpdateService that Portside does not implement yet."""
@@ -83,6 +91,9 @@ class Services:
             raise invalid("You cannot specify an IAM role for services that require a service linked role.")
         targets = self._targets(context, params.get("loadBalancers") or (), definition)
         registries = service_registry.checked(self._store, context, params.get("serviceRegistries") or (), definition)
+        managed = volume_configuration.checked(
+            params.get("volumeConfigurations"), definition, on_fargate=launch.type == "FARGATE", of_service=True
+        )
         tags = wire.tags_from(params.get("tags"))
         tag_rule.check(tags)
         now = self._clock.now()
@@ -120,6 +131,7 @@ class Services:
                 platform_version=platform_version,
                 targets=targets,
                 registries=registries,
+                managed_volume=managed,
                 created_at=now,
                 updated_at=now,
             ),
@@ -256,6 +268,16 @@ class Services:
             registries = service_registry.checked(self._store, context, params["serviceRegistries"], definition)
         elif named != current.task_definition_arn:
             service_registry.check_again(self._store, context, registries, definition)
+        managed = current.managed_volume
+        if params.get("volumeConfigurations") is not None:
+            managed = volume_configuration.checked(
+                params["volumeConfigurations"],
+                definition,
+                on_fargate=current.launch_type == "FARGATE",
+                of_service=True,
+            )
+        elif named != current.task_definition_arn:
+            volume_configuration.check_again(managed, definition)
         platform_version = current.platform_version
         if params.get("platformVersion"):
             platform_version = fargate.platform_version(params["platformVersion"])
@@ -266,6 +288,7 @@ class Services:
             network=request,
             targets=targets,
             registries=registries,
+            managed_volume=managed,
             platform_version=platform_version,
         )
 

@@ -31,7 +31,7 @@ PARTIAL: Final = {
     "UpdateCluster": "as CreateCluster",
     "PutClusterCapacityProviders": "FARGATE and FARGATE_SPOT; tasks run on FARGATE only",
     "RegisterTaskDefinition": "see the members below",
-    "RunTask": "no volumes, no capacity provider but FARGATE; see the members below",
+    "RunTask": "no capacity provider but FARGATE; see the members below",
     "ListContainerInstances": "filter: no agentVersion, patterns without groups",
     "RegisterContainerInstance": "by an instance of Portside's own, which registers itself when it starts",
     "DescribeContainerInstances": "no health of instances",
@@ -40,7 +40,7 @@ PARTIAL: Final = {
     "whatever the cluster's configuration says",
     "ListTasks": "there are no daemons to filter by",
     "CreateService": "rolling updates with the circuit breaker and alarms; no "
-    "Service Connect, volumes, Availability Zone rebalancing",
+    "Service Connect, volumeInitializationRate, Availability Zone rebalancing",
     "UpdateService": "as CreateService",
     "UpdateTaskProtection": "no DEPLOYMENT_BLOCKED failure",
     "PutAccountSetting": SETTINGS,

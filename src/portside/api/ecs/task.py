@@ -6,12 +6,12 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, Literal
 
-from portside.api.ecs import definition_wire, lookup, network, page, placement, wire
+from portside.api.ecs import definition_wire, lookup, network, page, placement, volume_configuration, wire
 from portside.api.ecs.container_instance import missing
 from portside.api.ecs.error import invalid, service_not_found
 from portside.api.ecs.field import check_run_task, is_asked_for
 from portside.aws.service import Handler, Params, RequestContext, Result, ServiceError
-from portside.domain import arn, environment_file, fargate, tag_rule, task_definition_rule
+from portside.domain import arn, environment_file, fargate, managed_volume, tag_rule, task_definition_rule
 from portside.domain.clock import Clock, Ids
 from portside.domain.cluster import Cluster
 from portside.domain.placement import INACTIVE, Capacity, Placed, at_its_place, wanted_of
@@ -172,6 +172,10 @@ class Tasks:
         if reference_id is not None and len(reference_id) > REFERENCE_ID_MAX:
             raise invalid(f"referenceId exceeds the maximum length of {REFERENCE_ID_MAX} characters.")
         tags = _tags(params, definition, cluster)
+        asked = volume_configuration.checked(
+            params.get("volumeConfigurations"), definition, on_fargate=launch_type == "FARGATE", of_service=False
+        )
+        managed = managed_volume.of_task(asked, definition_tags=definition.tags)
         now = self._clock.now()
         overrides_json = json.dumps(params["overrides"]) if override is not None else "{}"
 
@@ -196,6 +200,8 @@ class Tasks:
                 reference_id=reference_id,
                 tags=tags,
                 enable_execute_command=bool(params.get("enableExecuteCommand")),
+                managed_volume=managed,
+                ebs_attachment_id=self._ids.uuid() if managed is not None else "",
             )
             # With an override of memory or cpu the containers must still fit.
             task_definition_rule.check_sums(task.containers, task.cpu_units, task.memory_mib)

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from portside.domain import arn, cluster_query
 from portside.domain.cluster import CapacityProviderShare, Cluster, Setting
+from portside.domain.managed_volume import ManagedVolume
 from portside.domain.record import Tag, Tags
 from portside.domain.service.record import CircuitBreaker, Deployment, DeploymentAlarms, Service
 from portside.domain.service.rollout import ServiceRevision, revision_id
@@ -146,7 +147,7 @@ def task_to(task: Task) -> Wire:
     task_arn = arn.task(scope, cluster, task.id)
     status = task.last_status
     wire: Wire = {
-        "attachments": [_attachment_to(task)] if task.network_mode == "awsvpc" else [],
+        "attachments": _attachments_to(task),
         "attributes": list(_ATTRIBUTES),
         "clusterArn": arn.cluster(scope, cluster),
         "containers": _containers_to(task, task_arn),
@@ -198,6 +199,44 @@ def task_to(task: Task) -> Wire:
         wire["connectivity"] = "CONNECTED"
         wire["connectivityAt"] = task.connectivity_at
     return wire
+
+
+def _attachments_to(task: Task) -> list[Wire]:
+    attachments = [_attachment_to(task)] if task.network_mode == "awsvpc" else []
+    if task.managed_volume is not None:
+        attachments.append(_ebs_attachment_to(task, task.managed_volume))
+    return attachments
+
+
+def _ebs_attachment_to(task: Task, asked: ManagedVolume) -> Wire:
+    """The volume of EBS. Source: API_Attachment."""
+    if task.ebs_released_at is not None or task.last_status is TaskStatus.STOPPED:
+        status = "DELETED"
+    elif task.ebs_failure:
+        status = "FAILED"
+    elif task.ebs_detached_at is not None:
+        status = "DETACHED"
+    elif task.ebs_attached_at is not None:
+        status = "ATTACHED"
+    elif task.ebs_attach_issued_at is not None:
+        status = "ATTACHING"
+    else:
+        status = "CREATED" if task.ebs is not None else "PRECREATED"
+    details = {
+        "roleArn": asked.role_arn,
+        "volumeName": asked.volume,
+        "deleteOnTermination": "true" if asked.delete_on_termination else "false",
+    }
+    if task.ebs is not None:
+        details["volumeId"] = task.ebs.volume_id
+    if task.ebs_failure:
+        details["statusReason"] = task.ebs_failure
+    return {
+        "id": task.ebs_attachment_id,
+        "type": "AmazonElasticBlockStorage",
+        "status": status,
+        "details": [{"name": name, "value": value} for name, value in details.items()],
+    }
 
 
 def _attachment_to(task: Task) -> Wire:
@@ -350,6 +389,34 @@ def registry_to(ref: RegistryRef) -> Wire:
     return {"registryArn": ref.registry_arn} | {name: each for name, each in members.items() if each is not None}
 
 
+def volume_configurations_to(volume: ManagedVolume | None) -> list[Wire]:
+    """As a deployment and a service revision show it."""
+    if volume is None:
+        return []
+    members: Wire = {
+        "encrypted": volume.is_encrypted,
+        "kmsKeyId": volume.kms_key_id or None,
+        "volumeType": volume.type,
+        "sizeInGiB": volume.size_gib,
+        "snapshotId": volume.snapshot_id or None,
+        "iops": volume.iops,
+        "throughput": volume.throughput,
+        "roleArn": volume.role_arn,
+        "filesystemType": volume.file_system,
+    }
+    if volume.tags or volume.propagate_tags != "NONE":
+        specification: Wire = {"resourceType": "volume", "tags": tags_to(volume.tags)}
+        if volume.propagate_tags != "NONE":
+            specification["propagateTags"] = volume.propagate_tags
+        members["tagSpecifications"] = [specification]
+    return [
+        {
+            "name": volume.volume,
+            "managedEBSVolume": {name: value for name, value in members.items() if value is not None},
+        }
+    ]
+
+
 def service_to(service: Service, tasks: Sequence[Task], *, with_tags: bool) -> Wire:
     """As DescribeServices shows it.
 
@@ -457,6 +524,7 @@ def revision_to(revision: ServiceRevision) -> Wire:
         "taskDefinition": deployment.task_definition_arn,
         "loadBalancers": [_target_to(each) for each in deployment.targets],
         "serviceRegistries": [registry_to(each) for each in deployment.registries],
+        "volumeConfigurations": volume_configurations_to(deployment.managed_volume),
         "containerImages": [
             {"containerName": name, "imageDigest": digest} for name, digest in sorted(deployment.image_digests.items())
         ],
@@ -515,6 +583,7 @@ def _deployment_to(deployment: Deployment, service: Service, counts: Mapping[str
         "updatedAt": deployment.updated_at,
         "rolloutState": deployment.rollout_state.value,
         "rolloutStateReason": deployment.rollout_reason,
+        "volumeConfigurations": volume_configurations_to(deployment.managed_volume),
         **_launch_to(service, deployment),
     }
     if deployment.launch_type == "FARGATE":

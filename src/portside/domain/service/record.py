@@ -5,6 +5,7 @@ from enum import StrEnum
 from typing import Literal
 
 from portside.domain.cluster import CapacityProviderShare
+from portside.domain.managed_volume import ManagedVolume
 from portside.domain.placement import Constraints, Strategy
 from portside.domain.record import Record, Scope, Tags
 from portside.domain.task.record import NetworkRequest, RegistryRef, TargetRef
@@ -28,6 +29,7 @@ class Deployment(Record, frozen=True, kw_only=True):
     platform_version: str
     targets: tuple[TargetRef, ...] = ()
     registries: tuple[RegistryRef, ...] = ()
+    managed_volume: ManagedVolume | None = None  # of EBS: each task gets one
     rollout_state: RolloutState = RolloutState.IN_PROGRESS
     rollout_reason: str = ""
     failed_tasks: int = 0

@@ -6,6 +6,7 @@ from typing import Literal
 
 from portside.domain import arn, link, volume
 from portside.domain.clock import Ids
+from portside.domain.managed_volume import ManagedVolume
 from portside.domain.record import Record, Scope, Tags, replace
 from portside.domain.task.record import (
     ContainerHistory,
@@ -71,6 +72,8 @@ def new_task(
     tags: Tags = (),
     enable_execute_command: bool = False,
     image_digests: Mapping[str, str] = {},
+    managed_volume: ManagedVolume | None = None,
+    ebs_attachment_id: str = "",
 ) -> Task:
     """A task in PROVISIONING.
 
@@ -108,6 +111,8 @@ def new_task(
             for each in definition.containers
         ),
         volumes=definition.volumes,
+        managed_volume=managed_volume,
+        ebs_attachment_id=ebs_attachment_id,
         image_digests={
             each.name: image_digests[each.name]
             for each in definition.containers

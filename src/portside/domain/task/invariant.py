@@ -12,6 +12,12 @@ _ONCE = (
     "network_released_at",
     "eni_released_at",
     "volumes_released_at",
+    "ebs_asked_at",
+    "ebs",
+    "ebs_attach_issued_at",
+    "ebs_attached_at",
+    "ebs_detached_at",
+    "ebs_released_at",
     "targets_issued_at",
     "targets_registered_at",
     "targets_drained_at",
@@ -67,6 +73,10 @@ def _left(task: Task) -> list[str]:
         left.append("its network was issued and not released")
     if task.volumes and any(h.start_issued_at for h in task.history) and task.volumes_released_at is None:
         left.append("its volumes were not released")
+    if task.ebs_attach_issued_at is not None and task.ebs_detached_at is None:
+        left.append("its EBS volume may be attached")
+    if task.ebs_asked_at is not None and task.ebs_released_at is None:
+        left.append("its EBS volume was asked for and not released")
     if task.eni_asked_at is not None and task.eni_released_at is None:
         left.append("its ENI was asked for and not released")
     if task.targets_issued_at is not None and task.targets_drained_at is None:
@@ -129,10 +139,20 @@ def of_plan(task: Task, plan: Plan) -> list[str]:
     return broken
 
 
+_INTENDED = (
+    r.CreateNetwork,
+    r.StartContainer,
+    r.AllocateEni,
+    r.RegisterTargets,
+    r.CreateEbsVolume,
+    r.AttachEbsVolume,
+)
+
+
 def _of_effect(task: Task, planned: Planned) -> list[str]:
     effect, name = planned.effect, type(planned.effect).__name__
     broken: list[str] = []
-    if isinstance(effect, r.CreateNetwork | r.StartContainer | r.AllocateEni | r.RegisterTargets):
+    if isinstance(effect, _INTENDED):
         if planned.intent is None:
             broken.append(f"{name} without an intent")
         if task.stop is not None:
@@ -147,6 +167,8 @@ def _of_effect(task: Task, planned: Planned) -> list[str]:
             has_network = task.network is not None or task.placement is not None
             if has_network and task.network_ready_at is None:
                 broken.append(f"{container} is started before the network is there")
+            if task.managed_volume is not None and task.ebs_attached_at is None:
+                broken.append(f"{container} is started before its EBS volume is attached")
             if h.image_digest is None or h.exit is not None or (h.started_at is not None and h.down is None):
                 broken.append(f"{container} is started without its image, or again")
         case r.RegisterTargets():
@@ -162,6 +184,12 @@ def _of_effect(task: Task, planned: Planned) -> list[str]:
         case r.ReleaseVolumes():
             if left:
                 broken.append("the volumes are released before the containers are gone")
+        case r.DetachEbsVolume():
+            if left:
+                broken.append("the EBS volume is detached before the containers are gone")
+        case r.ReleaseEbsVolume():
+            if left or (task.ebs_attach_issued_at is not None and task.ebs_detached_at is None):
+                broken.append("the EBS volume is released before it is detached")
         case r.ReleaseEni():
             if left or may_run or (task.network_issued_at is not None and task.network_released_at is None):
                 broken.append("the ENI is released before the network")

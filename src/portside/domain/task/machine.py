@@ -75,6 +75,10 @@ _ANSWER_KEYS: Final[dict[type[AnyFact], str]] = {
     r.NetworkReady: "network",
     r.NetworkReleased: "network",
     r.VolumesReleased: "volumes",
+    r.EbsVolumeCreated: "ebs",
+    r.EbsVolumeAttached: "ebs",
+    r.EbsVolumeDetached: "ebs",
+    r.EbsVolumeReleased: "ebs",
     r.TargetsRegistered: "targets",
     r.TargetsDrained: "targets",
 }
@@ -88,6 +92,8 @@ _CONTAINER_ANSWERS: Final = (
 _START_FAILURES: Final = {
     "AllocateEni": "ResourceInitializationError: unable to provision the network interface",
     "CreateNetwork": "ResourceInitializationError: unable to set up the task's network",
+    "CreateEbsVolume": "ResourceInitializationError: unable to create the EBS volume",
+    "AttachEbsVolume": "ResourceInitializationError: unable to attach the EBS volume",
     "PullImage": "CannotPullContainerError",
     "StartContainer": "CannotStartContainerError",
     "RegisterTargets": "ResourceInitializationError: unable to register the task's targets",
@@ -162,6 +168,21 @@ def _fold(task: Task, fact: AnyFact, now: datetime) -> Task:
             return _once(task, "network_released_at", now)
         case r.VolumesReleased():
             return _once(task, "volumes_released_at", now)
+        case r.EbsVolumeAsked():
+            return _once(task, "ebs_asked_at", now)
+        case r.EbsVolumeCreated(ebs=ebs):
+            return task if task.ebs is not None else replace(task, ebs=ebs)
+        case r.EbsAttachIssued():
+            return _once(task, "ebs_attach_issued_at", now)
+        case r.EbsVolumeAttached():
+            return _once(task, "ebs_attached_at", now)
+        case r.EbsVolumeFailed(reason=reason):
+            failed = task if task.ebs_failure else replace(task, ebs_failure=reason[:REASON_MAX])
+            return stop(failed, code=StopCode.TASK_FAILED_TO_START, reason=reason, at=now)
+        case r.EbsVolumeDetached():
+            return _once(task, "ebs_detached_at", now)
+        case r.EbsVolumeReleased():
+            return _once(task, "ebs_released_at", now)
         case r.TargetsIssued():
             return _once(task, "targets_issued_at", now)
         case r.TargetsRegistered():
@@ -440,13 +461,21 @@ def _volumes_gone(task: Task) -> bool:
     return never_were or task.volumes_released_at is not None
 
 
+def _ebs_detached(task: Task) -> bool:
+    return task.ebs_attach_issued_at is None or task.ebs_detached_at is not None
+
+
+def _ebs_gone(task: Task) -> bool:
+    return task.ebs_asked_at is None or task.ebs_released_at is not None
+
+
 def _eni_gone(task: Task) -> bool:
     return task.eni_asked_at is None or task.eni_released_at is not None
 
 
 def _released(task: Task) -> bool:
     """Nothing is left of all that was ever asked for."""
-    gone = (_network_gone(task), _volumes_gone(task), _eni_gone(task))
+    gone = (_network_gone(task), _volumes_gone(task), _ebs_detached(task), _ebs_gone(task), _eni_gone(task))
     return _drained(task) and _all_removed(task) and all(gone)
 
 
@@ -544,6 +573,10 @@ def _detail(fact: AnyFact) -> str:
     match fact:
         case r.EniAllocated(eni=eni):
             return f"{eni.eni_id} {eni.address} in {eni.subnet_id} ({eni.zone})"
+        case r.EbsVolumeCreated(ebs=ebs):
+            return f"{ebs.volume_id} in {ebs.zone}"
+        case r.EbsVolumeFailed():
+            return fact.reason[:REASON_MAX]
         case r.ImagePulled():
             return f"{fact.container} {fact.digest}" + (f", {fact.how}" if fact.how else "")
         case r.ContainerStarted():
@@ -619,7 +652,10 @@ def _starting(task: Task, wakes: list[datetime]) -> Iterable[Planned]:
         yield Planned(
             effect=r.CreateNetwork(task_key=task.key, eni=task.eni, placement=task.placement), intent=r.NetworkIssued()
         )
+    yield from _getting_volume(task)
     network_ready = not _has_network(task) or task.network_ready_at is not None
+    volume_ready = task.managed_volume is None or task.ebs_attached_at is not None
+    is_ready = network_ready and volume_ready
     for definition, h in _pairs(task):
         if h.exit is not None or (h.started_at is not None and h.down is None):
             continue
@@ -641,7 +677,7 @@ def _starting(task: Task, wakes: list[datetime]) -> Iterable[Planned]:
                 ),
                 intent=r.ImagePullStarted(container=h.name),
             )
-        elif network_ready and all(_met(task, each) for each in definition.depends_on):
+        elif is_ready and all(_met(task, each) for each in definition.depends_on):
             yield Planned(
                 effect=_start_effect(task, definition, h, h.image_digest), intent=r.StartIssued(container=h.name)
             )
@@ -653,6 +689,30 @@ def _starting(task: Task, wakes: list[datetime]) -> Iterable[Planned]:
             effect=r.RegisterTargets(task_key=task.key, targets=target.refs(task), address=name),
             intent=r.TargetsIssued(),
         )
+
+
+def _getting_volume(task: Task) -> Iterable[Planned]:
+    """Of EBS: first there, in the zone of the task, then attached."""
+    if task.managed_volume is None:
+        return
+    if task.ebs is None:
+        yield Planned(
+            effect=r.CreateEbsVolume(task_key=task.key, request=task.managed_volume, zone=_zone(task)),
+            intent=r.EbsVolumeAsked(),
+        )
+    elif task.ebs_attached_at is None:
+        yield Planned(
+            effect=r.AttachEbsVolume(
+                task_key=task.key, volume_id=task.ebs.volume_id, file_system=task.managed_volume.file_system
+            ),
+            intent=r.EbsAttachIssued(),
+        )
+
+
+def _zone(task: Task) -> str:
+    if task.placement is not None:
+        return task.placement.zone
+    return task.eni.zone if task.eni is not None else ""
 
 
 def _start_effect(
@@ -679,7 +739,15 @@ def _start_effect(
         revision=task.revision,
         restart=h.restarts,
         credentials_path=metadata.credentials_path(task),
+        ebs_mount=_ebs_mount(task),
     )
+
+
+def _ebs_mount(task: Task) -> r.EbsMount | None:
+    asked = task.managed_volume
+    if asked is None or task.ebs is None:
+        return None
+    return r.EbsMount(volume=asked.volume, volume_id=task.ebs.volume_id, file_system=asked.file_system)
 
 
 def _stopping(task: Task, why: Stop, now: datetime, wakes: list[datetime]) -> Iterable[Planned]:
@@ -697,6 +765,11 @@ def _stopping(task: Task, why: Stop, now: datetime, wakes: list[datetime]) -> It
         return
     if not _volumes_gone(task):
         yield Planned(effect=r.ReleaseVolumes(task_key=task.key))
+    if not _ebs_detached(task):
+        assert task.ebs is not None
+        yield Planned(effect=r.DetachEbsVolume(task_key=task.key, volume_id=task.ebs.volume_id))
+    elif not _ebs_gone(task):
+        yield Planned(effect=r.ReleaseEbsVolume(task_key=task.key))
     if not _network_gone(task):
         if _has_network(task):
             yield Planned(effect=r.ReleaseNetwork(task_key=task.key, eni=task.eni, placement=task.placement))

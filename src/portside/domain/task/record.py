@@ -9,6 +9,7 @@ from enum import IntEnum, StrEnum
 from typing import Literal
 
 from portside.domain.file_system import CreationInfo, PosixUser
+from portside.domain.managed_volume import ManagedVolume
 from portside.domain.record import Record, Scope, Tags
 from portside.domain.task_definition import ContainerDefinition, Volume
 
@@ -140,6 +141,13 @@ class RegistryRef(Record, frozen=True, kw_only=True):
         return self.registry_arn.rpartition("/")[2]
 
 
+class EbsAttachment(Record, frozen=True, kw_only=True):
+    """The volume of EBS that was made for the task (kind `ebs_volume`)."""
+
+    volume_id: str
+    zone: str
+
+
 class Exit(Record, frozen=True, kw_only=True):
     """How a container ended. `code` is None if it never ran; signals are 128 + n, as Docker reports them."""
 
@@ -219,6 +227,7 @@ class Task(Record, frozen=True, kw_only=True):
     placement_expressions: tuple[str, ...] = ()  # the task definition's placement constraints
     containers: tuple[ContainerDefinition, ...]
     volumes: tuple[Volume, ...] = ()
+    managed_volume: ManagedVolume | None = None  # the one of EBS that it gets
     image_digests: dict[str, str] = {}  # container -> the digest that its deployment is held to
     overrides_json: str = "{}"  # as given, in AWS's shape, only to be shown again
     task_role_arn: str | None = None
@@ -252,6 +261,14 @@ class Task(Record, frozen=True, kw_only=True):
     network_released_at: datetime | None = None
     eni_released_at: datetime | None = None
     volumes_released_at: datetime | None = None
+    ebs_attachment_id: str = ""
+    ebs_asked_at: datetime | None = None
+    ebs: EbsAttachment | None = None
+    ebs_attach_issued_at: datetime | None = None
+    ebs_attached_at: datetime | None = None
+    ebs_detached_at: datetime | None = None
+    ebs_released_at: datetime | None = None
+    ebs_failure: str = ""  # why it could not be made or attached
     targets_issued_at: datetime | None = None
     targets_registered_at: datetime | None = None
     targets_drained_at: datetime | None = None
@@ -387,6 +404,14 @@ class InstanceMount(Record, frozen=True, kw_only=True):
     flags: tuple[str, ...] = ()
 
 
+class EbsMount(Record, frozen=True, kw_only=True):
+    """A volume that is one of EBS, attached to the task."""
+
+    volume: str
+    volume_id: str
+    file_system: str
+
+
 class StartContainer(_ContainerEffect, frozen=True, kw_only=True):
     """Node: root file system, cgroups, log stream, process. -> ContainerStarted | StartFailed
 
@@ -411,6 +436,7 @@ class StartContainer(_ContainerEffect, frozen=True, kw_only=True):
     revision: int
     restart: int = 0
     credentials_path: str = ""  # where in its VPC the task's role is; "" without a role
+    ebs_mount: EbsMount | None = None
     file_mounts: tuple[FileMount, ...] = ()  # never planned: put in when the effect is run
     instance_mounts: tuple[InstanceMount, ...] = ()  # as above
 
@@ -436,6 +462,38 @@ class ReleaseVolumes(TaskEffect, frozen=True, kw_only=True):
     @property
     def key(self) -> str:
         return "volumes"
+
+
+class _EbsEffect(TaskEffect, frozen=True, kw_only=True):
+    @property
+    def key(self) -> str:
+        return "ebs"
+
+
+class CreateEbsVolume(_EbsEffect, frozen=True, kw_only=True):
+    """Control plane: a volume of EBS that is the task's, in its zone, empty or from a snapshot.
+    -> EbsVolumeCreated | EbsVolumeFailed"""
+
+    request: ManagedVolume
+    zone: str
+
+
+class AttachEbsVolume(_EbsEffect, frozen=True, kw_only=True):
+    """Node: the volume is a device with a file system, made if it is empty. Idempotent.
+    -> EbsVolumeAttached | EbsVolumeFailed"""
+
+    volume_id: str
+    file_system: str
+
+
+class DetachEbsVolume(_EbsEffect, frozen=True, kw_only=True):
+    """Node: the volume is no device any more, all that was written is in its file. Idempotent. -> EbsVolumeDetached"""
+
+    volume_id: str
+
+
+class ReleaseEbsVolume(_EbsEffect, frozen=True, kw_only=True):
+    """Control plane: the volume is nobody's, or is deleted, as its termination policy says. -> EbsVolumeReleased"""
 
 
 class RegisterTargets(TaskEffect, frozen=True, kw_only=True):
@@ -473,6 +531,10 @@ Effect = (
     | KillContainer
     | RemoveContainer
     | ReleaseVolumes
+    | CreateEbsVolume
+    | AttachEbsVolume
+    | DetachEbsVolume
+    | ReleaseEbsVolume
     | RegisterTargets
     | DrainTargets
 )
@@ -485,6 +547,8 @@ NodeEffect = (
     | KillContainer
     | RemoveContainer
     | ReleaseVolumes
+    | AttachEbsVolume
+    | DetachEbsVolume
 )
 
 # --- facts ----------------------------------------------------------------------------------------------------------
@@ -515,6 +579,36 @@ class NetworkReleased(Fact, frozen=True, kw_only=True):
 
 
 class VolumesReleased(Fact, frozen=True, kw_only=True):
+    pass
+
+
+class EbsVolumeAsked(Fact, frozen=True, kw_only=True):
+    """Intent of CreateEbsVolume: from here on a volume may be the task's."""
+
+
+class EbsVolumeCreated(Fact, frozen=True, kw_only=True):
+    ebs: EbsAttachment
+
+
+class EbsAttachIssued(Fact, frozen=True, kw_only=True):
+    """Intent of AttachEbsVolume: from here on the volume may be a device."""
+
+
+class EbsVolumeAttached(Fact, frozen=True, kw_only=True):
+    pass
+
+
+class EbsVolumeFailed(Fact, frozen=True, kw_only=True):
+    """The volume can not be made or attached: so the task can not start."""
+
+    reason: str
+
+
+class EbsVolumeDetached(Fact, frozen=True, kw_only=True):
+    pass
+
+
+class EbsVolumeReleased(Fact, frozen=True, kw_only=True):
     pass
 
 
@@ -625,6 +719,13 @@ AnyFact = (
     | NetworkReady
     | NetworkReleased
     | VolumesReleased
+    | EbsVolumeAsked
+    | EbsVolumeCreated
+    | EbsAttachIssued
+    | EbsVolumeAttached
+    | EbsVolumeFailed
+    | EbsVolumeDetached
+    | EbsVolumeReleased
     | EniReleased
     | ImagePullStarted
     | ImagePulled

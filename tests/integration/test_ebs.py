@@ -1,0 +1,259 @@
+"""Volumes of EBS in real tasks: one for each, kept or deleted as asked, never lost, never left as a device or mount."""
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from portside.node import loop
+from portside.node.failpoint import EBS_MOMENTS
+from portside.node.teardown import mounts_below
+from portside.testing.image import ensure_busybox_image
+from portside.testing.instance import IMAGE, Instance, instance
+from portside.testing.wait import wait_for
+
+pytestmark = pytest.mark.integration
+
+ROLE = "arn:aws:iam::000000000000:role/ecsInfrastructureRole"
+FAMILY = "ebs"
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Instance]:
+    ensure_busybox_image(IMAGE)
+    with instance() as running:
+        running.client("ecs").create_cluster(clusterName="default")
+        yield running
+
+
+@pytest.fixture
+def portside(shared: Instance) -> Iterator[Instance]:
+    """The instance; afterwards no volume is a device, or mounted on the host."""
+    yield shared
+    folder = ebs_folder(shared)
+    wait_for(lambda: not loop.attached(folder), timeout_s=60, what="the loop devices' end")
+    assert mounts_below(folder) == []
+    assert os.listdir(folder / "mount") == []
+
+
+def ebs_folder(portside: Instance) -> Path:
+    return Path(portside.settings.data_dir) / "ebs"
+
+
+def register(portside: Instance, script: str, family: str = FAMILY, **container: Any) -> None:
+    mount = [{"sourceVolume": "data", "containerPath": "/data"}]
+    portside.register(
+        family,
+        {"name": "main", "command": ["sh", "-c", script], "mountPoints": mount, "stopTimeout": 2, **container},
+        volumes=[{"name": "data", "configuredAtLaunch": True}],
+    )
+
+
+def configuration(**managed: Any) -> list[dict[str, Any]]:
+    given = {"roleArn": ROLE, "sizeInGiB": 1, "filesystemType": "ext4", **managed}
+    return [{"name": "data", "managedEBSVolume": {name: value for name, value in given.items() if value is not None}}]
+
+
+def run(portside: Instance, script: str, family: str = FAMILY, **managed: Any) -> str:
+    register(portside, script, family)
+    return portside.run_task(family, volumeConfigurations=configuration(**managed))
+
+
+def ended(portside: Instance, script: str, **managed: Any) -> dict[str, Any]:
+    return portside.wait_task(run(portside, script, **managed), "STOPPED", timeout_s=90)
+
+
+def attachment(task: Mapping[str, Any]) -> dict[str, str]:
+    (found,) = [each for each in task["attachments"] if each["type"] == "AmazonElasticBlockStorage"]
+    return {"status": found["status"], **{each["name"]: each["value"] for each in found["details"]}}
+
+
+def volume(portside: Instance, volume_id: str) -> dict[str, Any] | None:
+    found = portside.client("ec2").describe_volumes(Filters=[{"Name": "volume-id", "Values": [volume_id]}])["Volumes"]
+    return dict(found[0]) if found else None
+
+
+def gone(portside: Instance, volume_id: str) -> None:
+    wait_for(lambda: volume(portside, volume_id) is None, timeout_s=60, what=f"the end of {volume_id}")
+    assert not (ebs_folder(portside) / "volumes" / f"{volume_id}.img").exists()
+
+
+KEEP = {"terminationPolicy": {"deleteOnTermination": False}}
+
+
+def test_a_task_has_a_volume_of_its_own_for_as_long_as_it_runs(portside: Instance) -> None:
+    """Of the size asked for, in the zone of its subnet, tagged, shown as an attachment; a task that needs more is told
+    that no space is left; the volume is deleted with the task."""
+    tags = [{"resourceType": "volume", "tags": [{"key": "a", "value": "b"}]}]
+    task = run(portside, "echo here > /data/file; exec sleep 600", tagSpecifications=tags)
+    running = portside.wait_task(task, "RUNNING")
+    shown = attachment(running)
+    assert (shown["status"], shown["volumeName"], shown["deleteOnTermination"]) == ("ATTACHED", "data", "true")
+    assert shown["roleArn"] == ROLE
+    made = volume(portside, shown["volumeId"])
+    assert made is not None
+    assert (made["State"], made["Size"], made["VolumeType"]) == ("in-use", 1, "gp3")
+    assert made["AvailabilityZone"] == running["availabilityZone"]
+    assert made["Attachments"][0]["AssociatedResource"] == task
+    assert {each["Key"]: each["Value"] for each in made["Tags"]} == {
+        "AmazonECSCreated": task,
+        "AmazonECSManaged": "true",
+        "a": "b",
+    }
+    with pytest.raises(Exception, match="VolumeInUse"):
+        portside.client("ec2").delete_volume(VolumeId=shown["volumeId"])
+    portside.client("ecs").stop_task(cluster="default", task=task)
+    assert attachment(portside.wait_task(task, "STOPPED"))["status"] == "DELETED"
+    gone(portside, shown["volumeId"])
+    full = ended(portside, "dd if=/dev/zero of=/data/large bs=1M count=1100")
+    assert full["containers"][0]["exitCode"] == 1
+    gone(portside, attachment(full)["volumeId"])
+
+
+def test_data_survives_a_kill_the_task_and_a_snapshot(portside: Instance) -> None:
+    """Written and synced before a kill -9 of the daemon and the task's end, it is there byte for byte in tasks whose
+    volumes are from snapshots, taken while it ran and after; with the last snapshot its chunks are gone."""
+    script = "dd if=/dev/urandom of=/data/blob bs=1M count=16; sync; sha256sum /data/blob > /data/sum; sync; sleep 600"
+    task = run(portside, script, **KEEP)
+    volume_id = attachment(portside.wait_task(task, "RUNNING"))["volumeId"]
+    usage = ebs_folder(portside) / "volumes" / f"{volume_id}.img"
+    wait_for(lambda: usage.stat().st_blocks * 512 > 16 << 20, timeout_s=60, what="what was written")
+    portside.kill()
+    portside.start()
+    portside.ready()
+    assert portside.task(task)["lastStatus"] == "RUNNING"
+    ec2 = portside.client("ec2")
+
+    def summed() -> str | None:
+        taken = ec2.create_snapshot(VolumeId=volume_id)["SnapshotId"]
+        ec2.get_waiter("snapshot_completed").wait(SnapshotIds=[taken], WaiterConfig={"Delay": 1})
+        checked = ended(portside, "cd /data && test -s sum && sha256sum -c sum", sizeInGiB=2, snapshotId=taken)
+        if checked["containers"][0]["exitCode"] == 0:
+            return str(taken)
+        ec2.delete_snapshot(SnapshotId=taken)
+        return None
+
+    taken = wait_for(summed, timeout_s=120, pause_s=0.5, what="a snapshot with the sum")
+    portside.client("ecs").stop_task(cluster="default", task=task)
+    portside.wait_task(task, "STOPPED")
+    left = volume(portside, volume_id)
+    assert left is not None
+    assert (left["State"], left["Attachments"]) == ("available", [])
+    again = ec2.create_snapshot(VolumeId=volume_id)["SnapshotId"]
+    ec2.get_waiter("snapshot_completed").wait(SnapshotIds=[again], WaiterConfig={"Delay": 1})
+    ec2.delete_snapshot(SnapshotId=taken)
+    ec2.delete_volume(VolumeId=volume_id)
+    gone(portside, volume_id)
+    checked = ended(portside, "cd /data && sha256sum -c sum", sizeInGiB=None, snapshotId=again)
+    assert checked["containers"][0]["exitCode"] == 0
+    ec2.delete_snapshot(SnapshotId=again)
+    chunks = ebs_folder(portside) / "snapshots" / "chunks"
+    wait_for(lambda: not list(chunks.glob("??/*")), timeout_s=60, what="the end of the snapshots' chunks")
+
+
+def test_what_can_not_be_made_or_attached_is_the_tasks_reason(portside: Instance) -> None:
+    """A role that leaves ECS out, a snapshot that is not there, one with another file system, a file that is missing:
+    the task ends in TaskFailedToStart with the cause, and nothing of it is left."""
+    iam, ec2 = portside.client("iam"), portside.client("ec2")
+    trust = {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"Service": "ec2.amazonaws.com"}}
+    iam.create_role(RoleName="wrong", AssumeRolePolicyDocument=json.dumps({"Statement": [trust]}))
+    role = "arn:aws:iam::000000000000:role/wrong"
+    refused = ended(portside, "true", roleArn=role)
+    assert (refused["stopCode"], refused["stoppedReason"]) == (
+        "TaskFailedToStart",
+        f"ECS was unable to assume the configured ECS Infrastructure Role '{role}'. Please verify that the role being "
+        "passed has the proper trust relationship with Amazon ECS",
+    )
+    assert attachment(refused)["statusReason"] == refused["stoppedReason"]
+    missing = ended(portside, "true", snapshotId="snap-00000000000000000")
+    assert "The snapshot 'snap-00000000000000000' does not exist." in missing["stoppedReason"]
+    kept = attachment(ended(portside, "true", **KEEP))["volumeId"]
+    taken = ec2.create_snapshot(VolumeId=kept)["SnapshotId"]
+    ec2.get_waiter("snapshot_completed").wait(SnapshotIds=[taken], WaiterConfig={"Delay": 1})
+    other = ended(portside, "true", snapshotId=taken, filesystemType="xfs")
+    assert "holds a file system of type ext4, not xfs" in other["stoppedReason"]
+    ec2.delete_snapshot(SnapshotId=taken)
+    ec2.delete_volume(VolumeId=kept)
+    for each in (other, missing, refused):
+        if "volumeId" in attachment(each):
+            gone(portside, attachment(each)["volumeId"])
+
+
+def test_each_task_of_a_service_has_a_volume_and_a_replacement_a_new_one(portside: Instance) -> None:
+    """Two tasks do not share; a task that is killed is replaced, with an empty volume; all go with the service."""
+    ecs = portside.client("ecs")
+    register(portside, "ls -A /data; test ! -e /data/mine || exit 3; touch /data/mine; exec sleep 600")
+    ecs.create_service(
+        cluster="default",
+        serviceName="stateful",
+        taskDefinition=FAMILY,
+        desiredCount=2,
+        launchType="FARGATE",
+        networkConfiguration=portside.network(),
+        volumeConfigurations=configuration(),
+    )
+    (shown,) = ecs.describe_services(cluster="default", services=["stateful"])["services"]
+    assert shown["deployments"][0]["volumeConfigurations"] == configuration(volumeType="gp3")
+
+    def tasks() -> list[dict[str, Any]]:
+        arns = ecs.list_tasks(cluster="default", serviceName="stateful")["taskArns"]
+        found = ecs.describe_tasks(cluster="default", tasks=arns)["tasks"] if arns else []
+        return [each for each in found if each["lastStatus"] == "RUNNING"]
+
+    wait_for(lambda: len(tasks()) == 2, timeout_s=90, what="two tasks")
+    first = {attachment(each)["volumeId"] for each in tasks()}
+    assert len(first) == 2
+    victim = tasks()[0]
+    ecs.stop_task(cluster="default", task=victim["taskArn"])
+    wait_for(
+        lambda: len(tasks()) == 2 and victim["taskArn"] not in [each["taskArn"] for each in tasks()],
+        timeout_s=90,
+        what="the replacement",
+    )
+    second = {attachment(each)["volumeId"] for each in tasks()}
+    assert len(second & first) == 1
+    gone(portside, attachment(victim)["volumeId"])
+    ecs.delete_service(cluster="default", service="stateful", force=True)
+    for each in first | second:
+        gone(portside, each)
+
+
+@pytest.mark.parametrize("moment", [each for each in EBS_MOMENTS if "snapshot" not in each])
+def test_a_daemon_killed_midway_loses_nothing_and_leaves_nothing(portside: Instance, moment: str) -> None:
+    """At each step of making, attaching and detaching: the next daemon goes on, the task writes what it was to write,
+    the volume is kept with it, and after its deletion nothing is left."""
+    script = f"echo {moment} > /data/word; sync"
+    portside.stop()
+    portside.start(PORTSIDE_FAILPOINT=moment)
+    portside.ready()
+    register(portside, script)
+    task = portside.run_task(FAMILY, volumeConfigurations=configuration(**KEEP))
+    portside.died()
+    portside.start()
+    portside.ready()
+    done = portside.wait_task(task, "STOPPED", timeout_s=90)
+    assert done["containers"][0]["exitCode"] == 0, done
+    volume_id = attachment(done)["volumeId"]
+    owned = portside.client("ec2").describe_volumes()["Volumes"]
+    assert [(each["VolumeId"], each["State"]) for each in owned] == [(volume_id, "available")]
+    image = (ebs_folder(portside) / "volumes" / f"{volume_id}.img").read_bytes()
+    assert f"{moment}\n".encode() in image
+    portside.client("ec2").delete_volume(VolumeId=volume_id)
+    gone(portside, volume_id)
+
+
+def test_a_volume_grows_under_its_task(portside: Instance) -> None:
+    """XFS: the task has the new size at once, and what it wrote before."""
+    if not any((Path(each) / "mkfs.xfs").exists() for each in os.get_exec_path()):
+        pytest.skip("mkfs.xfs is not installed")
+    grown = "test $(df -m /data | tail -1 | awk '{print $2}') -gt 1500"
+    script = f"echo a > /data/a; until {grown}; do sleep 0.1; done; cat /data/a"
+    task = run(portside, script, filesystemType="xfs")
+    volume_id = attachment(portside.wait_task(task, "RUNNING"))["volumeId"]
+    portside.client("ec2").modify_volume(VolumeId=volume_id, Size=2)
+    done = portside.wait_task(task, "STOPPED", timeout_s=60)
+    assert done["containers"][0]["exitCode"] == 0
+    gone(portside, volume_id)
