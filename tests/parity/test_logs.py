@@ -461,6 +461,37 @@ def test_list_log_groups(logs: Any) -> None:
     assert message == "Log group names can't start with the string aws/"
 
 
+def test_query_definitions(logs: Any) -> None:
+    """A query is kept by a name, changed as a whole, listed by the beginning of its name, and deleted."""
+    made(logs)
+    token = "t" * 36
+    first = logs.put_query_definition(name="team/errors", queryString="limit 1", logGroupNames=["g"], clientToken=token)
+    again = logs.put_query_definition(name="team/errors", queryString="limit 1", logGroupNames=["g"], clientToken=token)
+    query_id = first["queryDefinitionId"]
+    assert again["queryDefinitionId"] == query_id
+    other = logs.put_query_definition(name="other", queryString="limit 2")["queryDefinitionId"]
+    logs.put_query_definition(queryDefinitionId=query_id, name="team/all", queryString="limit 3")
+    (found,) = logs.describe_query_definitions(queryDefinitionNamePrefix="team/")["queryDefinitions"]
+    assert abs(found.pop("lastModified") - now_ms()) < 60_000
+    assert found == {
+        "queryLanguage": "CWLI",
+        "queryDefinitionId": query_id,
+        "name": "team/all",
+        "queryString": "limit 3",
+        "logGroupNames": [],
+    }
+    page = logs.describe_query_definitions(maxResults=1)
+    assert [each["name"] for each in page["queryDefinitions"]] == ["other"]
+    page = logs.describe_query_definitions(maxResults=1, nextToken=page["nextToken"])
+    assert [each["name"] for each in page["queryDefinitions"]] == ["team/all"]
+    assert logs.delete_query_definition(queryDefinitionId=other)["success"]
+    put_definition, name = logs.put_query_definition, {"name": "x", "queryString": "limit 1"}
+    refused(logs.delete_query_definition, "ResourceNotFoundException", queryDefinitionId=other)
+    refused(put_definition, "ResourceNotFoundException", queryDefinitionId=other, **name)
+    refused(put_definition, "InvalidParameterException", queryLanguage="SQL", **name)
+    refused(put_definition, "InvalidParameterException", name="x", queryString="no query")
+
+
 def test_a_query_before_anything_was_logged(logs: Any) -> None:
     """A group in which nothing was ever logged has no rows, and counts none."""
     logs.create_log_group(logGroupName="g")

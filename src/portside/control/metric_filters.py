@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 _ALL: Final = "defaults"
 MARGIN: Final = timedelta(seconds=5)
 """After a minute's end events of that minute may still be on their way."""
+PIECE_EVENTS: Final = 1000
+"""After so many, which take some milliseconds, others have their turn."""
 KNOWN_MOST: Final = 1000
 """Filters that are kept ready for use."""
 MINUTES_MOST: Final = 10_000
@@ -51,11 +53,14 @@ class MetricFilters:
         """Never fails: the events are there, whatever becomes of the metrics."""
         found: list[Sample] = []
         for told in self._store.scan(METRIC_FILTER, f"{scope.prefix}{group}:"):
-            await asyncio.sleep(0)  # a filter takes some milliseconds for a thousand events
-            samples, matched = self._extraction(told).samples(events)
-            found += samples
-            if told.default is not None:
-                self._note(told, matched, {each.at_ms // MINUTE_MS * MINUTE_MS for each in events})
+            extraction = self._extraction(told)
+            for start in range(0, len(events), PIECE_EVENTS):
+                await asyncio.sleep(0)
+                piece = events[start : start + PIECE_EVENTS]
+                samples, matched = extraction.samples(piece)
+                found += samples
+                if told.default is not None:
+                    self._note(told, matched, {each.at_ms // MINUTE_MS * MINUTE_MS for each in piece})
         if found:
             await self._put(scope, found)
 

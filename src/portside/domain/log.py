@@ -22,6 +22,18 @@ class LogGroup(Record, frozen=True, kw_only=True):
     created_at: datetime
 
 
+class QueryDefinition(Record, frozen=True, kw_only=True):
+    """A Logs Insights query that is kept by a name."""
+
+    scope: Scope
+    id: str
+    name: str
+    query: str
+    groups: tuple[str, ...] = ()
+    client_token: str = ""
+    modified_at: datetime
+
+
 class LogEvent(Record, frozen=True, kw_only=True):
     """`at_ms`: milliseconds since 1970, as given by the writer."""
 

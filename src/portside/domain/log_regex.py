@@ -16,7 +16,7 @@ _CLASSES: Final = frozenset("dDsSwW")
 _QUANTIFIER: Final = re.compile(r"[*+?]|\{(\d{1,4})(?:(,)(\d{0,4}))?\}")
 _ATOMS_MOST: Final = 2000
 """Characters of an expression, with its counted repetitions written out."""
-_STEPS_MOST: Final = 1_000_000
+_STEPS_MOST: Final = 30_000
 """What a backtracking search may cost at worst; beyond it the text is gone through once."""
 _STATES_MOST: Final = 2000
 

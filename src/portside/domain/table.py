@@ -18,7 +18,7 @@ from portside.domain.iam import InstanceProfile, Policy, Role
 from portside.domain.instance import Instance
 from portside.domain.kind import Kind
 from portside.domain.load_balancer import Listener, LoadBalancer, Rule, Target, TargetGroup
-from portside.domain.log import LogGroup
+from portside.domain.log import LogGroup, QueryDefinition
 from portside.domain.log_export import ExportTask
 from portside.domain.metric_filter import MetricFilter
 from portside.domain.parameter import Parameter, ParameterVersion
@@ -180,6 +180,7 @@ TARGET: Final = Kind(
 )
 LOG_GROUP: Final = Kind(name="log_group", type=LogGroup, key=lambda g: f"{g.scope.prefix}{g.name}")
 EXPORT_TASK: Final = Kind(name="log_export_task", type=ExportTask, key=lambda t: t.key)
+QUERY_DEFINITION: Final = Kind(name="query_definition", type=QueryDefinition, key=lambda d: f"{d.scope.prefix}{d.id}")
 METRIC_FILTER: Final = Kind(name="metric_filter", type=MetricFilter, key=lambda f: f.key)
 ROLE: Final = Kind(name="role", type=Role, key=lambda r: f"{r.account}/{r.name}")
 POLICY: Final = Kind(name="policy", type=Policy, key=lambda p: f"{p.account}/{p.path}{p.name}")
@@ -319,6 +320,7 @@ KINDS: Final[tuple[Kind[Any], ...]] = (
     TARGET,
     LOG_GROUP,
     METRIC_FILTER,
+    QUERY_DEFINITION,
     EXPORT_TASK,
     ROLE,
     POLICY,

@@ -1,5 +1,6 @@
 """Live tails: sessions that get what is put into log groups, second by second."""
 
+import asyncio
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ from portside.domain.log import LogEvent
 from portside.domain.log_pattern import Pattern
 from portside.domain.record import Scope
 
+PIECE_EVENTS: Final = 1000
 UPDATE_EVENTS: Final = 500
 """Events of one update; of more, as many are drawn at random."""
 
@@ -100,6 +102,8 @@ class LiveTails:
         for session in list(self._sessions):
             if session.wants(scope, group, stream):
                 now_ms = self._now_ms()
-                for event in events:
+                for number, event in enumerate(events):
+                    if number % PIECE_EVENTS == PIECE_EVENTS - 1:
+                        await asyncio.sleep(0)  # others have their turn
                     if session.pattern.matches(event.message):
                         session.add(TailedEvent(group, stream, event, now_ms))

@@ -6,6 +6,7 @@ from portside.api.logs.group import Groups
 from portside.api.logs.live_tail import LiveTail
 from portside.api.logs.metric_filter import MetricFilterRequests
 from portside.api.logs.query import QueryRequests
+from portside.api.logs.query_definition import QueryDefinitions
 from portside.api.logs.stream import Streams
 from portside.api.logs.tag import GroupTags
 from portside.aws.service import Service
@@ -25,6 +26,7 @@ def logs_service(
         Events(store, logs, clock, ids),
         GroupTags(store),
     )
+    definitions = QueryDefinitions(store, clock, ids)
     exports = Exports(store, clock, ids)
     live_tail = LiveTail(store, tails, clock, ids)
     filters, asked = MetricFilterRequests(store, clock), QueryRequests(store, logs, queries, clock)
@@ -52,6 +54,9 @@ def logs_service(
             "GetQueryResults": asked.results,
             "StopQuery": asked.stop,
             "DescribeQueries": asked.describe,
+            "PutQueryDefinition": definitions.put,
+            "DescribeQueryDefinitions": definitions.describe,
+            "DeleteQueryDefinition": definitions.delete,
             "GetLogRecord": asked.record,
             "GetLogGroupFields": asked.fields,
             "CreateExportTask": exports.create,
@@ -75,6 +80,7 @@ def logs_service(
             "DescribeQueries": "the latest queries, until Portside ends",
             "ListLogGroups": "own account only; no data sources, no field indexes",
             "CreateExportTask": "into folders of the data directory: no S3",
+            "PutQueryDefinition": "Logs Insights QL only, no parameters",
             "TagResource": "log groups only",
             "UntagResource": "log groups only",
             "ListTagsForResource": "log groups only",
