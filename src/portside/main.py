@@ -16,6 +16,7 @@ import logging
 import os
 import random
 import resource
+import shutil
 import signal
 import socket
 import sys
@@ -46,7 +47,7 @@ from portside.api.iam.service import iam_service
 from portside.api.logs.service import logs_service
 from portside.api.metadata.endpoint import MetadataEndpoint
 from portside.api.metadata.instance import InstanceMetadata
-from portside.api.portside import image, inside, network, reach, story, volume
+from portside.api.portside import fullness, image, inside, network, reach, story, volume
 from portside.api.portside import log as output
 from portside.api.portside.status import status
 from portside.api.secretsmanager.service import secretsmanager_service
@@ -198,7 +199,8 @@ def _volume_meters(
             case "folder":
                 return instances.used_bytes(kept.instance_id, kept.id)
             case "tmpfs":
-                return in_memory.used_bytes(kept.id)
+                fill = in_memory.fill(kept.id)
+                return None if fill is None else fill[0]
             case "bind":
                 return None
 
@@ -343,7 +345,8 @@ class Daemon:
         file_systems = FileSystemLoop(store, clock, folders)
         places = InstanceFolders(settings.data_dir / "instances")
         instance_folders = InstanceFolderLoop(store, clock, places)
-        meters = _volume_meters(folders, places, TmpfsVolumes(settings.run_dir / "volumes"))
+        in_memory = TmpfsVolumes(settings.run_dir / "volumes")
+        meters = _volume_meters(folders, places, in_memory)
 
         sessions = ExecSessions(clock)
 
@@ -374,7 +377,7 @@ class Daemon:
         gateway = make_gateway(
             extensions=health
             | {
-                "/_portside/status": lambda *_: self._status(store, balancer, node),
+                "/_portside/status": lambda *_: self._status(store, balancer, node, in_memory),
                 "/_portside/tasks/": lambda _method, path, query, _body: self._story(store, node, path, query),
                 "/_portside/logs": lambda _method, _path, _query, body: self._output(store, logs, body),
                 "/_portside/network": lambda *_: self._network(store),
@@ -517,8 +520,17 @@ class Daemon:
         }
         return 200, "application/json", json.dumps(answer).encode()
 
-    async def _status(self, store: Store, balancer: EnvoyBalancer, node: Node) -> tuple[int, str, bytes]:
+    async def _status(
+        self, store: Store, balancer: EnvoyBalancer, node: Node, in_memory: TmpfsVolumes
+    ) -> tuple[int, str, bytes]:
         problems = [each for each in (self._problem, balancer.problem) if each]
+        disk = shutil.disk_usage(self.settings.data_dir)
+        problems += fullness.problems(
+            store,
+            disk=(disk.used, disk.used + disk.free),
+            of_task=node.ephemeral_storage,
+            in_memory=lambda kept: in_memory.fill(kept.id),
+        )
         return 200, "application/json", json.dumps(status(store, problems, node.pulls())).encode()
 
     async def _volumes(self, store: Store, meters: volume.Meters, method: str, path: str) -> tuple[int, str, bytes]:

@@ -129,10 +129,15 @@ def test_a_volume_in_memory_that_was_cut_short_begins_anew(tmp_path: Path) -> No
     assert kept.hold("dv-1", "two", "size=1m", fails) == place
     assert os.listdir(place) == ["word"]
     assert mounts_below(place) == [str(place)]
+    (place / "big").write_bytes(b"x" * 300_000)
+    used, size = kept.fill("dv-1") or (0, 0)
+    assert 300_000 <= used < 400_000
+    assert size == 1 << 20
+    (place / "big").unlink()
     kept.release("one")
     assert os.listdir(place) == ["word"]
     again = TmpfsVolumes(tmp_path / "volumes")
     again.recover(["three"])
     assert os.listdir(tmp_path / "volumes") == []
     assert mounts_below(tmp_path / "volumes") == []
-    assert again.used_bytes("dv-1") is None
+    assert again.fill("dv-1") is None

@@ -213,7 +213,7 @@ def test_a_shared_volume_outlives_tasks_and_a_kill(portside: Instance, lab: Lab)
     other's files while they run."""
     reader = lab.run("until test -f /data/done; do sleep 0.05; done; echo seen > /data/answer" + WAITING, SHARED)
     assert lab.code("dd if=/dev/urandom of=/data/blob bs=1M count=8 && touch /data/done", SHARED) == 0
-    (folder,) = (lab.folder / "volumes").iterdir()
+    (folder,) = (lab.folder / "volumes").glob("dv-*")
     wait_for((folder / "answer").exists, timeout_s=60, what="the other task's answer")
     written = hashlib.sha256((folder / "blob").read_bytes()).hexdigest()
     portside.kill()
@@ -222,6 +222,49 @@ def test_a_shared_volume_outlives_tasks_and_a_kill(portside: Instance, lab: Lab)
     lab.stop(reader)
     assert lab.code(CHECK.format(written), docker(scope="shared")) == 0
     assert os.listdir(folder.parent) == [folder.name]
+
+
+def test_a_shared_volume_outlives_the_tasks_of_a_service(portside: Instance, lab: Lab) -> None:
+    """A forced deployment replaces the task, and the daemon is killed meanwhile: the new task finds every line that the
+    old one wrote and synced, with its checksum, and goes on."""
+    script = "cd /data && if test -f sum; then sha256sum -c sum || exit 9; fi; head -c 300000 /dev/urandom >> log && "
+    script += "sha256sum log > fresh && sync && mv fresh sum && echo turn >> turns; exec sleep 600"
+    container = {
+        "name": "main",
+        "image": IMAGE,
+        "memory": 64,
+        "stopTimeout": 2,
+        "command": ["sh", "-c", script],
+        "mountPoints": [{"sourceVolume": "ledger", "containerPath": "/data"}],
+    }
+    lab.ecs.register_task_definition(
+        family="ledger", networkMode="bridge", containerDefinitions=[container], volumes=[{"name": "ledger", **SHARED}]
+    )
+    deployment = {"minimumHealthyPercent": 0, "maximumPercent": 100}
+    lab.ecs.create_service(
+        serviceName="ledger",
+        taskDefinition="ledger",
+        desiredCount=1,
+        launchType="EC2",
+        deploymentConfiguration=deployment,
+    )
+
+    def turns() -> int:
+        found = list((lab.folder / "volumes").glob("*/turns"))
+        return len(found[0].read_text().splitlines()) if found else 0
+
+    wait_for(lambda: turns() == 1, timeout_s=60, what="the first task")
+    lab.ecs.update_service(service="ledger", forceNewDeployment=True)
+    portside.kill()
+    portside.start()
+    portside.ready()
+    wait_for(lambda: turns() == 2, timeout_s=60, what="the second task")
+    stopped = lab.ecs.list_tasks(serviceName="ledger", desiredStatus="STOPPED")["taskArns"]
+    ended = lab.ecs.describe_tasks(tasks=stopped)["tasks"]
+    assert [each["containers"][0].get("exitCode") for each in ended] != [9]
+    lab.ecs.delete_service(service="ledger", force=True)
+    for each in (*stopped, *lab.ecs.list_tasks(serviceName="ledger")["taskArns"]):
+        portside.wait_task(each, "STOPPED", timeout_s=60)
 
 
 def test_a_volume_that_is_not_there_ends_the_task(lab: Lab) -> None:
@@ -261,6 +304,7 @@ def test_in_memory_as_long_as_a_task_has_it(portside: Instance, lab: Lab) -> Non
     portside.ready()
     script = "grep -q word /data/word && test $(stat -c %a /data) = 700 && ! dd if=/dev/zero of=/data/big bs=1M count=2"
     assert lab.code(script, volume, **name) == 0
+    assert "the volume memory (dv-" in " ".join(portside.status()["problems"])
     assert lab.code("cp /bin/true /data/x; rm /data/big; cp /bin/busybox /data/x; /data/x", volume, **name) == 126
     lab.stop(first)
     held = Path(portside.settings.run_dir) / "volumes"

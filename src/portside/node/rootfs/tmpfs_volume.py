@@ -39,13 +39,13 @@ class TmpfsVolumes:
                 (folder / _FILLED).touch()
         return target
 
-    def used_bytes(self, volume_id: str) -> int | None:
-        """None if no task has it."""
+    def fill(self, volume_id: str) -> tuple[int, int] | None:
+        """Bytes used and how many there can be; None if no task has it."""
         try:
             found = os.statvfs(self._folder / volume_id / _MOUNT)
         except OSError:
             return None
-        return (found.f_blocks - found.f_bfree) * found.f_frsize
+        return (found.f_blocks - found.f_bfree) * found.f_frsize, found.f_blocks * found.f_frsize
 
     def release(self, task_id: str) -> None:
         """The task holds none any more; those that nobody holds are gone with what is in them. Raises OSError."""

@@ -1,0 +1,44 @@
+"""What is nearly full, in sentences for `portside status`."""
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from portside.domain import docker_volume
+from portside.domain.docker_volume import KeptVolume
+from portside.domain.table import DOCKER_VOLUME, TASK
+from portside.domain.task.record import TaskStatus
+from portside.store.interface import Store
+
+NEARLY: Final = 0.9
+Fill = tuple[int, int] | None
+"""Bytes used, and how many there can be; None where nothing is or no limit is set."""
+
+
+def problems(
+    store: Store, *, disk: Fill, of_task: Callable[[str], Fill], in_memory: Callable[[KeptVolume], Fill]
+) -> Iterator[str]:
+    """Args: disk: that of the data directory; of_task: a task's ephemeral storage, by its id; in_memory: a tmpfs."""
+    if _is_nearly_full(disk):
+        yield f"the disk of the data directory is {_words(disk)}: file systems and volumes have no more room than that"
+    for task in store.scan(TASK):
+        if task.last_status < TaskStatus.STOPPED and _is_nearly_full(fill := of_task(task.id)):
+            yield f"the ephemeral storage of task {task.cluster}/{task.id} ({task.group}) is {_words(fill)}"
+    for kept in store.scan(DOCKER_VOLUME):
+        if docker_volume.local_mount(kept.name, kept.driver_opts).kind == "tmpfs" and _is_nearly_full(
+            fill := in_memory(kept)
+        ):
+            yield f"the volume {kept.name} ({kept.id}) of instance {kept.instance_id} is {_words(fill)}"
+
+
+def _is_nearly_full(fill: Fill) -> bool:
+    return fill is not None and fill[1] > 0 and fill[0] >= NEARLY * fill[1]
+
+
+def _words(fill: Fill) -> str:
+    assert fill is not None
+    used, size = fill
+    return f"{100 * used // size} % full ({_size(used)} of {_size(size)})"
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
