@@ -20,7 +20,7 @@ import shutil
 import signal
 import socket
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from inspect import isawaitable
@@ -100,6 +100,7 @@ from portside.domain import arn
 from portside.domain.clock import Clock, Ids
 from portside.domain.cloud_map import DiscoveryInstance
 from portside.domain.docker_volume import KeptVolume, local_mount
+from portside.domain.ebs import VolumeUsage
 from portside.domain.image import CleanupPolicy
 from portside.domain.instance_identity import InstanceIdentities
 from portside.domain.log import INFREQUENT_ACCESS
@@ -192,7 +193,10 @@ def _service_error(error: Exception) -> ServiceError | None:
 
 
 def _volume_meters(
-    file_systems: FileSystemFolders, instances: InstanceFolders, in_memory: TmpfsVolumes
+    file_systems: FileSystemFolders,
+    instances: InstanceFolders,
+    in_memory: TmpfsVolumes,
+    block_storage: Callable[[str], VolumeUsage | None],
 ) -> volume.Meters:
     def used(kept: KeptVolume) -> int | None:
         match local_mount(kept.name, kept.driver_opts).kind:
@@ -208,7 +212,9 @@ def _volume_meters(
         is_folder = local_mount(kept.name, kept.driver_opts).kind == "folder"
         return str(instances.volume(kept.instance_id, kept.id)) if is_folder else ""
 
-    return volume.Meters(file_system=file_systems.used_bytes, docker_volume=used, place=place)
+    return volume.Meters(
+        file_system=file_systems.used_bytes, docker_volume=used, block_storage=block_storage, place=place
+    )
 
 
 class Daemon:
@@ -346,7 +352,7 @@ class Daemon:
         places = InstanceFolders(settings.data_dir / "instances")
         instance_folders = InstanceFolderLoop(store, clock, places)
         in_memory = TmpfsVolumes(settings.run_dir / "volumes")
-        meters = _volume_meters(folders, places, in_memory)
+        meters = _volume_meters(folders, places, in_memory, node.block_storage.usage)
 
         sessions = ExecSessions(clock)
 
@@ -377,7 +383,7 @@ class Daemon:
         gateway = make_gateway(
             extensions=health
             | {
-                "/_portside/status": lambda *_: self._status(store, balancer, node, in_memory),
+                "/_portside/status": lambda *_: self._status(store, balancer, node, meters, in_memory),
                 "/_portside/tasks/": lambda _method, path, query, _body: self._story(store, node, path, query),
                 "/_portside/logs": lambda _method, _path, _query, body: self._output(store, logs, body),
                 "/_portside/network": lambda *_: self._network(store),
@@ -521,7 +527,7 @@ class Daemon:
         return 200, "application/json", json.dumps(answer).encode()
 
     async def _status(
-        self, store: Store, balancer: EnvoyBalancer, node: Node, in_memory: TmpfsVolumes
+        self, store: Store, balancer: EnvoyBalancer, node: Node, meters: volume.Meters, in_memory: TmpfsVolumes
     ) -> tuple[int, str, bytes]:
         problems = [each for each in (self._problem, balancer.problem) if each]
         disk = shutil.disk_usage(self.settings.data_dir)
@@ -530,6 +536,7 @@ class Daemon:
             disk=(disk.used, disk.used + disk.free),
             of_task=node.ephemeral_storage,
             in_memory=lambda kept: in_memory.fill(kept.id),
+            of_ebs=meters.block_storage,
         )
         return 200, "application/json", json.dumps(status(store, problems, node.pulls())).encode()
 

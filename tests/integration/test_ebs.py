@@ -1,7 +1,10 @@
 """Volumes of EBS in real tasks: one for each, kept or deleted as asked, never lost, never left as a device or mount."""
 
+import contextlib
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -257,3 +260,84 @@ def test_a_volume_grows_under_its_task(portside: Instance) -> None:
     done = portside.wait_task(task, "STOPPED", timeout_s=60)
     assert done["containers"][0]["exitCode"] == 0
     gone(portside, volume_id)
+
+
+def portside_command(portside: Instance, *words: str) -> str:
+    """What the command prints."""
+    command = [sys.executable, "-m", "portside.cli", *words, "--data-dir", str(portside.settings.data_dir)]
+    environment = os.environ | {"PORTSIDE_RUN_DIR": str(portside.settings.run_dir)}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_volumes_are_listed_with_how_full_they_are(portside: Instance) -> None:
+    """And with their task; one that is nearly full is marked, and a problem of the instance; after the task it is
+    listed without one, and one whose file is missing is said to be, and can be deleted."""
+    task = run(portside, "dd if=/dev/zero of=/data/much bs=1M count=930; exec sleep 600", **KEEP)
+    volume_id = attachment(portside.wait_task(task, "RUNNING"))["volumeId"]
+
+    def row() -> dict[str, Any]:
+        (found,) = [
+            each for each in json.loads(portside_command(portside, "volume", "ls", "--json")) if each["id"] == volume_id
+        ]
+        return dict(found)
+
+    wait_for(lambda: row()["isNearlyFull"], timeout_s=60, what="a nearly full volume")
+    assert row()["usedBy"] == [f"default/{task.rsplit('/', 1)[-1]}"]
+    assert row()["sizeBytes"] > 900 << 20
+    assert "nearly full" in portside_command(portside, "volume", "ls")
+    assert any(volume_id in each and " % full" in each for each in portside.status()["problems"])
+    assert json.loads(portside_command(portside, "volume", "inspect", volume_id))["kind"] == "ebs"
+    portside.client("ecs").stop_task(cluster="default", task=task)
+    portside.wait_task(task, "STOPPED")
+    assert (row()["usedBy"], row()["isNearlyFull"], row()["status"]) == ([], False, "available")
+    (ebs_folder(portside) / "volumes" / f"{volume_id}.img").unlink()
+    assert row()["isMissing"]
+    ec2 = portside.client("ec2")
+    lost = ec2.create_snapshot(VolumeId=volume_id)["SnapshotId"]
+
+    def state() -> str:
+        (found,) = ec2.describe_snapshots(SnapshotIds=[lost])["Snapshots"]
+        return "" if found["State"] == "pending" else f"{found['State']}: {found.get('StateMessage')}"
+
+    said = wait_for(state, timeout_s=30, what="the snapshot's end")
+    assert said.startswith("error:")
+    assert "is missing" in said
+    ec2.delete_snapshot(SnapshotId=lost)
+    ec2.delete_volume(VolumeId=volume_id)
+    gone(portside, volume_id)
+
+
+def test_a_daemon_killed_over_a_snapshot_leaves_no_task_standing(portside: Instance) -> None:
+    """The file system stands still while a snapshot is taken: the next daemon lets the task go on, and takes it."""
+    portside.stop()
+    portside.start(PORTSIDE_FAILPOINT="within-take-snapshot")
+    portside.ready()
+    task = run(portside, "i=0; while true; do i=$((i+1)); echo $i >> /data/log; sync; echo $i; done")
+    volume_id = attachment(portside.wait_task(task, "RUNNING"))["volumeId"]
+    ec2 = portside.client("ec2")
+    with contextlib.suppress(Exception):  # the daemon dies before, within or after its answer
+        ec2.create_snapshot(VolumeId=volume_id)
+    portside.died()
+    portside.start()
+    portside.ready()
+    for each in ec2.describe_snapshots()["Snapshots"]:
+        ec2.get_waiter("snapshot_completed").wait(SnapshotIds=[each["SnapshotId"]], WaiterConfig={"Delay": 1})
+        ec2.delete_snapshot(SnapshotId=each["SnapshotId"])
+    assert portside.task(task)["lastStatus"] == "RUNNING"
+    portside.client("ecs").stop_task(cluster="default", task=task)
+    portside.wait_task(task, "STOPPED", timeout_s=60)
+    gone(portside, volume_id)
+
+
+def test_an_instance_whose_volume_stands_still_can_be_removed() -> None:
+    """`portside down` after a daemon was killed over a snapshot: the task that waits to write ends, and nothing of the
+    instance is left."""
+    with instance(PORTSIDE_FAILPOINT="within-take-snapshot") as running:
+        running.client("ecs").create_cluster(clusterName="default")
+        task = run(running, "while true; do date >> /data/log; sync; done")
+        volume_id = attachment(running.wait_task(task, "RUNNING"))["volumeId"]
+        with contextlib.suppress(Exception):
+            running.client("ec2").create_snapshot(VolumeId=volume_id)
+        running.died()

@@ -47,6 +47,14 @@ def render(rows: Sequence[Mapping[str, Any]]) -> Table:
     for each in rows:
         tasks = ", ".join(_short(user) for user in each["usedBy"])
         used = "-" if each["sizeBytes"] is None else size(each["sizeBytes"])
+        if "capacityBytes" in each:
+            used = f"{used} of {size(each['capacityBytes'])}"
+        if each.get("isNearlyFull"):
+            used = f"[red]{used}, nearly full[/red]"
+        if each.get("isMissing"):
+            used = "[red]its file is missing[/red]"
+        if each.get("status") == "error":
+            used = "[red]error[/red]"
         place = each.get("instance") or " ".join(each.get("zones") or ()) or "none"
         table.add_row(each["id"], each["name"], used, place, tasks)
     return table

@@ -19,7 +19,7 @@ def add(app: typer.Typer, settings: Callable[..., Any], *, data_dir: Any, as_jso
 
     @volumes.command(name="ls")
     def list_them(as_json: as_json = False, data_dir: data_dir = None) -> None:
-        """File systems of EFS and Docker volumes: what they hold, and which tasks use them."""
+        """File systems of EFS, volumes of EBS and Docker volumes: what they hold, and which tasks use them."""
         from portside.cli import volume
 
         volume.ls(settings(data_dir=data_dir), as_json=as_json)

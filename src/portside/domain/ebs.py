@@ -11,6 +11,8 @@ from portside.domain.record import Record, Scope, Tags, replace
 from portside.domain.refusal import RefusalKind, Refused
 
 GIB: Final = 1024**3
+NEARLY_FULL_PERCENT: Final = 90
+"""From here on a person should know."""
 VolumeType = Literal["gp2", "gp3", "io1", "io2", "st1", "sc1", "standard"]
 
 
@@ -106,6 +108,28 @@ class EbsSnapshot(Record, frozen=True, kw_only=True):
     @property
     def key(self) -> str:
         return f"{self.scope.prefix}{self.id}"
+
+
+class VolumeUsage(Record, frozen=True, kw_only=True):
+    """`used_bytes` and `capacity_bytes` as the file system says; None while nobody uses it. `stored_bytes`: what the
+    file takes on the disk of the host."""
+
+    size_bytes: int
+    stored_bytes: int
+    used_bytes: int | None = None
+    capacity_bytes: int | None = None
+
+    @property
+    def fill(self) -> tuple[int, int] | None:
+        """Bytes used, and how many there can be; None while nobody uses it."""
+        if self.used_bytes is None or not self.capacity_bytes:
+            return None
+        return self.used_bytes, self.capacity_bytes
+
+    @property
+    def is_nearly_full(self) -> bool:
+        fill = self.fill
+        return fill is not None and 100 * fill[0] >= NEARLY_FULL_PERCENT * fill[1]
 
 
 class Shape(NamedTuple):

@@ -12,6 +12,7 @@ from pathlib import Path
 from portside.node import cgroup, process, syscall
 from portside.node.container.record import ContainerFolder, boot_id
 from portside.node.network.network import teardown as teardown_network
+from portside.node.rootfs.ebs import thaw_all
 from portside.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -36,6 +37,7 @@ def teardown(settings: Settings) -> None:
     left: list[str] = []
     containers = settings.data_dir / "node" / "containers"
     tree = cgroup.detect(settings.instance_id)
+    thaw_all(settings.data_dir / "ebs")
     tree.kill()
     if not _until(lambda: not tree.processes()):
         left.append(f"processes {sorted(tree.processes())} are still there after SIGKILL")
@@ -74,6 +76,7 @@ def end_containers(settings: Settings, *, grace_s: float) -> None:
     Process 1 of a container without a handler ignores SIGTERM, so without this a halt waits for systemd's patience."""
     containers = settings.data_dir / "node" / "containers"
     tree = cgroup.detect(settings.instance_id)
+    thaw_all(settings.data_dir / "ebs")
     for folder in sorted(containers.iterdir()) if containers.is_dir() else ():
         record = ContainerFolder(folder).read()
         if record is None or record.pid is None or record.pid_started is None or record.boot_id != boot_id():

@@ -3,9 +3,11 @@
 from collections.abc import Callable, Iterator
 from typing import Final
 
+from portside.api.portside.volume import user_of
 from portside.domain import docker_volume
 from portside.domain.docker_volume import KeptVolume
-from portside.domain.table import DOCKER_VOLUME, TASK
+from portside.domain.ebs import VolumeUsage
+from portside.domain.table import DOCKER_VOLUME, EBS_VOLUME, TASK
 from portside.domain.task.record import TaskStatus
 from portside.store.interface import Store
 
@@ -15,9 +17,17 @@ Fill = tuple[int, int] | None
 
 
 def problems(
-    store: Store, *, disk: Fill, of_task: Callable[[str], Fill], in_memory: Callable[[KeptVolume], Fill]
+    store: Store,
+    *,
+    disk: Fill,
+    of_task: Callable[[str], Fill],
+    in_memory: Callable[[KeptVolume], Fill],
+    of_ebs: Callable[[str], VolumeUsage | None],
 ) -> Iterator[str]:
-    """Args: disk: that of the data directory; of_task: a task's ephemeral storage, by its id; in_memory: a tmpfs."""
+    """What is lost, too.
+
+    Args: disk: that of the data directory; of_task: a task's ephemeral storage, by its id; in_memory: a tmpfs;
+        of_ebs: a volume of EBS, by its id; None if its file is missing."""
     if _is_nearly_full(disk):
         yield f"the disk of the data directory is {_words(disk)}: file systems and volumes have no more room than that"
     for task in store.scan(TASK):
@@ -28,6 +38,16 @@ def problems(
             fill := in_memory(kept)
         ):
             yield f"the volume {kept.name} ({kept.id}) of instance {kept.instance_id} is {_words(fill)}"
+
+    for volume in store.scan(EBS_VOLUME):
+        if volume.status == "error":
+            yield f"the EBS volume {volume.id} could not be made: {volume.reason}"
+        elif volume.attached_at is not None:
+            usage = of_ebs(volume.id)
+            if usage is None:
+                yield f"the file of the EBS volume {volume.id} is missing, which task {user_of(volume)} uses"
+            elif usage.is_nearly_full:
+                yield f"the EBS volume {volume.id} of task {user_of(volume)} is {_words(usage.fill)}"
 
 
 def _is_nearly_full(fill: Fill) -> bool:

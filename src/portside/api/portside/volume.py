@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
-from portside.domain import docker_volume
+from portside.domain import docker_volume, ebs
 from portside.domain.docker_volume import KeptVolume
+from portside.domain.ebs import EbsVolume, VolumeUsage
 from portside.domain.record import Tags
 from portside.domain.refusal import RefusalKind, Refused
-from portside.domain.table import DOCKER_VOLUME, FILE_SYSTEM, MOUNT_TARGET, TASK
+from portside.domain.table import DOCKER_VOLUME, EBS_SNAPSHOT, EBS_VOLUME, FILE_SYSTEM, MOUNT_TARGET, TASK
 from portside.domain.task.record import TaskStatus
 from portside.store.interface import Delete, Store
 
@@ -27,6 +28,7 @@ class Meters:
 
     file_system: Callable[[str], int]
     docker_volume: Callable[[KeptVolume], int | None]
+    block_storage: Callable[[str], VolumeUsage | None]  # of a volume of EBS; None: its file is missing
     place: Callable[[KeptVolume], str]  # where its files are; "" where it has none of its own
 
 
@@ -47,7 +49,7 @@ async def answer(store: Store, meters: Meters, method: str, named: str) -> tuple
 
 
 async def document(store: Store, meters: Meters) -> dict[str, Any]:
-    """Every file system, and every Docker volume that outlives tasks."""
+    """Every file system, every Docker volume that outlives tasks, every volume of EBS."""
     using = users(store)
     rows: list[dict[str, Any]] = []
     measured: list[Callable[[], int | None]] = []
@@ -69,7 +71,11 @@ async def document(store: Store, meters: Meters) -> dict[str, Any]:
         rows.append({**_docker_row(kept, sorted(using.get(kept.key, []))), "path": meters.place(kept)})
         measured.append(partial(meters.docker_volume, kept))
     sizes = await asyncio.to_thread(lambda: [meter() for meter in measured])
-    return {"volumes": [{**row, "sizeBytes": size} for row, size in zip(rows, sizes, strict=True)]}
+    found = [{**row, "sizeBytes": size} for row, size in zip(rows, sizes, strict=True)]
+    volumes = list(store.scan(EBS_VOLUME))
+    usages = await asyncio.to_thread(lambda: [meters.block_storage(each.id) for each in volumes])
+    found += [_ebs_row(store, each, usage) for each, usage in zip(volumes, usages, strict=True)]
+    return {"volumes": found}
 
 
 def users(store: Store) -> dict[str, list[str]]:
@@ -121,6 +127,36 @@ def _docker_row(kept: KeptVolume, used_by: list[str]) -> dict[str, Any]:
         "type": docker_volume.local_mount(kept.name, kept.driver_opts).kind,
         "usedBy": used_by,
     }
+
+
+def _ebs_row(store: Store, volume: EbsVolume, usage: VolumeUsage | None) -> dict[str, Any]:
+    used = None
+    if usage is not None:
+        used = usage.used_bytes if usage.used_bytes is not None else usage.stored_bytes
+    return {
+        "id": volume.id,
+        "name": _name(volume.tags),
+        "kind": "ebs",
+        "account": volume.scope.account,
+        "region": volume.scope.region,
+        "zones": [volume.zone],
+        "status": volume.status,
+        "reason": volume.reason,
+        "type": volume.type,
+        "capacityBytes": volume.size_gib * ebs.GIB,
+        "storedBytes": None if usage is None else usage.stored_bytes,
+        "isNearlyFull": usage is not None and usage.is_nearly_full,
+        "isMissing": usage is None and volume.status not in ("creating", "error", "deleting"),
+        "snapshotId": volume.snapshot_id,
+        "snapshots": sorted(each.id for each in store.find(EBS_SNAPSHOT, "volume", volume.key)),
+        "usedBy": [user_of(volume)] if volume.owner else [],
+        "sizeBytes": used,
+    }
+
+
+def user_of(volume: EbsVolume) -> str:
+    """`cluster/id` of its task. A key is `account/region/cluster/id`."""
+    return "/".join(volume.owner.split("/")[2:])
 
 
 def _one(rows: list[dict[str, Any]], named: str) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from portside.domain.ebs import VolumeUsage
 from portside.node import loop, syscall
 from portside.node.rootfs.account import Account
 from portside.node.rootfs.efs import Pinned
@@ -51,17 +52,6 @@ _OPTIONS = {"ext3": "", "ext4": "noinit_itable", "xfs": "nouuid"}
 
 class CannotAttach(Exception):
     """For good; `str()` says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class VolumeUsage:
-    """`used_bytes` and `capacity_bytes` as the file system says; None while nobody uses it. `stored_bytes`: what the
-    file takes on the disk of the host."""
-
-    size_bytes: int
-    stored_bytes: int
-    used_bytes: int | None = None
-    capacity_bytes: int | None = None
 
 
 @dataclass
@@ -163,9 +153,12 @@ class BlockStorage:
             with contextlib.suppress(OSError):  # it may be going this moment
                 held = os.fstatvfs(volume.root)
                 return VolumeUsage(
-                    size, stored, (held.f_blocks - held.f_bfree) * held.f_frsize, held.f_blocks * held.f_frsize
+                    size_bytes=size,
+                    stored_bytes=stored,
+                    used_bytes=(held.f_blocks - held.f_bfree) * held.f_frsize,
+                    capacity_bytes=held.f_blocks * held.f_frsize,
                 )
-        return VolumeUsage(size, stored)
+        return VolumeUsage(size_bytes=size, stored_bytes=stored)
 
     def snapshot(self, volume_id: str, snapshot_id: str) -> int:
         """Keep what the volume holds at one moment, at which nobody writes to it. Idempotent.
@@ -350,6 +343,24 @@ class BlockStorage:
         if not file.exists():
             raise FileNotFoundError(errno.ENOENT, f"the file of volume {volume_id} is missing", str(file))
         return file
+
+
+def thaw_all(folder: Path) -> None:
+    """Whatever a daemon that was killed over a snapshot left standing still goes on: else its writers could not even be
+    killed. With no daemon running. Raises OSError."""
+    files, point = Path(os.path.realpath(folder)) / "volumes", folder / "mount" / "thaw"
+    for file, device in loop.attached(files).items():
+        point.mkdir(exist_ok=True)
+        with contextlib.suppress(OSError):  # it goes this moment
+            _mount(device, point, _kind_of(file))
+            try:
+                root = os.open(point, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+                try:
+                    _thaw(root)
+                finally:
+                    os.close(root)
+            finally:
+                _unmount(point)
 
 
 def _kind_of(file: Path) -> str:
