@@ -17,7 +17,9 @@ from portside.store.memory import MemoryStore
 
 SCOPE = Scope(account="000000000000", region="us-east-1")
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-METERS = Meters(file_system=lambda _: 0, docker_volume=lambda _: 7, place=lambda kept: f"/v/{kept.id}")
+METERS = Meters(
+    file_system=lambda _: 0, docker_volume=lambda _: 7, block_storage=lambda _: None, place=lambda kept: f"/v/{kept.id}"
+)
 
 
 def kept(instance_id: str, name: str, own_id: str) -> KeptVolume:
