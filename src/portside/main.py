@@ -63,6 +63,7 @@ from portside.aws.signature import Secret, SignatureVerifier
 from portside.balancer.envoy import EnvoyBalancer
 from portside.control.alarms import AlarmLoop
 from portside.control.autoscaling import AutoScalingLoop
+from portside.control.balancer_metrics import BalancerMetricLoop
 from portside.control.balancers import BalancerLoop
 from portside.control.block_storage import EbsLoop
 from portside.control.clock import RandomIds, SystemClock
@@ -342,6 +343,7 @@ class Daemon:
         exports = ExportLoop(store, logs, clock, settings.data_dir / "exports")
         insights = ContainerInsights(store, logs, metrics, node.ephemeral_storage)
         meter = MetricLoop(store, metrics, clock, node.usage, insights)
+        balancer_meter = BalancerMetricLoop(store, metrics, clock, balancer)
         autoscaling = AutoScalingLoop(store, metrics, clock, ids)
         alarms = AlarmLoop(store, metrics, clock, ids)
         secrets = SecretLoop(store, clock)
@@ -437,6 +439,7 @@ class Daemon:
                 expiry,
                 images,
                 meter,
+                balancer_meter,
                 autoscaling,
                 alarms,
                 events,

@@ -715,3 +715,45 @@ def test_tcp_listener(tmp_path: Path) -> None:
             server.close()
 
     in_lab(tmp_path, body)
+
+
+def test_what_is_counted(tmp_path: Path) -> None:
+    """Requests, answers by class, response times and what the load balancer answered itself, against what was sent."""
+
+    async def body(lab: Lab) -> None:
+        await lab.serve(ONE)
+        web, here = lab.web, group("web")
+        web.groups.append(here)
+        web.targets.append(target(here, ONE))
+        web.listen(80, forward(here))
+        await lab.apply()
+        await lab.reports.wait(ONE, "healthy")
+        for _ in range(30):
+            assert (await lab.get("/")).startswith("200")
+        lab.servers[ONE].health = 404
+        for _ in range(10):
+            assert (await lab.get("/health-of-mine")).startswith("404")
+        lab.servers[ONE].health = 200
+        key = (web.record.arn, here.arn)
+
+        async def are_counted() -> bool:
+            # Response times come with Envoy's next flush.
+            return sum((await lab.envoy.counts())[key].times_ms.values()) > 0
+
+        await eventually(are_counted, timeout_s=20)
+        counts = (await lab.envoy.counts())[key]
+        assert (counts.requests, counts.no_target) == (40, 0)
+        assert dict(counts.responses) == {2: 30, 3: 0, 4: 10, 5: 0}
+        assert counts.bytes > 40 * 100
+        web.targets[:] = [replace(web.targets[0], deregistered_at=AT)]
+        await lab.apply()
+
+        async def is_refused() -> bool:
+            return (await lab.get("/")).startswith("503")
+
+        await eventually(is_refused)
+        after = (await lab.envoy.counts())[key]
+        assert after.no_target >= 1
+        assert after.responses[5] == 0
+
+    in_lab(tmp_path, body)

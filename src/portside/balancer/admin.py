@@ -19,6 +19,12 @@ _STAT_FILTER: Final = (
 )
 
 
+_CLUSTER_FILTER: Final = (
+    r"^cluster\.[^.]+\.upstream_(rq_(total|[2345]xx|time|timeout|rx_reset|pending_overflow|pending_failure_eject)"
+    r"|cx_(total|active|none_healthy|connect_fail|connect_timeout|rx_bytes_total|tx_bytes_total))$"
+)
+
+
 class AdminUnavailable(Exception):
     """Envoy does not answer on its admin socket."""
 
@@ -109,6 +115,22 @@ class Admin:
         """All requests under way to a cluster, those to targets that are no longer in it included."""
         text = await self.get("/stats?filter=" + _quote(rf"^cluster\.{re.escape(cluster)}\.upstream_rq_active$"))
         return sum(int(line.rpartition(":")[2]) for line in text.splitlines() if ":" in line)
+
+    async def cluster_statistics(self) -> dict[str, dict[str, Any]]:
+        """By cluster: numbers by name, and under `upstream_rq_time` how often which time in milliseconds was seen."""
+        answer = json.loads(
+            await self.get(f"/stats?format=json&histogram_buckets=detailed&filter={_quote(_CLUSTER_FILTER)}")
+        )
+        found: dict[str, dict[str, Any]] = {}
+        for entry in answer["stats"]:
+            for histogram in entry.get("histograms", {}).get("details", ()):
+                _, cluster, name = histogram["name"].split(".", 2)
+                times = {each["lower_bound"] + each["width"] / 2: each["count"] for each in histogram["totals"]}
+                found.setdefault(cluster, {})[name] = times
+            if "name" in entry:
+                _, cluster, name = entry["name"].split(".", 2)
+                found.setdefault(cluster, {})[name] = entry["value"]
+        return found
 
     async def reopen_logs(self) -> None:
         await self.get("/reopen_logs", method="POST")

@@ -36,6 +36,7 @@ from portside.balancer.xds import (
     route_name,
     secret_file,
 )
+from portside.domain.load_balancer_metric import GroupCounts
 from portside.domain.load_balancer_rule import used_groups
 from portside.settings import Settings
 
@@ -580,6 +581,18 @@ class EnvoyBalancer:
 
     # --- requests ---------------------------------------------------------------------------------------------------
 
+    async def counts(self) -> Mapping[tuple[str, str], GroupCounts]:
+        try:
+            found = await self._admin.cluster_statistics()
+        except AdminUnavailable as error:
+            raise BalancerRefused(str(error)) from error
+        return {
+            (config.load_balancer.arn, group.arn): _counts(found[cluster])
+            for config in self._configured or ()
+            for group in config.target_groups
+            if (cluster := cluster_name(config.load_balancer.arn, group.arn)) in found
+        }
+
     async def open_requests(self, target_group_arn: str) -> dict[tuple[str, int], int]:
         """Targets that Envoy was already told to forget have, together, what the cluster still counts beyond its
         hosts."""
@@ -631,3 +644,28 @@ def _routes_of(listener: Resource) -> str:
     """Empty for TCP, which has none."""
     manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
     return str(manager["rds"]["route_config_name"]) if "rds" in manager else ""
+
+
+def _counts(found: Mapping[str, Any]) -> GroupCounts:
+    """Of a cluster's statistics. Answers that Envoy made itself are among those of the cluster: they are taken off."""
+
+    def number(*names: str) -> int:
+        return sum(int(found.get(f"upstream_{name}", 0)) for name in names)
+
+    no_target = number("cx_none_healthy", "rq_pending_overflow")
+    timeouts = number("rq_timeout")
+    resets = number("rq_rx_reset", "rq_pending_failure_eject")
+    responses = {digit: number(f"rq_{digit}xx") for digit in (2, 3, 4, 5)}
+    responses[5] = max(0, responses[5] - no_target - timeouts - resets)
+    return GroupCounts(
+        requests=number("rq_total"),
+        responses=responses,
+        no_target=no_target,
+        timeouts=timeouts,
+        resets=resets,
+        connect_errors=number("cx_connect_fail", "cx_connect_timeout"),
+        connections=number("cx_total"),
+        connections_active=number("cx_active"),
+        bytes=number("cx_rx_bytes_total", "cx_tx_bytes_total"),
+        times_ms=found.get("upstream_rq_time", {}),
+    )

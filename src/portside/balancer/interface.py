@@ -1,10 +1,11 @@
 """The contract between the control plane and the load balancers' data plane."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from portside.domain.load_balancer import Listener, LoadBalancer, Rule, Target, TargetGroup
+from portside.domain.load_balancer_metric import GroupCounts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +58,12 @@ class Balancer(Protocol):
 
     async def open_requests(self, target_group_arn: str) -> dict[tuple[str, int], int]:
         """Requests under way per (target id, port), of the targets still known to the data plane."""
+        ...
+
+    async def counts(self) -> Mapping[tuple[str, str], GroupCounts]:
+        """By the ARNs of load balancer and target group. Numbers begin anew when the data plane does.
+
+        Raises: BalancerRefused if it does not answer."""
         ...
 
     def claim_host_address(self, balancer: str, zone: str, preferred: str = "") -> str:

@@ -172,7 +172,10 @@ class AutoScalingLoop:
         """The metric of the last full minutes, the newest last."""
         tracked = policy.metric
         metric = MetricName(namespace=tracked.namespace, name=tracked.name, dimensions=tracked.dimensions)
-        if tracked.predefined:
+        statistic_name = tracked.statistic
+        if tracked.predefined == rule.REQUESTS:
+            metric, statistic_name = rule.requests_of(tracked.resource_label), "Sum"
+        elif tracked.predefined:
             of = dimensions_of({"ClusterName": target.cluster, "ServiceName": target.service})
             metric = MetricName(namespace="AWS/ECS", name=rule.PREDEFINED[tracked.predefined], dimensions=of)
         end_s = int((now - SETTLES).timestamp()) // 60 * 60
@@ -181,7 +184,7 @@ class AutoScalingLoop:
             target.scope, metric, start_s=start_s, end_s=end_s, period_s=60, unit=tracked.unit
         )
         return [
-            statistic(points[at_s], tracked.statistic) if at_s in points else None for at_s in range(start_s, end_s, 60)
+            statistic(points[at_s], statistic_name) if at_s in points else None for at_s in range(start_s, end_s, 60)
         ]
 
 

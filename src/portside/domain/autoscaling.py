@@ -6,11 +6,12 @@ Scaling user guide, "How target tracking scaling works"; activities as AWS words
 """
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
-from portside.domain.metric import Dimensions
+from portside.domain.metric import Dimensions, MetricName, dimensions_of
 from portside.domain.record import Record, Scope, Tags
 from portside.domain.refusal import RefusalKind, Refused
 
@@ -22,6 +23,8 @@ IN_BELOW: Final = 0.9
 COOLDOWN_S: Final = 300
 POLICIES_MOST: Final = 50
 ACTIVITIES_KEPT: Final = 100
+REQUESTS: Final = "ALBRequestCountPerTarget"
+_LABEL: Final = re.compile(r"(app/[^/]+/[^/]+)/(targetgroup/[^/]+/[^/]+)")
 PREDEFINED: Final[Mapping[str, str]] = {
     "ECSServiceAverageCPUUtilization": "CPUUtilization",
     "ECSServiceAverageMemoryUtilization": "MemoryUtilization",
@@ -35,6 +38,7 @@ class TrackedMetric(Record, frozen=True, kw_only=True):
     """`predefined`: AWS's name for a metric of the service itself; else the other members say which metric it is."""
 
     predefined: str = ""
+    resource_label: str = ""  # app/NAME/ID/targetgroup/NAME/ID, of ALBRequestCountPerTarget
     namespace: str = ""
     name: str = ""
     dimensions: Dimensions = ()
@@ -146,7 +150,11 @@ def check_bounds(minimum: int, maximum: int) -> None:
 
 
 def check_policy(policy: Policy) -> None:
-    if policy.metric.predefined and policy.metric.predefined not in PREDEFINED:
+    if policy.metric.predefined == REQUESTS:
+        requests_of(policy.metric.resource_label)
+    elif policy.metric.resource_label:
+        raise _invalid(f"A ResourceLabel goes with {REQUESTS} only.")
+    elif policy.metric.predefined and policy.metric.predefined not in PREDEFINED:
         raise Refused(
             RefusalKind.UNSUPPORTED,
             f"Portside does not measure {policy.metric.predefined} yet; see docs/coverage.md",
@@ -156,6 +164,15 @@ def check_policy(policy: Policy) -> None:
         raise _invalid("The target value of a policy must be greater than 0.")
     if policy.out_cooldown_s < 0 or policy.in_cooldown_s < 0:
         raise _invalid("A cooldown must not be negative.")
+
+
+def requests_of(label: str) -> MetricName:
+    """The metric of ALBRequestCountPerTarget. Raises Refused: the label is none."""
+    match = _LABEL.fullmatch(label)
+    if match is None:
+        raise _invalid("ResourceLabel must have the form app/NAME/ID/targetgroup/NAME/ID.")
+    dimensions = dimensions_of({"LoadBalancer": match[1], "TargetGroup": match[2]})
+    return MetricName(namespace="AWS/ApplicationELB", name="RequestCountPerTarget", dimensions=dimensions)
 
 
 def decide(

@@ -4,10 +4,11 @@ It takes configurations as Envoy does, refuses what Envoy would refuse, and chec
 answer.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from portside.balancer.interface import BalancerConfig, BalancerRefused, HealthListener, HealthReport
 from portside.domain.load_balancer import FixedResponse
+from portside.domain.load_balancer_metric import GroupCounts
 from portside.domain.load_balancer_rule import used_groups
 
 Key = tuple[str, str, int]
@@ -23,6 +24,8 @@ class FakeBalancer:
         self.answers: dict[str, bool] = {}
         """By address: whether its health checks succeed. What is not here is not checked yet."""
         self.requests: dict[Key, int] = {}
+        self.counted: dict[tuple[str, str], GroupCounts] = {}
+        """By load balancer and target group: what there is to tell."""
         self.running = False
         self._listener: HealthListener = lambda report: None
         self._known: dict[Key, str] = {}
@@ -75,6 +78,14 @@ class FakeBalancer:
             if self._known.get(key) != state or (reregistered and key in unknown):
                 self._known[key] = state
                 self._listener(_report(key, ok))
+
+    async def counts(self) -> Mapping[tuple[str, str], GroupCounts]:
+        return {
+            key: self.counted.get(key, GroupCounts())
+            for config in self.configs
+            for group in config.target_groups
+            for key in [(config.load_balancer.arn, group.arn)]
+        }
 
     async def open_requests(self, target_group_arn: str) -> dict[tuple[str, int], int]:
         known = {

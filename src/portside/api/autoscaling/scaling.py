@@ -365,7 +365,8 @@ def _metric_from(given: Mapping[str, Any]) -> TrackedMetric:
     if (predefined is None) == (own is None):
         raise _invalid("Exactly one of PredefinedMetricSpecification and CustomizedMetricSpecification must be given.")
     if predefined is not None:
-        return TrackedMetric(predefined=predefined["PredefinedMetricType"])
+        label = predefined.get("ResourceLabel") or ""
+        return TrackedMetric(predefined=predefined["PredefinedMetricType"], resource_label=label)
     assert own is not None
     if own.get("Metrics"):
         raise _invalid("Portside does not implement metric math in scaling policies.")
@@ -457,7 +458,10 @@ def _tracking_to(policy: Policy) -> Result:
         "DisableScaleIn": policy.disable_scale_in,
     }
     if metric.predefined:
-        return configuration | {"PredefinedMetricSpecification": {"PredefinedMetricType": metric.predefined}}
+        predefined = {"PredefinedMetricType": metric.predefined}
+        if metric.resource_label:
+            predefined["ResourceLabel"] = metric.resource_label
+        return configuration | {"PredefinedMetricSpecification": predefined}
     own: Result = {
         "MetricName": metric.name,
         "Namespace": metric.namespace,

@@ -13,8 +13,8 @@ def autoscaling_service(store: Store, clock: Clock, ids: Ids) -> Service:
         Scaling(store, clock, ids).handlers(),
         partial={
             "RegisterScalableTarget": "services of ECS",
-            "PutScalingPolicy": "StepScaling; TargetTrackingScaling by CPU, memory or a metric of your own, no "
-            "ALBRequestCountPerTarget, no metric math, the alarms behind it are not shown; no predictive scaling",
+            "PutScalingPolicy": "StepScaling; TargetTrackingScaling by CPU, memory, requests or a metric of your own, "
+            "no metric math, the alarms behind it are not shown; no predictive scaling",
             "DescribeScalingActivities": "reasons for not scaling are not told",
         },
     )

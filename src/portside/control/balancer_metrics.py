@@ -1,0 +1,81 @@
+"""The load balancers' metrics: each minute what the data plane has counted since the last, in CloudWatch's names."""
+
+import logging
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Final
+
+from portside.balancer.interface import Balancer, BalancerRefused
+from portside.control.loop import Loop
+from portside.domain import load_balancer_metric as rule
+from portside.domain.clock import Clock
+from portside.domain.load_balancer import Target, TargetGroup
+from portside.domain.load_balancer_metric import GroupCounts
+from portside.domain.metric import Sample
+from portside.domain.record import Scope
+from portside.domain.table import LOAD_BALANCER, TARGET, TARGET_GROUP
+from portside.store.interface import Store
+from portside.telemetry.interface import LogsUnavailable
+from portside.telemetry.metric import MetricStore
+
+log = logging.getLogger(__name__)
+
+PERIOD_S: Final = 60
+_ALL: Final = "all"
+
+
+class BalancerMetricLoop:
+    """
+    Args:
+        period_s: between two looks.
+    """
+
+    def __init__(
+        self, store: Store, metrics: MetricStore, clock: Clock, balancer: Balancer, *, period_s: float = PERIOD_S
+    ) -> None:
+        self._store, self._metrics, self._clock, self._balancer = store, metrics, clock, balancer
+        self._period_s = period_s
+        self._loop = Loop("balancer metrics", clock, self._step, resync_s=2 * period_s)
+        self._before: Mapping[tuple[str, str], GroupCounts] | None = None
+
+    async def start(self) -> None:
+        self._loop.wake(_ALL)
+
+    async def close(self) -> None:
+        await self._loop.close()
+
+    async def _step(self, _key: str) -> datetime:
+        now = self._clock.now()
+        try:
+            await self._look(now)
+        except (BalancerRefused, LogsUnavailable) as error:
+            log.warning("the load balancers' metrics of this minute are lost: %s", error)
+        seconds = now.timestamp()
+        return now + timedelta(seconds=self._period_s - seconds % self._period_s)
+
+    async def _look(self, now: datetime) -> None:
+        balancers = {each.arn: each for each in self._store.scan(LOAD_BALANCER)}
+        if not balancers:
+            self._before = {}
+            return
+        found = await self._balancer.counts()
+        before, self._before = self._before, found
+        groups = {each.arn: each for each in self._store.scan(TARGET_GROUP)}
+        targets: dict[str, list[Target]] = {}
+        for target in self._store.scan(TARGET):
+            targets.setdefault(target.target_group_arn, []).append(target)
+        samples: dict[Scope, list[Sample]] = {}
+        by_balancer: dict[str, list[tuple[TargetGroup, GroupCounts]]] = {}
+        for (balancer_arn, group_arn), counts in found.items():
+            balancer, group = balancers.get(balancer_arn), groups.get(group_arn)
+            if balancer is None or group is None:
+                continue
+            # Without an earlier look, what was counted is of no known time.
+            new = rule.since(counts, before.get((balancer_arn, group_arn))) if before is not None else GroupCounts()
+            by_balancer.setdefault(balancer_arn, []).append((group, new))
+        for arn, several in by_balancer.items():
+            balancer = balancers[arn]
+            looked = [(group, new, targets.get(group.arn, [])) for group, new in several]
+            samples.setdefault(balancer.scope, []).extend(rule.samples(balancer, looked, now))
+        for scope, each in samples.items():
+            await self._metrics.put(scope, each)

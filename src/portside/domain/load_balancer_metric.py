@@ -1,0 +1,139 @@
+"""The metrics of load balancers: what was counted, as CloudWatch's samples. Pure.
+
+Sources: Application Load Balancer guide, "CloudWatch metrics for your Application Load Balancer"; Network Load Balancer
+guide, "CloudWatch metrics for your Network Load Balancer". What is nought is left out where AWS leaves it out.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final, TypeVar
+
+from portside.domain.load_balancer import LoadBalancer, Target, TargetGroup
+from portside.domain.metric import MetricName, Point, Sample, dimensions_of, point_of
+
+K = TypeVar("K")
+
+NAMESPACES: Final = {"application": "AWS/ApplicationELB", "network": "AWS/NetworkELB"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupCounts:
+    """What the data plane has counted of a load balancer's target group since it began.
+
+    `requests`: those that a target was chosen for. `responses`: of targets, by the first digit of the status.
+    `no_target`, `timeouts`, `resets`: answers of the load balancer itself, for want of a target, of an answer in time,
+    and of a connection that held. `times_ms`: how often which response time was seen."""
+
+    requests: int = 0
+    responses: Mapping[int, int] = field(default_factory=dict)
+    no_target: int = 0
+    timeouts: int = 0
+    resets: int = 0
+    connect_errors: int = 0
+    connections: int = 0
+    connections_active: int = 0
+    bytes: int = 0
+    times_ms: Mapping[float, int] = field(default_factory=dict)
+
+
+def since(counts: GroupCounts, before: GroupCounts | None) -> GroupCounts:
+    """What came on top. Where a number is lower than it was, the data plane has begun anew: all of it came since."""
+    if before is None or counts.requests < before.requests or counts.connections < before.connections:
+        return counts
+    return GroupCounts(
+        requests=counts.requests - before.requests,
+        responses=_less(counts.responses, before.responses),
+        no_target=max(0, counts.no_target - before.no_target),
+        timeouts=max(0, counts.timeouts - before.timeouts),
+        resets=max(0, counts.resets - before.resets),
+        connect_errors=max(0, counts.connect_errors - before.connect_errors),
+        connections=counts.connections - before.connections,
+        connections_active=counts.connections_active,
+        bytes=max(0, counts.bytes - before.bytes),
+        times_ms=_less(counts.times_ms, before.times_ms),
+    )
+
+
+def _less(counts: Mapping[K, int], before: Mapping[K, int]) -> dict[K, int]:
+    found = {key: count - before.get(key, 0) for key, count in counts.items()}
+    return {key: count for key, count in found.items() if count > 0}
+
+
+def samples(
+    balancer: LoadBalancer, groups: Sequence[tuple[TargetGroup, GroupCounts, Sequence[Target]]], now: datetime
+) -> list[Sample]:
+    """Of one load balancer, for a minute.
+
+    Args:
+        groups: each of its target groups, what was counted in that minute, and its targets.
+    """
+    of_balancer = {"LoadBalancer": resource(balancer.arn)}
+    found: list[Sample] = []
+    for group, counts, targets in groups:
+        of_group = of_balancer | {"TargetGroup": resource(group.arn)}
+        for name, point in _of_group(balancer, counts):
+            found += [_sample(balancer, name, each, point, now) for each in (of_balancer, of_group)]
+        found += [_sample(balancer, *each, now) for each in _of_targets(balancer, of_group, counts, targets)]
+    return found
+
+
+def _of_group(balancer: LoadBalancer, counts: GroupCounts) -> Iterator[tuple[str, Point]]:
+    if balancer.type == "network":
+        yield "ActiveFlowCount", _gauge(counts.connections_active)
+        yield "NewFlowCount", _gauge(counts.connections)
+        yield "ProcessedBytes", point_of([(counts.bytes, 1.0)], "Bytes")
+        return
+    if counts.requests:
+        yield "RequestCount", _count(counts.requests)
+    for digit, count in counts.responses.items():
+        if count:
+            yield f"HTTPCode_Target_{digit}XX_Count", _count(count)
+    for name, count in (
+        ("HTTPCode_ELB_5XX_Count", counts.no_target + counts.timeouts + counts.resets),
+        ("HTTPCode_ELB_502_Count", counts.resets),
+        ("HTTPCode_ELB_503_Count", counts.no_target),
+        ("HTTPCode_ELB_504_Count", counts.timeouts),
+        ("TargetConnectionErrorCount", counts.connect_errors),
+    ):
+        if count:
+            yield name, _count(count)
+    if counts.times_ms:
+        times = [(each / 1000, float(count)) for each, count in counts.times_ms.items()]
+        yield "TargetResponseTime", point_of(times, "Seconds")
+
+
+def _of_targets(
+    balancer: LoadBalancer, of_group: dict[str, str], counts: GroupCounts, targets: Sequence[Target]
+) -> Iterator[tuple[str, dict[str, str], Point]]:
+    """Host counts as a whole and by zone; requests by target."""
+    counted = [each for each in targets if each.deregistered_at is None and each.checked != "unknown"]
+    for name, state in (("HealthyHostCount", "healthy"), ("UnHealthyHostCount", "unhealthy")):
+        yield name, of_group, _gauge(sum(each.checked == state for each in counted))
+        for zone in sorted({each.zone for each in counted if each.zone}):
+            here = sum(each.checked == state for each in counted if each.zone == zone)
+            yield name, of_group | {"AvailabilityZone": zone}, _gauge(here)
+    healthy = sum(each.checked == "healthy" for each in counted)
+    if balancer.type == "application" and counts.requests and healthy:
+        share = point_of([(counts.requests / healthy, 1.0)], "Count")
+        yield "RequestCountPerTarget", of_group, share
+        yield "RequestCountPerTarget", {"TargetGroup": of_group["TargetGroup"]}, share
+
+
+def resource(arn: str) -> str:
+    """As metrics name it: `app/NAME/ID`, `net/NAME/ID`, `targetgroup/NAME/ID`."""
+    return arn.rpartition(":")[2].removeprefix("loadbalancer/")
+
+
+def _count(count: int) -> Point:
+    """So many times 1, as CloudWatch counts events."""
+    return point_of([(1.0, float(count))], "Count")
+
+
+def _gauge(value: int) -> Point:
+    return point_of([(float(value), 1.0)], "Count")
+
+
+def _sample(balancer: LoadBalancer, name: str, dimensions: Mapping[str, str], point: Point, now: datetime) -> Sample:
+    metric = MetricName(namespace=NAMESPACES[balancer.type], name=name, dimensions=dimensions_of(dimensions))
+    return Sample(metric=metric, at_s=now.timestamp(), point=point)

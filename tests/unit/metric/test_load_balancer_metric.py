@@ -1,0 +1,131 @@
+"""What load balancers count, as CloudWatch has it."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from portside.domain import autoscaling
+from portside.domain import load_balancer_metric as rule
+from portside.domain.load_balancer_metric import GroupCounts
+from portside.domain.metric import dimensions_of, statistic
+from portside.domain.record import replace
+from portside.domain.refusal import Refused
+from portside.testing.balancer_lab import Balancer, group, target
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+GROUP = group("web")
+LB = Balancer("lb", "/netns").record
+COUNTS = GroupCounts(
+    requests=50,
+    responses={2: 40, 4: 10, 5: 0},
+    no_target=3,
+    timeouts=2,
+    connect_errors=1,
+    connections=7,
+    connections_active=2,
+    bytes=999,
+    times_ms={2.0: 40, 100.0: 10},
+)
+
+
+def found(balancer: Any, counts: GroupCounts, *targets: Any) -> dict[tuple[str, frozenset[str]], Any]:
+    """By name and the names of the dimensions."""
+    samples = rule.samples(balancer, [(GROUP, counts, targets)], NOW)
+    return {(each.metric.name, frozenset(dict(each.metric.dimensions))): each for each in samples}
+
+
+def test_of_an_application_load_balancer() -> None:
+    """By load balancer and by target group: sums of requests and answers, response times with percentiles; what is
+    nought is left out."""
+    both, one = frozenset({"LoadBalancer", "TargetGroup"}), frozenset({"LoadBalancer"})
+    metrics = found(LB, COUNTS)
+    for dimensions in (both, one):
+        sums = {
+            name: statistic(each.point, "Sum")
+            for (name, of), each in metrics.items()
+            if of == dimensions and name != "TargetResponseTime" and "Host" not in name
+        }
+        assert sums == {
+            "RequestCount": 50.0,
+            "HTTPCode_Target_2XX_Count": 40.0,
+            "HTTPCode_Target_4XX_Count": 10.0,
+            "HTTPCode_ELB_5XX_Count": 5.0,
+            "HTTPCode_ELB_503_Count": 3.0,
+            "HTTPCode_ELB_504_Count": 2.0,
+            "TargetConnectionErrorCount": 1.0,
+        }
+    times = metrics["TargetResponseTime", both].point
+    assert (statistic(times, "p50"), statistic(times, "p95"), statistic(times, "SampleCount")) == (0.002, 0.1, 50)
+    assert dict(metrics["RequestCount", both].metric.dimensions) == {
+        "LoadBalancer": "app/lb/lblb",
+        "TargetGroup": "targetgroup/web/tgweb",
+    }
+    assert {each.metric.namespace for each in metrics.values()} == {"AWS/ApplicationELB"}
+
+
+def test_hosts() -> None:
+    """Healthy and unhealthy ones, as a whole and by zone; those that drain or are not checked yet count for neither."""
+    targets = [
+        target(GROUP, "10.0.0.1", zone="a", checked="healthy"),
+        target(GROUP, "10.0.0.2", zone="b", checked="healthy"),
+        target(GROUP, "10.0.0.3", zone="b", checked="unhealthy"),
+        target(GROUP, "10.0.0.4", zone="b"),
+        target(GROUP, "10.0.0.5", zone="b", checked="healthy", deregistered_at=NOW),
+    ]
+    metrics = rule.samples(LB, [(GROUP, COUNTS, targets)], NOW)
+    hosts = {
+        (each.metric.name, dict(each.metric.dimensions).get("AvailabilityZone")): statistic(each.point, "Maximum")
+        for each in metrics
+        if "Host" in each.metric.name
+    }
+    assert hosts == {
+        ("HealthyHostCount", None): 2.0,
+        ("HealthyHostCount", "a"): 1.0,
+        ("HealthyHostCount", "b"): 1.0,
+        ("UnHealthyHostCount", None): 1.0,
+        ("UnHealthyHostCount", "a"): 0.0,
+        ("UnHealthyHostCount", "b"): 1.0,
+    }
+    share = [each for each in metrics if each.metric.name == "RequestCountPerTarget"]
+    assert {statistic(each.point, "Sum") for each in share} == {25.0}
+
+
+def test_of_a_network_load_balancer() -> None:
+    """Flows and bytes, and no requests."""
+    network = replace(LB, type="network")
+    metrics = found(network, COUNTS)
+    both = frozenset({"LoadBalancer", "TargetGroup"})
+    assert {name for name, _ in metrics} == {
+        "ActiveFlowCount",
+        "NewFlowCount",
+        "ProcessedBytes",
+        "HealthyHostCount",
+        "UnHealthyHostCount",
+    }
+    assert statistic(metrics["ProcessedBytes", both].point, "Sum") == 999.0
+
+
+@given(st.integers(0, 100), st.integers(0, 100), st.dictionaries(st.sampled_from([1.0, 2.0]), st.integers(1, 9)))
+def test_what_came_on_top(before: int, after: int, times: dict[float, int]) -> None:
+    """Differences add up to the whole; a data plane that began anew counts from nought."""
+    old = GroupCounts(requests=before, responses={2: before}, connections=before, times_ms=times)
+    new = GroupCounts(requests=after, responses={2: after}, connections=after, times_ms=times)
+    gained = rule.since(new, old)
+    if after >= before:
+        assert gained.requests == after - before
+        assert gained.responses.get(2, 0) == after - before
+        assert gained.times_ms == {}
+    else:
+        assert gained == new
+
+
+def test_the_label_of_a_policy() -> None:
+    """ALBRequestCountPerTarget names load balancer and target group in one word."""
+    metric = autoscaling.requests_of("app/lb/1/targetgroup/web/2")
+    assert metric.dimensions == dimensions_of({"LoadBalancer": "app/lb/1", "TargetGroup": "targetgroup/web/2"})
+    for label in ("", "app/lb/1", "net/lb/1/targetgroup/web/2", "app/lb/1/targetgroup/web"):
+        with pytest.raises(Refused, match="ResourceLabel"):
+            autoscaling.requests_of(label)
