@@ -254,6 +254,16 @@ def holds(tree: Any, document: Any) -> bool:
     return any(each is (operator == "=") for each in alike)
 
 
+@given(st.text(max_size=4), st.booleans(), st.sampled_from(["{0}", "{0}*", "*{0}", "x{0}"]))
+def test_texts_are_found_however_they_are_written(text: str, is_ascii: bool, form: str) -> None:
+    """A document may have escapes in the place of any character."""
+    glob = form.format(re.sub(r'([\\"*])', r"\\\1", text))
+    message = json.dumps({"x": text, "y": "ERROR"}, ensure_ascii=is_ascii)
+    wanted = form in ("{0}", "{0}*", "*{0}")
+    if message.isprintable() or is_ascii:
+        assert parse(f'{{ $.x = "{glob}" && $.y = "ERR*" }}').matches(message) is wanted
+
+
 @given(TREES, DOCUMENTS)
 def test_json_patterns_hold_as_the_guide_says(tree: Any, document: dict[str, Any]) -> None:
     """Any tree of conditions, against an evaluation that knows the tree."""
