@@ -47,7 +47,7 @@ from portside.api.iam.service import iam_service
 from portside.api.logs.service import logs_service
 from portside.api.metadata.endpoint import MetadataEndpoint
 from portside.api.metadata.instance import InstanceMetadata
-from portside.api.portside import fullness, image, inside, network, reach, story, volume
+from portside.api.portside import fullness, image, inside, load_balancer, network, reach, story, volume
 from portside.api.portside import log as output
 from portside.api.portside.status import status
 from portside.api.secretsmanager.service import secretsmanager_service
@@ -61,6 +61,7 @@ from portside.aws.server import listen, make_server
 from portside.aws.service import RequestContext, Service, ServiceError
 from portside.aws.signature import Secret, SignatureVerifier
 from portside.balancer.envoy import EnvoyBalancer
+from portside.balancer.interface import Balancer, BalancerRefused
 from portside.control.alarms import AlarmLoop
 from portside.control.autoscaling import AutoScalingLoop
 from portside.control.balancer_metrics import BalancerMetricLoop
@@ -388,6 +389,7 @@ class Daemon:
                 "/_portside/status": lambda *_: self._status(store, balancer, node, meters, in_memory),
                 "/_portside/tasks/": lambda _method, path, query, _body: self._story(store, node, path, query),
                 "/_portside/logs": lambda _method, _path, _query, body: self._output(store, logs, body),
+                "/_portside/lb": lambda _method, _path, query, _body: self._load_balancers(store, balancer, query),
                 "/_portside/network": lambda *_: self._network(store),
                 "/_portside/reach": lambda _method, _path, query, _body: self._reach(store, query),
                 "/_portside/ca": lambda *_: self._ca(store, vault),
@@ -559,6 +561,16 @@ class Daemon:
             code, document = await output.answer(store, logs, body)
         except LogsUnavailable as error:
             code, document = 503, {"error": str(error)}
+        return code, "application/json", json.dumps(document).encode()
+
+    async def _load_balancers(
+        self, store: Store, balancer: Balancer, query: Mapping[str, str]
+    ) -> tuple[int, str, bytes]:
+        try:
+            counts = await balancer.counts()
+        except BalancerRefused:
+            counts = {}  # it is being started: the rest is as true
+        code, document = load_balancer.document(store, counts, query.get("name", ""))
         return code, "application/json", json.dumps(document).encode()
 
     async def _reach(self, store: Store, query: Mapping[str, str]) -> tuple[int, str, bytes]:

@@ -1,9 +1,11 @@
 """The main job: services behind a load balancer, driven through the API, answered by containers."""
 
+import json
 import os
 import re
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -174,6 +176,27 @@ def test_the_name_of_the_load_balancer_works_with_curl(application: Application)
     )
     assert done.returncode == 0
     assert done.stdout.startswith("ip-172-31-")
+
+
+def test_portside_lb_shows_it(application: Application) -> None:
+    """The listener with its rule, both targets as healthy, and the requests that were sent so far."""
+    folder = str(application.portside.settings.data_dir)
+
+    def shown(*more: str) -> str:
+        command = [sys.executable, "-m", "portside.cli", "lb", application.name, "--data-dir", folder, *more]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+
+    for _ in range(5):
+        http_get(application.url)
+    (balancer,) = json.loads(shown("--json"))["loadBalancers"]
+    (group,) = balancer["targetGroups"]
+    assert [each["state"] for each in group["targets"]] == ["healthy", "healthy"]
+    assert group["counted"]["requests"] >= 5
+    text = shown()
+    assert f"HTTP {application.port}" in text
+    assert f"default  to {application.name}" in text
+    for task in application.tasks():
+        assert f"{address(task)}:80" in text
 
 
 def test_a_task_is_not_reachable_past_its_security_group(portside: Instance, application: Application) -> None:

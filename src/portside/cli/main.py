@@ -244,6 +244,17 @@ def application() -> "typer.Typer":
         raise typer.Exit(code)
 
     @app.command()
+    def lb(
+        name: Annotated[str, typer.Argument(metavar="[NAME]", help="Only this one.")] = "",
+        as_json: as_json = False,
+        data_dir: data_dir = None,
+    ) -> None:
+        """Load balancers: listeners, rules in their order, targets with their health, and what was counted."""
+        from portside.cli import load_balancer
+
+        load_balancer.show(settings(data_dir=data_dir), name, as_json=as_json)
+
+    @app.command()
     def forward(
         target: Annotated[str, typer.Argument(metavar="TASK:PORT", help="A task's id or its beginning, and a port.")],
         local_port: Annotated[

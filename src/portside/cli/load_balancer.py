@@ -1,0 +1,123 @@
+"""`portside lb`: load balancers as they stand, in lines that fit a terminal."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from rich.console import Console
+from rich.text import Text
+from rich.tree import Tree
+
+from portside.cli import instance as daemon
+from portside.settings import Settings
+
+COLOURS: Final = {"healthy": "green", "unhealthy": "red", "active": "green", "failed": "red"}
+
+
+def show(settings: Settings, name: str, *, as_json: bool) -> None:
+    """Raises: Failure when the daemon does not run, and for a name that no load balancer has."""
+    path = "/_portside/lb" + (f"?{urlencode({'name': name})}" if name else "")
+    answer = daemon.ask(settings, path, "All of them: portside lb")[1]
+    if as_json:
+        print(json.dumps(answer, indent=2))
+        return
+    console = Console(highlight=False)
+    for each in render(answer, datetime.now(UTC)):
+        console.print(each, soft_wrap=True)
+
+
+def render(answer: dict[str, Any], now: datetime) -> list[Tree | Text]:
+    """The daemon's answer as trees."""
+    if not answer["loadBalancers"]:
+        return [Text("There is no load balancer.")]
+    return [_balancer(each, now) for each in answer["loadBalancers"]]
+
+
+def _balancer(balancer: dict[str, Any], now: datetime) -> Tree:
+    head = Text.assemble(
+        (balancer["name"], "bold"),
+        f" ({balancer['type']}, {balancer['scheme']}) ",
+        (balancer["state"], COLOURS.get(balancer["state"], "yellow")),
+    )
+    tree = Tree(head)
+    tree.add(Text(balancer["dnsName"], style="dim"))
+    names = {each["arn"]: each["name"] for each in balancer["targetGroups"]}
+    for listener in balancer["listeners"]:
+        branch = tree.add(Text(f"{listener['protocol']} {listener['port']}"))
+        for rule in listener["rules"]:
+            branch.add(Text(f"{rule['Priority']:>7}  {_conditions(rule)}{_actions(rule, names)}"))
+    for group in balancer["targetGroups"]:
+        _group(tree, group, now)
+    return tree
+
+
+def _conditions(rule: dict[str, Any]) -> str:
+    said = [_condition(each) for each in rule["Conditions"]]
+    return f"{' and '.join(said)}: " if said else ""
+
+
+def _condition(condition: dict[str, Any]) -> str:
+    """As `path-pattern /a or /b`; of conditions with parts, as query strings have them, the parts as JSON."""
+    config: dict[str, Any] = next((each for name, each in condition.items() if name.endswith("Config")), {})
+    values = condition.get("Values") or config.get("Values") or config.get("RegexValues") or ()
+    field = condition["Field"]
+    if "HttpHeaderName" in config:
+        field += f" {config['HttpHeaderName']}"
+    return f"{field} {' or '.join(each if isinstance(each, str) else json.dumps(each) for each in values)}"
+
+
+def _actions(rule: dict[str, Any], names: dict[str, str]) -> str:
+    return ", ".join(_action(each, names) for each in rule["Actions"])
+
+
+def _action(action: dict[str, Any], names: dict[str, str]) -> str:
+    match action:
+        case {"ForwardConfig": {"TargetGroups": groups}}:
+            shown = [names.get(each["TargetGroupArn"], each["TargetGroupArn"]) for each in groups]
+            if len(groups) == 1:
+                return f"to {shown[0]}"
+            weights = [each.get("Weight", 1) for each in groups]
+            return "to " + ", ".join(f"{name} ({weight})" for name, weight in zip(shown, weights, strict=True))
+        case {"FixedResponseConfig": config}:
+            return f"answers {config['StatusCode']}"
+    config = {name: each for name, each in action.items() if name not in ("Type", "Order")}
+    return f"{action['Type']} {json.dumps(config)}" if config else str(action["Type"])
+
+
+def _group(tree: Tree, group: dict[str, Any], now: datetime) -> None:
+    branch = tree.add(Text(f"target group {group['name']} ({group['protocol']} {group['port']})"))
+    if counted := group["counted"]:
+        branch.add(Text(_counted(counted), style="dim"))
+    for target in group["targets"]:
+        line = Text.assemble(
+            f"{target['id']}:{target['port']} {target['zone']} ".replace("  ", " "),
+            (target["state"], COLOURS.get(target["state"], "yellow")),
+        )
+        if target["description"] or target["reason"]:
+            line.append(f"  {target['description'] or target['reason']}", "dim")
+        if target["checkedAt"]:
+            seconds = (now - datetime.fromisoformat(target["checkedAt"])).total_seconds()
+            line.append(f"  for {max(0.0, seconds):.0f} s", "dim")
+        branch.add(line)
+    if not group["targets"]:
+        branch.add(Text("no targets", style="yellow"))
+
+
+def _counted(counted: dict[str, Any]) -> str:
+    """Of requests where there are any, else of connections."""
+    if not counted["requests"]:
+        return f"{counted['connections']} connections, {counted['openConnections']} open, {counted['bytes']} bytes"
+    answers = ", ".join(f"{count} {name}" for name, count in counted["responses"].items() if count)
+    said = [f"{counted['requests']} requests: {answers}"]
+    for name, words in (
+        ("noTarget", "without a target"),
+        ("timeouts", "timed out"),
+        ("resets", "broken off"),
+        ("connectErrors", "connections failed"),
+    ):
+        if counted[name]:
+            said.append(f"{counted[name]} {words}")
+    if counted["p50Ms"] is not None:
+        said.append(f"p50 {counted['p50Ms']:.1f} ms, p99 {counted['p99Ms']:.1f} ms")
+    return "; ".join(said)

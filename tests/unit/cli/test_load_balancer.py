@@ -1,0 +1,133 @@
+"""What `portside lb` shows."""
+
+import io
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.console import Console
+
+from portside.cli.load_balancer import render
+
+NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+def shown(answer: dict[str, Any]) -> str:
+    console = Console(file=io.StringIO(), width=200, highlight=False)
+    for each in render(answer, NOW):
+        console.print(each, soft_wrap=True)
+    return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
+
+
+def forward(*groups: tuple[str, int]) -> dict[str, Any]:
+    return {"ForwardConfig": {"TargetGroups": [{"TargetGroupArn": arn, "Weight": weight} for arn, weight in groups]}}
+
+
+ANSWER = {
+    "loadBalancers": [
+        {
+            "name": "web",
+            "type": "application",
+            "scheme": "internet-facing",
+            "state": "active",
+            "dnsName": "web-1.elb.localhost",
+            "listeners": [
+                {
+                    "protocol": "HTTP",
+                    "port": 80,
+                    "rules": [
+                        {
+                            "Priority": "10",
+                            "Conditions": [
+                                {"Field": "path-pattern", "Values": ["/a", "/b/*"]},
+                                {
+                                    "Field": "http-header",
+                                    "HttpHeaderConfig": {"HttpHeaderName": "X-Beta", "Values": ["yes"]},
+                                },
+                                {
+                                    "Field": "query-string",
+                                    "QueryStringConfig": {"Values": [{"Key": "v", "Value": "2"}]},
+                                },
+                            ],
+                            "Actions": [{"Type": "forward", **forward(("arn:a", 9), ("arn:b", 1))}],
+                        },
+                        {
+                            "Priority": "20",
+                            "Conditions": [{"Field": "host-header", "Values": ["old.example"]}],
+                            "Actions": [{"Type": "redirect", "RedirectConfig": {"StatusCode": "HTTP_301"}}],
+                        },
+                        {
+                            "Priority": "default",
+                            "Conditions": [],
+                            "Actions": [{"Type": "fixed-response", "FixedResponseConfig": {"StatusCode": "404"}}],
+                        },
+                    ],
+                }
+            ],
+            "targetGroups": [
+                {
+                    "name": "a",
+                    "arn": "arn:a",
+                    "protocol": "HTTP",
+                    "port": 80,
+                    "targets": [
+                        {
+                            "id": "10.0.0.1",
+                            "port": 80,
+                            "zone": "us-east-1a",
+                            "state": "healthy",
+                            "reason": "",
+                            "description": "",
+                            "checkedAt": "2026-01-01T11:59:00+00:00",
+                        },
+                        {
+                            "id": "10.0.0.2",
+                            "port": 80,
+                            "zone": "",
+                            "state": "unhealthy",
+                            "reason": "Target.Timeout",
+                            "description": "Request timed out",
+                            "checkedAt": None,
+                        },
+                    ],
+                    "counted": {
+                        "requests": 50,
+                        "responses": {"2xx": 40, "3xx": 0, "4xx": 10, "5xx": 0},
+                        "noTarget": 2,
+                        "timeouts": 0,
+                        "resets": 0,
+                        "connectErrors": 0,
+                        "connections": 5,
+                        "openConnections": 1,
+                        "bytes": 9,
+                        "p50Ms": 1.25,
+                        "p99Ms": 80.0,
+                    },
+                },
+                {"name": "b", "arn": "arn:b", "protocol": "HTTP", "port": 80, "targets": [], "counted": None},
+            ],
+        }
+    ]
+}
+
+
+def test_a_load_balancer() -> None:
+    """Rules in their order, whatever their conditions and actions are; targets with their health and why; counts."""
+    text = shown(ANSWER)
+    for line in (
+        "web (application, internet-facing) active",
+        "path-pattern /a or /b/* and http-header X-Beta yes and query-string ",
+        '{"Key": "v", "Value": "2"}: to a (9), b (1)',
+        'host-header old.example: redirect {"RedirectConfig": {"StatusCode": "HTTP_301"}}',
+        "default  answers 404",
+        "50 requests: 40 2xx, 10 4xx; 2 without a target; p50 1.2 ms, p99 80.0 ms",
+        "10.0.0.1:80 us-east-1a healthy  for 60 s",
+        "10.0.0.2:80 unhealthy  Request timed out",
+        "no targets",
+    ):
+        assert line in text, line
+    assert text.index("path-pattern") < text.index("host-header") < text.index("answers 404")
+
+
+def test_none() -> None:
+    """Where there is none, that is said."""
+    assert shown({"loadBalancers": []}) == "There is no load balancer.\n"
