@@ -182,7 +182,7 @@ def test_attributes_are_kept_or_refused(elb: Any, balancer: dict[str, Any], grou
     )
     answer = elb.describe_target_group_attributes(TargetGroupArn=group_arn)["Attributes"]
     assert {"Key": "deregistration_delay.timeout_seconds", "Value": "5"} in answer
-    for key, value in (("stickiness.enabled", "true"), ("deregistration_delay.timeout_seconds", "3601")):
+    for key, value in (("stickiness.type", "app_cookie"), ("deregistration_delay.timeout_seconds", "3601")):
         call = elb.modify_target_group_attributes
         assert error_of(call, TargetGroupArn=group_arn, Attributes=[{"Key": key, "Value": value}])[1] == 400
 
@@ -244,7 +244,7 @@ def test_listener_refusals(
     """Wrong protocols, actions that are not built, missing groups, and groups of another load balancer are refused."""
     arn = balancer["LoadBalancerArn"]
     base = {"LoadBalancerArn": arn, "Protocol": "HTTP", "Port": 80, "DefaultActions": forward(group)}
-    redirect = [{"Type": "redirect", "RedirectConfig": {"StatusCode": "HTTP_301", "Protocol": "HTTPS"}}]
+    redirect = [{"Type": "redirect", "RedirectConfig": {"StatusCode": "HTTP_301", "Protocol": "TCP"}}]
     for wrong in ({"Protocol": "TCP"}, {"Protocol": "HTTPS"}, {"DefaultActions": redirect}):
         assert error_of(elb.create_listener, **{**base, **wrong})[:2] == ("ValidationError", 400)
     gone = {"TargetGroupArn": group["TargetGroupArn"][:-4] + "0000"}
@@ -300,11 +300,64 @@ def test_rule_conditions_are_checked(elb: Any, balancer: dict[str, Any]) -> None
         path("/" + "a" * 128),
         path("/ä"),
         [*path("/a"), *path("/b")],
-        [{"Field": "query-string", "QueryStringConfig": {"Values": [{"Value": "x"}]}}],
+        [{"Field": "http-header", "HttpHeaderConfig": {"HttpHeaderName": "host", "Values": ["x"]}}],
+        [{"Field": "source-ip", "SourceIpConfig": {"Values": ["10.0.0.1"]}}],
+        [{"Field": "source-ip", "Values": ["10.0.0.0/8"]}],
+        [{"Field": "path-pattern", "RegexValues": ["(?=x)"]}],
+        [{"Field": "path-pattern", "HostHeaderConfig": {"Values": ["a.b"]}}],
         [{"Field": "nonsense", "Values": ["x"]}],
     ):
         code, status, _ = error_of(elb.create_rule, ListenerArn=listener, Priority=1, Conditions=wrong, Actions=FIXED)
         assert (code, status) == ("ValidationError", 400), wrong
+
+
+def test_every_kind_of_condition_and_action_is_shown_as_made(
+    elb: Any, balancer: dict[str, Any], group: dict[str, Any], subnets: list[dict[str, Any]]
+) -> None:
+    """What was given comes back, with AWS's defaults."""
+    listener = make_listener(elb, balancer, FIXED)["ListenerArn"]
+    conditions: list[dict[str, Any]] = [
+        {"Field": "http-header", "HttpHeaderConfig": {"HttpHeaderName": "X-Kind", "Values": ["a*"]}},
+        {"Field": "http-request-method", "HttpRequestMethodConfig": {"Values": ["POST"]}},
+        {"Field": "query-string", "QueryStringConfig": {"Values": [{"Key": "v", "Value": "1"}, {"Value": "x?"}]}},
+        {"Field": "source-ip", "SourceIpConfig": {"Values": ["10.0.0.0/8"]}},
+    ]
+    redirect = {"StatusCode": "HTTP_301", "Protocol": "HTTPS", "Port": "443"}
+    made = elb.create_rule(
+        ListenerArn=listener,
+        Priority=1,
+        Conditions=conditions,
+        Actions=[{"Type": "redirect", "RedirectConfig": redirect}],
+    )["Rules"][0]
+    assert made["Conditions"] == conditions
+    shown = {"Host": "#{host}", "Path": "/#{path}", "Query": "#{query}", **redirect}
+    assert made["Actions"] == [{"Type": "redirect", "RedirectConfig": shown}]
+    regex = [{"Field": "path-pattern", "RegexValues": ["^/v[0-9]"]}]
+    other = make_group(elb, subnets, "other")
+    config = {
+        "TargetGroups": [{"TargetGroupArn": each["TargetGroupArn"], "Weight": 1} for each in (group, other)],
+        "TargetGroupStickinessConfig": {"Enabled": True, "DurationSeconds": 60},
+    }
+    made = elb.create_rule(
+        ListenerArn=listener,
+        Priority=2,
+        Conditions=regex,
+        Actions=[{"Type": "forward", "ForwardConfig": config}],
+    )["Rules"][0]
+    assert made["Conditions"] == [{**regex[0], "PathPatternConfig": {"RegexValues": ["^/v[0-9]"]}}]
+    assert made["Actions"] == [{"Type": "forward", "ForwardConfig": config}]
+
+
+def test_listener_attributes(elb: Any, balancer: dict[str, Any]) -> None:
+    """A listener's attributes can be set within their protocol's."""
+    listener = make_listener(elb, balancer, FIXED)["ListenerArn"]
+    given = [{"Key": "routing.http.response.x_frame_options.header_value", "Value": "DENY"}]
+    assert elb.modify_listener_attributes(ListenerArn=listener, Attributes=given)["Attributes"] == given
+    shown = elb.describe_listener_attributes(ListenerArn=listener)["Attributes"]
+    assert given[0] in shown
+    assert {"Key": "routing.http.response.server.enabled", "Value": "true"} in shown
+    wrong = [{"Key": "tcp.idle_timeout.seconds", "Value": "60"}]
+    assert error_of(elb.modify_listener_attributes, ListenerArn=listener, Attributes=wrong)[0] == "ValidationError"
 
 
 def test_targets_of_a_group_without_listener_are_unused(

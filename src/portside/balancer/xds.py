@@ -11,23 +11,32 @@ from pathlib import Path
 from typing import Any, Final
 
 from portside.balancer.interface import BalancerConfig, ServerCertificate
+from portside.domain.listener_condition import condition_regex
 from portside.domain.load_balancer import (
     Action,
-    Condition,
     FixedResponse,
     Forward,
     Listener,
+    LoadBalancer,
+    Redirect,
     Rule,
     Target,
     TargetGroup,
 )
 from portside.domain.load_balancer_rule import (
+    RESPONSE_HEADERS,
+    SERVER_HEADER,
+    TLS_HEADERS,
     check_port,
+    client_keep_alive_s,
     idle_timeout_s,
     in_order,
     matcher_ranges,
     other_ranges,
+    slow_start_s,
+    sticky_s,
     suffix,
+    tcp_idle_timeout_s,
     used_groups,
 )
 from portside.domain.ssl_policy import DEFAULT, POLICIES, TLS13
@@ -41,8 +50,6 @@ UPSTREAM_IDLE_S: Final = 4
 connection which the target is about to close."""
 CONNECT_TIMEOUT_S: Final = 10
 """As the Application Load Balancer's (troubleshooting guide, HTTP 504)."""
-TCP_IDLE_S: Final = 350
-"""As the Network Load Balancer's."""
 BREAKER: Final = 1_000_000
 """Envoy's limits of 1,024 connections and requests per cluster would answer 503 under load."""
 PANIC_PERCENT: Final = 1
@@ -131,12 +138,11 @@ def render(configs: Sequence[BalancerConfig], options: Options) -> Resources:
             tls = tls_context([(config, listener)], options)
             if tls is None and listener.protocol == "HTTPS":
                 continue  # none of its certificates can be read
-            idle_s = idle_timeout_s(balancer)
             if listener.protocol == "TCP":
                 handler = tcp_proxy(config, listener)
             else:
                 routes[name] = route_configuration(name, [virtual_host(config, listener, ("*",))])
-                handler = http_manager(name, idle_s, options)
+                handler = http_manager(name, [(config, listener)], options)
             if legs:
                 addresses = [socket_address(leg, listener.port, config.netns_path) for leg in legs]
                 listeners[f"{name}_legs"] = listener_resource(f"{name}_legs", addresses, handler, tls=tls)
@@ -157,8 +163,7 @@ def render(configs: Sequence[BalancerConfig], options: Options) -> Resources:
             handler = next(tcp_proxy(config, listener) for config, listener in members if listener == oldest)
         else:
             routes[name] = route_configuration(name, shared_hosts(members))
-            idle_s = max(idle_timeout_s(config.load_balancer) for config, _ in members)
-            handler = http_manager(name, idle_s, options)
+            handler = http_manager(name, members, options)
         addresses = [socket_address(SHARED_ADDRESS, port)]
         listeners[name] = listener_resource(name, addresses, handler, exclusive=True, tls=tls_context(members, options))
         host_bindings[name] = ((SHARED_ADDRESS, port),)
@@ -220,7 +225,7 @@ def tcp_proxy(config: BalancerConfig, listener: Listener) -> Resource:
     proxy: Resource = {
         "@type": f"{_TYPE}extensions.filters.network.tcp_proxy.v3.TcpProxy",
         "stat_prefix": route_name(listener.arn),
-        "idle_timeout": f"{TCP_IDLE_S}s",
+        "idle_timeout": f"{tcp_idle_timeout_s(listener)}s",
         "max_connect_attempts": 3,
     }
     if len(weighted) > 1:
@@ -291,7 +296,20 @@ _KEEP_CASE: Final[Resource] = {
 }
 
 
-def http_manager(routes: str, idle_s: int, options: Options) -> Resource:
+CLIENT_HEADER: Final = "x-portside-client"
+"""The client's address while a route is chosen; targets do not see it."""
+_STATEFUL_SESSION: Final = "envoy.filters.http.stateful_session"
+
+
+def http_manager(routes: str, members: Sequence[tuple[BalancerConfig, Listener]], options: Options) -> Resource:
+    """Where several load balancers share a port, the longest of their times count, and a header is dropped if any one
+    drops it."""
+    balancers = [config.load_balancer for config, _ in members]
+    idle_s = max(idle_timeout_s(balancer) for balancer in balancers)
+    mutations: list[Resource] = []
+    if any(_is_on(balancer, "routing.http.drop_invalid_header_fields.enabled") for balancer in balancers):
+        mutations.append({"remove_on_match": {"key_matcher": {"safe_regex": {"regex": _INVALID_HEADER}}}})
+    mutations.append({"append": _overwrite(CLIENT_HEADER, "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%")})
     manager: Resource = {
         "@type": f"{_TYPE}extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": routes,
@@ -300,32 +318,67 @@ def http_manager(routes: str, idle_s: int, options: Options) -> Resource:
             "route_config_name": routes,
             "config_source": file_source(options.directory / route_file(routes)),
         },
+        "early_header_mutation_extensions": [
+            {
+                "name": "envoy.http.early_header_mutation.header_mutation",
+                "typed_config": {
+                    "@type": f"{_TYPE}extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation",
+                    "mutations": mutations,
+                },
+            }
+        ],
         "http_filters": [
+            # idle but where a route has a cookie for it
+            {
+                "name": _STATEFUL_SESSION,
+                "typed_config": {"@type": f"{_TYPE}extensions.filters.http.stateful_session.v3.StatefulSession"},
+            },
             {
                 "name": "envoy.filters.http.router",
                 "typed_config": {
                     "@type": f"{_TYPE}extensions.filters.http.router.v3.Router",
                     "suppress_envoy_headers": True,
                 },
-            }
+            },
         ],
         "use_remote_address": True,
         # Envoy would name this machine's own address for clients on loopback; the routes add the client's as it is
         "skip_xff_append": True,
         "generate_request_id": False,
         "server_header_transformation": "PASS_THROUGH",
-        "common_http_protocol_options": {"idle_timeout": f"{idle_s}s"},
+        "common_http_protocol_options": {
+            "idle_timeout": f"{idle_s}s",
+            "max_connection_duration": f"{max(client_keep_alive_s(balancer) for balancer in balancers)}s",
+        },
+        # the connection ends with an answer that says so, not between two requests
+        "http1_safe_max_connection_duration": True,
         "stream_idle_timeout": f"{idle_s}s",
         "http_protocol_options": {"accept_http_10": True, "header_key_format": _KEEP_CASE},
         "max_request_headers_kb": 64,
         "upgrade_configs": [{"upgrade_type": "websocket"}],
         "internal_address_config": {"unix_sockets": False},
-        "local_reply_config": local_replies(),
+        "local_reply_config": local_replies(server=any(_names_server(listener) for _, listener in members)),
     }
     return {"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}
 
 
-def local_replies() -> Resource:
+_INVALID_HEADER: Final = "[^:]*[^-A-Za-z0-9:][^:]*"
+"""The names that routing.http.drop_invalid_header_fields drops."""
+
+
+def _is_on(balancer: LoadBalancer, attribute: str) -> bool:
+    return balancer.attributes.get(attribute) == "true"
+
+
+def _names_server(listener: Listener) -> bool:
+    return listener.attributes.get(SERVER_HEADER, "true") == "true"
+
+
+def _overwrite(name: str, value: str) -> Resource:
+    return {"header": {"key": name, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
+
+
+def local_replies(*, server: bool) -> Resource:
     """The answers that the load balancer gives itself, as AWS gives them: 502 for a target that could not be reached or
     broke off, 504 for one that took too long, 503 for an empty group, each with AWS's page.
 
@@ -355,6 +408,8 @@ def local_replies() -> Resource:
         _page({"and_filter": {"filters": [_flags(["SI"]), _status(408)]}}, 408, "Request Timeout"),
         _page(_flags(["UH", "UO", "NC", "NR"]), 503, "Service Temporarily Unavailable"),
     ]
+    if server:
+        mappers = [{**mapper, "headers_to_add": [_SERVER]} for mapper in mappers]
     return {"mappers": mappers}
 
 
@@ -386,7 +441,6 @@ def _page(when: Resource, status: int, text: str) -> Resource:
             "text_format_source": {"inline_string": page(status, text)},
             "content_type": "text/html",
         },
-        "headers_to_add": [_SERVER],
     }
 
 
@@ -405,17 +459,8 @@ def route_configuration(name: str, virtual_hosts: list[Resource]) -> Resource:
         "name": name,
         "virtual_hosts": virtual_hosts,
         "ignore_port_in_host_matching": True,
-        "request_headers_to_add": [
-            {
-                "header": {"key": "x-forwarded-for", "value": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%"},
-                "append_action": "APPEND_IF_EXISTS_OR_ADD",
-            },
-            {
-                "header": {"key": "x-forwarded-port", "value": "%DOWNSTREAM_LOCAL_PORT%"},
-                "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
-            },
-        ],
-        "request_headers_to_remove": ["x-envoy-external-address", "x-envoy-internal"],
+        "request_headers_to_add": [_overwrite("x-forwarded-port", "%DOWNSTREAM_LOCAL_PORT%")],
+        "request_headers_to_remove": ["x-envoy-external-address", "x-envoy-internal", CLIENT_HEADER],
     }
 
 
@@ -459,72 +504,191 @@ def _host_names(config: BalancerConfig, listener: Listener) -> set[str]:
 
 def virtual_host(config: BalancerConfig, listener: Listener, domains: Iterable[str]) -> Resource:
     rules = in_order(rule for rule in config.rules if rule.listener_arn == listener.arn)
-    known = {group.arn for group in config.target_groups}
+    routes = [made for rule in rules for made in route(config, rule)]
+    routes += _onward({"match": {"prefix": "/"}}, config, listener.default_action)
     balancer = config.load_balancer
-    idle_s = idle_timeout_s(balancer)
-    routes = [route(rule, action(balancer.arn, rule.action, known, idle_s)) for rule in rules]
-    routes.append(_everything(action(balancer.arn, listener.default_action, known, idle_s)))
-    return {"name": f"{balancer.name}_{suffix(balancer.arn)}", "domains": list(domains), "routes": routes}
+    return {
+        "name": f"{balancer.name}_{suffix(balancer.arn)}",
+        "domains": list(domains),
+        "routes": routes,
+        **headers(balancer, listener),
+    }
+
+
+def headers(balancer: LoadBalancer, listener: Listener) -> Resource:
+    """What a load balancer adds to requests and answers, and takes from them, by its attributes and the listener's."""
+    added: list[Resource] = []
+    removed: list[str] = []
+    answered = [
+        _overwrite(name, listener.attributes[attribute].replace("%", "%%"))
+        for attribute, name in RESPONSE_HEADERS.items()
+        if listener.attributes.get(attribute)
+    ]
+    mode = balancer.attributes.get("routing.http.xff_header_processing.mode", "append")
+    if mode == "append":
+        port = "" if _is_on(balancer, "routing.http.xff_client_port.enabled") else "_WITHOUT_PORT"
+        client = {"key": "x-forwarded-for", "value": f"%DOWNSTREAM_REMOTE_ADDRESS{port}%"}
+        added.append({"header": client, "append_action": "APPEND_IF_EXISTS_OR_ADD"})
+    elif mode == "remove":
+        removed.append("x-forwarded-for")
+    if listener.protocol == "HTTPS" and _is_on(balancer, "routing.http.x_amzn_tls_version_and_cipher_suite.enabled"):
+        added += [
+            _overwrite(listener.attributes.get(attribute, name), f"%{what}%")
+            for attribute, (name, what) in TLS_HEADERS.items()
+        ]
+    made: Resource = {}
+    if added:
+        made["request_headers_to_add"] = added
+    if removed:
+        made["request_headers_to_remove"] = removed
+    if answered:
+        made["response_headers_to_add"] = answered
+    if not _names_server(listener):
+        made["response_headers_to_remove"] = ["server"]
+    return made
 
 
 def _everything(outcome: Resource) -> Resource:
     return {"match": {"prefix": "/"}, **outcome}
 
 
-def route(rule: Rule, outcome: Resource) -> Resource:
+def route(config: BalancerConfig, rule: Rule) -> list[Resource]:
     """All conditions must hold; of a condition's values any one."""
     match: Resource = {"prefix": "/"}
-    headers: list[Resource] = []
+    conditions: list[Resource] = []
     for condition in rule.conditions:
-        if condition.field == "path-pattern":
-            match = {"safe_regex": {"regex": condition_regex(condition)}}
-        else:
-            headers.append(
-                {"name": ":authority", "string_match": {"safe_regex": {"regex": condition_regex(condition)}}}
-            )
-    if headers:
-        match["headers"] = headers
-    return {"name": suffix(rule.arn), "match": match, **outcome}
+        regex = {"safe_regex": {"regex": condition_regex(condition)}}
+        match condition.field:
+            case "path-pattern":
+                match = dict(regex)
+            case "host-header":
+                conditions.append({"name": ":authority", "string_match": regex})
+            case "http-header":
+                conditions.append({"name": condition.header.lower(), "string_match": regex})
+            case "http-request-method":
+                conditions.append({"name": ":method", "string_match": regex})
+            case "query-string":
+                conditions.append({"name": ":path", "string_match": regex})
+            case "source-ip":
+                conditions.append({"name": CLIENT_HEADER, "string_match": regex})
+    if conditions:
+        match["headers"] = conditions
+    return _onward({"name": suffix(rule.arn), "match": match}, config, rule.action)
 
 
-def condition_regex(condition: Condition) -> str:
-    """RE2 for a condition's values: `*` is any number of characters, `?` exactly one. Paths are compared
-    case-sensitively and without their query, hosts in any case and without their port."""
-    alternatives = "|".join(pattern_regex(value) for value in condition.values)
-    if condition.field == "path-pattern":
-        return f"(?:{alternatives})"
-    return f"(?i)(?:{alternatives})(?::[0-9]+)?"
+def _onward(base: Resource, config: BalancerConfig, chosen: Action) -> list[Resource]:
+    """The routes of one rule, or of a listener's default action: the first ones lead clients to the target group that
+    they had before, if that is to be."""
+    known = {group.arn for group in config.target_groups}
+    made: list[Resource] = []
+    if isinstance(chosen, Forward) and chosen.sticky_s and len(chosen.target_groups) > 1:
+        for group in chosen.target_groups:
+            if group.target_group_arn not in known or group.weight == 0:
+                continue
+            before = {
+                "name": "cookie",
+                "string_match": {
+                    "safe_regex": {"regex": rf"(?:.*; ?)?{GROUP_COOKIE}={suffix(group.target_group_arn)}(?:;.*)?"}
+                },
+            }
+            held = {**base, "match": {**base["match"], "headers": [*base["match"].get("headers", ()), before]}}
+            if "name" in base:
+                held["name"] = f"{base['name']}_{suffix(group.target_group_arn)}"
+            made.append({**held, **action(config, Forward(target_groups=(group,)))})
+    return [*made, {**base, **action(config, chosen)}]
 
 
-def pattern_regex(pattern: str) -> str:
-    return "".join({"*": ".*", "?": "."}.get(char) or re.escape(char) for char in pattern)
+GROUP_COOKIE: Final = "AWSALBTG"
+TARGET_COOKIE: Final = "AWSALB"
 
 
-def action(balancer_arn: str, chosen: Action, known: set[str], idle_s: int) -> Resource:
+def action(config: BalancerConfig, chosen: Action) -> Resource:
+    groups = {group.arn: group for group in config.target_groups}
+    balancer_arn = config.load_balancer.arn
     match chosen:
         case FixedResponse(status_code=status, content_type=content_type, message_body=body):
             return _answer(int(status), body or "", content_type or "text/plain; charset=utf-8")
-        case Forward(target_groups=groups):
-            there = [group for group in groups if group.target_group_arn in known]
-            weighted = [group for group in there if group.weight > 0]
-            if not there or (len(groups) > 1 and not weighted):
+        case Redirect(status_code=status):
+            code, text = (301, "Moved Permanently") if status == "HTTP_301" else (302, "Found")
+            answer = _answer(code, page(code, text), "text/html")
+            answer["response_headers_to_add"].append(_overwrite("location", location(chosen)))
+            return answer
+        case Forward(target_groups=named):
+            there = [each for each in named if each.target_group_arn in groups]
+            weighted = [each for each in there if each.weight > 0]
+            if not there or (len(named) > 1 and not weighted):
                 return _answer(503, page(503, "Service Temporarily Unavailable"), "text/html")
             onward: Resource = {
                 # no limit on a whole answer, only on silence: that is the load balancer's idle time-out
                 "timeout": "0s",
-                "idle_timeout": f"{idle_s}s",
+                "idle_timeout": f"{idle_timeout_s(config.load_balancer)}s",
                 "retry_policy": RETRY,
             }
-            if len(groups) == 1:
+            if len(named) == 1:
                 onward["cluster"] = cluster_name(balancer_arn, there[0].target_group_arn)
-            else:
-                onward["weighted_clusters"] = {
-                    "clusters": [
-                        {"name": cluster_name(balancer_arn, group.target_group_arn), "weight": group.weight}
-                        for group in weighted
-                    ]
+                return {"route": onward, **stickiness(groups[there[0].target_group_arn])}
+            clusters: list[Resource] = []
+            for each in weighted:
+                choice: Resource = {
+                    "name": cluster_name(balancer_arn, each.target_group_arn),
+                    "weight": each.weight,
+                    **stickiness(groups[each.target_group_arn]),
                 }
+                if chosen.sticky_s:
+                    cookie = f"{GROUP_COOKIE}={suffix(each.target_group_arn)}; Max-Age={chosen.sticky_s}; Path=/"
+                    choice["response_headers_to_add"] = [
+                        {"header": {"key": "set-cookie", "value": cookie}, "append_action": "APPEND_IF_EXISTS_OR_ADD"}
+                    ]
+                clusters.append(choice)
+            onward["weighted_clusters"] = {"clusters": clusters}
             return {"route": onward}
+
+
+def stickiness(group: TargetGroup) -> Resource:
+    """A client stays with its target by a cookie, as long as the target is healthy and registered."""
+    seconds = sticky_s(group)
+    if not seconds:
+        return {}
+    return {
+        "typed_per_filter_config": {
+            _STATEFUL_SESSION: {
+                "@type": f"{_TYPE}extensions.filters.http.stateful_session.v3.StatefulSessionPerRoute",
+                "stateful_session": {
+                    "session_state": {
+                        "name": "envoy.http.stateful_session.cookie",
+                        "typed_config": {
+                            "@type": f"{_TYPE}extensions.http.stateful_session.cookie.v3.CookieBasedSessionState",
+                            "cookie": {"name": TARGET_COOKIE, "path": "/", "ttl": f"{seconds}s"},
+                        },
+                    }
+                },
+            }
+        }
+    }
+
+
+def location(redirect: Redirect) -> str:
+    """A redirect's location as Envoy's format. The port is always named, as on AWS."""
+    protocol = "%REQ(:SCHEME)%" if redirect.protocol == "#{protocol}" else redirect.protocol.lower()
+    query = _filled(redirect.query)
+    if redirect.query == "#{query}":
+        query = r"%CEL(re.extract(request.path, '[?].*', r'\0'))%"  # without a question mark if there is none
+    elif query:
+        query = f"?{query}"
+    return f"{protocol}://{_filled(redirect.host)}:{_filled(redirect.port)}{_filled(redirect.path)}{query}"
+
+
+def _filled(template: str) -> str:
+    filled = template.replace("%", "%%")
+    for keyword, what in {
+        "protocol": "%REQ(:SCHEME)%",
+        "host": r"%CEL(re.extract(request.host, '^[^:]*', r'\0'))%",
+        "port": "%DOWNSTREAM_LOCAL_PORT%",
+        "path": r"%CEL(re.extract(request.url_path, '^/(.*)$', r'\1'))%",
+        "query": "%QUERY_PARAMS%",
+    }.items():
+        filled = filled.replace(f"#{{{keyword}}}", what)
+    return filled
 
 
 RETRY: Final[Resource] = {
@@ -565,10 +729,17 @@ def file_source(path: Path) -> Resource:
     return {"path_config_source": {"path": str(path)}, "resource_api_version": "V3"}
 
 
+_POLICIES: Final = {
+    "round_robin": "ROUND_ROBIN",
+    "least_outstanding_requests": "LEAST_REQUEST",
+    "weighted_random": "RANDOM",
+}
+
+
 def cluster(config: BalancerConfig, group: TargetGroup, options: Options) -> Resource:
     name = cluster_name(config.load_balancer.arn, group.arn)
     source = next(zone.address for zone in config.load_balancer.zones if zone.address)
-    least = group.attributes.get("load_balancing.algorithm.type") == "least_outstanding_requests"
+    algorithm = group.attributes.get("load_balancing.algorithm.type", "round_robin")
     limits = {
         "max_connections": BREAKER,
         "max_pending_requests": BREAKER,
@@ -586,7 +757,7 @@ def cluster(config: BalancerConfig, group: TargetGroup, options: Options) -> Res
         "type": "EDS",
         "eds_cluster_config": {"eds_config": file_source(options.directory / endpoint_file(name))},
         "connect_timeout": f"{CONNECT_TIMEOUT_S}s",
-        "lb_policy": "LEAST_REQUEST" if least else "ROUND_ROBIN",
+        "lb_policy": _POLICIES[algorithm],
         # A change of health, or to draining, counts at once; by default Envoy gathers changes for a second (seen: the
         # second of two targets got its first request a second after it was healthy).
         "common_lb_config": {"healthy_panic_threshold": {"value": PANIC_PERCENT}, "update_merge_window": "0s"},
@@ -600,6 +771,8 @@ def cluster(config: BalancerConfig, group: TargetGroup, options: Options) -> Res
         },
         "health_checks": [health_check(group, options)],
     }
+    if seconds := slow_start_s(group):
+        made["round_robin_lb_config"] = {"slow_start_config": {"slow_start_window": f"{seconds}s"}}
     if group.protocol != "TCP":
         made["typed_extension_protocol_options"] = {
             "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {

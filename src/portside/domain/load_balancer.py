@@ -39,7 +39,10 @@ class WeightedTargetGroup(Record, frozen=True, kw_only=True):
 
 
 class Forward(Record, tag="forward", frozen=True, kw_only=True):
+    """`sticky_s`: for how long a client stays with the target group it got first; 0 without stickiness."""
+
     target_groups: tuple[WeightedTargetGroup, ...]
+    sticky_s: int = 0
 
 
 class FixedResponse(Record, tag="fixed-response", frozen=True, kw_only=True):
@@ -48,14 +51,36 @@ class FixedResponse(Record, tag="fixed-response", frozen=True, kw_only=True):
     message_body: str | None = None
 
 
-Action = Forward | FixedResponse
+class Redirect(Record, tag="redirect", frozen=True, kw_only=True):
+    """The parts of the location are templates: `#{protocol}`, `#{host}`, `#{port}`, `#{path}` and `#{query}` are the
+    request's."""
+
+    status_code: Literal["HTTP_301", "HTTP_302"]
+    protocol: str = "#{protocol}"
+    host: str = "#{host}"
+    port: str = "#{port}"
+    path: str = "/#{path}"
+    query: str = "#{query}"
+
+
+Action = Forward | FixedResponse | Redirect
+
+
+class QueryParameter(Record, frozen=True, kw_only=True):
+    """A pattern for one parameter of a query string. Without `key`: any parameter with that value."""
+
+    key: str = ""
+    value: str
 
 
 class Condition(Record, frozen=True, kw_only=True):
-    """`field` is path-pattern or host-header (the values are alternatives)."""
+    """Any one of its values, regular expressions or query parameters is enough. `header`: of http-header conditions."""
 
-    field: Literal["path-pattern", "host-header"]
-    values: tuple[str, ...]
+    field: Literal["path-pattern", "host-header", "http-header", "http-request-method", "query-string", "source-ip"]
+    values: tuple[str, ...] = ()
+    regex_values: tuple[str, ...] = ()
+    header: str = ""
+    query: tuple[QueryParameter, ...] = ()
 
 
 class Rule(Record, frozen=True, kw_only=True):
@@ -83,6 +108,7 @@ class Listener(Record, frozen=True, kw_only=True):
     certificate_arn: str = ""
     certificate_list: tuple[str, ...] = ()
     ssl_policy: str = ""
+    attributes: dict[str, str] = {}
     tags: Tags = ()
     created_at: datetime
 

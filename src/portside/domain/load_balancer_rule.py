@@ -8,14 +8,15 @@ import re
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
+from portside.domain.listener_condition import check_redirect
 from portside.domain.load_balancer import (
     Action,
-    Condition,
     FixedResponse,
     Forward,
     HealthCheck,
     Listener,
     LoadBalancer,
+    Redirect,
     Rule,
     Target,
     TargetGroup,
@@ -29,10 +30,10 @@ LOAD_BALANCERS_PER_REGION: Final = 50
 TARGET_GROUPS_PER_REGION: Final = 3000
 TARGET_GROUPS_PER_ACTION: Final = 5
 TARGETS_PER_TARGET_GROUP: Final = 1000
-CONDITION_VALUES_PER_RULE: Final = 5
 TAGS_PER_RESOURCE: Final = 50
 WEIGHT_MAX: Final = 999
 PRIORITY_MAX: Final = 50_000
+STICKY_MAX_S: Final = 604_800
 """https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-limits.html, the default quotas."""
 
 CONTENT_TYPES: Final = ("text/plain", "text/css", "text/html", "application/javascript", "application/json")
@@ -109,8 +110,6 @@ TARGET_GROUP_ATTRIBUTES: Final[dict[str, str]] = {
 """The attributes of a target group of addresses and their defaults."""
 
 _NAME = re.compile(r"[a-zA-Z0-9-]+")
-_PATH_PATTERN = re.compile(r"[A-Za-z0-9_\-.$/~\"'@:+&*?]*")
-_HOST_PATTERN = re.compile(r"[A-Za-z0-9\-.*?]*")
 
 
 class TargetHealth(NamedTuple):
@@ -166,39 +165,13 @@ def suffix(arn: str) -> str:
 # --- rules ----------------------------------------------------------------------------------------------------------
 
 
-def check_conditions(conditions: tuple[Condition, ...]) -> None:
-    """Source: https://docs.aws.amazon.com/elasticloadbalancing/latest/application/rule-condition-types.html"""
-    if not conditions:
-        raise invalid("A condition must be specified")
-    fields = [condition.field for condition in conditions]
-    for field in fields:
-        if fields.count(field) > 1:
-            raise invalid(f"Rules can only have one '{field}' condition")
-    total = sum(len(condition.values) for condition in conditions)
-    if total > CONDITION_VALUES_PER_RULE:
-        raise invalid(f"A rule can only have '{CONDITION_VALUES_PER_RULE}' condition values")
-    for condition in conditions:
-        if not condition.values:
-            raise invalid(f"A condition value must be specified for field '{condition.field}'")
-        for value in condition.values:
-            _check_condition_value(condition.field, value)
-
-
-def _check_condition_value(field: str, value: str) -> None:
-    if not value:
-        raise invalid("Condition value cannot be empty")
-    if len(value) > 128:
-        raise invalid(f"Condition value '{value}' cannot be longer than '128' characters")
-    allowed = _PATH_PATTERN if field == "path-pattern" else _HOST_PATTERN
-    if not allowed.fullmatch(value):
-        raise invalid(f"Condition value '{value}' contains a character that is not valid")
-    if field == "host-header" and "." not in value and value != "*":
-        raise invalid(f"Condition value '{value}' must include at least one '.' character")
-
-
 def check_action(action: Action) -> None:
     match action:
-        case Forward(target_groups=groups):
+        case Redirect():
+            check_redirect(action)
+        case Forward(target_groups=groups, sticky_s=sticky_s):
+            if not 0 <= sticky_s <= STICKY_MAX_S:
+                raise invalid(f"The stickiness duration must be between '1' and '{STICKY_MAX_S}' seconds")
             if not groups:
                 raise invalid("A target group ARN must be specified")
             if len(groups) > TARGET_GROUPS_PER_ACTION:
@@ -372,10 +345,24 @@ def check_load_balancer_attribute(key: str, value: str, kind: str = "application
         raise invalid(f"Load balancer attribute key '{key}' is not recognized")
     if key == "idle_timeout.timeout_seconds":
         _check_number(key, value, 1, 4000)
-    elif key in ("deletion_protection.enabled", "routing.http2.enabled"):
-        _check_flag(key, value)
+    elif key == "client_keep_alive.seconds":
+        _check_number(key, value, 60, STICKY_MAX_S)
+    elif key == "routing.http.xff_header_processing.mode":
+        _check_choice(key, value, ("append", "preserve", "remove"))
+    elif key in _FLAGS:
+        _check_choice(key, value, ("true", "false"))
     elif value != known[key]:
         raise unsupported(f"Load balancer attribute '{key}' with value '{value}' is not supported yet")
+
+
+_FLAGS: Final = (
+    "deletion_protection.enabled",
+    "routing.http2.enabled",
+    "routing.http.drop_invalid_header_fields.enabled",
+    "routing.http.xff_client_port.enabled",
+    "routing.http.preserve_host_header.enabled",
+    "routing.http.x_amzn_tls_version_and_cipher_suite.enabled",
+)
 
 
 def check_target_group_attribute(key: str, value: str, protocol: str = "HTTP") -> None:
@@ -384,10 +371,75 @@ def check_target_group_attribute(key: str, value: str, protocol: str = "HTTP") -
         raise invalid(f"Target group attribute key '{key}' is not recognized")
     if key == "deregistration_delay.timeout_seconds":
         _check_number(key, value, 0, 3600)
-    elif key == "load_balancing.algorithm.type" and value == "least_outstanding_requests":
-        return
+    elif key == "load_balancing.algorithm.type":
+        _check_choice(key, value, ("round_robin", "least_outstanding_requests", "weighted_random"))
+    elif key == "slow_start.duration_seconds":
+        if value != "0":
+            _check_number(key, value, 30, 900)
+    elif key in ("stickiness.lb_cookie.duration_seconds", "stickiness.app_cookie.duration_seconds"):
+        _check_number(key, value, 1, STICKY_MAX_S)
+    elif key == "stickiness.enabled" and protocol != "TCP":
+        _check_choice(key, value, ("true", "false"))
     elif value != known[key]:
         raise unsupported(f"Target group attribute '{key}' with value '{value}' is not supported yet")
+
+
+def check_target_group_attributes(attributes: dict[str, str]) -> None:
+    """What the attributes must be together."""
+    algorithm = attributes.get("load_balancing.algorithm.type", "round_robin")
+    if attributes.get("slow_start.duration_seconds", "0") != "0" and algorithm != "round_robin":
+        raise invalid(f"Slow start is not supported with the load balancing algorithm '{algorithm}'")
+
+
+RESPONSE_HEADERS: Final[dict[str, str]] = {
+    f"routing.http.response.{name.lower().replace('-', '_')}.header_value": name
+    for name in (
+        "Strict-Transport-Security",
+        "Access-Control-Allow-Origin",
+        "Access-Control-Allow-Methods",
+        "Access-Control-Allow-Headers",
+        "Access-Control-Allow-Credentials",
+        "Access-Control-Expose-Headers",
+        "Access-Control-Max-Age",
+        "Content-Security-Policy",
+        "X-Content-Type-Options",
+        "X-Frame-Options",
+    )
+}
+"""By listener attribute: the header that it puts into every response."""
+
+TLS_HEADERS: Final[dict[str, tuple[str, str]]] = {
+    "routing.http.request.x_amzn_tls_version.header_name": ("X-Amzn-Tls-Version", "DOWNSTREAM_TLS_VERSION"),
+    "routing.http.request.x_amzn_tls_cipher_suite.header_name": ("X-Amzn-Tls-Cipher-Suite", "DOWNSTREAM_TLS_CIPHER"),
+}
+"""By listener attribute: the request header's name by default, and what it tells."""
+
+SERVER_HEADER: Final = "routing.http.response.server.enabled"
+TCP_IDLE: Final = "tcp.idle_timeout.seconds"
+
+
+def listener_attributes(protocol: str) -> dict[str, str]:
+    """The attributes of a listener and their defaults."""
+    if protocol == "TCP":
+        return {TCP_IDLE: "350"}
+    shown = {SERVER_HEADER: "true", **dict.fromkeys(RESPONSE_HEADERS, "")}
+    if protocol == "HTTPS":
+        shown |= {key: name for key, (name, _) in TLS_HEADERS.items()}
+    return shown
+
+
+def check_listener_attribute(key: str, value: str, protocol: str) -> None:
+    if key not in listener_attributes(protocol):
+        raise invalid(f"Listener attribute key '{key}' is not recognized")
+    if key == TCP_IDLE:
+        _check_number(key, value, 60, 6000)
+    elif key == SERVER_HEADER:
+        _check_choice(key, value, ("true", "false"))
+    elif key in TLS_HEADERS:
+        if not re.fullmatch(r"[A-Za-z0-9_-]{1,40}", value):
+            raise invalid(f"'{value}' is not a valid value for attribute '{key}'")
+    elif len(value) > 1024 or not value.isascii() or (value and not value.isprintable()):
+        raise invalid(f"'{value}' is not a valid value for attribute '{key}'")
 
 
 def _check_number(key: str, value: str, low: int, high: int) -> None:
@@ -395,9 +447,10 @@ def _check_number(key: str, value: str, low: int, high: int) -> None:
         raise invalid(f"'{value}' is not a valid value for attribute '{key}': must be between '{low}' and '{high}'")
 
 
-def _check_flag(key: str, value: str) -> None:
-    if value not in ("true", "false"):
-        raise invalid(f"'{value}' is not a valid value for attribute '{key}': must be 'true' or 'false'")
+def _check_choice(key: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        allowed = "' or '".join(choices)
+        raise invalid(f"'{value}' is not a valid value for attribute '{key}': must be '{allowed}'")
 
 
 def deregistration_delay_s(group: TargetGroup) -> int:
@@ -406,6 +459,25 @@ def deregistration_delay_s(group: TargetGroup) -> int:
 
 def idle_timeout_s(balancer: LoadBalancer) -> int:
     return int(balancer.attributes.get("idle_timeout.timeout_seconds", "60"))
+
+
+def client_keep_alive_s(balancer: LoadBalancer) -> int:
+    return int(balancer.attributes.get("client_keep_alive.seconds", "3600"))
+
+
+def tcp_idle_timeout_s(listener: Listener) -> int:
+    return int(listener.attributes.get(TCP_IDLE, "350"))
+
+
+def slow_start_s(group: TargetGroup) -> int:
+    return int(group.attributes.get("slow_start.duration_seconds", "0"))
+
+
+def sticky_s(group: TargetGroup) -> int:
+    """For how long the load balancer's cookie keeps a client at its target; 0 without."""
+    if group.attributes.get("stickiness.enabled") != "true":
+        return 0
+    return int(group.attributes.get("stickiness.lb_cookie.duration_seconds", "86400"))
 
 
 def attributes_with_defaults(own: dict[str, str], defaults: dict[str, str]) -> dict[str, str]:

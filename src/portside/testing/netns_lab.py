@@ -82,9 +82,10 @@ async def request(
     host: str = "test.example",
     netns: str = "",
     headers: dict[str, str] | None = None,
+    method: str = "GET",
     timeout_s: float = 10,
 ) -> Answer:
-    """One GET on a connection of its own."""
+    """One request on a connection of its own."""
 
     def make() -> socket.socket:
         made = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
@@ -96,7 +97,7 @@ async def request(
         async with asyncio.timeout(timeout_s):
             await asyncio.get_running_loop().sock_connect(connection, (address, port))
             reader, writer = await asyncio.open_connection(sock=connection)
-            lines = [f"GET {path} HTTP/1.1", f"Host: {host}", "Connection: close"]
+            lines = [f"{method} {path} HTTP/1.1", f"Host: {host}", "Connection: close"]
             lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
             writer.write(("\r\n".join(lines) + "\r\n\r\n").encode())
             head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").removesuffix("\r\n\r\n")

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portside.balancer.xds import Options, Resources, pattern_regex, render
+from portside.balancer.xds import Options, Resources, render
+from portside.domain.listener_condition import pattern_regex
 from portside.domain.record import replace
 from portside.testing.balancer_lab import AT, Balancer, fixed, forward, group, hosts, paths, target
 
@@ -80,7 +81,7 @@ def test_traps_of_a_listener_and_its_routes() -> None:
     manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
     assert manager["common_http_protocol_options"]["idle_timeout"] == "7s"
     assert manager["server_header_transformation"] == "PASS_THROUGH"
-    assert manager["http_filters"][0]["typed_config"]["suppress_envoy_headers"] is True
+    assert manager["http_filters"][-1]["typed_config"]["suppress_envoy_headers"] is True
     (configuration,) = resources.routes.values()
     onward = configuration["virtual_hosts"][0]["routes"][0]["route"]
     assert (onward["timeout"], onward["idle_timeout"]) == ("0s", "7s")

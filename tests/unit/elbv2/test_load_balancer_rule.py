@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portside.domain import load_balancer_rule as rule
-from portside.domain.load_balancer import Condition, HealthCheck, TargetState
+from portside.domain.load_balancer import HealthCheck, TargetState
 from portside.domain.record import replace
 from portside.domain.refusal import RefusalKind, Refused
 from portside.testing.balancer_lab import AT, fixed, forward, group, target
@@ -61,25 +61,6 @@ def test_dns_name() -> None:
     assert rule.dns_name("web", "1", "r", "internal").startswith("internal-web-1.")
 
 
-@pytest.mark.parametrize(
-    "conditions",
-    [
-        (),
-        (Condition(field="path-pattern", values=()),),
-        (Condition(field="path-pattern", values=("/a",)), Condition(field="path-pattern", values=("/b",))),
-        (Condition(field="path-pattern", values=tuple("abcdef")),),
-        (Condition(field="path-pattern", values=("/ü",)),),
-        (Condition(field="host-header", values=("nodot",)),),
-        (Condition(field="host-header", values=("a.b/c",)),),
-        (Condition(field="host-header", values=("a." + "b" * 127,)),),
-    ],
-)
-def test_bad_conditions(conditions: tuple[Condition, ...]) -> None:
-    """Conditions are few, of one kind each, and of AWS's characters."""
-    with pytest.raises(Refused):
-        rule.check_conditions(conditions)
-
-
 def test_bad_actions() -> None:
     """Weights, statuses and content types have their limits, and a group is named once."""
     g = group("g")
@@ -133,10 +114,52 @@ def test_target_health_in_order_of_importance() -> None:
 
 def test_what_has_no_effect_yet_is_said_to() -> None:
     """An attribute that Portside can not honour is refused as unsupported, never kept and ignored."""
-    rule.check_target_group_attribute("stickiness.enabled", "false")
-    with pytest.raises(Refused) as caught:
-        rule.check_target_group_attribute("stickiness.enabled", "true")
-    assert caught.value.kind is RefusalKind.UNSUPPORTED
+    rule.check_target_group_attribute("stickiness.enabled", "true")
+    for key, value, protocol in (("stickiness.type", "app_cookie", "HTTP"), ("stickiness.enabled", "true", "TCP")):
+        with pytest.raises(Refused) as caught:
+            rule.check_target_group_attribute(key, value, protocol)
+        assert caught.value.kind is RefusalKind.UNSUPPORTED
     with pytest.raises(Refused) as caught:
         rule.check_load_balancer_attribute("nonsense", "true")
     assert caught.value.kind is RefusalKind.INVALID
+
+
+@pytest.mark.parametrize(
+    ("key", "good", "bad"),
+    [
+        ("slow_start.duration_seconds", "0 30 900", "29 901 -1"),
+        ("stickiness.lb_cookie.duration_seconds", "1 604800", "0 604801"),
+        ("load_balancing.algorithm.type", "round_robin least_outstanding_requests weighted_random", "fastest"),
+    ],
+)
+def test_target_group_attribute_values(key: str, good: str, bad: str) -> None:
+    """Each attribute has AWS's values and ranges."""
+    for value in good.split():
+        rule.check_target_group_attribute(key, value)
+    for value in bad.split():
+        with pytest.raises(Refused):
+            rule.check_target_group_attribute(key, value)
+
+
+def test_slow_start_goes_with_round_robin_alone() -> None:
+    """The other algorithms have no slow start."""
+    slow = {"slow_start.duration_seconds": "30"}
+    rule.check_target_group_attributes(slow)
+    with pytest.raises(Refused):
+        rule.check_target_group_attributes({**slow, "load_balancing.algorithm.type": "weighted_random"})
+
+
+def test_listener_attributes_by_protocol() -> None:
+    """A listener has the attributes of its protocol and no others."""
+    rule.check_listener_attribute("tcp.idle_timeout.seconds", "60", "TCP")
+    rule.check_listener_attribute("routing.http.response.x_frame_options.header_value", "DENY", "HTTP")
+    rule.check_listener_attribute("routing.http.request.x_amzn_tls_version.header_name", "X-Tls", "HTTPS")
+    for key, value, protocol in (
+        ("tcp.idle_timeout.seconds", "59", "TCP"),
+        ("tcp.idle_timeout.seconds", "60", "HTTP"),
+        ("routing.http.response.server.enabled", "no", "HTTP"),
+        ("routing.http.response.x_frame_options.header_value", "a\r\nb: c", "HTTP"),
+        ("routing.http.request.x_amzn_tls_version.header_name", "X-Tls", "HTTP"),
+    ):
+        with pytest.raises(Refused):
+            rule.check_listener_attribute(key, value, protocol)

@@ -26,6 +26,7 @@ class ListenerHandlers:
             "ModifyListener": self.modify,
             "DeleteListener": self.delete,
             "DescribeListenerAttributes": self.describe_attributes,
+            "ModifyListenerAttributes": self.modify_attributes,
         }
 
     def create(self, context: RequestContext, params: Params) -> Result:
@@ -37,6 +38,7 @@ class ListenerHandlers:
         action = wire.action_from(params["DefaultActions"])
         rule.check_action(action)
         _check_network_action(balancer, action)
+        wire.check_redirect_scheme(protocol, action)
         lookup.check_forward(self._store, context, balancer, action)
         tags = wire.tags_from(params.get("Tags"))
         listeners = lookup.listeners_of(self._store, balancer.arn)
@@ -104,10 +106,13 @@ class ListenerHandlers:
             if any(each.port == params["Port"] for each in others):
                 raise _duplicate(balancer)
             listener = replace(listener, port=params["Port"])
+        known = rule.listener_attributes(listener.protocol)
+        listener = replace(listener, attributes={k: v for k, v in listener.attributes.items() if k in known})
         if "DefaultActions" in params:
             action = wire.action_from(params["DefaultActions"])
             rule.check_action(action)
             _check_network_action(balancer, action)
+            wire.check_redirect_scheme(protocol, action)
             lookup.check_forward(self._store, context, balancer, action)
             listener = replace(listener, default_action=action)
         self._store.transact(Put(LISTENER, listener))
@@ -148,9 +153,17 @@ class ListenerHandlers:
 
     def describe_attributes(self, context: RequestContext, params: Params) -> Result:
         listener = lookup.listener(self._store, context, params["ListenerArn"])
-        if listener.protocol == "TCP":
-            return {"Attributes": wire.attributes_to({"tcp.idle_timeout.seconds": "350"})}
-        return {"Attributes": wire.attributes_to({"routing.http.response.server.enabled": "true"})}
+        shown = rule.attributes_with_defaults(listener.attributes, rule.listener_attributes(listener.protocol))
+        return {"Attributes": wire.attributes_to(shown)}
+
+    def modify_attributes(self, context: RequestContext, params: Params) -> Result:
+        listener = lookup.listener(self._store, context, params["ListenerArn"])
+        changes = {item.get("Key", ""): item.get("Value", "") for item in params["Attributes"]}
+        for key, value in changes.items():
+            rule.check_listener_attribute(key, value, listener.protocol)
+        changed = replace(listener, attributes={**listener.attributes, **changes})
+        self._store.transact(Put(LISTENER, changed))
+        return {"Attributes": wire.attributes_to(changes)}
 
 
 def _protocol(protocol: str | None, balancer: LoadBalancer) -> Literal["HTTP", "HTTPS", "TCP"]:

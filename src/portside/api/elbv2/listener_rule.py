@@ -5,6 +5,7 @@ from portside.api.elbv2.page import page
 from portside.aws.service import Handler, Params, RequestContext, Result, ServiceError
 from portside.domain import load_balancer_rule as rules
 from portside.domain.clock import Ids
+from portside.domain.listener_condition import check_conditions
 from portside.domain.load_balancer import Listener, Rule
 from portside.domain.record import replace
 from portside.domain.table import LISTENER, RULE
@@ -33,9 +34,10 @@ class RuleHandlers:
         if params.get("Transforms"):
             raise error.unsupported("A rule with transforms")
         conditions = wire.conditions_from(params["Conditions"])
-        rules.check_conditions(conditions)
+        check_conditions(conditions)
         action = wire.action_from(params["Actions"])
         rules.check_action(action)
+        wire.check_redirect_scheme(listener.protocol, action)
         lookup.check_forward(self._store, context, balancer, action)
         tags = wire.tags_from(params.get("Tags"))
         siblings = self._store.find(RULE, "listener", listener.arn)
@@ -97,12 +99,13 @@ class RuleHandlers:
             raise error.unsupported("A rule with transforms")
         if "Conditions" in params:
             conditions = wire.conditions_from(params["Conditions"])
-            rules.check_conditions(conditions)
+            check_conditions(conditions)
             rule = replace(rule, conditions=conditions)
         if "Actions" in params:
             action = wire.action_from(params["Actions"])
             rules.check_action(action)
             listener = lookup.listener(self._store, context, rule.listener_arn)
+            wire.check_redirect_scheme(listener.protocol, action)
             balancer = lookup.load_balancer(self._store, context, listener.load_balancer_arn)
             lookup.check_forward(self._store, context, balancer, action)
             rule = replace(rule, action=action)

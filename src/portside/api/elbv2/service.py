@@ -11,6 +11,7 @@ from portside.api.elbv2.target_group import TargetGroupHandlers
 from portside.aws.service import Params, RequestContext, Result, Service
 from portside.domain import load_balancer_rule as rule
 from portside.domain.clock import Clock, Ids
+from portside.domain.listener_condition import VALUES_PER_RULE
 from portside.store.interface import Store
 
 
@@ -30,17 +31,18 @@ def elbv2_service(store: Store, clock: Clock, ids: Ids) -> Service:
         handlers={name: mapped(handler) for name, handler in handlers.items()},
         partial={
             "CreateLoadBalancer": "application, and network with security groups; IPv4, no addresses of one's own",
-            "ModifyLoadBalancerAttributes": "idle time-out, HTTP/2, deletion protection; others at their defaults",
+            "ModifyLoadBalancerAttributes": "no logs, desync mode, zonal shift",
             "SetSubnets": "IPv4, without addresses of one's own",
             "CreateTargetGroup": "target types instance and ip, protocols HTTP (HTTP1, HTTP2) and TCP",
-            "ModifyTargetGroupAttributes": "deregistration delay, algorithm; others at their defaults",
-            "CreateListener": "protocols HTTP, HTTPS (no mutual TLS), TCP; actions forward and fixed-response",
-            "ModifyListener": "protocols HTTP, HTTPS (no mutual TLS), TCP; actions forward and fixed-response",
-            "CreateRule": "conditions path-pattern and host-header; actions forward and fixed-response",
-            "ModifyRule": "conditions path-pattern and host-header; actions forward and fixed-response",
+            "ModifyTargetGroupAttributes": "delay, algorithm, slow start, lb_cookie; others at defaults",
+            "CreateListener": "protocols HTTP, HTTPS (no mutual TLS), TCP; actions forward, redirect, fixed-response",
+            "ModifyListener": "protocols HTTP, HTTPS (no mutual TLS), TCP; actions forward, redirect, fixed-response",
+            "CreateRule": "all conditions; actions forward, redirect and fixed-response; no transforms",
+            "ModifyRule": "all conditions; actions forward, redirect and fixed-response; no transforms",
             "DescribeSSLPolicies": "16 of AWS's policies; no CBC cipher suites with SHA-256 or SHA-384",
             "DescribeTargetHealth": "without anomaly detection and administrative override",
-            "DescribeListenerAttributes": "the one attribute that has an effect",
+            "DescribeListenerAttributes": "without mutual TLS",
+            "ModifyListenerAttributes": "without mutual TLS",
             "DescribeAccountLimits": "the limits that are enforced",
         },
     )
@@ -53,6 +55,6 @@ def describe_account_limits(context: RequestContext, params: Params) -> Result:
         "listeners-per-application-load-balancer": rule.LISTENERS_PER_LOAD_BALANCER,
         "rules-per-application-load-balancer": rule.RULES_PER_LOAD_BALANCER,
         "target-groups-per-action-on-application-load-balancer": rule.TARGET_GROUPS_PER_ACTION,
-        "condition-values-per-alb-rule": rule.CONDITION_VALUES_PER_RULE,
+        "condition-values-per-alb-rule": VALUES_PER_RULE,
     }
     return {"Limits": [{"Name": name, "Max": str(most)} for name, most in limits.items()]}

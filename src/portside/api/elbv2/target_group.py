@@ -149,5 +149,7 @@ class TargetGroupHandlers:
         changes = {item.get("Key", ""): item.get("Value", "") for item in params["Attributes"]}
         for key, value in changes.items():
             rule.check_target_group_attribute(key, value, group.protocol)
-        self._store.transact(Put(TARGET_GROUP, replace(group, attributes={**group.attributes, **changes})))
+        attributes = {**group.attributes, **changes}
+        rule.check_target_group_attributes(attributes)
+        self._store.transact(Put(TARGET_GROUP, replace(group, attributes=attributes)))
         return {"Attributes": wire.attributes_to(changes)}

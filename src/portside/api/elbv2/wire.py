@@ -3,7 +3,7 @@ allowed."""
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from portside.api.elbv2.error import invalid, unsupported
 from portside.aws.service import Params, Result, ServiceError
@@ -15,6 +15,8 @@ from portside.domain.load_balancer import (
     HealthCheck,
     Listener,
     LoadBalancer,
+    QueryParameter,
+    Redirect,
     Rule,
     TargetGroup,
     WeightedTargetGroup,
@@ -137,7 +139,7 @@ def target_group_to(group: TargetGroup, load_balancer_arns: Sequence[str]) -> Re
 def action_from(items: Sequence[Mapping[str, Any]]) -> Action:
     """The one action of a rule. Raises ServiceError for what is not allowed or not built."""
     for item in items:
-        if item["Type"] not in ("forward", "fixed-response"):
+        if item["Type"] not in ("forward", "fixed-response", "redirect"):
             raise unsupported(f"An action of type '{item['Type']}'")
     if len(items) != 1:
         raise invalid("Exactly one action of type 'forward', 'redirect' or 'fixed-response' must be specified")
@@ -151,7 +153,19 @@ def action_from(items: Sequence[Mapping[str, Any]]) -> Action:
             content_type=config.get("ContentType") or None,
             message_body=config.get("MessageBody"),
         )
+    if item["Type"] == "redirect":
+        config = item.get("RedirectConfig")
+        if config is None:
+            raise invalid("A redirect configuration must be specified for an action of type 'redirect'")
+        parts = {name.lower(): config[name] for name in ("Protocol", "Host", "Port", "Path", "Query") if name in config}
+        return Redirect(status_code=config["StatusCode"], **parts)
     return _forward_from(item)
+
+
+def check_redirect_scheme(protocol: str, action: Action) -> None:
+    """Raises ServiceError for a redirect that leaves TLS."""
+    if isinstance(action, Redirect) and protocol == "HTTPS" and action.protocol == "HTTP":
+        raise invalid("You cannot redirect from HTTPS to HTTP")
 
 
 def _forward_from(item: Mapping[str, Any]) -> Forward:
@@ -161,8 +175,14 @@ def _forward_from(item: Mapping[str, Any]) -> Forward:
         if single is None:
             raise invalid("A target group ARN must be specified")
         return Forward(target_groups=(WeightedTargetGroup(target_group_arn=single),))
-    if config.get("TargetGroupStickinessConfig", {}).get("Enabled"):
-        raise unsupported("Target group stickiness")
+    sticky_s = 0
+    stickiness = config.get("TargetGroupStickinessConfig", {})
+    if stickiness.get("Enabled"):
+        if "DurationSeconds" not in stickiness:
+            raise invalid("A duration must be specified for target group stickiness")
+        sticky_s = stickiness["DurationSeconds"]
+        if sticky_s < 1:
+            raise invalid("The duration of target group stickiness must be at least '1' second")
     groups = tuple(
         WeightedTargetGroup(target_group_arn=group["TargetGroupArn"], weight=group.get("Weight", 1))
         for group in config.get("TargetGroups", ())
@@ -171,7 +191,7 @@ def _forward_from(item: Mapping[str, Any]) -> Forward:
         raise invalid("The target group ARN and the forward configuration must name the same target group")
     if single is not None and not groups:
         groups = (WeightedTargetGroup(target_group_arn=single),)
-    return Forward(target_groups=groups)
+    return Forward(target_groups=groups, sticky_s=sticky_s)
 
 
 def action_to(action: Action) -> Result:
@@ -182,13 +202,19 @@ def action_to(action: Action) -> Result:
         if action.message_body is not None:
             config["MessageBody"] = action.message_body
         return {"Type": "fixed-response", "FixedResponseConfig": config}
+    if isinstance(action, Redirect):
+        parts = {name: getattr(action, name.lower()) for name in ("Protocol", "Port", "Host", "Path", "Query")}
+        return {"Type": "redirect", "RedirectConfig": {**parts, "StatusCode": action.status_code}}
+    stickiness: Result = {"Enabled": action.sticky_s > 0}
+    if action.sticky_s:
+        stickiness["DurationSeconds"] = action.sticky_s
     shown: Result = {
         "Type": "forward",
         "ForwardConfig": {
             "TargetGroups": [
                 {"TargetGroupArn": group.target_group_arn, "Weight": group.weight} for group in action.target_groups
             ],
-            "TargetGroupStickinessConfig": {"Enabled": False},
+            "TargetGroupStickinessConfig": stickiness,
         },
     }
     if len(action.target_groups) == 1:
@@ -196,28 +222,64 @@ def action_to(action: Action) -> Result:
     return shown
 
 
+_CONDITION_CONFIG: Final = {
+    "path-pattern": "PathPatternConfig",
+    "host-header": "HostHeaderConfig",
+    "http-header": "HttpHeaderConfig",
+    "http-request-method": "HttpRequestMethodConfig",
+    "query-string": "QueryStringConfig",
+    "source-ip": "SourceIpConfig",
+}
+
+
 def conditions_from(items: Sequence[Mapping[str, Any]]) -> tuple[Condition, ...]:
     conditions: list[Condition] = []
     for item in items:
         field = item.get("Field")
-        if field not in ("path-pattern", "host-header"):
-            if field in ("http-header", "http-request-method", "query-string", "source-ip"):
-                raise unsupported(f"A condition with field '{field}'")
-            raise invalid(f"Condition field '{field}' must be one of '[path-pattern, host-header]'")
-        if item.get("RegexValues"):
-            raise unsupported("A condition with regular expressions")
-        config = item.get("PathPatternConfig" if field == "path-pattern" else "HostHeaderConfig", {})
-        if config.get("RegexValues"):
-            raise unsupported("A condition with regular expressions")
-        values = config.get("Values") or item.get("Values") or ()
-        conditions.append(Condition(field=field, values=tuple(values)))
+        if field not in _CONDITION_CONFIG:
+            raise invalid(f"Condition field '{field}' must be one of '[{', '.join(_CONDITION_CONFIG)}]'")
+        for member in _CONDITION_CONFIG.values():
+            if member in item and member != _CONDITION_CONFIG[field]:
+                raise invalid(f"{member} cannot be specified for a condition with field '{field}'")
+        config = item.get(_CONDITION_CONFIG[field], {})
+        if "IpAddressType" in config:
+            raise unsupported("A condition with an IP address type")
+        # Values of its own belong to the two oldest fields alone
+        plain = item if field in ("path-pattern", "host-header") else {}
+        given = config.get("Values") or plain.get("Values") or ()
+        query = (
+            tuple(QueryParameter(key=pair.get("Key", ""), value=pair.get("Value", "")) for pair in given)
+            if field == "query-string"
+            else ()
+        )
+        conditions.append(
+            Condition(
+                field=field,
+                values=() if query else tuple(given),
+                regex_values=tuple(config.get("RegexValues") or item.get("RegexValues") or ()),
+                header=config.get("HttpHeaderName", ""),
+                query=query,
+            )
+        )
     return tuple(conditions)
 
 
 def condition_to(condition: Condition) -> Result:
-    values = list(condition.values)
-    config = "PathPatternConfig" if condition.field == "path-pattern" else "HostHeaderConfig"
-    return {"Field": condition.field, "Values": values, config: {"Values": values}}
+    config: Result = {}
+    if condition.header:
+        config["HttpHeaderName"] = condition.header
+    if condition.query:
+        config["Values"] = [
+            {**({"Key": pair.key} if pair.key else {}), "Value": pair.value} for pair in condition.query
+        ]
+    elif condition.values:
+        config["Values"] = list(condition.values)
+    if condition.regex_values:
+        config["RegexValues"] = list(condition.regex_values)
+    shown: Result = {"Field": condition.field, _CONDITION_CONFIG[condition.field]: config}
+    if condition.field in ("path-pattern", "host-header"):
+        shown |= {name: config[name] for name in ("Values", "RegexValues") if name in config}
+    return shown
 
 
 def listener_to(listener: Listener) -> Result:

@@ -1,0 +1,336 @@
+"""The real Envoy with every kind of rule: conditions, redirects, stickiness, and what attributes do to headers."""
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from portside.balancer.envoy import EnvoyBalancer
+from portside.domain import load_balancer_rule as rule
+from portside.domain.listener_condition import check_conditions
+from portside.domain.load_balancer import Condition, QueryParameter, Redirect
+from portside.domain.record import replace
+from portside.domain.refusal import Refused
+from portside.settings import Settings
+from portside.testing.balancer_lab import LEG, Balancer, Reports, fixed, forward, group, paths, target
+from portside.testing.netns_lab import Answer, Netns, WebServer, request
+
+pytestmark = pytest.mark.integration
+
+ONE, TWO = "10.0.1.10", "10.0.1.11"
+
+
+class Lab:
+    """One namespace with the balancer's leg and two servers, and one data plane."""
+
+    def __init__(self, data_dir: Path) -> None:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        settings = Settings(data_dir=data_dir, hosts_file=data_dir.parent / "hosts", egress="none")
+        self.netns = Netns()
+        self.netns.add_address(LEG, ONE, TWO)
+        self.reports = Reports()
+        self.envoy = EnvoyBalancer(settings)
+        self.servers: list[WebServer] = []
+        self.web = Balancer("web", self.netns.path)
+
+    async def serve(self, *addresses: str) -> None:
+        for number, address in enumerate(addresses):
+            self.servers.append(await WebServer(self.netns.path, address, 8080, f"server-{number + 1}").start())
+
+    async def apply(self) -> None:
+        for each in self.web.rules:
+            check_conditions(each.conditions)
+            rule.check_action(each.action)
+        await self.envoy.apply([self.web.config()])
+
+    async def ask(self, path: str = "/", method: str = "GET", host: str = "any.example", **headers: str) -> Answer:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return await request(LEG, 80, path, host=host, netns=self.netns.path, headers=named, method=method)
+
+
+def in_lab(tmp_path: Path, body: Callable[[Lab], Awaitable[None]]) -> None:
+    async def run() -> None:
+        lab = Lab(tmp_path / "data")
+        try:
+            await lab.envoy.start(lab.reports)
+            await body(lab)
+        finally:
+            await lab.envoy.stop()
+            for server in lab.servers:
+                await server.close()
+            lab.netns.close()
+
+    asyncio.run(run())
+
+
+def test_every_condition(tmp_path: Path) -> None:
+    """Header, method, query, source address and regular expressions choose a rule as on AWS."""
+
+    async def body(lab: Lab) -> None:
+        web = lab.web
+        listener = web.listen(80, fixed(404, "default"))
+        conditions = {
+            "header": Condition(field="http-header", header="X-Kind", values=("*beta?", "exact")),
+            "method": Condition(field="http-request-method", values=("DELETE", "PURGE")),
+            "query": Condition(
+                field="query-string", query=(QueryParameter(key="ver*", value="v?"), QueryParameter(value="a\\*b"))
+            ),
+            "path regex": Condition(field="path-pattern", regex_values=("^/api/v[1-3]/[0-9]+$", "legacy")),
+            "host regex": Condition(field="host-header", regex_values=(r"^(www|shop)\.example\.com$",)),
+            "header regex": Condition(field="http-header", header="x-id", regex_values=("^[0-9]{3}$",)),
+            "nobody": Condition(field="source-ip", values=("10.9.0.0/16", "2001:db8::/32")),
+        }
+        for priority, (name, condition) in enumerate(conditions.items(), 1):
+            web.rule(listener, priority, fixed(200, name), condition)
+        here = Condition(field="source-ip", values=("10.0.1.4/31",))
+        web.rule(listener, 90, fixed(200, "source"), here, paths("/from"))
+        await lab.apply()
+
+        async def chosen(path: str = "/", method: str = "GET", host: str = "any.example", **headers: str) -> str:
+            return (await lab.ask(path, method, host, **headers)).body
+
+        assert await chosen(x_kind="My-BETA2") == "header"
+        assert await chosen(X_Kind="exact") == "header"
+        assert await chosen(x_kind="exactly") == "default"
+        assert await chosen(method="PURGE") == "method"
+        assert await chosen(method="POST") == "default"
+        assert await chosen("/?a=1&Version=V2") == "query"
+        assert await chosen("/?version=v22") == "default"
+        assert await chosen("/?x=a*b&y=2") == "query"
+        assert await chosen("/?x=aXb") == "default"
+        assert await chosen("/version=v2") == "default"
+        assert await chosen("/api/v2/17?x=1") == "path regex"
+        assert await chosen("/api/v4/17") == "default"
+        assert await chosen("/old/legacy/page") == "path regex"
+        assert await chosen(host="WWW.example.com:8080") == "host regex"
+        assert await chosen(host="shop.example.com") == "host regex"
+        assert await chosen(host="shop.example.com.evil.net") == "default"
+        assert await chosen(x_id="123") == "header regex"
+        assert await chosen(x_id="1234") == "default"
+        assert await chosen("/from") == "source"
+        # what a client says of itself in the header that routes go by does not count
+        assert await chosen(x_portside_client="10.9.1.1") == "default"
+
+    in_lab(tmp_path, body)
+
+
+def test_redirects(tmp_path: Path) -> None:
+    """A location is made of the request's parts and the rule's, always with its port; nothing is sent to a target."""
+
+    async def body(lab: Lab) -> None:
+        web = lab.web
+        listener = web.listen(80, Redirect(status_code="HTTP_301", protocol="HTTPS", port="443"))
+        moved = Redirect(status_code="HTTP_302", host="new.#{host}", path="/v2/#{path}", query="from=#{host}&#{query}")
+        web.rule(listener, 1, moved, paths("/old/*"))
+        web.rule(listener, 2, Redirect(status_code="HTTP_302", path="/100%/#{port}", query=""), paths("/plain"))
+        await lab.apply()
+        answer = await lab.ask("/a/b?x=1&y=%20", host="ex.com:80")
+        assert (answer.status, answer.headers["location"]) == (301, "https://ex.com:443/a/b?x=1&y=%20")
+        assert answer.headers["server"] == "awselb/2.0"
+        assert "301 Moved Permanently" in answer.body
+        assert (await lab.ask("/", host="ex.com")).headers["location"] == "https://ex.com:443/"
+        answer = await lab.ask("/old/x?q=1", host="ex.com")
+        assert (answer.status, answer.headers["location"]) == (
+            302,
+            "http://new.ex.com:80/v2/old/x?from=ex.com&q=1",
+        )
+        assert (await lab.ask("/plain?q=1", host="ex.com")).headers["location"] == "http://ex.com:80/100%/80"
+
+    in_lab(tmp_path, body)
+
+
+def test_a_client_stays_with_its_target(tmp_path: Path) -> None:
+    """With stickiness the cookie of the first answer leads to the same target, until that target leaves."""
+
+    async def body(lab: Lab) -> None:
+        g = group("one", attributes={"stickiness.enabled": "true", "stickiness.lb_cookie.duration_seconds": "60"})
+        lab.web.groups = [g]
+        lab.web.targets = [target(g, ONE), target(g, TWO)]
+        await lab.serve(ONE, TWO)
+        lab.web.listen(80, forward(g))
+        await lab.apply()
+        for address in (ONE, TWO):
+            await lab.reports.wait(address, "healthy")
+        first = await lab.ask()
+        cookie = first.headers["set-cookie"]
+        assert re.match(r"AWSALB=[^;]+; Max-Age=60; Path=/", cookie)
+        name = first.body.splitlines()[0]
+        held = cookie.partition(";")[0]
+        again = [(await lab.ask(cookie=held)).body.splitlines()[0] for _ in range(6)]
+        assert again == [name] * 6
+        without = {(await lab.ask()).body.splitlines()[0] for _ in range(6)}
+        assert without == {"server-1", "server-2"}
+        lab.web.targets = [target(g, TWO if name == "server-1" else ONE)]
+        await lab.apply()
+        other = await lab.ask(cookie=held)
+        assert other.body.splitlines()[0] != name
+        assert other.headers["set-cookie"].startswith("AWSALB=")
+
+    in_lab(tmp_path, body)
+
+
+def test_a_client_stays_with_its_target_group(tmp_path: Path) -> None:
+    """With stickiness of a weighted action the cookie leads to the same group, even against the weights."""
+
+    async def body(lab: Lab) -> None:
+        a, b = group("a"), group("b")
+        lab.web.groups = [a, b]
+        lab.web.targets = [target(a, ONE), target(b, TWO)]
+        await lab.serve(ONE, TWO)
+        listener = lab.web.listen(80, fixed(404))
+        weighted = replace(forward(a, b, weights=(1, 1)), sticky_s=30)
+        lab.web.rule(listener, 1, weighted, paths("/*"))
+        await lab.apply()
+        for address in (ONE, TWO):
+            await lab.reports.wait(address, "healthy")
+        first = await lab.ask()
+        assert re.fullmatch(r"AWSALBTG=tg[ab]; Max-Age=30; Path=/", first.headers["set-cookie"])
+        held = first.headers["set-cookie"].partition(";")[0]
+        names = {(await lab.ask(cookie=f"x=1; {held}")).body.splitlines()[0] for _ in range(12)}
+        assert names == {first.body.splitlines()[0]}
+
+    in_lab(tmp_path, body)
+
+
+def test_attributes_of_headers(tmp_path: Path) -> None:
+    """What the attributes say of X-Forwarded-For, invalid names, answers' headers and the server's name holds."""
+
+    async def body(lab: Lab) -> None:
+        g = group("one", attributes={"slow_start.duration_seconds": "30"})
+        lab.web.groups = [g]
+        lab.web.targets = [target(g, ONE)]
+        await lab.serve(ONE)
+        listener = lab.web.listen(80, forward(g))
+        lab.web.rule(listener, 1, fixed(503, "closed"), paths("/closed"))
+        await lab.apply()
+        await lab.reports.wait(ONE, "healthy")
+
+        async def seen(**headers: str) -> str:
+            return (await lab.ask(**headers)).body.lower()  # type: ignore[arg-type]
+
+        assert f"x-forwarded-for: 1.2.3.4,{LEG}" in await seen(x_forwarded_for="1.2.3.4")
+        assert "x-portside-client" not in await seen(x_portside_client="1.2.3.4")
+
+        lab.web.attributes = {
+            "routing.http.xff_client_port.enabled": "true",
+            "routing.http.drop_invalid_header_fields.enabled": "true",
+            "client_keep_alive.seconds": "60",
+        }
+        lab.web.listeners[0] = replace(
+            listener,
+            attributes={
+                "routing.http.response.server.enabled": "false",
+                "routing.http.response.x_frame_options.header_value": "DENY",
+                "routing.http.response.content_security_policy.header_value": "default-src 'self'; x 100%",
+            },
+        )
+        await lab.apply()
+        answer = await request(LEG, 80, "/", netns=lab.netns.path, headers={"X_Bad": "1", "X!Bad": "1", "X-Good1": "1"})
+        told = answer.body.lower()
+        assert re.search(rf"x-forwarded-for: {LEG}:\d+\r\n", told)
+        assert "bad:" not in told
+        assert "x-good1: 1" in told
+        assert "server" not in answer.headers
+        assert answer.headers["x-frame-options"] == "DENY"
+        assert answer.headers["content-security-policy"] == "default-src 'self'; x 100%"
+        closed = await lab.ask("/closed")
+        assert (closed.status, "server" in closed.headers) == (503, False)
+
+        for mode, expected in (("preserve", "x-forwarded-for: 1.2.3.4\r\n"), ("remove", None)):
+            lab.web.attributes = {"routing.http.xff_header_processing.mode": mode}
+            await lab.apply()
+            told = await seen(x_forwarded_for="1.2.3.4")
+            assert (expected in told) if expected else ("x-forwarded-for" not in told)
+
+    in_lab(tmp_path, body)
+
+
+def test_large_expressions_are_taken(tmp_path: Path) -> None:
+    """The largest regular expressions that are allowed are not too large for Envoy."""
+
+    async def body(lab: Lab) -> None:
+        listener = lab.web.listen(80, fixed(404, "default"))
+        wide = "(" + "[^a-f]" * 18 + "|x.y){40}"
+        long = r"^/([0-9a-f]+(-|_|\.)?)*" + "(/[^/]+)?" * 10 + "$"
+        lab.web.rule(
+            listener,
+            1,
+            fixed(200, "one"),
+            Condition(field="path-pattern", regex_values=(wide, long)),
+            Condition(field="http-header", header="x", regex_values=(wide,)),
+        )
+        await lab.apply()
+        assert (await lab.ask("/x")).body == "default"
+
+    in_lab(tmp_path, body)
+
+
+def test_envoy_takes_every_expression_that_passes(tmp_path: Path) -> None:
+    """One expression that Envoy does not take would hold up the changes of every load balancer: of a
+    thousand random ones that pass the check, all are taken."""
+    random = Random(1)
+    parts = [
+        "a",
+        ".",
+        "\\d",
+        "[^x-z]",
+        "(",
+        ")",
+        "|",
+        "*",
+        "+",
+        "?",
+        "{3}",
+        "{2,}",
+        "^",
+        "$",
+        "(?i)",
+        "[",
+        "]",
+        "{",
+        "\\.",
+    ]
+    parts += [
+        "(?:",
+        "(?P<n>",
+        "}",
+        "{,3}",
+        "-",
+        "\\",
+        ",",
+        "{40}",
+        "\\b",
+        "(?i:",
+        "[]",
+        "[^]",
+        "[[:",
+        ":]",
+        "&&",
+        "\\Q",
+        "9",
+    ]
+    passed: list[str] = []
+    while len(passed) < 1000:
+        regex = "".join(random.choice(parts) for _ in range(random.randint(1, 9)))
+        try:
+            check_conditions((Condition(field="http-header", header="x", regex_values=(regex,)),))
+        except Refused:
+            continue
+        passed.append(regex)
+
+    async def body(lab: Lab) -> None:
+        listener = lab.web.listen(80, fixed(404, "default"))
+        for priority, regex in enumerate(passed, 1):
+            for offset, condition in enumerate(
+                (
+                    Condition(field="path-pattern", regex_values=(regex,)),
+                    Condition(field="host-header", regex_values=(regex, "a$")),
+                )
+            ):
+                lab.web.rule(listener, 2 * priority + offset, fixed(200, "one"), condition)
+        await lab.apply()
+
+    in_lab(tmp_path, body)
