@@ -47,7 +47,7 @@ from portside.api.iam.service import iam_service
 from portside.api.logs.service import logs_service
 from portside.api.metadata.endpoint import MetadataEndpoint
 from portside.api.metadata.instance import InstanceMetadata
-from portside.api.portside import fullness, image, inside, load_balancer, network, reach, story, volume
+from portside.api.portside import fullness, image, inside, interruption, load_balancer, network, reach, story, volume
 from portside.api.portside import log as output
 from portside.api.portside.status import status
 from portside.api.secretsmanager.service import secretsmanager_service
@@ -387,7 +387,7 @@ class Daemon:
             extensions=health
             | {
                 "/_portside/status": lambda *_: self._status(store, balancer, node, meters, in_memory),
-                "/_portside/tasks/": lambda _method, path, query, _body: self._story(store, node, path, query),
+                "/_portside/tasks/": lambda method, path, query, _body: self._story(store, node, method, path, query),
                 "/_portside/logs": lambda _method, _path, _query, body: self._output(store, logs, body),
                 "/_portside/lb": lambda _method, _path, query, _body: self._load_balancers(store, balancer, query),
                 "/_portside/network": lambda *_: self._network(store),
@@ -581,11 +581,15 @@ class Daemon:
         root = Signer(store, vault).root(self._clock.now())
         return 200, "application/json", json.dumps({"certificate": root.pem}).encode()
 
-    async def _story(self, store: Store, node: Node, path: str, query: Mapping[str, str]) -> tuple[int, str, bytes]:
+    async def _story(
+        self, store: Store, node: Node, method: str, path: str, query: Mapping[str, str]
+    ) -> tuple[int, str, bytes]:
         named, _, rest = path.removeprefix("/_portside/tasks/").rpartition("/")
         found = (404, {"error": f"there is nothing at {path}"})
         if named and rest == "story":
             found = story.answer(store, self._clock, unquote(named), query.get("cluster", ""), node.pulls())
+        elif named and rest == "interruption":
+            found = interruption.answer(store, self._clock, method, unquote(named), query.get("cluster", ""))
         elif named and rest == "network":
             found = inside.answer(store, node.process, unquote(named), query.get("cluster", ""))
         return found[0], "application/json", json.dumps(found[1]).encode()

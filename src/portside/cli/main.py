@@ -213,6 +213,17 @@ def application() -> "typer.Typer":
         command.show(settings(data_dir=data_dir), task, cluster=cluster, as_json=as_json)
 
     @app.command()
+    def interrupt(
+        task: Annotated[str, typer.Argument(metavar="TASK", help="Its id, the beginning of it, or its ARN.")],
+        cluster: Annotated[str, typer.Option("--cluster", help="Only in this cluster.")] = "",
+        data_dir: data_dir = None,
+    ) -> None:
+        """Take back the capacity of a task on FARGATE_SPOT: the notice, SIGTERM, and its end as on AWS."""
+        from portside.cli import interrupt as command
+
+        command.interrupt(settings(data_dir=data_dir), task, cluster=cluster)
+
+    @app.command()
     def network(
         everything: Annotated[bool, typer.Option("--all", help="Also what nothing is in.")] = False,
         as_json: as_json = False,

@@ -57,6 +57,7 @@ class EventLoop:
         self._changes: deque[Change] = deque()
         self._is_wanted = False
         self._noted_at: datetime | None = None
+        self._last: datetime | None = None
         self._unsubscribe: Callable[[], None] | None = None
 
     async def start(self) -> None:
@@ -99,7 +100,8 @@ class EventLoop:
         for change in taken:
             revision = max(revision, change.revision)
             for each in ecs_event.happenings(change.old, change.value, since=since, now=now):
-                writes += [Put(EVENT_DELIVERY, delivery) for delivery in self._deliveries(change.value, each, now)]
+                at = self._next(now)
+                writes += [Put(EVENT_DELIVERY, delivery) for delivery in self._deliveries(change.value, each, at)]
         is_due = self._noted_at is None or now - self._noted_at >= CURSOR_EVERY
         if writes or (taken and is_due):
             note = EventCursor(revision=revision, at=now)
@@ -112,6 +114,13 @@ class EventLoop:
         if self._changes:
             self._loop.wake(_ALL)
         return now + CURSOR_EVERY if self._is_wanted else None
+
+    def _next(self, now: datetime) -> datetime:
+        """A time after that of the event before: deliveries sort by it."""
+        if self._last is not None:
+            now = max(now, self._last + timedelta(microseconds=1))
+        self._last = now
+        return now
 
     def _deliveries(self, record: Record | None, each: ecs_event.Happening, now: datetime) -> list[Delivery]:
         assert record is not None

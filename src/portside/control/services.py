@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from portside.control.loop import Loop
-from portside.domain import cluster_query, managed_volume, placement
+from portside.domain import capacity_provider, cluster_query, managed_volume, placement
 from portside.domain.alarm import Alarm
 from portside.domain.clock import Clock, Ids
 from portside.domain.container_instance import ContainerInstance
@@ -249,7 +249,10 @@ class ServiceLoop:
             return [], plan
         deployment = plan.start.deployment
         definition = definitions[deployment.task_definition_arn]
-        tasks = [self._new_task(service, deployment, definition, now) for _ in range(plan.start.count)]
+        providers = capacity_provider.of_each(
+            deployment.capacity_provider_strategy, plan.start.count, self._staying(service, deployment, plan)
+        )
+        tasks = [self._new_task(service, deployment, definition, each, now) for each in providers]
         if deployment.launch_type == "FARGATE":
             return tasks, plan
         instances = [
@@ -295,6 +298,15 @@ class ServiceLoop:
         wake_at = plan.wake_at if plan.wake_at is None or plan.wake_at > now else None
         return placed, replace(plan, messages=messages, wake_at=wake_at)
 
+    def _staying(self, service: Service, deployment: Deployment, plan: ServicePlan) -> list[Task]:
+        """The deployment's tasks that its strategy counts on."""
+        leaving = {each.task.id for each in plan.stops}
+        return [
+            task
+            for task in self._store.find(TASK, "service_live", service.key)
+            if task.deployment_id == deployment.id and task.stop is None and task.id not in leaving
+        ]
+
     def _writes(
         self, service: Service, version: int, plan: ServicePlan, started: list[Task], now: datetime
     ) -> list[Write]:
@@ -330,7 +342,14 @@ class ServiceLoop:
                     writes.append(Put(SERVICE_REVISION, replace(revision, deployment=settled)))
         return writes
 
-    def _new_task(self, service: Service, deployment: Deployment, definition: TaskDefinition, now: datetime) -> Task:
+    def _new_task(
+        self,
+        service: Service,
+        deployment: Deployment,
+        definition: TaskDefinition,
+        provider: str | None,
+        now: datetime,
+    ) -> Task:
         task_id = self._ids.hex(32)
         tags = {
             "TASK_DEFINITION": definition.tags,
@@ -352,6 +371,7 @@ class ServiceLoop:
             network=deployment.network,
             created_at=now,
             cause_id=deployment.id,
+            capacity_provider=provider,
             platform_version=deployment.platform_version,
             started_by=deployment.id,
             service=service.name,

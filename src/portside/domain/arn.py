@@ -46,6 +46,10 @@ def container_instance(scope: Scope, cluster_name: str, instance_id: str) -> str
     return ecs(scope, f"container-instance/{cluster_name}/{instance_id}")
 
 
+def capacity_provider(scope: Scope, name: str) -> str:
+    return ecs(scope, f"capacity-provider/{name}")
+
+
 def service(scope: Scope, cluster_name: str, name: str) -> str:
     return ecs(scope, f"service/{cluster_name}/{name}")
 

@@ -1,6 +1,7 @@
 """The rules of clusters: names, settings, when one may go, and how long a deleted one is seen."""
 
 import re
+from collections.abc import Container, Iterable
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -54,11 +55,18 @@ def check_capacity(providers: tuple[str, ...], strategy: tuple[CapacityProviderS
 
 
 def check_shares(strategy: tuple[CapacityProviderShare, ...]) -> None:
-    """Weights 0 to 1,000, bases 0 to 100,000, at most one base (API_CapacityProviderStrategyItem)."""
+    """Weights 0 to 1,000, bases 0 to 100,000, at most one base, each provider once
+    (API_CapacityProviderStrategyItem)."""
     if any(not 0 <= share.weight <= 1000 or not 0 <= share.base <= 100_000 for share in strategy):
         raise Refused(
             RefusalKind.INVALID,
             "A capacity provider strategy takes weights from 0 to 1000 and bases from 0 to 100000.",
+            "capacityProviderStrategy",
+        )
+    if len({share.capacity_provider for share in strategy}) < len(strategy):
+        raise Refused(
+            RefusalKind.INVALID,
+            "A capacity provider strategy cannot contain the same capacity provider twice.",
             "capacityProviderStrategy",
         )
     if sum(share.base > 0 for share in strategy) > 1:
@@ -66,6 +74,19 @@ def check_shares(strategy: tuple[CapacityProviderShare, ...]) -> None:
             RefusalKind.INVALID,
             "Only one capacity provider in a capacity provider strategy can have a base defined.",
             "capacityProviderStrategy",
+        )
+
+
+def check_removable(removed: Iterable[str], used: Container[str | None]) -> None:
+    """
+    Args:
+        removed: providers that the cluster is to lose. used: those of its tasks and services.
+    """
+    if any(name in used for name in removed):
+        raise Refused(
+            RefusalKind.IN_USE,
+            "The specified capacity provider is in use and cannot be removed.",
+            "cluster.capacityProviders",
         )
 
 

@@ -318,7 +318,7 @@ class History:
 
     async def _stop(self, key: str) -> None:
         now = self.clock.now()
-        code = StopCode.USER_INITIATED
+        code = self.rng.choice((StopCode.USER_INITIATED, StopCode.SPOT_INTERRUPTION))
         await self._write(key, lambda old: old and machine.stop(old, code=code, reason=f"at {now}", at=now))
 
     async def _write(self, key: str, change: Callable[[Task | None], Task | None]) -> None:
@@ -429,9 +429,10 @@ class History:
             if running:
                 wrong.append(f"{effect.container} was signalled before {running}, which depend on it")
             serves = task.eni is not None and task.eni.address in self.targets.registered
-            if serves and task.stop.code is not StopCode.ESSENTIAL_CONTAINER_EXITED:
+            drains_first = task.stop.code not in (StopCode.ESSENTIAL_CONTAINER_EXITED, StopCode.SPOT_INTERRUPTION)
+            if serves and drains_first:
                 wrong.append(f"{effect.container} was signalled while it is a target")
-            if self._instances(task) and task.stop.code is not StopCode.ESSENTIAL_CONTAINER_EXITED:
+            if self._instances(task) and drains_first:
                 wrong.append(f"{effect.container} was signalled while it is registered")
         return wrong
 

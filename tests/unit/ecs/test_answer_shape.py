@@ -75,11 +75,16 @@ def test_answers_fit_the_model(ready: Any) -> None:
     check_answer("DeleteService", ready("DeleteService", service="web", force=True))
     for operation, params in calls:
         check_answer(operation, ready(operation, **params))
-    tested = {operation for operation, _ in calls} | {
-        *("RunTask", "DescribeTasks", "ExecuteCommand", "StopTask", "RegisterTaskDefinition", "CreateCluster"),
-        *("CreateService", "DescribeServices", "UpdateService", "DeleteService"),
-        *("ListServiceDeployments", "DescribeServiceDeployments", "DescribeServiceRevisions"),
-    }
+    check_answer("DescribeCapacityProviders", ready("DescribeCapacityProviders", capacityProviders=["FARGATE", "x"]))
+    tested = (
+        {"DescribeCapacityProviders"}
+        | {operation for operation, _ in calls}
+        | {
+            *("RunTask", "DescribeTasks", "ExecuteCommand", "StopTask", "RegisterTaskDefinition", "CreateCluster"),
+            *("CreateService", "DescribeServices", "UpdateService", "DeleteService"),
+            *("ListServiceDeployments", "DescribeServiceDeployments", "DescribeServiceRevisions"),
+        }
+    )
     # Those that take a container instance: see test_container_instance_handler.py; a rollback: test_rollout.py.
     elsewhere = {
         "StopServiceDeployment",

@@ -132,8 +132,14 @@ def test_reference_id(ready: Any) -> None:
         ),
         (
             {"launchType": None, "capacityProviderStrategy": [{"capacityProvider": "FARGATE_SPOT", "weight": 1}]},
-            "ClientException",
-            "Portside does not support capacity provider FARGATE_SPOT yet; see docs/coverage.md",
+            "InvalidParameterException",
+            "The specified capacity provider strategy cannot contain a capacity provider that is not associated with "
+            "the cluster. Associate the capacity provider with the cluster and try again.",
+        ),
+        (
+            {"launchType": None, "capacityProviderStrategy": [{"capacityProvider": "mine", "weight": 1}]},
+            "InvalidParameterException",
+            "The specified capacity provider 'mine' was not found.",
         ),
     ],
 )

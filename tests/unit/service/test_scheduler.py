@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from portside.domain import arn
+from portside.domain.cluster import CapacityProviderShare
 from portside.domain.load_balancer import Target
 from portside.domain.record import Scope, replace
 from portside.domain.service import event, scheduler
@@ -171,6 +172,31 @@ def test_a_task_that_ends_is_replaced_at_once() -> None:
     stop = Stop(code=StopCode.ESSENTIAL_CONTAINER_EXITED, reason="Essential container in task exited", at=NOW)
     tasks = [task(1), task(2, S.DEACTIVATING, stop=stop)]
     assert started(planned(service(2, watched=(tasks[0].id, tasks[1].id)), tasks)) == 1
+
+
+def test_an_interrupted_task_is_replaced_and_counts_for_no_failure() -> None:
+    """Its replacement starts while it still runs, and neither the breaker nor the throttle counts it afterwards."""
+    stop = Stop(code=StopCode.SPOT_INTERRUPTION, reason="Your Spot Task was interrupted.", at=NOW)
+    running = task(1, stop=stop)
+    rollout = service(1, deployment(rollout_state=RolloutState.IN_PROGRESS), watched=(running.id,))
+    assert started(planned(rollout, [running])) == 1
+    never_ran = task(2, S.STOPPED, stop=stop, started_at=None)
+    result = planned(replace(rollout, watched=(never_ran.id,)), [never_ran])
+    assert started(result) == 1
+    assert result.service.start_not_before is None
+    assert result.service.deployments[0].failed_tasks == 0
+
+
+def test_scale_down_keeps_the_base_of_a_strategy() -> None:
+    """Among healthy tasks those that the base asks for go last, be they newer and in the fullest zone."""
+    strategy = (
+        CapacityProviderShare(capacity_provider="FARGATE", base=1, weight=0),
+        CapacityProviderShare(capacity_provider="FARGATE_SPOT", weight=1),
+    )
+    spot = [task(number, capacity_provider="FARGATE_SPOT") for number in (1, 2)]
+    tasks = [*spot, task(3, capacity_provider="FARGATE"), task(4, capacity_provider="FARGATE")]
+    result = planned(service(1, deployment(capacity_provider_strategy=strategy)), tasks)
+    assert stopped(result) == [1, 2, 4]
 
 
 def test_scale_down_keeps_zones_even() -> None:

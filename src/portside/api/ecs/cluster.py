@@ -132,9 +132,20 @@ class Clusters:
         providers = tuple(params["capacityProviders"])
         strategy = wire.shares_from(params["defaultCapacityProviderStrategy"])
         cluster_rule.check_capacity(providers, strategy)
+        removed = set(cluster.capacity_providers) - set(providers)
+        if removed:
+            cluster_rule.check_removable(removed, self._used_providers(cluster))
         cluster = replace(cluster, capacity_providers=providers, default_capacity_provider_strategy=strategy)
         self._store.transact(Put(CLUSTER, cluster))
         return {"cluster": self._to_wire(cluster, frozenset(("SETTINGS", "TAGS", "ATTACHMENTS")))}
+
+    def _used_providers(self, cluster: Cluster) -> set[str | None]:
+        prefix = f"{cluster.scope.prefix}{cluster.name}"
+        used = {task.capacity_provider for task in self._store.find(TASK, "live", prefix)}
+        for service in self._store.scan(SERVICE, f"{prefix}/"):
+            for deployment in service.deployments:
+                used |= {share.capacity_provider for share in deployment.capacity_provider_strategy}
+        return used
 
     def delete(self, context: RequestContext, params: Params) -> Result:
         cluster = lookup.any_cluster(self._store, self._clock, context, params["cluster"])

@@ -12,6 +12,7 @@ _CODES: Final[dict[tuple[RefusalKind, str], str]] = {
     (RefusalKind.IN_USE, "cluster.services"): "ClusterContainsServicesException",
     (RefusalKind.IN_USE, "cluster.instances"): "ClusterContainsContainerInstancesException",
     (RefusalKind.IN_USE, "cluster.tasks"): "ClusterContainsTasksException",
+    (RefusalKind.IN_USE, "cluster.capacityProviders"): "ResourceInUseException",
     (RefusalKind.NOT_FOUND, "platform"): "PlatformUnknownException",
     (RefusalKind.NOT_FOUND, "taskDefinition"): "ClientException",
     (RefusalKind.CONFLICT, "service"): "ServiceNotActiveException",

@@ -203,7 +203,7 @@ HOST_PID_MODE: Final = (
 
 
 RUN_SUPPORTED: Final[Mapping[str, str]] = {
-    "capacityProviderStrategy": "FARGATE",
+    "capacityProviderStrategy": "FARGATE and FARGATE_SPOT",
     "capacityProviderStrategy.capacityProvider": "",
     "capacityProviderStrategy.weight": "",
     "capacityProviderStrategy.base": "",

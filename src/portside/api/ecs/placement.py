@@ -21,6 +21,10 @@ from portside.domain.task_definition import TaskDefinition
 from portside.store.interface import Store
 
 NO_INSTANCES: Final = "No Container Instances were found in your cluster."
+NOT_ASSOCIATED: Final = (
+    "The specified capacity provider strategy cannot contain a capacity provider that is not associated with the "
+    "cluster. Associate the capacity provider with the cluster and try again."
+)
 STRATEGIES_MOST: Final = 5
 CONSTRAINTS_MOST: Final = 10
 _SPREAD_FIELDS: Final = {
@@ -54,20 +58,17 @@ def asked_launch(params: Params, cluster: Cluster) -> Launch:
     if named:
         raise unsupported(f"launchType {named}")
     for share in strategy:
-        if share.capacity_provider not in cluster.capacity_providers and (
-            share.capacity_provider not in fargate.CAPACITY_PROVIDERS
-        ):
+        if share.capacity_provider not in fargate.CAPACITY_PROVIDERS:
             raise invalid(f"The specified capacity provider '{share.capacity_provider}' was not found.")
+        if share.capacity_provider not in cluster.capacity_providers:
+            raise invalid(NOT_ASSOCIATED)
     if not strategy:
         strategy = cluster.default_capacity_provider_strategy
     if not strategy:
         return Launch("EC2")
     cluster_rule.check_shares(strategy)
-    if not any(share.weight or share.base for share in strategy):
+    if not any(share.weight for share in strategy):
         raise invalid("The capacity provider strategy must have at least one capacity provider with a weight above 0.")
-    for share in strategy:
-        if share.capacity_provider != "FARGATE":
-            raise unsupported(f"capacity provider {share.capacity_provider}")
     return Launch("FARGATE", strategy)
 
 

@@ -108,7 +108,6 @@ class Services:
                 maximum_percent=100 if is_daemon else 200,
                 tags=tags,
                 platform_version=params.get("platformVersion") or "LATEST",
-                capacity_provider_strategy=launch.strategy,
                 placement_strategies=placement.asked_strategies(params),
                 placement_constraints=placement.asked_constraints(params),
                 creation_digest=digest,
@@ -129,6 +128,7 @@ class Services:
                 network=request,
                 launch_type=launch.type,
                 platform_version=platform_version,
+                capacity_provider_strategy=launch.strategy,
                 targets=targets,
                 registries=registries,
                 managed_volume=managed,
@@ -163,7 +163,9 @@ class Services:
         wanted = self._wanted(context, params, service, current)
         if params.get("capacityProviderStrategy"):
             launch = placement.asked_launch({"capacityProviderStrategy": params["capacityProviderStrategy"]}, cluster)
-            service = replace(service, capacity_provider_strategy=launch.strategy)
+            if launch.type != current.launch_type:
+                raise unsupported(f"a change of a service from {current.launch_type} to {launch.type}")
+            wanted = replace(wanted, capacity_provider_strategy=launch.strategy)
         if params.get("platformVersion"):
             service = replace(service, platform_version=params["platformVersion"])
         service = _configured(service, params, has_targets=bool(wanted.targets))

@@ -4,6 +4,7 @@ from secrets import token_bytes
 from typing import Final
 
 from portside.api.ecs.account_setting import AccountSettings
+from portside.api.ecs.capacity_provider import CapacityProviders
 from portside.api.ecs.cluster import Clusters
 from portside.api.ecs.container_instance import ContainerInstances
 from portside.api.ecs.error import mapped
@@ -29,9 +30,10 @@ PARTIAL: Final = {
     "CreateCluster": "ECS Exec settings are kept and shown; "
     "no Service Connect defaults, no managed storage keys, no Auto Scaling group capacity providers",
     "UpdateCluster": "as CreateCluster",
-    "PutClusterCapacityProviders": "FARGATE and FARGATE_SPOT; tasks run on FARGATE only",
+    "PutClusterCapacityProviders": "FARGATE and FARGATE_SPOT",
+    "DescribeCapacityProviders": "FARGATE and FARGATE_SPOT",
     "RegisterTaskDefinition": "see the members below",
-    "RunTask": "no capacity provider but FARGATE; see the members below",
+    "RunTask": "no capacity providers but FARGATE and FARGATE_SPOT; see the members below",
     "ListContainerInstances": "filter: no agentVersion, patterns without groups",
     "RegisterContainerInstance": "by an instance of Portside's own, which registers itself when it starts",
     "DescribeContainerInstances": "no health of instances",
@@ -65,6 +67,7 @@ def ecs_service(
     identities = identities or InstanceIdentities(token_bytes(32))
     handlers = {
         **Clusters(store, clock).handlers(),
+        **CapacityProviders(store, clock).handlers(),
         **TaskDefinitions(store, clock).handlers(),
         **Tasks(store, clock, ids).handlers(),
         **ExecuteCommand(store, clock, sessions or ExecSessions(clock)).handlers(),

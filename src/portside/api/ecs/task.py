@@ -11,7 +11,15 @@ from portside.api.ecs.container_instance import missing
 from portside.api.ecs.error import invalid, service_not_found
 from portside.api.ecs.field import check_run_task, is_asked_for
 from portside.aws.service import Handler, Params, RequestContext, Result, ServiceError
-from portside.domain import arn, environment_file, fargate, managed_volume, tag_rule, task_definition_rule
+from portside.domain import (
+    arn,
+    capacity_provider,
+    environment_file,
+    fargate,
+    managed_volume,
+    tag_rule,
+    task_definition_rule,
+)
 from portside.domain.clock import Clock, Ids
 from portside.domain.cluster import Cluster
 from portside.domain.placement import INACTIVE, Capacity, Placed, at_its_place, wanted_of
@@ -78,7 +86,7 @@ class Tasks:
         make = self._maker(context, params, cluster, definition, launch.type)
         tasks: list[Task] = []
         failures: list[wire.Wire] = []
-        for _ in range(count):
+        for provider in capacity_provider.of_each(launch.strategy, count):
             task = make(request, platform_version)
             if capacity is not None:
                 luck = [int(self._ids.number(6)) for _ in range(_LUCK)]
@@ -93,7 +101,7 @@ class Tasks:
             tasks.append(
                 replace(
                     task,
-                    capacity_provider="FARGATE" if launch.strategy else None,
+                    capacity_provider=provider,
                     client_token=client_token,
                     request_digest=digest,
                 )

@@ -481,7 +481,7 @@ def service_to(service: Service, tasks: Sequence[Task], *, with_tags: bool) -> W
             )
         if primary.network is not None:
             wire["networkConfiguration"] = network_to(primary.network)
-        wire.update(_launch_to(service, primary))
+        wire.update(_launch_to(primary))
         if primary.launch_type == "FARGATE":
             wire["platformVersion"] = service.platform_version
             wire["platformFamily"] = "Linux"
@@ -531,10 +531,7 @@ def revision_to(revision: ServiceRevision) -> Wire:
         "guardDutyEnabled": False,
         "createdAt": deployment.created_at,
     }
-    if revision.strategy:
-        wire["capacityProviderStrategy"] = shares_to(revision.strategy)
-    else:
-        wire["launchType"] = deployment.launch_type
+    wire.update(_launch_to(deployment))
     if deployment.launch_type == "FARGATE":
         wire["platformVersion"] = deployment.platform_version
         wire["platformFamily"] = "Linux"
@@ -543,9 +540,9 @@ def revision_to(revision: ServiceRevision) -> Wire:
     return wire
 
 
-def _launch_to(service: Service, deployment: Deployment) -> Wire:
-    if service.capacity_provider_strategy:
-        return {"capacityProviderStrategy": shares_to(service.capacity_provider_strategy)}
+def _launch_to(deployment: Deployment) -> Wire:
+    if deployment.capacity_provider_strategy:
+        return {"capacityProviderStrategy": shares_to(deployment.capacity_provider_strategy)}
     return {"launchType": deployment.launch_type}
 
 
@@ -584,7 +581,7 @@ def _deployment_to(deployment: Deployment, service: Service, counts: Mapping[str
         "rolloutState": deployment.rollout_state.value,
         "rolloutStateReason": deployment.rollout_reason,
         "volumeConfigurations": volume_configurations_to(deployment.managed_volume),
-        **_launch_to(service, deployment),
+        **_launch_to(deployment),
     }
     if deployment.launch_type == "FARGATE":
         wire["platformVersion"] = deployment.platform_version

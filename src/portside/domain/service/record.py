@@ -27,6 +27,9 @@ class Deployment(Record, frozen=True, kw_only=True):
     network: NetworkRequest | None
     launch_type: Literal["FARGATE", "EC2"]
     platform_version: str
+    capacity_provider_strategy: tuple[
+        CapacityProviderShare, ...
+    ] = ()  # what chose the launch type, if it was not named
     targets: tuple[TargetRef, ...] = ()
     registries: tuple[RegistryRef, ...] = ()
     managed_volume: ManagedVolume | None = None  # of EBS: each task gets one
@@ -81,7 +84,6 @@ class Service(Record, frozen=True, kw_only=True):
     propagate_tags: Literal["NONE", "TASK_DEFINITION", "SERVICE"] = "NONE"
     role_arn: str | None = None
     platform_version: str = "LATEST"  # as asked for; a deployment has the version it stands for
-    capacity_provider_strategy: tuple[CapacityProviderShare, ...] = ()
     placement_strategies: tuple[Strategy, ...] = ()  # on container instances
     placement_constraints: Constraints = Constraints()
     creation_digest: str = (

@@ -9,7 +9,6 @@ Sources: API_ServiceDeployment, API_ServiceRevision, API_ServiceDeploymentCircui
 from datetime import datetime
 from typing import Final, Literal
 
-from portside.domain.cluster import CapacityProviderShare
 from portside.domain.record import Record, Scope, replace
 from portside.domain.service import breaker
 from portside.domain.service.record import CircuitBreaker, Deployment, DeploymentAlarms, RolloutState, Service
@@ -44,7 +43,6 @@ class ServiceRevision(Record, frozen=True, kw_only=True):
     cluster: str
     service: str
     deployment: Deployment
-    strategy: tuple[CapacityProviderShare, ...] = ()
 
     @property
     def id(self) -> str:
@@ -114,7 +112,6 @@ def begun(
         cluster=service.cluster,
         service=service.name,
         deployment=primary,
-        strategy=service.capacity_provider_strategy,
     )
     return record, revision
 

@@ -329,7 +329,11 @@ class _Pass:
 
     def _throttle(self, ended: Sequence[Task]) -> None:
         service, now = self.service, self.now
-        own_code = (StopCode.USER_INITIATED, StopCode.SERVICE_SCHEDULER_INITIATED)
+        own_code = (
+            StopCode.USER_INITIATED,
+            StopCode.SERVICE_SCHEDULER_INITIATED,
+            StopCode.SPOT_INTERRUPTION,  # which says nothing of the task
+        )
         ended = [task for task in ended if task.stop is None or task.stop.code not in own_code]
         failed = [task for task in ended if task.started_at is None]
         short = [
@@ -442,10 +446,25 @@ class _Pass:
         self._replace_unhealthy()
         good = self._good
         if len(good) > self.desired:
-            eligible = [each for each in _given_up_first(good) if not self._is_protected(each)]
+            base = self._base(good)
+            # Among equally healthy ones those of the base go last.
+            in_order = sorted(_given_up_first(good), key=lambda each: (each.health, each.task.id in base))
+            eligible = [each for each in in_order if not self._is_protected(each)]
             for each in eligible[: len(good) - self.desired]:
                 self._stop(each)
         self._retire_old()
+
+    def _base(self, tasks: Iterable[_Judged]) -> set[str]:
+        """Ids of the tasks that the base of the capacity provider strategy asks for: the oldest."""
+        strategy = self.primary.capacity_provider_strategy if self.primary is not None else ()
+        found: set[str] = set()
+        for share in strategy:
+            of_share = sorted(
+                (each.task for each in tasks if each.task.capacity_provider == share.capacity_provider),
+                key=lambda task: (task.created_at, task.id),
+            )
+            found |= {task.id for task in of_share[: share.base]}
+        return found
 
     def _is_protected(self, each: _Judged) -> bool:
         """Whether scale-in and deployments must leave it alone for now; an unhealthy task is protected from neither."""

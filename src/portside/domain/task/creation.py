@@ -74,6 +74,7 @@ def new_task(
     image_digests: Mapping[str, str] = {},
     managed_volume: ManagedVolume | None = None,
     ebs_attachment_id: str = "",
+    capacity_provider: str | None = None,
 ) -> Task:
     """A task in PROVISIONING.
 
@@ -131,6 +132,7 @@ def new_task(
         enable_execute_command=enable_execute_command,
         created_at=created_at,
         cause_id=cause_id,
+        capacity_provider=capacity_provider,
         history=tuple(
             ContainerHistory(name=each.name, runtime_id=runtime_id)
             for each, runtime_id in zip(definition.containers, runtime_ids, strict=True)

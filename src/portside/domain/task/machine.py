@@ -779,8 +779,9 @@ def _stopping(task: Task, why: Stop, now: datetime, wakes: list[datetime]) -> It
 
 
 def _drains_first(why: Stop) -> bool:
-    """Containers go on serving until the load balancer is done with them, unless there is nothing left to serve."""
-    return why.code is not StopCode.ESSENTIAL_CONTAINER_EXITED
+    """Containers go on serving until the load balancer is done with them, unless there is nothing left to serve, or no
+    time: the notice of an interruption is the signal itself."""
+    return why.code not in (StopCode.ESSENTIAL_CONTAINER_EXITED, StopCode.SPOT_INTERRUPTION)
 
 
 def _ending(

@@ -34,6 +34,7 @@ class StopCode(StrEnum):
     ESSENTIAL_CONTAINER_EXITED = "EssentialContainerExited"
     USER_INITIATED = "UserInitiated"
     SERVICE_SCHEDULER_INITIATED = "ServiceSchedulerInitiated"
+    SPOT_INTERRUPTION = "SpotInterruption"
     TERMINATION_NOTICE = "TerminationNotice"
 
 
