@@ -269,11 +269,12 @@ class _Distinct(_Taker):
 class _Grouped(_Taker):
     def __init__(self, stats: Stats) -> None:
         self._stats = stats
-        self._groups: dict[tuple[str | None, ...], tuple[list[Value], list[Aggregate]]] = {}
+        self._groups: dict[tuple[str | Time | None, ...], tuple[list[Value], list[Aggregate]]] = {}
 
     def take(self, row: Row) -> None:
         values = [column.run(row) for column in self._stats.by]
-        key = tuple([None if value is None else text(value) for value in values])
+        # Times are told apart by their number: to show each takes longer than all else here.
+        key = tuple([value if value is None or isinstance(value, str | Time) else text(value) for value in values])
         group = self._groups.get(key)
         if group is None:
             if len(self._groups) >= GROUPS_MOST:
