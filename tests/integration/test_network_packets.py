@@ -137,8 +137,8 @@ def test_egress_rules(lab: Lab) -> None:
 
 
 def test_rules_change_live(lab: Lab) -> None:
-    """A revoked rule stops new connections; one that stands goes on; a rule given again admits again."""
-    web = allow(protocol="tcp", from_port=80, to_port=80, cidr="0.0.0.0/0")
+    """A revoked rule stops new connections; a tracked one that stands goes on; a rule given again admits again."""
+    web = allow(protocol="tcp", from_port=80, to_port=80, cidr="172.31.0.0/16")
     client, server = client_and_server(lab, web)
     with server.listening(80) as listener, client.connect(server.address, 80) as standing:
         with server.accept(listener) as accepted:

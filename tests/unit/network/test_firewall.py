@@ -70,6 +70,50 @@ def test_chains_end_in_a_drop() -> None:
     assert lines[-1].endswith(" drop")
 
 
+TCP_80 = {"protocol": "tcp", "from_port": 80, "to_port": 80, "cidr": "0.0.0.0/0"}
+ALL_OUT = {"egress": True, "protocol": "-1", "cidr": "0.0.0.0/0"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "coming_in", "going_out"),
+    [
+        pytest.param([TCP_80, ALL_OUT], ["tcp dport 80"], [], id="a port from anywhere, answers to anywhere"),
+        pytest.param([TCP_80 | {"cidr": "10.0.0.0/8"}, ALL_OUT], [], [], id="from a range"),
+        pytest.param([{"protocol": "tcp", "group_id": WEB}, ALL_OUT], [], [], id="from a group"),
+        pytest.param([TCP_80, ALL_OUT | {"cidr": "10.0.0.0/8"}], [], [], id="answers to a range"),
+        pytest.param([TCP_80, ALL_OUT | {"protocol": "udp"}], [], [], id="answers by another protocol"),
+        pytest.param(
+            [TCP_80, ALL_OUT | {"protocol": "tcp", "from_port": 1024, "to_port": 65535}],
+            [],
+            [],
+            id="answers on some ports",
+        ),
+        pytest.param(
+            [{"protocol": "-1", "cidr": "0.0.0.0/0"}, ALL_OUT],
+            ["meta l4proto tcp", "meta l4proto udp"],
+            ["meta l4proto tcp", "meta l4proto udp"],
+            id="everything both ways, but never ICMP",
+        ),
+        pytest.param(
+            [{"protocol": "icmp", "from_port": -1, "to_port": -1, "cidr": "0.0.0.0/0"}, ALL_OUT], [], [], id="ICMP"
+        ),
+        pytest.param([TCP_80 | {"cidr": None, "cidr_v6": "::/0"}, ALL_OUT], [], [], id="IPv6"),
+    ],
+)
+def test_untracked_flows(fields: list[dict[str, Any]], coming_in: list[str], going_out: list[str]) -> None:
+    """TCP and UDP are untracked in a direction if admitted from anywhere and all answers are admitted to anywhere."""
+    groups = {WEB: group(WEB, *(rule(**each) for each in fields))}
+    assert firewall.untracked_matches((WEB,), groups, egress=False) == coming_in
+    assert firewall.untracked_matches((WEB,), groups, egress=True) == going_out
+
+
+def test_rules_of_several_groups_make_a_flow_untracked() -> None:
+    """One group's open rule and another's rule for answers count together, and groups that are unknown for nothing."""
+    groups = {WEB: group(WEB, rule(**TCP_80)), DATABASE: group(DATABASE, rule(**ALL_OUT))}
+    assert firewall.untracked_matches((WEB, DATABASE), groups, egress=False) == ["tcp dport 80"]
+    assert firewall.untracked_matches((WEB, "sg-00000000000000009"), groups, egress=False) == []
+
+
 def test_ruleset_is_one_replacement() -> None:
     """The whole rule set begins by replacing the table, and names every member of every group."""
     text = firewall.ruleset(GROUPS, {"172.31.0.4": (WEB,)}, {"172.31.0.4": "198.18.0.4"})

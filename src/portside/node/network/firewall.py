@@ -6,6 +6,10 @@ destination's combination, which accepts if a rule matches. Whatever no rule nam
 address that the maps do not know can neither send nor receive. NAT gateways have no groups: what is routed to one
 passes to it, and what it sends has left its source's groups already. The router's own addresses, where tasks ask
 about themselves and for names, are no destinations of the forward hook: no group has a say there.
+
+TCP and UDP that a group admits from or to anywhere, and whose answers a rule of the other direction admits on every
+port, is untracked at that interface: bits of the flow's mark say at which end. There its packets, and the answers,
+are judged by the rules that stand now. Source: EC2 user guide, "Untracked connections".
 """
 
 import hashlib
@@ -25,6 +29,10 @@ UPLINK = "uplink"
 ASKERS = "resolver_askers"
 QUESTIONS_A_S = 1024
 """Packets that one address may send to the VPC's resolver in a second. Source: VPC user guide, "DNS quotas"."""
+
+UNTRACKED_AT_SOURCE, UNTRACKED_AT_TARGET = 1, 2
+"""Bits of a flow's mark. Source is who began it. They stay with the flow: what began as tracked goes on as such."""
+_ANYWHERE = "0.0.0.0/0"
 
 Combination = tuple[str, ...]
 """Security group ids, sorted, each once: what decides an interface's chains."""
@@ -102,6 +110,8 @@ def delete_nat_leg(link: str) -> str:
 def _base() -> list[str]:
     asks = f"meta l4proto {{ tcp, udp }} th dport {link_local.RESOLVER_PORT}"
     too_often = f"limit rate over {QUESTIONS_A_S}/second burst {QUESTIONS_A_S} packets"
+    goes, answers = "ct state established ct direction original", "ct state established ct direction reply"
+    no_source, no_target = f"ct mark and {UNTRACKED_AT_SOURCE} == 0", f"ct mark and {UNTRACKED_AT_TARGET} == 0"
     rules = f"""
 add chain inet {TABLE} input {{ type filter hook input priority filter; policy drop; }}
 add rule inet {TABLE} input iifname "lo" accept
@@ -110,18 +120,23 @@ add set inet {TABLE} {ASKERS} {{ type ipv4_addr; size 65535; flags dynamic,timeo
 add rule inet {TABLE} input {asks} update @{ASKERS} {{ ip saddr {too_often} }} drop
 add rule inet {TABLE} input iifname != "{UPLINK}" {asks} accept
 add chain inet {TABLE} inbound
+add rule inet {TABLE} inbound {goes} {no_target} accept
+add rule inet {TABLE} inbound {answers} {no_source} accept
 add rule inet {TABLE} inbound ip daddr vmap @{INGRESS_MAP}
 add rule inet {TABLE} inbound oifname "{UPLINK}" ip saddr @{PUBLIC_SET} accept
-add rule inet {TABLE} inbound oifname @{NAT_LEGS} accept
+add rule inet {TABLE} inbound oifname @{NAT_LEGS} ct mark set 0 accept
 add rule inet {TABLE} inbound drop
 add chain inet {TABLE} forward {{ type filter hook forward priority filter; policy drop; }}
 add rule inet {TABLE} forward meta nfproto != ipv4 drop
 add rule inet {TABLE} forward ip daddr 169.254.0.0/16 drop
 add rule inet {TABLE} forward ip saddr 169.254.0.0/16 drop
-add rule inet {TABLE} forward ct state established,related accept
+add rule inet {TABLE} forward ct state related accept
+add rule inet {TABLE} forward ct state established ct mark and {UNTRACKED_AT_SOURCE | UNTRACKED_AT_TARGET} == 0 accept
 add rule inet {TABLE} forward ct state invalid drop
 add rule inet {TABLE} forward iifname "{UPLINK}" goto inbound
 add rule inet {TABLE} forward iifname @{NAT_LEGS} goto inbound
+add rule inet {TABLE} forward {goes} {no_source} goto inbound
+add rule inet {TABLE} forward {answers} {no_target} goto inbound
 add rule inet {TABLE} forward ip saddr vmap @{EGRESS_MAP}
 add chain inet {TABLE} to_private {{ type nat hook prerouting priority dstnat; policy accept; }}
 add rule inet {TABLE} to_private iifname "{UPLINK}" dnat ip to ip daddr map @{PRIVATE_OF}
@@ -148,6 +163,11 @@ def add_combination(combo: Combination, groups: Mapping[str, SecurityGroup]) -> 
     lines = []
     for chain, egress in ((egress_chain(combo), True), (ingress_chain(combo), False)):
         lines += [f"add chain inet {TABLE} {chain}", f"flush chain inet {TABLE} {chain}"]
+        bit = UNTRACKED_AT_SOURCE if egress else UNTRACKED_AT_TARGET
+        lines += [
+            f"add rule inet {TABLE} {chain} ct state new {each} ct mark set ct mark or {bit}"
+            for each in untracked_matches(combo, groups, egress=egress)
+        ]
         seen: set[str] = set()
         for group_id in combo:
             group = groups.get(group_id)
@@ -162,6 +182,21 @@ def add_combination(combo: Combination, groups: Mapping[str, SecurityGroup]) -> 
                 lines.append(" ".join(f"add rule inet {TABLE} {chain} {match} {verdict}".split()))
         lines.append(f"add rule inet {TABLE} {chain} drop")
     return "\n".join(lines)
+
+
+def untracked_matches(combo: Combination, groups: Mapping[str, SecurityGroup], *, egress: bool) -> list[str]:
+    """The nft matches of new flows in a direction that are untracked at an interface with these groups."""
+    rules = [rule for group_id in combo if group_id in groups for rule in groups[group_id].rules]
+    to_anywhere = [rule for rule in rules if rule.group_id is None and rule.cidr == _ANYWHERE]
+    found: dict[str, None] = {}
+    for protocol in ("tcp", "udp"):
+        whole = f"meta l4proto {protocol}"
+        if not any(each.egress != egress and _protocol_match(each) in ("", whole) for each in to_anywhere):
+            continue  # no rule admits every answer
+        for rule in to_anywhere:
+            if rule.egress == egress and rule.protocol in ("-1", protocol):
+                found[_protocol_match(rule) or whole] = None
+    return list(found)
 
 
 def delete_combination(combo: Combination) -> str:
