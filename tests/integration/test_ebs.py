@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
+from portside.domain import ecs_image
 from portside.node import loop
 from portside.node.failpoint import EBS_MOMENTS
 from portside.node.teardown import mounts_below
 from portside.testing.image import ensure_busybox_image
-from portside.testing.instance import IMAGE, Instance, instance
+from portside.testing.instance import IMAGE, REGION, Instance, instance
 from portside.testing.wait import wait_for
 
 pytestmark = pytest.mark.integration
@@ -341,3 +342,69 @@ def test_an_instance_whose_volume_stands_still_can_be_removed() -> None:
         with contextlib.suppress(Exception):
             running.client("ec2").create_snapshot(VolumeId=volume_id)
         running.died()
+
+
+AMI = ecs_image.parameter(REGION, "/aws/service/ecs/optimized-ami/amazon-linux-2023/recommended/image_id")
+
+
+def test_tasks_on_container_instances_have_volumes_too(portside: Instance) -> None:
+    """By StartTask, in bridge mode, in the zone of the instance: the two containers of a task share it, one that its
+    restart policy starts again finds what it wrote, and the volume goes with the task."""
+    ec2, ecs = portside.client("ec2"), portside.client("ecs")
+    launched = ec2.run_instances(
+        ImageId=AMI, InstanceType="t3.small", MinCount=1, MaxCount=1, SubnetId=portside.subnets()[1]
+    )
+    (instance_id,) = [each["InstanceId"] for each in launched["Instances"]]
+    wait_for(lambda: ecs.list_container_instances()["containerInstanceArns"], timeout_s=60, what="the instance joins")
+    mount = [{"sourceVolume": "data", "containerPath": "/data"}]
+    policy = {"enabled": True, "restartAttemptPeriod": 60}
+    scripts = {"main": "until test -e /data/other; do sleep 0.1; done; exec sleep 600", "other": "touch /data/other"}
+    ecs.register_task_definition(
+        family="on-instance",
+        networkMode="bridge",
+        requiresCompatibilities=["EC2"],
+        containerDefinitions=[
+            {
+                "name": name,
+                "image": IMAGE,
+                "memory": 64,
+                "essential": name == "main",
+                "command": ["sh", "-c", script],
+                "mountPoints": mount,
+                "stopTimeout": 2,
+                **({"restartPolicy": policy} if name == "main" else {}),
+            }
+            for name, script in scripts.items()
+        ],
+        volumes=[{"name": "data", "configuredAtLaunch": True}],
+    )
+    answer = ecs.start_task(
+        taskDefinition="on-instance",
+        containerInstances=ecs.list_container_instances()["containerInstanceArns"],
+        volumeConfigurations=configuration(volumeType="standard"),
+    )
+    assert not answer["failures"], answer["failures"]
+    task = portside.wait_task(answer["tasks"][0]["taskArn"], "RUNNING")
+    found = attachment(task)
+    made = volume(portside, found["volumeId"])
+    assert made is not None
+    assert (found["status"], made["VolumeType"]) == ("ATTACHED", "standard")
+    assert made["AvailabilityZone"] == task["availabilityZone"] == f"{REGION}b"
+    ecs.stop_task(cluster="default", task=task["taskArn"])
+    portside.wait_task(task["taskArn"], "STOPPED")
+    gone(portside, found["volumeId"])
+    ec2.terminate_instances(InstanceIds=[instance_id])
+
+
+def test_a_task_that_ends_does_not_wait_for_its_volume(portside: Instance) -> None:
+    """Stopped at once after it was asked for: whatever was made of its volume by then goes."""
+    ecs = portside.client("ecs")
+    register(portside, "exec sleep 600")
+    asked = [portside.run_task(FAMILY, volumeConfigurations=configuration()) for _ in range(5)]
+    for each in asked:
+        ecs.stop_task(cluster="default", task=each)
+    for each in asked:
+        portside.wait_task(each, "STOPPED", timeout_s=60)
+    ec2 = portside.client("ec2")
+    wait_for(lambda: not ec2.describe_volumes()["Volumes"], timeout_s=60, what="the volumes' end")
+    assert not list((ebs_folder(portside) / "volumes").glob("vol-*"))

@@ -320,3 +320,35 @@ def test_a_daemon_that_dies_midway_is_made_good(tmp_path: Path, moment: str) -> 
 def test_chunks_are_as_large_as_those_of_ebs() -> None:
     """512 KiB: what GetSnapshotBlock of AWS gives, too."""
     assert CHUNK_BYTES == 512 * 1024
+
+
+def test_a_hundred_volumes_at_once(storage: BlockStorage, tmp_path: Path) -> None:
+    """Each has its own data, and a daemon after this one finds those that are in use."""
+    names = [f"vol-{number:03x}" for number in range(100)]
+    pinned = []
+    for each in names:
+        storage.make(each, GIB)
+        storage.attach(each, "ext4")
+        pinned.append(storage.pin(each, "ext4", ROOT, f"use-{each}"))
+        (pinned[-1].source / "name").write_text(each)
+    assert len(loop.attached(tmp_path)) == 100
+    storage.close()
+    after = BlockStorage(tmp_path / "ebs")
+    after.recover(names)
+    try:
+        for each in names:
+            usage = after.usage(each)
+            assert usage is not None
+            assert usage.used_bytes is not None
+        for mount in pinned:
+            mount.close()
+        for each in names:
+            after.detach(each)
+        assert loop.attached(tmp_path) == {}
+        for each in names:
+            found = after.pin(each, "ext4", ROOT, "check")
+            assert (found.source / "name").read_text() == each
+            found.close()
+            after.remove(each)
+    finally:
+        after.close()

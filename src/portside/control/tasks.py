@@ -44,6 +44,8 @@ START_PARALLELISM: Final = 8
 """Containers started at once. Beyond it each start only takes longer (measured on two cores, 8 against 16)."""
 RETENTION_S: Final = 3600
 """AWS shows a stopped task for at least an hour."""
+STOP_CHECK_S: Final = 2.0
+"""How soon it is seen that nobody waits for a volume any more."""
 DELETES_PER_COMMIT: Final = 100
 RETRY_S: Final = 0.2
 TIMEOUT_S: Final[Mapping[type[Any], float]] = {
@@ -483,11 +485,19 @@ class TaskLoop:
         return r.EniReleased()
 
     async def _create_volume(self, effect: r.CreateEbsVolume) -> AnyFact:
-        try:
-            made = await self._allocator().create(self._task(effect), effect.request, effect.zone)
-        except Refused as refused:
-            return r.EbsVolumeFailed(reason=refused.message)
-        return r.EbsVolumeCreated(ebs=made)
+        while True:
+            task = self._task(effect)
+            if task.stop is not None:
+                # A large snapshot takes its time; a task that is to end does not wait for it.
+                return self._failed(effect, "the task is to end")
+            try:
+                async with asyncio.timeout(STOP_CHECK_S):
+                    made = await self._allocator().create(task, effect.request, effect.zone)
+            except TimeoutError:
+                continue
+            except Refused as refused:
+                return r.EbsVolumeFailed(reason=refused.message)
+            return r.EbsVolumeCreated(ebs=made)
 
     def _allocator(self) -> VolumeAllocator:
         assert self._volumes is not None, "there is nobody who makes volumes"

@@ -17,13 +17,14 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from portside.domain.ebs import VolumeUsage
 from portside.node import loop, syscall
 from portside.node.rootfs.account import Account
 from portside.node.rootfs.efs import Pinned
-from portside.node.rootfs.snapshot import Snapshots
+from portside.node.rootfs.snapshot import Snapshots, sync_folder
 
 log = logging.getLogger(__name__)
 
@@ -111,6 +112,7 @@ class BlockStorage:
                 raise
             self._reached("within-make-volume")
             os.replace(fresh, file)
+            sync_folder(self._files)
 
     def grow(self, volume_id: str, size_bytes: int) -> None:
         """The volume, and the file system in it, are that large; it never shrinks. Idempotent. Raises OSError."""
@@ -167,7 +169,9 @@ class BlockStorage:
         with self._held(volume_id) as volume:
             file = self._existing(volume_id)
             self._adopt(volume_id, volume)
-            return self.snapshots.take(file, snapshot_id, lambda: _still(volume.root), self._reached)
+            root = volume.root
+            still = None if root is None else partial(_still, root)
+            return self.snapshots.take(file, snapshot_id, still, self._reached)
 
     def snapshot_names(self) -> set[str]:
         return self.snapshots.names()
@@ -288,6 +292,7 @@ class BlockStorage:
             os.fsync(written.fileno())
         self._reached("within-attach-ebs-volume")
         os.replace(fresh, file)
+        sync_folder(self._files)
 
     def _adopt(self, volume_id: str, volume: _Volume) -> None:
         """Hold the device that a daemon before this one made, if it is still in use: it must not be made twice."""
@@ -426,11 +431,8 @@ def _grow(volume: _Volume) -> None:
 
 
 @contextlib.contextmanager
-def _still(root: int | None) -> Iterator[None]:
+def _still(root: int) -> Iterator[None]:
     """Whoever writes to the file system waits, and what was written before is on the disk."""
-    if root is None:
-        yield
-        return
     fcntl.ioctl(root, _FIFREEZE, 0)
     try:
         yield

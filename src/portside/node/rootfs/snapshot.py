@@ -13,8 +13,10 @@ import logging
 import os
 import struct
 import threading
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
+from itertools import islice
 from pathlib import Path
 
 from portside.node import syscall
@@ -23,6 +25,9 @@ log = logging.getLogger(__name__)
 
 CHUNK_BYTES = 512 * 1024
 """As large as a block of AWS's EBS direct APIs."""
+_HASHERS = min(4, os.cpu_count() or 1)
+_AT_ONCE = 256
+"""Chunks in one round of the hashers."""
 _ZEROES = bytes(CHUNK_BYTES)
 _FICLONE = 0x40049409
 _NO_CLONE = frozenset({errno.EOPNOTSUPP, errno.EXDEV, errno.EINVAL, errno.ENOTTY})
@@ -53,21 +58,33 @@ class Snapshots:
         self,
         file: Path,
         snapshot_id: str,
-        still: Callable[[], AbstractContextManager[None]] = nullcontext,
+        still: Callable[[], AbstractContextManager[None]] | None = None,
         reached: Callable[[str], None] = lambda moment: None,
     ) -> int:
         """Keep what the file holds while `still` is entered. Nothing, or all of it, is there afterwards. Idempotent.
 
-        Args: still: keeps everybody from writing to the file. Returns: bytes that it holds, holes left out.
-        Raises OSError."""
+        Args: still: keeps those who write to the file from it; None: nobody does. Returns: bytes that it holds, holes
+            left out. Raises OSError."""
         with self._changing:
             found = self._full_bytes(snapshot_id)
             if found is not None:
                 return found
-            with still():
+            clone = self._folder / f"{snapshot_id}{_CLONE}"
+            if still is not None and not self._clones(file):
+                # Most of the work, while the writers go on: what they change meanwhile is looked at again.
+                with file.open("rb") as reading:
+                    for _ in self._kept_chunks(reading.fileno()):
+                        pass
+                    syscall.syncfs(reading.fileno())
+            listed: list[bytes] | None = None
+            with still() if still is not None else nullcontext():
                 reached("within-take-snapshot")
-                if not self._cloned(file, snapshot_id):
-                    self._take_chunks(file, snapshot_id)
+                size = file.stat().st_size
+                if not self._cloned(file, clone):
+                    with file.open("rb") as reading:
+                        listed = list(self._kept_chunks(reading.fileno()))
+            if listed is not None:
+                self._write_list(snapshot_id, size, listed)
             taken = self._full_bytes(snapshot_id)
             assert taken is not None
             return taken
@@ -106,10 +123,17 @@ class Snapshots:
 
     # --- clones
 
-    def _cloned(self, file: Path, snapshot_id: str) -> bool:
-        """Whether this file system can."""
-        target = self._folder / f"{snapshot_id}{_CLONE}"
-        fresh = target.with_suffix(f"{_CLONE}{_FRESH}")
+    def _clones(self, file: Path) -> bool:
+        """Whether this file system can, tried with a file."""
+        trial = self._folder / f"trial{_FRESH}"
+        try:
+            return self._cloned(file, trial)
+        finally:
+            trial.unlink(missing_ok=True)
+
+    def _cloned(self, file: Path, target: Path) -> bool:
+        """False: this file system can not. Raises OSError."""
+        fresh = target.with_name(f"{target.name}{_FRESH}")
         try:
             with file.open("rb") as reading, fresh.open("wb") as writing:
                 fcntl.ioctl(writing.fileno(), _FICLONE, reading.fileno())
@@ -120,31 +144,38 @@ class Snapshots:
                 return False
             raise
         os.replace(fresh, target)
-        _sync_folder(self._folder)
+        sync_folder(self._folder)
         return True
 
     # --- chunks
 
-    def _take_chunks(self, file: Path, snapshot_id: str) -> None:
-        entries = []
-        with file.open("rb") as reading:
-            size = os.fstat(reading.fileno()).st_size
-            for number in _chunks_with_data(reading.fileno(), size):
-                data = os.pread(reading.fileno(), CHUNK_BYTES, number * CHUNK_BYTES)
-                if data == _ZEROES[: len(data)]:
-                    continue
-                digest = hashlib.sha256(data).digest()
-                self._keep(digest, data)
-                entries.append(_ENTRY.pack(number, digest))
+    def _kept_chunks(self, reading: int) -> Iterator[bytes]:
+        """Keep each chunk of a file that is not zeroes; its entry, in the order of the file."""
+        size = os.fstat(reading).st_size
+
+        def kept(number: int) -> bytes | None:
+            data = os.pread(reading, CHUNK_BYTES, number * CHUNK_BYTES)
+            if data == _ZEROES[: len(data)]:
+                return None
+            digest = hashlib.sha256(data).digest()
+            self._keep(digest, data)
+            return _ENTRY.pack(number, digest)
+
+        numbers = _chunks_with_data(reading, size)
+        with ThreadPoolExecutor(_HASHERS, thread_name_prefix="snapshot") as hashers:
+            while some := list(islice(numbers, _AT_ONCE)):
+                yield from (each for each in hashers.map(kept, some) if each is not None)
+
+    def _write_list(self, snapshot_id: str, size: int, entries: Sequence[bytes]) -> None:
         body = _HEAD.pack(size, len(entries)) + b"".join(entries)
         target = self._folder / f"{snapshot_id}{_LIST}"
-        fresh = target.with_suffix(f"{_LIST}{_FRESH}")
+        fresh = target.with_name(f"{target.name}{_FRESH}")
         with fresh.open("wb") as writing:
             writing.write(_MAGIC + body + hashlib.sha256(body).digest())
             writing.flush()
-            syscall.syncfs(writing.fileno())  # the chunks first
+            syscall.syncfs(writing.fileno())  # the chunks, too
         os.replace(fresh, target)
-        _sync_folder(self._folder)
+        sync_folder(self._folder)
 
     def _keep(self, digest: bytes, data: bytes) -> None:
         place = self._place(digest)
@@ -152,7 +183,7 @@ class Snapshots:
             if place.stat().st_size == len(data):
                 return
         place.parent.mkdir(exist_ok=True)
-        fresh = self._chunks / f"{digest.hex()}{_FRESH}"
+        fresh = self._chunks / f"{digest.hex()}-{threading.get_ident()}{_FRESH}"
         fresh.write_bytes(data)
         os.replace(fresh, place)
 
@@ -221,7 +252,8 @@ def _chunks_with_data(descriptor: int, size: int) -> Iterator[int]:
         at = (last + 1) * CHUNK_BYTES
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """What was renamed there is so also after the end of the machine. Raises OSError."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
