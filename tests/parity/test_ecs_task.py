@@ -93,6 +93,23 @@ def test_tasks_by_command(served: Any) -> None:
     assert listed == {"taskArns": [task["taskArn"]]}
 
 
+def test_capacity_providers_by_command(served: Any) -> None:
+    """Providers described and associated with the aws command; a task follows the cluster's default strategy."""
+    found = served.aws("ecs", "describe-capacity-providers")
+    assert [each["name"] for each in found["capacityProviders"]] == ["FARGATE", "FARGATE_SPOT"]
+    strategy = "capacityProvider=FARGATE_SPOT,weight=1"
+    words = ["--capacity-providers", "FARGATE", "FARGATE_SPOT", "--default-capacity-provider-strategy", strategy]
+    cluster = served.aws("ecs", "put-cluster-capacity-providers", "--cluster", "default", *words)["cluster"]
+    assert cluster["capacityProviders"] == ["FARGATE", "FARGATE_SPOT"]
+    run = served.aws("ecs", "run-task", "--task-definition", "web", "--network-configuration", json.dumps(NETWORK))
+    assert run["tasks"][0]["capacityProviderName"] == "FARGATE_SPOT"
+    refused = served.run_aws(
+        *("ecs", "put-cluster-capacity-providers", "--cluster", "default", "--capacity-providers", "FARGATE"),
+        *("--default-capacity-provider-strategy", "capacityProvider=FARGATE,weight=1"),
+    )
+    assert "(ResourceInUseException)" in refused.stderr
+
+
 def test_services_by_command(served: Any) -> None:
     """A service with the aws command: created behind a target group, updated, described, deleted by force."""
     balanced = json.dumps([{"targetGroupArn": GROUP, "containerName": "app", "containerPort": 80}])

@@ -46,7 +46,10 @@ def test_tasks_follow_the_strategy(ready: Any) -> None:
 @pytest.mark.parametrize(
     ("strategy", "message"),
     [
-        ([{"capacityProvider": "FARGATE"}, {"capacityProvider": "FARGATE_SPOT"}], "a weight above 0."),
+        (
+            [{"capacityProvider": "FARGATE"}, {"capacityProvider": "FARGATE_SPOT"}],
+            "in the specified capacity provider strategy",
+        ),
         ([{"capacityProvider": "FARGATE", "weight": 1}] * 2, "the same capacity provider twice."),
         ([{"capacityProvider": "FARGATE", "weight": 1001}], "weights from 0 to 1000"),
         ([{"capacityProvider": each, "weight": 1, "base": 1} for each in BOTH], "can have a base defined."),
@@ -63,6 +66,25 @@ def test_strategies_refused(ready: Any, strategy: Any, message: str) -> None:
     assert not list(ready.store.scan(TASK))
 
 
+def test_a_default_strategy_without_weight(ready: Any) -> None:
+    """A cluster may have one, and what would use it is told."""
+    associated(ready, "FARGATE", strategy=[{"capacityProvider": "FARGATE"}])
+    code, message = ready.error("RunTask", taskDefinition="web", networkConfiguration=NETWORK)
+    assert (code, "in the default capacity provider strategy." in message) == ("InvalidParameterException", True)
+
+
+def test_ec2_stays_ec2(ready: Any) -> None:
+    """A service on container instances is not changed to Fargate, and keeps its deployment."""
+    associated(ready, *BOTH)
+    ready.register(family="both", requiresCompatibilities=["EC2", "FARGATE"])
+    ready.create_service(taskDefinition="both", launchType="EC2")
+    spot = [{"capacityProvider": "FARGATE_SPOT", "weight": 1}]
+    code, message = ready.error("UpdateService", service="web", forceNewDeployment=True, capacityProviderStrategy=spot)
+    assert (code, "from EC2 to FARGATE" in message) == ("ClientException", True)
+    (service,) = ready.store.scan(SERVICE)
+    assert service.deployments[0].capacity_provider_strategy == ()
+
+
 def test_services_show_their_strategy(ready: Any) -> None:
     """A service, its deployment and its revision have the strategy in place of a launch type; a new one is deployed."""
     associated(ready, *BOTH)
@@ -71,11 +93,18 @@ def test_services_show_their_strategy(ready: Any) -> None:
     assert "launchType" not in made
     assert made["platformVersion"] == "LATEST"
     spot = [{"capacityProvider": "FARGATE_SPOT", "weight": 1, "base": 0}]
-    changed = ready("UpdateService", service="web", capacityProviderStrategy=spot)["service"]
+    code, message = ready.error("UpdateService", service="web", capacityProviderStrategy=spot)
+    assert (code, message.rpartition(", ")[2]) == ("InvalidParameterException", "you must force a new deployment.")
+    same = ready("UpdateService", service="web", capacityProviderStrategy=MIXED)["service"]
+    assert len(same["deployments"]) == 1
+    forced = {"service": "web", "forceNewDeployment": True}
+    changed = ready("UpdateService", **forced, capacityProviderStrategy=spot)["service"]
     assert [each["capacityProviderStrategy"] for each in changed["deployments"]] == [spot, MIXED]
     asked = [each["arn"] for each in changed["currentServiceRevisions"]]
     revisions = ready("DescribeServiceRevisions", serviceRevisionArns=asked)["serviceRevisions"]
     assert [each["capacityProviderStrategy"] for each in revisions] == [spot, MIXED]
+    back = ready("UpdateService", **forced, capacityProviderStrategy=[])["service"]
+    assert (back["launchType"], "capacityProviderStrategy" in back) == ("FARGATE", False)
 
 
 def test_providers_in_use_stay(ready: Any) -> None:

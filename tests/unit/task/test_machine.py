@@ -184,6 +184,17 @@ def test_the_way_to_stopped() -> None:
     assert task.stopped_at == s.now
 
 
+def test_an_interruption_signals_at_once() -> None:
+    """A task that loses its capacity is told so while its targets drain, and is over when both are done."""
+    s = running(container("app"), targets=True)
+    s.stopped("Your Spot Task was interrupted.", StopCode.SPOT_INTERRUPTION)
+    assert (s.status, s.effects) == ("DEACTIVATING", ["DrainTargets", "SignalContainer app"])
+    s.told(r.ContainerSignalled(container="app"), exited("app"), r.ContainerRemoved(container="app"))
+    assert (s.status, s.effects) == ("DEACTIVATING", ["DrainTargets"])
+    s.told(r.TargetsDrained())
+    assert (s.status, s.effects) == ("DEPROVISIONING", ["ReleaseNetwork"])
+
+
 def test_kill_after_the_timeout_and_again() -> None:
     """A container that does not end is killed when its stop timeout is over, and every five seconds from then on."""
     s = running(container("app")).stopped().told(r.ContainerSignalled(container="app"))

@@ -25,6 +25,12 @@ NOT_ASSOCIATED: Final = (
     "The specified capacity provider strategy cannot contain a capacity provider that is not associated with the "
     "cluster. Associate the capacity provider with the cluster and try again."
 )
+NO_WEIGHT: Final = (
+    "There are no capacity providers with a weight value greater than zero defined in the {} capacity provider "
+    "strategy. At least one capacity provider must have a weight value greater than zero specified. Update the "
+    "cluster's default capacity provider strategy or specify a valid capacity provider strategy and try again."
+)
+"""Source: as AWS answers, reported in terraform-aws-modules/terraform-aws-ecs issue 27 (of a default strategy)."""
 STRATEGIES_MOST: Final = 5
 CONSTRAINTS_MOST: Final = 10
 _SPREAD_FIELDS: Final = {
@@ -62,13 +68,14 @@ def asked_launch(params: Params, cluster: Cluster) -> Launch:
             raise invalid(f"The specified capacity provider '{share.capacity_provider}' was not found.")
         if share.capacity_provider not in cluster.capacity_providers:
             raise invalid(NOT_ASSOCIATED)
-    if not strategy:
+    is_default = not strategy
+    if is_default:
         strategy = cluster.default_capacity_provider_strategy
     if not strategy:
         return Launch("EC2")
     cluster_rule.check_shares(strategy)
     if not any(share.weight for share in strategy):
-        raise invalid("The capacity provider strategy must have at least one capacity provider with a weight above 0.")
+        raise invalid(NO_WEIGHT.format("default" if is_default else "specified"))
     return Launch("FARGATE", strategy)
 
 

@@ -20,6 +20,7 @@ from portside.api.ecs.field import is_asked_for
 from portside.aws.service import Handler, Params, RequestContext, Result
 from portside.domain import arn, fargate, tag_rule
 from portside.domain.clock import Clock, Ids
+from portside.domain.cluster import CapacityProviderShare, Cluster
 from portside.domain.fargate import unsupported
 from portside.domain.load_balancer import Forward
 from portside.domain.record import replace
@@ -32,6 +33,11 @@ from portside.domain.task_definition import TaskDefinition
 from portside.store.interface import Put, Store, Write
 
 DESCRIBED_MOST: Final = 10
+UNFORCED: Final = (
+    "When switching from launch type to capacity provider strategy on an existing service, or making a change to a "
+    "capacity provider strategy on a service that is already using one, you must force a new deployment."
+)
+"""Source: as AWS answers, reported in pipe-cd/pipecd pull request 6385."""
 PAGE: Final = 10
 """Services on a page of ListServices, unless asked otherwise."""
 
@@ -161,19 +167,14 @@ class Services:
             change.check_count(params["desiredCount"])
             service = change.scaled(service, params["desiredCount"], now=now)
         wanted = self._wanted(context, params, service, current)
-        if params.get("capacityProviderStrategy"):
-            launch = placement.asked_launch({"capacityProviderStrategy": params["capacityProviderStrategy"]}, cluster)
-            if launch.type != current.launch_type:
-                raise unsupported(f"a change of a service from {current.launch_type} to {launch.type}")
-            wanted = replace(wanted, capacity_provider_strategy=launch.strategy)
+        if params.get("capacityProviderStrategy") is not None:
+            wanted = replace(wanted, capacity_provider_strategy=_checked_strategy(params, cluster, current))
         if params.get("platformVersion"):
             service = replace(service, platform_version=params["platformVersion"])
         service = _configured(service, params, has_targets=bool(wanted.targets))
         self._check_alarms(service)
         writes: list[Write] = []
-        # A changed strategy needs its deployment too, for its tasks are started by it.
-        changed = wanted != current or bool(params.get("capacityProviderStrategy"))
-        if changed or params.get("forceNewDeployment"):
+        if wanted != current or params.get("forceNewDeployment"):
             deployment = replace(wanted, id=self._deployment_id(), created_at=now, updated_at=now)
             service, writes = service_deployment.begun(
                 self._store, change.deployed(service, deployment), rollout_id=self._ids.hex(20), before=service, now=now
@@ -367,6 +368,23 @@ def _check_containers(targets: Sequence[TargetRef], definition: TaskDefinition) 
             raise invalid(
                 f"The container {target.container_name} did not have a container port {target.container_port} defined."
             )
+
+
+def _checked_strategy(params: Params, cluster: Cluster, current: Deployment) -> tuple[CapacityProviderShare, ...]:
+    """What UpdateService asks for; an empty one goes back to the launch type.
+
+    Raises:
+        ServiceError, Refused: the service can not be changed so.
+    """
+    strategy: tuple[CapacityProviderShare, ...] = ()
+    if params["capacityProviderStrategy"]:
+        launch = placement.asked_launch({"capacityProviderStrategy": params["capacityProviderStrategy"]}, cluster)
+        if launch.type != current.launch_type:
+            raise unsupported(f"a change of a service from {current.launch_type} to {launch.type}")
+        strategy = launch.strategy
+    if strategy != current.capacity_provider_strategy and not params.get("forceNewDeployment"):
+        raise invalid(UNFORCED)
+    return strategy
 
 
 def _refuse(params: Params) -> None:
