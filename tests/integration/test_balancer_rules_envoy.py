@@ -2,6 +2,8 @@
 
 import asyncio
 import re
+import socket
+import struct
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from random import Random
@@ -11,12 +13,12 @@ import pytest
 from portside.balancer.envoy import EnvoyBalancer
 from portside.domain import load_balancer_rule as rule
 from portside.domain.listener_condition import check_conditions
-from portside.domain.load_balancer import Condition, QueryParameter, Redirect
+from portside.domain.load_balancer import Condition, HealthCheck, QueryParameter, Redirect
 from portside.domain.record import replace
 from portside.domain.refusal import Refused
 from portside.settings import Settings
 from portside.testing.balancer_lab import LEG, Balancer, Reports, fixed, forward, group, paths, target
-from portside.testing.netns_lab import Answer, Netns, WebServer, request
+from portside.testing.netns_lab import Answer, Netns, WebServer, inside, request
 
 pytestmark = pytest.mark.integration
 
@@ -244,6 +246,97 @@ def test_attributes_of_headers(tmp_path: Path) -> None:
             await lab.apply()
             told = await seen(x_forwarded_for="1.2.3.4")
             assert (expected in told) if expected else ("x-forwarded-for" not in told)
+
+    in_lab(tmp_path, body)
+
+
+async def _recorder(lab: Lab, address: str, got: asyncio.Queue[bytes]) -> asyncio.Server:
+    """Puts what a connection sends until its end, or the end of an HTTP request's head, and answers."""
+
+    def listen() -> socket.socket:
+        made = socket.create_server((address, 8080))
+        made.setblocking(False)
+        return made
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        data = b""
+        while not data.endswith(b"\r\n\r\n") and (more := await reader.read(65536)):
+            data += more
+        if data:
+            got.put_nowait(data)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n" if b"GET /" in data else b"answer")
+        writer.close()
+
+    return await asyncio.start_server(serve, sock=await asyncio.to_thread(inside, lab.netns.path, listen))
+
+
+@pytest.mark.parametrize("check", ["TCP", "HTTP"])
+def test_proxy_protocol(tmp_path: Path, check: str) -> None:
+    """A connection to a target begins with the client's address and port, then come the client's bytes; checks begin
+    with a header that names no client."""
+
+    async def body(lab: Lab) -> None:
+        got: asyncio.Queue[bytes] = asyncio.Queue()
+        path, matcher = ("", "") if check == "TCP" else ("/", "200")
+        health = HealthCheck(protocol=check, path=path, matcher=matcher, interval_s=1, timeout_s=1)
+        g = group(
+            "g",
+            protocol="TCP",
+            protocol_version="",
+            health_check=health,
+            attributes={"proxy_protocol_v2.enabled": "true"},
+        )
+        server = await _recorder(lab, ONE, got)
+        lab.web.groups, lab.web.targets = [g], [target(g, ONE)]
+        lab.web.listen_tcp(5432, forward(g))
+        await lab.apply()
+        await lab.reports.wait(ONE, "healthy")
+
+        def connect() -> socket.socket:
+            made = socket.create_connection((LEG, 5432), timeout=10)
+            made.setblocking(False)
+            return made
+
+        client = await asyncio.to_thread(inside, lab.netns.path, connect)
+        here = client.getsockname()
+        reader, writer = await asyncio.open_connection(sock=client)
+        writer.write(b"hello")
+        writer.write_eof()
+        assert await reader.read() == b"answer"
+        signature = b"\r\n\r\n\0\r\nQUIT\n"
+        addresses = socket.inet_aton(here[0]) + socket.inet_aton(LEG) + struct.pack("!HH", here[1], 5432)
+        async with asyncio.timeout(20):
+            while (data := await got.get()) != signature + b"\x21\x11" + struct.pack("!H", 12) + addresses + b"hello":
+                assert data.startswith(signature + b"\x20\x00\x00\x00"), data
+        writer.close()
+        server.close()
+
+    in_lab(tmp_path, body)
+
+
+def test_sources_stay_with_their_target(tmp_path: Path) -> None:
+    """With stickiness by source all connections of an address go to one target, and to another one if it fails."""
+
+    async def body(lab: Lab) -> None:
+        health = HealthCheck(protocol="HTTP", path="/health", interval_s=1, timeout_s=1)
+        g = group(
+            "g", protocol="TCP", protocol_version="", health_check=health, attributes={"stickiness.enabled": "true"}
+        )
+        await lab.serve(ONE, TWO)
+        lab.web.groups, lab.web.targets = [g], [target(g, ONE), target(g, TWO)]
+        lab.web.listen_tcp(80, forward(g))
+        await lab.apply()
+        for address in (ONE, TWO):
+            await lab.reports.wait(address, "healthy")
+
+        async def names() -> set[str]:
+            return {(await lab.ask()).body.splitlines()[0] for _ in range(8)}
+
+        (name,) = await names()
+        lab.servers[int(name[-1]) - 1].health = 503
+        await lab.reports.wait(ONE if name == "server-1" else TWO, "unhealthy")
+        (other,) = await names()
+        assert {name, other} == {"server-1", "server-2"}
 
     in_lab(tmp_path, body)
 

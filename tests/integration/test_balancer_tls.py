@@ -13,10 +13,21 @@ import pytest
 from portside.api.elbv2.lookup import SERVED_KEYS
 from portside.balancer.envoy import EnvoyBalancer
 from portside.control.loop import spawn
+from portside.domain.load_balancer import HealthCheck
 from portside.domain.record import replace
 from portside.domain.ssl_policy import POLICIES
 from portside.settings import Settings
-from portside.testing.balancer_lab import LEG, Balancer, LabAuthority, Reports, fixed, forward, group, target
+from portside.testing.balancer_lab import (
+    LEG,
+    Balancer,
+    LabAuthority,
+    Reports,
+    eventually,
+    fixed,
+    forward,
+    group,
+    target,
+)
 from portside.testing.netns_lab import Netns, WebServer, envoys, inside
 
 pytestmark = [pytest.mark.integration, pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")]
@@ -244,5 +255,36 @@ def test_every_key_is_served(tmp_path: Path) -> None:
         await lab.apply()
         for name in names.values():
             assert (await lab.get(name)).endswith("here")
+
+    in_lab(tmp_path, body)
+
+
+def test_tls_listener_hands_on_what_was_inside(tmp_path: Path) -> None:
+    """A TLS listener ends TLS and sends the bytes to the target; it agrees to speak what its ALPN policy says."""
+
+    async def body(lab: Lab) -> None:
+        server = await WebServer(lab.netns.path, ONE, 8080, "server-1").start()
+        check = HealthCheck(protocol="TCP", path="", matcher="", interval_s=1, timeout_s=1)
+        g = group("g", protocol="TCP", protocol_version="", health_check=check)
+        lab.web.groups, lab.web.targets = [g], [target(g, ONE)]
+        certificate = lab.authority.issue("a.test")
+        listener = lab.web.listen_tls_tcp(443, forward(g), certificate, "HTTP1Only")
+        await lab.apply()
+        await lab.reports.wait(ONE, "healthy")
+        reader, writer, tls = await lab.open("a.test", lab.context(alpn=("h2", "http/1.1")))
+        assert tls.selected_alpn_protocol() == "http/1.1"
+        answer = await ask(reader, writer, "a.test", "/", close=True)
+        assert "server-1" in answer
+        assert "x-forwarded" not in answer.lower()
+        lab.web.listeners[0] = replace(listener, alpn_policy="")
+        await lab.apply()
+
+        async def agrees_on_nothing() -> bool:
+            _, writer, tls = await lab.open("a.test", lab.context(alpn=("h2", "http/1.1")))
+            writer.close()
+            return tls.selected_alpn_protocol() is None
+
+        await eventually(agrees_on_nothing)
+        await server.close()
 
     in_lab(tmp_path, body)

@@ -199,6 +199,28 @@ def test_https_listener(acm: Any, elb: Any, balancer: str) -> None:
     acm.delete_certificate(CertificateArn=arns[0])
 
 
+def test_tls_listener(acm: Any, elb: Any, served: Served) -> None:
+    """A Network Load Balancer's TLS listener has a certificate, a policy and what it agrees to speak."""
+    ec2 = served.client("ec2")
+    subnet = ec2.describe_subnets()["Subnets"][0]
+    owned = ec2.describe_security_groups()["SecurityGroups"][0]["GroupId"]
+    balancer = elb.create_load_balancer(
+        Name="tls", Type="network", Subnets=[subnet["SubnetId"]], SecurityGroups=[owned]
+    )["LoadBalancers"][0]["LoadBalancerArn"]
+    group = elb.create_target_group(Name="tls", Protocol="TCP", Port=80, VpcId=subnet["VpcId"], TargetType="ip")
+    action = [{"Type": "forward", "TargetGroupArn": group["TargetGroups"][0]["TargetGroupArn"]}]
+    base = {"LoadBalancerArn": balancer, "Protocol": "TLS", "Port": 443, "DefaultActions": action}
+    assert error_of(elb.create_listener, **base)[0] == "ValidationError"
+    certificate = [{"CertificateArn": acm.request_certificate(DomainName="a.test")["CertificateArn"]}]
+    wrong = {**base, "Certificates": certificate, "AlpnPolicy": ["HTTP3Only"]}
+    assert error_of(elb.create_listener, **wrong)[0] == "ALPNPolicyNotFound"
+    (listener,) = elb.create_listener(**base, Certificates=certificate, AlpnPolicy=["HTTP2Preferred"])["Listeners"]
+    assert (listener["Certificates"], listener["AlpnPolicy"]) == (certificate, ["HTTP2Preferred"])
+    assert "MutualAuthentication" not in listener
+    (plain,) = elb.modify_listener(ListenerArn=listener["ListenerArn"], Protocol="TCP")["Listeners"]
+    assert not {"Certificates", "AlpnPolicy", "SslPolicy"} & set(plain)
+
+
 def test_bad_https_listeners_are_refused(acm: Any, elb: Any, balancer: str) -> None:
     """No certificate, an unknown one, two, an unknown policy, TLS settings without TLS: refused in AWS's codes."""
     certificate = {"CertificateArn": acm.request_certificate(DomainName="a.test")["CertificateArn"]}

@@ -24,11 +24,13 @@ from portside.domain.load_balancer import (
     TargetGroup,
 )
 from portside.domain.load_balancer_rule import (
+    ALPN_POLICIES,
     RESPONSE_HEADERS,
     SERVER_HEADER,
     TLS_HEADERS,
     check_port,
     client_keep_alive_s,
+    has_proxy_protocol,
     idle_timeout_s,
     in_order,
     matcher_ranges,
@@ -136,9 +138,9 @@ def render(configs: Sequence[BalancerConfig], options: Options) -> Resources:
         for listener in config.listeners:
             name = route_name(listener.arn)
             tls = tls_context([(config, listener)], options)
-            if tls is None and listener.protocol == "HTTPS":
+            if tls is None and listener.protocol in ("HTTPS", "TLS"):
                 continue  # none of its certificates can be read
-            if listener.protocol == "TCP":
+            if listener.protocol in ("TCP", "TLS"):
                 handler = tcp_proxy(config, listener)
             else:
                 routes[name] = route_configuration(name, [virtual_host(config, listener, ("*",))])
@@ -159,8 +161,9 @@ def render(configs: Sequence[BalancerConfig], options: Options) -> Resources:
         oldest = min((listener for _, listener in on_port), key=lambda each: (each.created_at, each.arn))
         members = [(config, listener) for config, listener in on_port if listener.protocol == oldest.protocol]
         name = shared_name(port)
-        if oldest.protocol == "TCP":
-            handler = next(tcp_proxy(config, listener) for config, listener in members if listener == oldest)
+        if oldest.protocol in ("TCP", "TLS"):
+            members = [(config, listener) for config, listener in members if listener == oldest]
+            handler = tcp_proxy(*members[0])
         else:
             routes[name] = route_configuration(name, shared_hosts(members))
             handler = http_manager(name, members, options)
@@ -227,6 +230,8 @@ def tcp_proxy(config: BalancerConfig, listener: Listener) -> Resource:
         "stat_prefix": route_name(listener.arn),
         "idle_timeout": f"{tcp_idle_timeout_s(listener)}s",
         "max_connect_attempts": 3,
+        # counts where a target group is sticky
+        "hash_policy": [{"source_ip": {}}],
     }
     if len(weighted) > 1:
         proxy["weighted_clusters"] = {"clusters": weighted}
@@ -257,7 +262,11 @@ def tls_context(members: Sequence[tuple[BalancerConfig, Listener]], options: Opt
     }
     if older := [cipher for cipher in policy.ciphers if cipher not in TLS13]:
         parameters["cipher_suites"] = older
-    http2 = config.load_balancer.attributes.get("routing.http2.enabled", "true") == "true"
+    if listener.protocol == "TLS":
+        spoken = ALPN_POLICIES[listener.alpn_policy or "None"]
+    else:
+        http2 = config.load_balancer.attributes.get("routing.http2.enabled", "true") == "true"
+        spoken = ("h2", "http/1.1") if http2 else ("http/1.1",)
     return {
         "name": "envoy.transport_sockets.tls",
         "typed_config": {
@@ -268,7 +277,7 @@ def tls_context(members: Sequence[tuple[BalancerConfig, Listener]], options: Opt
                     {"name": name, "sds_config": file_source(options.directory / secret_file(name))}
                     for name in dict.fromkeys(names)
                 ],
-                "alpn_protocols": ["h2", "http/1.1"] if http2 else ["http/1.1"],
+                **({"alpn_protocols": list(spoken)} if spoken else {}),
             },
         },
     }
@@ -740,6 +749,7 @@ def cluster(config: BalancerConfig, group: TargetGroup, options: Options) -> Res
     name = cluster_name(config.load_balancer.arn, group.arn)
     source = next(zone.address for zone in config.load_balancer.zones if zone.address)
     algorithm = group.attributes.get("load_balancing.algorithm.type", "round_robin")
+    by_source = group.protocol == "TCP" and group.attributes.get("stickiness.enabled") == "true"
     limits = {
         "max_connections": BREAKER,
         "max_pending_requests": BREAKER,
@@ -757,7 +767,7 @@ def cluster(config: BalancerConfig, group: TargetGroup, options: Options) -> Res
         "type": "EDS",
         "eds_cluster_config": {"eds_config": file_source(options.directory / endpoint_file(name))},
         "connect_timeout": f"{CONNECT_TIMEOUT_S}s",
-        "lb_policy": _POLICIES[algorithm],
+        "lb_policy": "MAGLEV" if by_source else _POLICIES[algorithm],
         # A change of health, or to draining, counts at once; by default Envoy gathers changes for a second (seen: the
         # second of two targets got its first request a second after it was healthy).
         "common_lb_config": {"healthy_panic_threshold": {"value": PANIC_PERCENT}, "update_merge_window": "0s"},
@@ -771,6 +781,19 @@ def cluster(config: BalancerConfig, group: TargetGroup, options: Options) -> Res
         },
         "health_checks": [health_check(group, options)],
     }
+    if has_proxy_protocol(group):
+        # checks begin with a header, too, which names no client
+        made["transport_socket"] = {
+            "name": "envoy.transport_sockets.upstream_proxy_protocol",
+            "typed_config": {
+                "@type": f"{_TYPE}extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport",
+                "config": {"version": "V2"},
+                "transport_socket": {
+                    "name": "envoy.transport_sockets.raw_buffer",
+                    "typed_config": {"@type": f"{_TYPE}extensions.transport_sockets.raw_buffer.v3.RawBuffer"},
+                },
+            },
+        }
     if seconds := slow_start_s(group):
         made["round_robin_lb_config"] = {"slow_start_config": {"slow_start_window": f"{seconds}s"}}
     if group.protocol != "TCP":

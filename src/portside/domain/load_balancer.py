@@ -96,7 +96,7 @@ class Rule(Record, frozen=True, kw_only=True):
 
 
 class Listener(Record, frozen=True, kw_only=True):
-    """Its default action is its default rule. `certificate_arn`: the default one, of HTTPS listeners;
+    """Its default action is its default rule. `certificate_arn`: the default one, of HTTPS and TLS listeners;
     `certificate_list`: those that clients get who name their hosts."""
 
     scope: Scope
@@ -108,6 +108,7 @@ class Listener(Record, frozen=True, kw_only=True):
     certificate_arn: str = ""
     certificate_list: tuple[str, ...] = ()
     ssl_policy: str = ""
+    alpn_policy: str = ""
     attributes: dict[str, str] = {}
     tags: Tags = ()
     created_at: datetime

@@ -378,7 +378,7 @@ def check_target_group_attribute(key: str, value: str, protocol: str = "HTTP") -
             _check_number(key, value, 30, 900)
     elif key in ("stickiness.lb_cookie.duration_seconds", "stickiness.app_cookie.duration_seconds"):
         _check_number(key, value, 1, STICKY_MAX_S)
-    elif key == "stickiness.enabled" and protocol != "TCP":
+    elif key in ("proxy_protocol_v2.enabled", "stickiness.enabled"):
         _check_choice(key, value, ("true", "false"))
     elif value != known[key]:
         raise unsupported(f"Target group attribute '{key}' with value '{value}' is not supported yet")
@@ -420,7 +420,7 @@ TCP_IDLE: Final = "tcp.idle_timeout.seconds"
 
 def listener_attributes(protocol: str) -> dict[str, str]:
     """The attributes of a listener and their defaults."""
-    if protocol == "TCP":
+    if protocol in ("TCP", "TLS"):
         return {TCP_IDLE: "350"}
     shown = {SERVER_HEADER: "true", **dict.fromkeys(RESPONSE_HEADERS, "")}
     if protocol == "HTTPS":
@@ -467,6 +467,20 @@ def client_keep_alive_s(balancer: LoadBalancer) -> int:
 
 def tcp_idle_timeout_s(listener: Listener) -> int:
     return int(listener.attributes.get(TCP_IDLE, "350"))
+
+
+ALPN_POLICIES: Final[dict[str, tuple[str, ...]]] = {
+    "None": (),
+    "HTTP1Only": ("http/1.1", "http/1.0"),
+    "HTTP2Only": ("h2",),
+    "HTTP2Optional": ("http/1.1", "http/1.0", "h2"),
+    "HTTP2Preferred": ("h2", "http/1.1", "http/1.0"),
+}
+"""What a TLS listener agrees to speak, what it likes best first."""
+
+
+def has_proxy_protocol(group: TargetGroup) -> bool:
+    return group.attributes.get("proxy_protocol_v2.enabled") == "true"
 
 
 def slow_start_s(group: TargetGroup) -> int:

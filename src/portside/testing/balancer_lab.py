@@ -118,6 +118,12 @@ class Balancer:
         self.certificates += [each for each in certificates if each not in self.certificates]
         return made
 
+    def listen_tls_tcp(self, port: int, action: Action, certificate: ServerCertificate, alpn: str = "") -> Listener:
+        """A TLS listener of a Network Load Balancer."""
+        made = replace(self.listen_tls(port, action, certificate), protocol="TLS", alpn_policy=alpn)
+        self.listeners[-1] = made
+        return made
+
     def rule(self, listener: Listener, priority: int, action: Action, *conditions: Condition) -> Rule:
         arn = f"{listener.arn.replace(':listener/', ':listener-rule/')}/r{priority}"
         made = Rule(

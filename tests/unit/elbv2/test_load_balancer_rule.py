@@ -115,7 +115,10 @@ def test_target_health_in_order_of_importance() -> None:
 def test_what_has_no_effect_yet_is_said_to() -> None:
     """An attribute that Portside can not honour is refused as unsupported, never kept and ignored."""
     rule.check_target_group_attribute("stickiness.enabled", "true")
-    for key, value, protocol in (("stickiness.type", "app_cookie", "HTTP"), ("stickiness.enabled", "true", "TCP")):
+    for key, value, protocol in (
+        ("stickiness.type", "app_cookie", "HTTP"),
+        ("preserve_client_ip.enabled", "true", "TCP"),
+    ):
         with pytest.raises(Refused) as caught:
             rule.check_target_group_attribute(key, value, protocol)
         assert caught.value.kind is RefusalKind.UNSUPPORTED

@@ -61,6 +61,7 @@ class ListenerHandlers:
             protocol=protocol,
             certificate_arn=secured[0],
             ssl_policy=secured[1],
+            alpn_policy=secured[2],
             default_action=action,
             tags=tags,
             created_at=self._clock.now(),
@@ -90,17 +91,23 @@ class ListenerHandlers:
         listener = lookup.listener(self._store, context, params["ListenerArn"])
         balancer = lookup.load_balancer(self._store, context, listener.load_balancer_arn)
         protocol = _protocol(params.get("Protocol", listener.protocol), balancer)
-        if protocol == "HTTPS":
+        if protocol in ("HTTPS", "TLS"):
             given: Params = (
                 {"Certificates": [{"CertificateArn": listener.certificate_arn}]} if listener.certificate_arn else {}
             )
             if listener.ssl_policy:
                 given = {**given, "SslPolicy": listener.ssl_policy}
-            certificate_arn, policy = self._secured(context, protocol, {**given, **params})
-            listener = replace(listener, protocol=protocol, certificate_arn=certificate_arn, ssl_policy=policy)
+            if listener.alpn_policy:
+                given = {**given, "AlpnPolicy": [listener.alpn_policy]}
+            certificate_arn, policy, alpn = self._secured(context, protocol, {**given, **params})
+            listener = replace(
+                listener, protocol=protocol, certificate_arn=certificate_arn, ssl_policy=policy, alpn_policy=alpn
+            )
         else:
             self._secured(context, protocol, params)
-            listener = replace(listener, protocol=protocol, certificate_arn="", certificate_list=(), ssl_policy="")
+            listener = replace(
+                listener, protocol=protocol, certificate_arn="", certificate_list=(), ssl_policy="", alpn_policy=""
+            )
         if "Port" in params and params["Port"] != listener.port:
             others = lookup.listeners_of(self._store, balancer.arn)
             if any(each.port == params["Port"] for each in others):
@@ -125,20 +132,23 @@ class ListenerHandlers:
         self._store.transact(*writes, Delete(LISTENER, LISTENER.key(listener)))
         return {}
 
-    def _secured(self, context: RequestContext, protocol: str, params: Params) -> tuple[str, str]:
-        """The default certificate's ARN and the security policy; empty without TLS."""
+    def _secured(self, context: RequestContext, protocol: str, params: Params) -> tuple[str, str, str]:
+        """The default certificate's ARN, the security policy and the ALPN policy; empty without TLS."""
         if params.get("MutualAuthentication", {}).get("Mode", "off") != "off":
             raise error.unsupported("Mutual authentication")
-        if params.get("AlpnPolicy"):
+        alpn = params.get("AlpnPolicy") or ()
+        if alpn and protocol != "TLS":
             raise error.invalid(f"AlpnPolicy cannot be specified for a listener with protocol '{protocol}'")
-        if protocol != "HTTPS":
+        if len(alpn) > 1 or any(each not in rule.ALPN_POLICIES for each in alpn):
+            raise ServiceError("ALPNPolicyNotSupportedException", f"ALPN policy '{', '.join(alpn)}' is not supported")
+        if protocol not in ("HTTPS", "TLS"):
             for member in ("Certificates", "SslPolicy"):
                 if params.get(member):
                     raise error.invalid(f"{member} cannot be specified for a listener with protocol '{protocol}'")
-            return "", ""
+            return "", "", ""
         certificates = params.get("Certificates") or ()
         if not certificates:
-            raise error.invalid("A certificate must be specified for HTTPS listeners")
+            raise error.invalid(f"A certificate must be specified for {protocol} listeners")
         if len(certificates) > 1:
             raise error.invalid("Exactly one default certificate must be specified for a listener")
         (certificate,) = certificates
@@ -149,7 +159,7 @@ class ListenerHandlers:
         policy = params.get("SslPolicy") or ssl_policy.DEFAULT
         if policy not in ssl_policy.POLICIES:
             raise error.ssl_policy_not_found(policy)
-        return arn, policy
+        return arn, policy, next(iter(alpn), "")
 
     def describe_attributes(self, context: RequestContext, params: Params) -> Result:
         listener = lookup.listener(self._store, context, params["ListenerArn"])
@@ -166,12 +176,14 @@ class ListenerHandlers:
         return {"Attributes": wire.attributes_to(changes)}
 
 
-def _protocol(protocol: str | None, balancer: LoadBalancer) -> Literal["HTTP", "HTTPS", "TCP"]:
+def _protocol(protocol: str | None, balancer: LoadBalancer) -> Literal["HTTP", "HTTPS", "TCP", "TLS"]:
     if protocol is None:
         raise error.invalid("A listener protocol must be specified")
     if balancer.type == "network":
-        if protocol in ("UDP", "TCP_UDP", "TLS", "QUIC", "TCP_QUIC"):
+        if protocol in ("UDP", "TCP_UDP", "QUIC", "TCP_QUIC"):
             raise error.unsupported(f"A listener with protocol '{protocol}'")
+        if protocol == "TLS":
+            return "TLS"
         if protocol != "TCP":
             raise error.invalid(f"Listener protocol '{protocol}' must be one of 'UDP, TCP, TCP_UDP, TLS'")
         return "TCP"
@@ -187,8 +199,8 @@ def _check_network_action(balancer: LoadBalancer, action: Action) -> None:
         raise error.invalid("The only action of a listener of a Network Load Balancer is 'forward'")
 
 
-def _security(listener: Listener) -> tuple[str, str]:
-    return listener.certificate_arn, listener.ssl_policy
+def _security(listener: Listener) -> tuple[str, str, str]:
+    return listener.certificate_arn, listener.ssl_policy, listener.alpn_policy
 
 
 def _duplicate(balancer: LoadBalancer) -> ServiceError:

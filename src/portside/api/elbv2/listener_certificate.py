@@ -87,7 +87,7 @@ class ListenerCertificateHandlers:
 
     def _listener(self, context: RequestContext, params: Params) -> Listener:
         listener = lookup.listener(self._store, context, params["ListenerArn"])
-        if listener.protocol != "HTTPS":
+        if listener.protocol not in ("HTTPS", "TLS"):
             raise error.invalid(f"A listener with protocol '{listener.protocol}' has no certificates")
         return listener
 

@@ -293,7 +293,10 @@ def listener_to(listener: Listener) -> Result:
     if listener.certificate_arn:
         shown["Certificates"] = [{"CertificateArn": listener.certificate_arn}]
         shown["SslPolicy"] = listener.ssl_policy
-        shown["MutualAuthentication"] = {"Mode": "off"}
+        if listener.protocol == "HTTPS":
+            shown["MutualAuthentication"] = {"Mode": "off"}
+    if listener.alpn_policy:
+        shown["AlpnPolicy"] = [listener.alpn_policy]
     return shown
 
 
