@@ -15,7 +15,7 @@ import pytest
 
 from portside.domain.record import replace
 from portside.domain.task.record import ContainerExited, Exit
-from portside.node.failpoint import LOG_MOMENTS, MOMENTS, RESTART_MOMENTS, WITHIN, of_effects
+from portside.node.failpoint import EBS_MOMENTS, LOG_MOMENTS, MOMENTS, RESTART_MOMENTS, WITHIN, of_effects
 from portside.node.hook import (
     CgroupHook,
     ContainerHook,
@@ -231,4 +231,4 @@ def test_unknown_failpoint(portside: Instance) -> None:
     wait_for(lambda: "not 'after-lunch'" in portside.log, timeout_s=20, what="refusal")
     told = portside.log.rsplit(refusal, 1)[1].partition(", not ")[0]
     restart(portside)
-    assert set(told.split(", ")) == {*PREPARES, *RELEASES, *RESTARTS, *EFFECTS, *LOG_MOMENTS}
+    assert set(told.split(", ")) == {*PREPARES, *RELEASES, *RESTARTS, *EFFECTS, *EBS_MOMENTS, *LOG_MOMENTS}

@@ -110,9 +110,9 @@ def test_null_members_are_left_out(served: Any) -> None:
         ({"networkMode": "bridge"}, "ClientException", "Fargate only supports network mode ‘awsvpc’."),
         ({"tags": []}, "ClientException", "Tags can not be empty."),
         (
-            {"volumes": [{"name": "v", "configuredAtLaunch": True}]},
+            {"enableFaultInjection": True},
             "ClientException",
-            "Portside does not support volumes.configuredAtLaunch yet",
+            "Portside does not support enableFaultInjection yet",
         ),
     ],
 )

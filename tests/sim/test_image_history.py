@@ -47,6 +47,7 @@ class ImageHistory(History):
         self.tasks = tasks.TaskLoop(
             *(self.store, self.clock, self.ids, self.node, self.enis, FakeVpcs(), self.targets, secrets),
             discovery=self.discovery,
+            volumes=self.ebs,
             room=self.images,
             retention_s=3600,
         )
