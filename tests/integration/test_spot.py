@@ -11,7 +11,7 @@ import pytest
 
 from portside.testing.image import ensure_busybox_image
 from portside.testing.instance import ACCOUNT, IMAGE, Instance, instance
-from portside.testing.wait import wait_for
+from portside.testing.wait import free_port, wait_for
 
 pytestmark = pytest.mark.integration
 
@@ -125,3 +125,56 @@ def test_a_service_keeps_its_mix(portside: Instance) -> None:
     assert Counter(each["capacityProviderName"] for each in after) == mix
     ended = portside.wait_task(victim, "STOPPED", timeout_s=60)
     assert (ended["stopCode"], ended["containers"][0]["exitCode"]) == ("SpotInterruption", 7)
+
+
+def test_behind_a_load_balancer(portside: Instance) -> None:
+    """An interrupted task is a target no more while it ends in its own time, and another one answers in its place."""
+    elb, ec2, ecs = portside.client("elbv2"), portside.client("ec2"), portside.client("ecs")
+    group = ec2.create_security_group(GroupName="web", Description="web", VpcId=portside.vpc())["GroupId"]
+    everyone = [{"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}]
+    ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=everyone)
+    targets = elb.create_target_group(
+        Name="web",
+        Protocol="HTTP",
+        Port=80,
+        VpcId=portside.vpc(),
+        TargetType="ip",
+        HealthCheckIntervalSeconds=5,
+        HealthCheckTimeoutSeconds=2,
+    )["TargetGroups"][0]["TargetGroupArn"]
+    balancer = elb.create_load_balancer(Name="web", Subnets=portside.subnets()[:2], SecurityGroups=[group])
+    elb.create_listener(
+        LoadBalancerArn=balancer["LoadBalancers"][0]["LoadBalancerArn"],
+        Protocol="HTTP",
+        Port=free_port(),
+        DefaultActions=[{"Type": "forward", "TargetGroupArn": targets}],
+    )
+    # Goes on for a while after SIGTERM.
+    serve = (
+        "echo up > /tmp/index.html; httpd -p 80 -h /tmp; trap 'sleep 3; exit 7' TERM; while true; do sleep 0.1; done"
+    )
+    web = {"command": ["sh", "-c", serve], "portMappings": [{"containerPort": 80}], "stopTimeout": 60}
+    portside.register("web", web)
+    ecs.create_service(
+        serviceName="web",
+        taskDefinition="web",
+        desiredCount=1,
+        capacityProviderStrategy=SPOT,
+        loadBalancers=[{"targetGroupArn": targets, "containerName": "main", "containerPort": 80}],
+        networkConfiguration=portside.network(group),
+    )
+
+    def in_state(state: str) -> set[str]:
+        found = elb.describe_target_health(TargetGroupArn=targets)["TargetHealthDescriptions"]
+        return {each["Target"]["Id"] for each in found if each["TargetHealth"]["State"] == state}
+
+    (address,) = wait_for(lambda: in_state("healthy"), timeout_s=60, what="a healthy target") or set()
+    (victim,) = ecs.list_tasks(serviceName="web")["taskArns"]
+    assert interrupt(portside, victim).returncode == 0
+    task = portside.task(victim)
+    assert (task["desiredStatus"], task["stopCode"]) == ("STOPPED", "SpotInterruption")
+    wait_for(lambda: address not in in_state("healthy"), timeout_s=10, what="the target's end")
+    wait_for(lambda: in_state("healthy"), timeout_s=60, what="another target")
+    ended = portside.wait_task(victim, "STOPPED", timeout_s=60)
+    assert ended["containers"][0]["exitCode"] == 7
+    assert ecs.describe_services(services=["web"])["services"][0]["deployments"][0]["failedTasks"] == 0
