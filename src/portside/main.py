@@ -47,7 +47,18 @@ from portside.api.iam.service import iam_service
 from portside.api.logs.service import logs_service
 from portside.api.metadata.endpoint import MetadataEndpoint
 from portside.api.metadata.instance import InstanceMetadata
-from portside.api.portside import fullness, image, inside, interruption, load_balancer, network, reach, story, volume
+from portside.api.portside import (
+    fullness,
+    image,
+    inside,
+    interruption,
+    load_balancer,
+    network,
+    reach,
+    scheduled_service,
+    story,
+    volume,
+)
 from portside.api.portside import log as output
 from portside.api.portside.status import status
 from portside.api.secretsmanager.service import secretsmanager_service
@@ -388,6 +399,7 @@ class Daemon:
             | {
                 "/_portside/status": lambda *_: self._status(store, balancer, node, meters, in_memory),
                 "/_portside/tasks/": lambda method, path, query, _body: self._story(store, node, method, path, query),
+                "/_portside/services/": lambda _method, path, query, _body: self._service(store, path, query),
                 "/_portside/logs": lambda _method, _path, _query, body: self._output(store, logs, body),
                 "/_portside/lb": lambda _method, _path, query, _body: self._load_balancers(store, balancer, query),
                 "/_portside/network": lambda *_: self._network(store),
@@ -571,6 +583,11 @@ class Daemon:
         except BalancerRefused:
             counts = {}  # it is being started: the rest is as true
         code, document = load_balancer.document(store, counts, query.get("name", ""))
+        return code, "application/json", json.dumps(document).encode()
+
+    async def _service(self, store: Store, path: str, query: Mapping[str, str]) -> tuple[int, str, bytes]:
+        named = unquote(path.removeprefix("/_portside/services/"))
+        code, document = scheduled_service.answer(store, self._clock, named, query.get("cluster", ""))
         return code, "application/json", json.dumps(document).encode()
 
     async def _reach(self, store: Store, query: Mapping[str, str]) -> tuple[int, str, bytes]:

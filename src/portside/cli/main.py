@@ -202,12 +202,15 @@ def application() -> "typer.Typer":
 
     @app.command()
     def why(
-        task: Annotated[str, typer.Argument(metavar="TASK", help="Its id, the beginning of it, or its ARN.")],
+        task: Annotated[
+            str,
+            typer.Argument(metavar="TASK|SERVICE", help="A task's id, the beginning of it or its ARN; or a service."),
+        ],
         cluster: Annotated[str, typer.Option("--cluster", help="Only in this cluster.")] = "",
         as_json: as_json = False,
         data_dir: data_dir = None,
     ) -> None:
-        """The story of a task: its phases, all that happened to it, why it does not run or why it ended."""
+        """The story of a task: why it does not run or why it ended. Of a service, what keeps it from being steady."""
         from portside.cli import why as command
 
         command.show(settings(data_dir=data_dir), task, cluster=cluster, as_json=as_json)
@@ -222,6 +225,19 @@ def application() -> "typer.Typer":
         from portside.cli import interrupt as command
 
         command.interrupt(settings(data_dir=data_dir), task, cluster=cluster)
+
+    @app.command()
+    def service(
+        name: Annotated[str, typer.Argument(metavar="SERVICE", help="Its name or ARN.")],
+        cluster: Annotated[str, typer.Option("--cluster", help="Only in this cluster.")] = "",
+        once: Annotated[bool, typer.Option("--once", help="Do not go on.")] = False,
+        as_json: as_json = False,
+        data_dir: data_dir = None,
+    ) -> None:
+        """A service as its deployment goes: tasks old and new, their health, events, and what it waits for. Live."""
+        from portside.cli import service as command
+
+        command.show(settings(data_dir=data_dir), name, cluster=cluster, once=once, as_json=as_json)
 
     @app.command()
     def network(

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from portside.cli import instance as daemon
+from portside.cli import service
 from portside.settings import Settings
 
 COLOURS = {"done": "green", "under way": "yellow", "unfinished": "red"}
@@ -32,7 +33,11 @@ def story(settings: Settings, task: str, *, cluster: str = "") -> Any:
 
 
 def show(settings: Settings, task: str, *, cluster: str, as_json: bool) -> None:
-    """Raises: Failure, as `story` does."""
+    """Of a service, if one is called so. Raises: Failure, as `story` does."""
+    of_service = service.found(settings, task, cluster=cluster)
+    if of_service is not None:
+        service.explain(of_service, as_json=as_json)
+        return
     answer = story(settings, task, cluster=cluster)
     if as_json:
         print(json.dumps(answer, indent=2))

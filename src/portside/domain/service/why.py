@@ -1,0 +1,144 @@
+"""What keeps a service from its steady state: the one thing to look at first. Pure."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Final
+
+from portside.domain.load_balancer import Target
+from portside.domain.record import Record
+from portside.domain.service import event
+from portside.domain.service.record import Deployment, RolloutState, Service
+from portside.domain.task import health, story
+from portside.domain.task import target as target_rule
+from portside.domain.task.record import HealthStatus, StopCode, Task, TaskStatus
+
+TargetKey = tuple[str, str, int]
+"""Group, id and port."""
+
+OWN_STOPS: Final = (StopCode.USER_INITIATED, StopCode.SERVICE_SCHEDULER_INITIATED)
+
+
+class Reason(Record, frozen=True, kw_only=True):
+    """`what` in one or two sentences; `until`: when something happens by itself; `task`: whose story tells more."""
+
+    what: str
+    until: datetime | None = None
+    task: str | None = None
+
+
+def blocked(
+    service: Service, tasks: Sequence[Task], targets: Mapping[TargetKey, Target], *, now: datetime
+) -> Reason | None:
+    """None for a service that is as it should be.
+
+    Args:
+        tasks: the service's, stopped ones that are remembered included.
+        targets: the targets of its tasks' groups.
+    """
+    live = [each for each in tasks if each.last_status < TaskStatus.STOPPED]
+    primary = next((each for each in service.deployments if each.status == "PRIMARY"), None)
+    if service.status != "ACTIVE":
+        return Reason(what=f"It is being deleted: {_count(live, 'task')} still to end.") if live else None
+    if primary is None:
+        return None
+    if primary.rollout_state is RolloutState.FAILED:
+        return Reason(what=f"Its deployment has failed: {primary.rollout_reason} Update the service to go on.")
+    mine = [each for each in live if each.deployment_id == primary.id and each.stop is None]
+    others = [each for each in live if each.deployment_id != primary.id or each.stop is not None]
+    return (
+        _throttled(service, primary, tasks, now)
+        or _not_placed(service, mine)
+        or _not_running(mine)
+        or _not_healthy(service, mine, targets)
+        or _too_few(service, mine, others)
+        or _old_ones(others)
+    )
+
+
+def _throttled(service: Service, primary: Deployment, tasks: Sequence[Task], now: datetime) -> Reason | None:
+    if service.start_not_before is None or service.start_not_before <= now:
+        return None
+    failed = [
+        each
+        for each in tasks
+        if each.deployment_id == primary.id and each.stop is not None and each.stop.code not in OWN_STOPS
+    ]
+    last = max(failed, key=lambda each: each.stopped_at or each.created_at, default=None)
+    count = service.consecutive_start_failures or service.consecutive_short_lives
+    said = f"Its tasks end too soon ({count} in a row), so the next one is held back."
+    if last is not None:
+        said += f" The last one: {story.summary(last)}"
+    return Reason(what=said, until=service.start_not_before, task=last.id if last is not None else None)
+
+
+def _not_placed(service: Service, mine: Sequence[Task]) -> Reason | None:
+    if len(mine) >= service.desired_count:
+        return None
+    for each in service.events:
+        if each.message == event.steady(service.name):
+            return None
+        if "was unable to place a task" in each.message or "failed to launch a task" in each.message:
+            return Reason(what=each.message.partition(") ")[2][:1].upper() + each.message.partition(") ")[2][1:])
+    return None
+
+
+def _not_running(mine: Sequence[Task]) -> Reason | None:
+    starting = [each for each in mine if each.last_status < TaskStatus.RUNNING]
+    if not starting:
+        return None
+    first = min(starting, key=lambda each: each.created_at)
+    others = f" So are {len(starting) - 1} more." if len(starting) > 1 else ""
+    return Reason(what=f"Task {first.id[:8]} is starting. {story.summary(first)}{others}", task=first.id)
+
+
+def _not_healthy(service: Service, mine: Sequence[Task], targets: Mapping[TargetKey, Target]) -> Reason | None:
+    for task in mine:
+        inside = health.of_task(task)
+        checked = [each.name for each in task.containers if each.health_check is not None]
+        if checked and inside is not HealthStatus.HEALTHY:
+            sick = "fails" if inside is HealthStatus.UNHEALTHY else "has not passed yet"
+            return Reason(what=f"The health check of {', '.join(checked)} in task {task.id[:8]} {sick}.", task=task.id)
+        for ref in task.targets:
+            name = target_rule.target_id(task)
+            found = None if name is None else targets.get((ref.target_group_arn, name, target_rule.port(task, ref)))
+            group = ref.target_group_arn.rpartition("targetgroup/")[2].partition("/")[0]
+            if found is None or found.deregistered_at is not None:
+                return Reason(what=f"Task {task.id[:8]} is not registered with target group {group}.", task=task.id)
+            if found.checked == "unhealthy":
+                why = found.failure_detail or found.failure_code
+                return Reason(what=f"Task {task.id[:8]} is unhealthy in target group {group}: {why}.", task=task.id)
+            if found.checked == "unknown":
+                return Reason(what=f"Target group {group} has not found task {task.id[:8]} healthy yet.", task=task.id)
+    return None
+
+
+def _too_few(service: Service, mine: Sequence[Task], others: Sequence[Task]) -> Reason | None:
+    missing = service.desired_count - len(mine)
+    if service.scheduling_strategy == "DAEMON" or missing <= 0:
+        return None
+    most = service.desired_count * service.maximum_percent // 100
+    if len(mine) + len(others) >= most:
+        return Reason(
+            what=f"{_count(others, 'older task')} still there, and maximumPercent {service.maximum_percent} lets "
+            f"no more than {most} be there at once."
+        )
+    return Reason(what=f"{missing} of {service.desired_count} tasks are not started yet.")
+
+
+def _old_ones(others: Sequence[Task]) -> Reason | None:
+    if not others:
+        return None
+    draining = [each for each in others if each.stop is not None and each.targets and each.targets_drained_at is None]
+    if draining:
+        return Reason(
+            what=f"{_count(draining, 'task')} taken out of its target groups: requests that are under way may end.",
+            task=draining[0].id,
+        )
+    ending = [each for each in others if each.stop is not None]
+    if ending:
+        return Reason(what=f"{_count(ending, 'task')} ending.", task=ending[0].id)
+    return Reason(what=f"{_count(others, 'task')} of an older deployment still there.", task=others[0].id)
+
+
+def _count(tasks: Sequence[Task], word: str) -> str:
+    return f"{len(tasks)} {word}s are" if len(tasks) != 1 else f"1 {word} is"
