@@ -251,3 +251,55 @@ def test_changed(ec2: Any, image: str, store: MemoryStore) -> None:
     assert base64.b64decode(data) == b"ECS_CLUSTER=web"
     refused = error_of(ec2.modify_instance_attribute, InstanceId=name, DisableApiTermination={"Value": True})
     assert refused == "UnsupportedOperation"
+
+
+def test_interfaces_are_attached_and_detached(ec2: Any, image: str, store: MemoryStore) -> None:
+    """As EC2 answers and refuses: one per device index, of the instance's zone, the first one never detached."""
+    (made,) = launch(ec2, image)["Instances"]
+    come_true(store)
+    subnets = {each["AvailabilityZone"]: each["SubnetId"] for each in ec2.describe_subnets()["Subnets"]}
+    zone = made["Placement"]["AvailabilityZone"]
+    here = ec2.create_network_interface(SubnetId=subnets.pop(zone))["NetworkInterface"]["NetworkInterfaceId"]
+    elsewhere = ec2.create_network_interface(SubnetId=next(iter(subnets.values())))["NetworkInterface"]
+
+    def refused(call: Any, **params: Any) -> str:
+        with pytest.raises(ClientError) as caught:
+            call(**params)
+        return str(caught.value.response["Error"]["Code"])
+
+    asked = {"NetworkInterfaceId": here, "InstanceId": made["InstanceId"], "DeviceIndex": 1}
+    unknown = asked | {"InstanceId": "i-0123456789abcdef0"}
+    assert refused(ec2.attach_network_interface, **unknown) == "InvalidInstanceID.NotFound"
+    unknown = asked | {"NetworkInterfaceId": "eni-0123456789abcdef0"}
+    assert refused(ec2.attach_network_interface, **unknown) == "InvalidNetworkInterfaceID.NotFound"
+    assert refused(ec2.attach_network_interface, **asked | {"DeviceIndex": 0}) == "InvalidParameterValue"
+    far = asked | {"NetworkInterfaceId": elsewhere["NetworkInterfaceId"]}
+    assert refused(ec2.attach_network_interface, **far) == "InvalidParameterCombination"
+    attached = ec2.attach_network_interface(**asked)
+    assert attached["NetworkCardIndex"] == 0
+    assert refused(ec2.attach_network_interface, **asked | {"DeviceIndex": 2}) == "InvalidNetworkInterface.InUse"
+    assert refused(ec2.delete_network_interface, NetworkInterfaceId=here) == "InvalidParameterValue"
+    (shown,) = ec2.describe_network_interfaces(
+        Filters=[
+            {"Name": "attachment.instance-id", "Values": [made["InstanceId"]]},
+            {"Name": "attachment.device-index", "Values": ["1"]},
+        ]
+    )["NetworkInterfaces"]
+    told = shown["Attachment"]
+    assert (shown["Status"], told["AttachmentId"], told["DeviceIndex"], told["DeleteOnTermination"]) == (
+        *("in-use", attached["AttachmentId"]),
+        *(1, False),
+    )
+    (first,) = (
+        each["Attachment"]["AttachmentId"]
+        for each in ec2.describe_instances()["Reservations"][0]["Instances"][0]["NetworkInterfaces"]
+        if each["Attachment"]["DeviceIndex"] == 0
+    )
+    assert refused(ec2.detach_network_interface, AttachmentId=first) == "OperationNotPermitted"
+    gone = "eni-attach-0123456789abcdef0"
+    assert refused(ec2.detach_network_interface, AttachmentId=gone) == "InvalidAttachmentID.NotFound"
+    ec2.detach_network_interface(AttachmentId=attached["AttachmentId"])
+    assert (
+        refused(ec2.detach_network_interface, AttachmentId=attached["AttachmentId"]) == "InvalidAttachmentID.NotFound"
+    )
+    ec2.delete_network_interface(NetworkInterfaceId=here)

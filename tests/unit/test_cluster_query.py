@@ -38,6 +38,7 @@ def an_instance() -> ContainerInstance:
         private_dns_name="ip-10-0-0-4.ec2.internal",
         configuration=AgentConfiguration(attributes={"stack": "blue", "rank": "3"}),
         architecture="x86_64",
+        interfaces_taken=1,
         now=NOW,
     )
 

@@ -96,6 +96,7 @@ def test_reserves_and_tags() -> None:
         private_dns_name="",
         configuration=found,
         architecture="x86_64",
+        interfaces_taken=1,
         now=NOW,
     )
     assert (joined.memory_mib, joined.reserved_ports) == (1792, (22, 9000, 51678, 51679))

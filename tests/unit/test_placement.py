@@ -53,6 +53,7 @@ def an_instance(number: int, kind: str, zone: str) -> ContainerInstance:
         private_dns_name="",
         configuration=AgentConfiguration(),
         architecture="x86_64",
+        interfaces_taken=1,
         now=NOW,
     )
 

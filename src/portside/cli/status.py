@@ -106,6 +106,10 @@ def _tasks(tasks: list[dict[str, Any]], now: datetime) -> list[Table | Text]:
         )
         if why := _why(task):
             sections.append(Text(f"  {task['id'][:8]}: {why}", style="yellow"))
+    reachable = next((task for task in live if task["lastStatus"] == "RUNNING" and task["ports"]), None)
+    if reachable is not None:
+        way = f"  From this machine: portside forward {reachable['id'][:8]}:{reachable['ports'][0]}"
+        sections.append(Text(way, style="dim"))
     if len(stopped) > STOPPED_SHOWN:
         sections.append(Text(f"  and {len(stopped) - STOPPED_SHOWN} more stopped tasks", style="dim"))
     return sections

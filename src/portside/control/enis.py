@@ -228,4 +228,5 @@ def _attachment(eni: Eni, subnet: Subnet) -> EniAttachment:
         private_dns_name=eni.private_dns_name,
         security_group_ids=eni.security_group_ids,
         public_address=eni.public_address,
+        secondary_addresses=eni.secondary_addresses,
     )

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Final, Protocol
 
 from portside.control.loop import Loop
-from portside.domain import container_instance, elastic_address, instance, user_data
+from portside.domain import container_instance, elastic_address, instance, user_data, vpc_rule
 from portside.domain.clock import Clock, Ids
 from portside.domain.cluster import Cluster, Setting
 from portside.domain.container_instance import ContainerInstance
@@ -82,8 +82,12 @@ class InstanceLoop:
         record = change.value or change.old
         if isinstance(record, Instance):
             self._loop.wake(change.key)
-        elif isinstance(record, Eni) and record.owner.startswith(OWNER):
-            self._loop.wake(f"{record.scope.prefix}{record.owner.removeprefix(OWNER)}")
+        elif isinstance(record, Eni):
+            # Also of one that was just detached.
+            owners = {each.owner for each in (change.value, change.old) if isinstance(each, Eni)}
+            for owner in owners:
+                if owner.startswith(OWNER):
+                    self._loop.wake(f"{record.scope.prefix}{owner.removeprefix(OWNER)}")
         elif isinstance(change.value, Task):
             task = change.value
             if task.placement is not None and task.last_status is TaskStatus.STOPPED:
@@ -157,11 +161,16 @@ class InstanceLoop:
             InstanceConfig(
                 instance_id=wanted.id,
                 eni=self._enis.attachment(eni),
+                further_enis={each.device_index: self._enis.attachment(each) for each in self._further(wanted)},
                 cpu_units=kind.cpu_units,
                 memory_mib=kind.memory_mib,
             )
         )
         return eni
+
+    def _further(self, of: Instance) -> list[Eni]:
+        """The interfaces that were attached after the launch."""
+        return [each for each in self._store.find(ENI, "owner", f"{OWNER}{of.id}") if each.id != of.eni_id]
 
     def _registration(self, up: Instance, eni: Eni) -> list[Write]:
         """The instance joins its cluster; nothing happens if there is no such cluster (yet)."""
@@ -195,6 +204,7 @@ class InstanceLoop:
             private_dns_name=eni.private_dns_name,
             configuration=settings,
             architecture=self._architecture,
+            interfaces_taken=1 + len(self._further(up)),
             now=now,
         )
         writes.append(Put(CONTAINER_INSTANCE, registered))
@@ -210,11 +220,8 @@ class InstanceLoop:
         gone = instance.done(going, now=self._clock.now())
         writes: list[Write] = [Put(INSTANCE, gone, expect=stored.version)]
         if eni is not None and gone.state is S.TERMINATED:
-            writes.append(Delete(ENI, ENI.key(eni)))
-            writes += [
-                Put(ELASTIC_ADDRESS, elastic_address.disassociated(each))
-                for each in self._store.find(ELASTIC_ADDRESS, "eni", eni.id)
-            ]
+            for each in (eni, *self._further(going)):
+                writes += self._freed(each)
         elif eni is not None and eni.public_address is not None and not eni.allocation_id:
             writes.append(Put(ENI, replace(eni, public_address=None)))  # another one when it starts again
         if gone.state is S.TERMINATED:
@@ -228,6 +235,16 @@ class InstanceLoop:
                 if each.id == going.id and each.deregistered_at is None
             ]
         self._store.transact(*writes)
+
+    def _freed(self, eni: Eni) -> list[Write]:
+        """An interface of an instance that is terminated."""
+        if not eni.delete_on_termination:
+            return [Put(ENI, vpc_rule.detached(eni))]
+        addresses = self._store.find(ELASTIC_ADDRESS, "eni", eni.id)
+        return [
+            Delete(ENI, ENI.key(eni)),
+            *(Put(ELASTIC_ADDRESS, elastic_address.disassociated(each)) for each in addresses),
+        ]
 
     def _left_by_tasks(self, going: Instance, verb: str) -> bool:
         """Whether no task is on it any more. Those that are have been asked to stop, no other comes, and each of them

@@ -82,12 +82,14 @@ def registered(
     private_dns_name: str,
     configuration: AgentConfiguration,
     architecture: str,
+    interfaces_taken: int,
     now: datetime,
 ) -> ContainerInstance:
     """The container instance that an instance becomes in a cluster.
 
     Args:
         configuration: from its user data. architecture: in AWS's words.
+        interfaces_taken: those that it has itself.
     """
     kind = INSTANCE_TYPES[instance.instance_type]
     own = {
@@ -110,7 +112,7 @@ def registered(
         instance_type=instance.instance_type,
         cpu_units=kind.cpu_units,
         memory_mib=max(0, kind.memory_mib - configuration.reserved_memory_mib),
-        interfaces=kind.interfaces - 1,
+        interfaces=kind.interfaces - interfaces_taken,
         vpc_id=instance.vpc_id,
         subnet_id=instance.subnet_id,
         zone=instance.zone,

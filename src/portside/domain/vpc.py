@@ -69,7 +69,8 @@ class SecurityGroup(Record, frozen=True, kw_only=True):
 class Eni(Record, frozen=True, kw_only=True):
     """A network interface. `owner` says what uses it: `task:<task key>`, `instance:<id>`, `loadbalancer:<arn>`,
     `natgateway:<id>`, `mounttarget:<id>`, or nothing: then it is available. `public_address` is an Elastic one if there
-    is an `allocation_id`."""
+    is an `allocation_id`. `device_index` and `delete_on_termination` are those of one that an instance has,
+    `attached_at` of one that it got after its launch."""
 
     scope: Scope
     id: str
@@ -89,6 +90,9 @@ class Eni(Record, frozen=True, kw_only=True):
     secondary_addresses: tuple[str, ...] = ()
     client_token: str = ""
     attachment_id: str = ""
+    device_index: int = 0
+    delete_on_termination: bool = True
+    attached_at: datetime | None = None
     tags: Tags = ()
     created_at: datetime
 

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator
 
 from portside.domain.record import replace
 from portside.domain.refusal import RefusalKind, Refused
-from portside.domain.vpc import SecurityGroupRule
+from portside.domain.vpc import Eni, SecurityGroupRule
 
 RESERVED_FIRST = 4
 """Network address, router (+1), DNS (+2), future use (+3):
@@ -73,6 +73,11 @@ def free_address(cidr: str, used: Collection[str]) -> str | None:
     """The first free address; None if there is none."""
     number = next_address(cidr, {int(ipaddress.IPv4Address(each)) for each in used})
     return None if number is None else str(ipaddress.IPv4Address(number))
+
+
+def detached(eni: Eni) -> Eni:
+    """The interface, available again; its addresses stay."""
+    return replace(eni, owner="", attachment_id="", device_index=0, delete_on_termination=True, attached_at=None)
 
 
 def is_usable(address: str, cidr: str) -> bool:

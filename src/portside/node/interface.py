@@ -5,7 +5,7 @@ machine. `tests/conformance/test_node.py` runs against the real one and the fake
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
@@ -62,10 +62,13 @@ class VpcConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class InstanceConfig:
-    """A container instance: a network namespace with its interface, and a cgroup for the tasks on it."""
+    """A container instance: a network namespace with its interface, and a cgroup for the tasks on it.
+
+    `further_enis`: those attached besides, by device index, from 1."""
 
     instance_id: str
     eni: EniAttachment
+    further_enis: Mapping[int, EniAttachment] = field(default_factory=dict)
     cpu_units: int
     memory_mib: int
 

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from portside.domain.log import LogEvent, LogGroupMissing
@@ -80,7 +81,9 @@ class PlainNetwork:
     async def remove_balancer_network(self, name: str) -> None:
         raise NotImplementedError("a plain network has no load balancers")
 
-    async def apply_instance(self, instance_id: str, eni: EniAttachment) -> None:
+    async def apply_instance(
+        self, instance_id: str, eni: EniAttachment, further: Mapping[int, EniAttachment] = MappingProxyType({})
+    ) -> None:
         raise NotImplementedError("a plain network has no instances")
 
     async def remove_instance(self, instance_id: str, eni: EniAttachment | None) -> None:

@@ -19,6 +19,7 @@ def task(number: int, **changes: Any) -> dict[str, Any]:
         "lastStatus": "RUNNING",
         "desiredStatus": "RUNNING",
         "address": "172.31.255.250",
+        "ports": [80],
         "zone": "us-east-1a",
         "createdAt": "2026-01-02T11:00:00+00:00",
         "startedAt": "2026-01-02T11:58:30+00:00",
@@ -78,6 +79,7 @@ def test_fits_in_80_columns() -> None:
     assert text.count("172.31.255.250") == 2
     assert "has started 1 tasks" in text
     assert "1m" in text
+    assert f"portside forward {task(1)['id'][:8]}:80" in text
 
 
 def test_stopped_task_says_why() -> None:

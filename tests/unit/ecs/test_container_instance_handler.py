@@ -45,6 +45,7 @@ def instance_of(
         private_dns_name=f"ip-10-0-0-{number + 3}.ec2.internal",
         configuration=AgentConfiguration(attributes={"stack": "blue"}),
         architecture="x86_64",
+        interfaces_taken=1,
         now=START,
     )
     return replace(made, **changes)

@@ -177,14 +177,14 @@ class InstanceHandlers:
         }
 
     def _to_wire(self, each: Instance) -> dict[str, Any]:
-        eni = self._store.get(ENI, f"{each.scope.prefix}{each.eni_id}")
+        enis = sorted(self._store.find(ENI, "owner", f"instance:{each.id}"), key=lambda eni: eni.device_index)
         names = {
             group_id: group.name
-            for group_id in (eni.security_group_ids if eni is not None else ())
+            for group_id in {group_id for eni in enis for group_id in eni.security_group_ids}
             if (group := self._store.get(SECURITY_GROUP, each.scope.prefix + group_id)) is not None
         }
         vpc = self._store.get(VPC, each.scope.prefix + each.vpc_id)
-        return instance_to(each, eni, names, dns_hostnames=vpc is not None and vpc.dns_hostnames)
+        return instance_to(each, enis, names, dns_hostnames=vpc is not None and vpc.dns_hostnames)
 
 
 def _text(value: str | bytes) -> str:

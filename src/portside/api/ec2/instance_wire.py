@@ -1,9 +1,10 @@
 """Instances between their records and EC2's shapes, and the fields that filters compare."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from portside.api.ec2.selection import tag_list
+from portside.domain import vpc_rule
 from portside.domain.ec2_instance_type import INSTANCE_TYPES
 from portside.domain.instance import INTERNAL_ERROR, STATE_CODES, USER_SHUTDOWN, Instance, InstanceState
 from portside.domain.vpc import Eni
@@ -19,11 +20,11 @@ def state_to(each: Instance) -> dict[str, Any]:
 
 
 def instance_to(
-    each: Instance, eni: Eni | None, group_names: Mapping[str, str], *, dns_hostnames: bool
+    each: Instance, enis: Sequence[Eni], group_names: Mapping[str, str], *, dns_hostnames: bool
 ) -> dict[str, Any]:
     """
     Args:
-        eni: None once the instance is terminated. group_names: security group id -> name.
+        enis: by device index; none once the instance is terminated. group_names: security group id -> name.
     """
     kind = INSTANCE_TYPES[each.instance_type]
     wire: dict[str, Any] = {
@@ -69,17 +70,17 @@ def instance_to(
         words = _REASONS.get(each.reason_code, "")
         wire["StateTransitionReason"] = f"{words}{at}"
         wire["StateReason"] = {"Code": each.reason_code, "Message": f"{each.reason_code}: {words}"}
-    if eni is None or each.state is InstanceState.TERMINATED:
+    if not enis or each.state is InstanceState.TERMINATED:
         return wire
-    groups = [{"GroupId": group, "GroupName": group_names.get(group, "")} for group in eni.security_group_ids]
+    eni = enis[0]
     wire |= {
         "SubnetId": each.subnet_id,
         "VpcId": each.vpc_id,
         "PrivateIpAddress": eni.address,
         "PrivateDnsName": eni.private_dns_name,
         "SourceDestCheck": True,
-        "SecurityGroups": groups,
-        "NetworkInterfaces": [_interface_to(each, eni, groups, dns_hostnames=dns_hostnames)],
+        "SecurityGroups": _groups_to(eni, group_names),
+        "NetworkInterfaces": [_interface_to(each, one, group_names, dns_hostnames=dns_hostnames) for one in enis],
     }
     if eni.public_address is not None:
         wire["PublicIpAddress"] = eni.public_address
@@ -93,7 +94,11 @@ def public_dns_name(eni: Eni) -> str:
     return f"ec2-{(eni.public_address or '').replace('.', '-')}.{domain}.amazonaws.com"
 
 
-def _interface_to(each: Instance, eni: Eni, groups: list[dict[str, str]], *, dns_hostnames: bool) -> dict[str, Any]:
+def _groups_to(eni: Eni, names: Mapping[str, str]) -> list[dict[str, str]]:
+    return [{"GroupId": group, "GroupName": names.get(group, "")} for group in eni.security_group_ids]
+
+
+def _interface_to(each: Instance, eni: Eni, names: Mapping[str, str], *, dns_hostnames: bool) -> dict[str, Any]:
     wire: dict[str, Any] = {
         "NetworkInterfaceId": eni.id,
         "SubnetId": eni.subnet_id,
@@ -106,13 +111,13 @@ def _interface_to(each: Instance, eni: Eni, groups: list[dict[str, str]], *, dns
         "PrivateIpAddress": eni.address,
         "PrivateDnsName": eni.private_dns_name,
         "SourceDestCheck": True,
-        "Groups": groups,
+        "Groups": _groups_to(eni, names),
         "Ipv6Addresses": [],
         "Attachment": {
             "AttachmentId": eni.attachment_id,
-            "AttachTime": each.launched_at,
-            "DeleteOnTermination": True,
-            "DeviceIndex": 0,
+            "AttachTime": eni.attached_at or each.launched_at,
+            "DeleteOnTermination": eni.delete_on_termination,
+            "DeviceIndex": eni.device_index,
             "NetworkCardIndex": 0,
             "Status": "attached",
         },
@@ -131,7 +136,15 @@ def _interface_to(each: Instance, eni: Eni, groups: list[dict[str, str]], *, dns
             association["PublicDnsName"] = public_dns_name(eni)
         wire["Association"] = association
         address["Association"] = association
-    wire["PrivateIpAddresses"] = [address]
+    secondary = [
+        {
+            "Primary": False,
+            "PrivateIpAddress": other,
+            "PrivateDnsName": vpc_rule.private_dns_name(other, eni.scope.region),
+        }
+        for other in eni.secondary_addresses
+    ]
+    wire["PrivateIpAddresses"] = [address, *secondary]
     return wire
 
 

@@ -12,10 +12,12 @@ from portside.api.ec2.unsupported import refuse_others, unsupported
 from portside.aws.service import Handler, Params, RequestContext, Result, ServiceError
 from portside.domain import elastic_address, vpc_rule
 from portside.domain.clock import Clock, Ids
+from portside.domain.ec2_instance_type import INSTANCE_TYPES
+from portside.domain.instance import Instance, InstanceState
 from portside.domain.record import Scope, Tags, replace
-from portside.domain.table import ELASTIC_ADDRESS, ENI, SECURITY_GROUP, SUBNET
+from portside.domain.table import CONTAINER_INSTANCE, ELASTIC_ADDRESS, ENI, INSTANCE, SECURITY_GROUP, SUBNET, TASK
 from portside.domain.vpc import Eni, Subnet
-from portside.store.interface import ABSENT, Delete, Put, Store
+from portside.store.interface import ABSENT, Delete, Put, Store, Write
 
 _INSTANCE = "instance:"
 """What an instance's interface says of its owner, before the instance's id."""
@@ -33,6 +35,8 @@ class NetworkInterfaceHandlers:
             "DescribeNetworkInterfaces": self.describe,
             "DescribeNetworkInterfaceAttribute": self.describe_attribute,
             "ModifyNetworkInterfaceAttribute": self.modify,
+            "AttachNetworkInterface": self.attach,
+            "DetachNetworkInterface": self.detach,
             "AssignPrivateIpAddresses": self.assign,
             "UnassignPrivateIpAddresses": self.unassign,
         }
@@ -78,7 +82,7 @@ class NetworkInterfaceHandlers:
     def delete(self, context: RequestContext, params: Params) -> Result:
         eni = found(self._store, context, ENI, params.get("NetworkInterfaceId"))
         if eni.owner:
-            raise error.invalid_value(f"Network interface '{eni.id}' is currently in use.")
+            raise ServiceError("InvalidParameterValue", f"Network interface '{eni.id}' is currently in use.")
         held = self._store.find(ELASTIC_ADDRESS, "eni", eni.id)
         self._store.transact(
             Delete(ENI, ENI.key(eni)),
@@ -119,18 +123,90 @@ class NetworkInterfaceHandlers:
         attachment = params.get("Attachment") or {}
         if attachment:
             if not eni.attachment_id or attachment.get("AttachmentId") != eni.attachment_id:
-                raise ServiceError(
-                    "InvalidAttachmentID.NotFound",
-                    f"The attachment ID '{attachment.get('AttachmentId')}' does not exist",
-                )
-            if attachment.get("DeleteOnTermination") is False:
-                raise unsupported(operation, "Attachment.DeleteOnTermination false")
+                raise _no_attachment(attachment.get("AttachmentId") or "")
+            if attachment.get("DeleteOnTermination") is not None:
+                eni = replace(eni, delete_on_termination=attachment["DeleteOnTermination"])
         if params.get("Description") is not None:
             eni = replace(eni, description=params["Description"].get("Value") or "")
         if params.get("Groups"):
             eni = replace(eni, security_group_ids=self._checked_groups(context, eni.vpc_id, params["Groups"]))
         self._store.transact(Put(ENI, eni))
         return {}
+
+    def attach(self, context: RequestContext, params: Params) -> Result:
+        operation = "AttachNetworkInterface"
+        refuse_others(operation, params, "NetworkInterfaceId", "InstanceId", "DeviceIndex", "NetworkCardIndex")
+        if params.get("NetworkCardIndex"):
+            raise error.invalid_value("The instance type has one network card, whose index is 0.")
+        eni = found(self._store, context, ENI, params.get("NetworkInterfaceId"))
+        instance = self._instance(context, params.get("InstanceId") or "")
+        if eni.requester_managed:
+            raise ServiceError("AuthFailure", "You do not have permission to access the specified resource.")
+        if eni.owner:
+            raise ServiceError("InvalidNetworkInterface.InUse", f"Interface: [{eni.id}] in use.")
+        if instance.state not in (InstanceState.RUNNING, InstanceState.STOPPED):
+            raise ServiceError(
+                "IncorrectState", f"The instance '{instance.id}' is not in the 'running' or 'stopped' state."
+            )
+        if eni.zone != instance.zone:
+            raise ServiceError(
+                "InvalidParameterCombination",
+                "You may not attach a network interface to an instance if they are not in the same availability zone",
+            )
+        if eni.vpc_id != instance.vpc_id:
+            raise unsupported(operation, "an interface of another VPC than the instance's")
+        held = self._store.find(ENI, "owner", f"{_INSTANCE}{instance.id}")
+        index = params.get("DeviceIndex") or 0
+        if any(each.device_index == index for each in held):
+            raise error.invalid_value(
+                f"Instance '{instance.id}' already has an interface attached at device index '{index}'."
+            )
+        kind = INSTANCE_TYPES[instance.instance_type]
+        of_tasks = [task for task in self._store.find(TASK, "on_instance", instance.key) if task.eni is not None]
+        if len(held) + len(of_tasks) >= kind.interfaces:
+            raise ServiceError(
+                "AttachmentLimitExceeded",
+                f"Interface count {len(held) + len(of_tasks) + 1} exceeds the limit for {kind.name}",
+            )
+        if len(eni.secondary_addresses) >= kind.addresses_each:
+            raise ServiceError("PrivateIpAddressLimitExceeded", "Number of private addresses will exceed limit.")
+        attached = replace(
+            eni,
+            owner=f"{_INSTANCE}{instance.id}",
+            attachment_id=new_id(self._ids, "eni-attach"),
+            device_index=index,
+            delete_on_termination=False,
+            attached_at=self._clock.now().replace(microsecond=0),
+        )
+        self._store.transact(Put(ENI, attached), *self._room_for_tasks(instance, -1))
+        return {"AttachmentId": attached.attachment_id, "NetworkCardIndex": 0}
+
+    def detach(self, context: RequestContext, params: Params) -> Result:
+        refuse_others("DetachNetworkInterface", params, "AttachmentId", "Force")
+        wanted = params.get("AttachmentId") or ""
+        eni = next((each for each in self._store.scan(ENI, context.prefix) if _attachment_id(each) == wanted), None)
+        if eni is None:
+            raise _no_attachment(wanted)
+        if not eni.owner.startswith(_INSTANCE):
+            raise ServiceError("OperationNotPermitted", "You are not allowed to manage 'ela-attach' attachments.")
+        instance = self._instance(context, eni.owner.removeprefix(_INSTANCE))
+        if eni.id == instance.eni_id:
+            raise ServiceError("OperationNotPermitted", "The network interface at device index 0 cannot be detached.")
+        self._store.transact(Put(ENI, vpc_rule.detached(eni)), *self._room_for_tasks(instance, 1))
+        return {}
+
+    def _instance(self, context: RequestContext, instance_id: str) -> Instance:
+        instance = self._store.get(INSTANCE, f"{context.prefix}{instance_id}")
+        if instance is None or instance.state is InstanceState.TERMINATED:
+            raise ServiceError("InvalidInstanceID.NotFound", f"The instance ID '{instance_id}' does not exist")
+        return instance
+
+    def _room_for_tasks(self, instance: Instance, more: int) -> list[Write]:
+        """What ECS knows of the instance: tasks may have so many interfaces more on it."""
+        return [
+            Put(CONTAINER_INSTANCE, replace(each, interfaces=each.interfaces + more))
+            for each in self._store.find(CONTAINER_INSTANCE, "instance", instance.key)
+        ]
 
     def assign(self, context: RequestContext, params: Params) -> Result:
         refuse_others(
@@ -139,12 +215,15 @@ class NetworkInterfaceHandlers:
             *("NetworkInterfaceId", "PrivateIpAddresses", "SecondaryPrivateIpAddressCount"),
         )
         eni = self._own(context, params)
-        if eni.owner:
-            raise unsupported("AssignPrivateIpAddresses", "an interface in use")
         subnet = found(self._store, context, SUBNET, eni.subnet_id)
         named, count = params.get("PrivateIpAddresses") or [], params.get("SecondaryPrivateIpAddressCount") or 0
         if bool(named) == bool(count):
             raise error.missing_parameter("secondaryPrivateIpAddressCount")
+        if eni.owner.startswith(_INSTANCE):
+            instance = self._instance(context, eni.owner.removeprefix(_INSTANCE))
+            room = INSTANCE_TYPES[instance.instance_type].addresses_each - 1 - len(eni.secondary_addresses)
+            if len(named) + count > room:
+                raise ServiceError("PrivateIpAddressLimitExceeded", "Number of private addresses will exceed limit.")
         given = self._more(subnet, set(), named, count)
         self._store.transact(Put(ENI, replace(eni, secondary_addresses=(*eni.secondary_addresses, *given))))
         return {
@@ -329,21 +408,32 @@ def _attachment_to(eni: Eni) -> dict[str, Any]:
     if eni.owner.startswith(_INSTANCE):
         return {
             "AttachmentId": eni.attachment_id,
-            "AttachTime": eni.created_at,
-            "DeleteOnTermination": True,
-            "DeviceIndex": 0,
+            "AttachTime": eni.attached_at or eni.created_at,
+            "DeleteOnTermination": eni.delete_on_termination,
+            "DeviceIndex": eni.device_index,
+            "NetworkCardIndex": 0,
             "InstanceId": eni.owner.removeprefix(_INSTANCE),
             "InstanceOwnerId": eni.scope.account,
             "Status": "attached",
         }
     return {
-        "AttachmentId": eni.id.replace("eni-", "ela-attach-"),
+        "AttachmentId": _attachment_id(eni),
         "AttachTime": eni.created_at,
         "DeleteOnTermination": False,
         "DeviceIndex": 1,
         "InstanceOwnerId": _requester(eni),
         "Status": "attached",
     }
+
+
+def _attachment_id(eni: Eni) -> str:
+    if not eni.owner or eni.owner.startswith(_INSTANCE):
+        return eni.attachment_id
+    return eni.id.replace("eni-", "ela-attach-")
+
+
+def _no_attachment(attachment_id: str) -> ServiceError:
+    return ServiceError("InvalidAttachmentID.NotFound", f"The attachment ID '{attachment_id}' does not exist")
 
 
 def _requester(eni: Eni) -> str:
@@ -373,6 +463,8 @@ _FIELDS = {
     "association.public-ip": lambda e: [e.public_address] if e.public_address else [],
     "association.allocation-id": lambda e: [e.allocation_id] if e.allocation_id else [],
     "association.ip-owner-id": lambda e: [e.scope.account if e.allocation_id else "amazon"] if e.public_address else [],
+    "attachment.device-index": lambda e: [str(_attachment_to(e)["DeviceIndex"])] if e.owner else [],
+    "attachment.delete-on-termination": lambda e: flag(_attachment_to(e)["DeleteOnTermination"]) if e.owner else [],
     "attachment.status": lambda e: ["attached"] if e.owner else [],
     "attachment.attachment-id": lambda e: [_attachment_to(e)["AttachmentId"]] if e.owner else [],
     "attachment.instance-id": lambda e: [e.owner.removeprefix(_INSTANCE)] if e.owner.startswith(_INSTANCE) else [],

@@ -88,9 +88,10 @@ def ec2_service(store: Store, clock: Clock, ids: Ids, public_block: str = PUBLIC
             "CreateNatGateway": "zonal, with one address",
             "CreateNetworkAclEntry": "entries for IPv6 are kept and match nothing",
             "ReplaceNetworkAclEntry": "entries for IPv6 are kept and match nothing",
-            "CreateNetworkInterface": "a record that holds its addresses: it can not be attached to an instance yet",
-            "ModifyNetworkInterfaceAttribute": "description and security groups",
-            "AssignPrivateIpAddresses": "of interfaces that are not in use; no prefixes",
+            "CreateNetworkInterface": "for instances; no prefixes, no trunks, no IPv6",
+            "AttachNetworkInterface": "one network card; of the instance's VPC",
+            "ModifyNetworkInterfaceAttribute": "description, security groups, DeleteOnTermination",
+            "AssignPrivateIpAddresses": "no prefixes, no reassignment",
             "UnassignPrivateIpAddresses": "no prefixes",
             "RunInstances": "from the ECS images only; user data is read for settings of the ECS agent "
             "and not executed; no key pairs, disks, launch "

@@ -141,6 +141,7 @@ class ContainerInstances:
             private_dns_name=eni.private_dns_name if eni is not None else "",
             configuration=replace(asked.configuration, cluster=cluster, attributes=attributes, tags=tags),
             architecture=INSTANCE_TYPES[instance.instance_type].architecture,
+            interfaces_taken=len(self._store.find(ENI, "owner", f"instance:{instance.id}")),
             now=known[0].registered_at if known else self._clock.now(),
         )
         joined = replace(joined, cpu_units=asked.cpu_units)

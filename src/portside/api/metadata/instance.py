@@ -17,6 +17,7 @@ from portside.domain.clock import Clock
 from portside.domain.instance import Instance
 from portside.domain.instance_identity import InstanceIdentities
 from portside.domain.table import ENI, INSTANCE, INSTANCE_PROFILE, SECURITY_GROUP, SUBNET, VPC
+from portside.domain.vpc import Eni, Vpc
 from portside.store.interface import Store
 
 Scope = MutableMapping[str, Any]
@@ -122,19 +123,9 @@ class InstanceMetadata:
         names = "\n".join(each.name for each in groups if each is not None)
         hostname = eni.private_dns_name if eni is not None else ""
         mac = eni.mac_address if eni is not None else ""
-        interface: Tree = {
-            "device-number": "0",
-            "interface-id": instance.eni_id,
-            "local-hostname": hostname,
-            "local-ipv4s": instance.address,
-            "mac": mac,
-            "owner-id": instance.scope.account,
-            "security-group-ids": "\n".join(eni.security_group_ids if eni is not None else ()),
-            "security-groups": names,
-            "subnet-id": instance.subnet_id,
-            "subnet-ipv4-cidr-block": subnet.cidr_block if subnet is not None else "",
-            "vpc-id": instance.vpc_id,
-            "vpc-ipv4-cidr-block": vpc.cidr_block if vpc is not None else "",
+        interfaces: Tree = {
+            each.mac_address: self._interface(each, vpc)
+            for each in self._store.find(ENI, "owner", f"instance:{instance.id}")
         }
         data: Tree = {
             "ami-id": instance.image_id,
@@ -147,7 +138,7 @@ class InstanceMetadata:
             "local-hostname": hostname,
             "local-ipv4": instance.address,
             "mac": mac,
-            "network": {"interfaces": {"macs": {mac: interface}}},
+            "network": {"interfaces": {"macs": interfaces}},
             "placement": {
                 "availability-zone": instance.zone,
                 "region": instance.scope.region,
@@ -159,7 +150,6 @@ class InstanceMetadata:
         }
         if eni is not None and eni.public_address is not None:
             data |= {"public-hostname": public_dns_name(eni), "public-ipv4": eni.public_address}
-            interface |= {"public-hostname": public_dns_name(eni), "public-ipv4s": eni.public_address}
         role = self._role(instance)
         if role is not None:
             data["iam"] = {
@@ -172,6 +162,27 @@ class InstanceMetadata:
         if instance.user_data:
             tree["user-data"] = user_data.decoded(instance.user_data)
         return tree
+
+    def _interface(self, eni: Eni, vpc: Vpc | None) -> Tree:
+        subnet = self._store.get(SUBNET, eni.scope.prefix + eni.subnet_id)
+        groups = [self._store.get(SECURITY_GROUP, eni.scope.prefix + each) for each in eni.security_group_ids]
+        interface: Tree = {
+            "device-number": str(eni.device_index),
+            "interface-id": eni.id,
+            "local-hostname": eni.private_dns_name,
+            "local-ipv4s": "\n".join((eni.address, *eni.secondary_addresses)),
+            "mac": eni.mac_address,
+            "owner-id": eni.scope.account,
+            "security-group-ids": "\n".join(eni.security_group_ids),
+            "security-groups": "\n".join(each.name for each in groups if each is not None),
+            "subnet-id": eni.subnet_id,
+            "subnet-ipv4-cidr-block": subnet.cidr_block if subnet is not None else "",
+            "vpc-id": eni.vpc_id,
+            "vpc-ipv4-cidr-block": vpc.cidr_block if vpc is not None else "",
+        }
+        if eni.public_address is not None:
+            interface |= {"public-hostname": public_dns_name(eni), "public-ipv4s": eni.public_address}
+        return interface
 
     def _role(self, instance: Instance) -> str | None:
         """The name of the role that the instance's profile holds."""

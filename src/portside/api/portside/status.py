@@ -92,6 +92,7 @@ def _task(task: Task) -> dict[str, Any]:
         "desiredStatus": task.desired_status.name,
         "address": _address(task),
         "publicAddress": task.eni.public_address if task.eni else None,
+        "ports": [m.container_port for c in task.containers for m in c.port_mappings if m.protocol == "tcp"],
         "zone": task.placement.zone if task.placement else task.eni.zone if task.eni else "",
         "createdAt": task.created_at.isoformat(),
         "startedAt": task.started_at.isoformat() if task.started_at else None,
@@ -144,7 +145,7 @@ def _load_balancer(store: Store, balancer: LoadBalancer) -> dict[str, Any]:
         "state": balancer.state,
         "scheme": balancer.scheme,
         "dnsName": balancer.dns_name,
-        "urls": [_url(balancer, listener) for listener in listeners if listener.protocol in ("HTTP", "HTTPS")],
+        "urls": [_url(balancer, listener) for listener in listeners],
         "hostAddresses": [z.host_address for z in balancer.zones if z.host_address],
         "targets": _targets(store, balancer.scope, listeners),
     }
@@ -152,8 +153,9 @@ def _load_balancer(store: Store, balancer: LoadBalancer) -> dict[str, Any]:
 
 def _url(balancer: LoadBalancer, listener: Listener) -> str:
     scheme = listener.protocol.lower()
-    usual = {"http": 80, "https": 443}[scheme]
-    return f"{scheme}://{balancer.dns_name}{'' if listener.port == usual else f':{listener.port}'}/"
+    if scheme not in (usual := {"http": 80, "https": 443}):
+        return f"{scheme}://{balancer.dns_name}:{listener.port}"
+    return f"{scheme}://{balancer.dns_name}{'' if listener.port == usual[scheme] else f':{listener.port}'}/"
 
 
 def _targets(store: Store, scope: Scope, listeners: list[Listener]) -> dict[str, int]:

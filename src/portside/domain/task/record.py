@@ -68,6 +68,7 @@ class EniAttachment(Record, frozen=True, kw_only=True):
     private_dns_name: str
     security_group_ids: tuple[str, ...]
     public_address: str | None = None
+    secondary_addresses: tuple[str, ...] = ()
 
 
 class NetworkRequest(Record, frozen=True, kw_only=True):

@@ -35,6 +35,9 @@ _SYSCTLS = (
     ("ipv4/ip_forward", "1"),
     ("ipv4/conf/all/send_redirects", "0"),
     ("ipv4/conf/default/send_redirects", "0"),
+    # Of several interfaces each answers, whichever one the way back would be.
+    ("ipv4/conf/all/rp_filter", "0"),
+    ("ipv4/conf/default/rp_filter", "0"),
 )
 
 

@@ -16,13 +16,14 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import TypeVar
 
 from portside.domain import vpc_rule
 from portside.domain.task.record import EniAttachment, Placement
 from portside.node import failpoint
 from portside.node.interface import EniConfig, VpcConfig
-from portside.node.network import nat_gateway, netns, probe, rtnetlink
+from portside.node.network import instance_interface, nat_gateway, netns, probe, rtnetlink
 from portside.node.network.bridge import InstanceNamespace
 from portside.node.network.link_local import (
     ADDRESS,
@@ -70,7 +71,7 @@ class Network:
         self._attached: dict[str, EniAttachment] = {}
         self._balancers: dict[str, tuple[EniConfig, ...]] = {}
         self._instances: dict[str, InstanceNamespace] = {}
-        self._instance_enis: dict[str, EniAttachment] = {}
+        self._instance_enis: dict[str, tuple[EniAttachment, Mapping[int, EniAttachment]]] = {}
         self._opening = threading.Lock()
         self._pool = ThreadPoolExecutor(2, thread_name_prefix="network")
 
@@ -140,10 +141,13 @@ class Network:
         enis = self._balancers.pop(name, ())
         await self._run(lambda: self._remove_balancer(name, enis))
 
-    async def apply_instance(self, instance_id: str, eni: EniAttachment) -> None:
-        """The instance's namespace, with eth0, its security groups and its bridge. Idempotent. Raises VpcNotReady."""
-        if self._instance_enis.get(instance_id) != eni:
-            await self._run(lambda: self._apply_instance(instance_id, eni))
+    async def apply_instance(
+        self, instance_id: str, eni: EniAttachment, further: Mapping[int, EniAttachment] = MappingProxyType({})
+    ) -> None:
+        """The instance's namespace, with eth0, its security groups and its bridge, and the interfaces attached besides,
+        by device index. Idempotent. Raises VpcNotReady."""
+        if self._instance_enis.get(instance_id) != (eni, further):
+            await self._run(lambda: self._apply_instance(instance_id, eni, further))
 
     async def remove_instance(self, instance_id: str, eni: EniAttachment | None) -> None:
         """Nothing of the instance's network is left. Idempotent."""
@@ -264,7 +268,7 @@ class Network:
     @staticmethod
     def _ensure_nat(router: Router, pin: Path, eni: EniConfig) -> None:
         if netns.is_pinned(pin):
-            if eni.address in _addresses_in(pin).values() and router.has_leg(eni.eni_id):
+            if eni.address in _addresses_in(pin) and router.has_leg(eni.eni_id):
                 return
             netns.drop(pin)  # half made when an earlier process ended
         rt, fd = netns.create(pin, nat_gateway.inside)
@@ -292,7 +296,7 @@ class Network:
         router = self._router(eni.vpc_id)
         router.admit(eni.eni_id, eni.address, eni.security_group_ids, eni.public_address)
         if netns.is_pinned(pin):
-            if eni.address in _addresses_in(pin).values() and router.has_leg(eni.eni_id):
+            if eni.address in _addresses_in(pin) and router.has_leg(eni.eni_id):
                 self._attached[task_key] = eni
                 return pin
             netns.drop(pin)  # half made when an earlier process ended
@@ -402,7 +406,7 @@ class Network:
         # A load balancer's legs are known by its name only; its addresses can not be those of another VPC's members
         # that matter here: keeping one too many in a set harms nobody, forgetting one cuts a load balancer off.
         pins = (*self._folder.glob("lb-*"), *self._folder.glob("ec2-*"))
-        legs = {address for pin in pins for address in _addresses_in(pin).values()}
+        legs = {address for pin in pins for address in _addresses_in(pin)}
         for vpc_id, router in self._routers.items():
             router.expel_others(live.get(vpc_id, set()) | legs)
         for task_key, eni in enis_by_task.items():
@@ -413,7 +417,7 @@ class Network:
 
     # --- container instances, in worker threads ---
 
-    def _apply_instance(self, instance_id: str, eni: EniAttachment) -> None:
+    def _apply_instance(self, instance_id: str, eni: EniAttachment, further: Mapping[int, EniAttachment]) -> None:
         router = self._router(eni.vpc_id)
         router.admit(eni.eni_id, eni.address, eni.security_group_ids, eni.public_address)
         pin = self.instance_netns_path(instance_id)
@@ -435,7 +439,8 @@ class Network:
                 ]
             )
             router.settle(leg)
-        self._instance_enis[instance_id] = eni
+        instance_interface.apply(router, instance.rt, instance.fd, eni, further)
+        self._instance_enis[instance_id] = eni, further
 
     def _instance(self, instance_id: str, *, make: bool = False) -> InstanceNamespace:
         with self._opening:
@@ -469,13 +474,21 @@ class Network:
             instance.close()
 
     def _remove_instance(self, instance_id: str, eni: EniAttachment | None) -> None:
-        known = self._instance_enis.get(instance_id)
-        for each in {known, eni} - {None}:
+        known, further = self._instance_enis.get(instance_id, (None, {}))
+        for each in {known, eni, *further.values()} - {None}:
             assert each is not None
             with suppress(VpcNotReady):
-                self._router(each.vpc_id).expel(each.eni_id, each.address)
+                router = self._router(each.vpc_id)
+                for address in (each.address, *each.secondary_addresses):
+                    router.expel(each.eni_id, address)
+        pin = self.instance_netns_path(instance_id)
+        if eni is not None:
+            with suppress(VpcNotReady):
+                router = self._router(eni.vpc_id)
+                for address in _addresses_in(pin):  # also of what an earlier process attached
+                    router.expel_address(address)
         self._close_instance(instance_id)
-        netns.drop(self.instance_netns_path(instance_id))
+        netns.drop(pin)
 
     def _attach_placed(self, task_key: str, placement: Placement) -> None:
         instance = self._instance(placement.instance_id)
@@ -541,15 +554,15 @@ def _pin_name(kind: str, key: str) -> str:
     return f"{kind}-{readable}-{hashlib.sha256(key.encode()).hexdigest()[:8]}"
 
 
-def _addresses_in(pin: Path) -> dict[int, str]:
-    """Link index -> address, of a pinned namespace; empty if it is not one."""
+def _addresses_in(pin: Path) -> set[str]:
+    """All addresses in a pinned namespace but the loopback's; empty if it is not one."""
     if not netns.is_pinned(pin):
-        return {}
+        return set()
 
-    def inside() -> dict[int, str]:
+    def inside() -> set[str]:
         rt = rtnetlink.rt_socket()
         try:
-            return {index: address for index, address in rtnetlink.addresses(rt) if index != rtnetlink.LOOPBACK_INDEX}
+            return instance_interface.addresses(rt)
         finally:
             rt.close()
 

@@ -272,6 +272,18 @@ class Router:
             for address in set(self._members) - addresses:
                 self._forget(address)
 
+    def lead(self, eni_id: str, address: str, mac: str) -> None:
+        """One more address leads to the interface, which has a leg. Idempotent."""
+        index = rtnetlink.link_index(self._rt, leg_name(eni_id))
+        self._rt.request([rtnetlink.permanent_neighbour(index, address, mac), rtnetlink.host_route(address, index)])
+
+    def withdraw(self, eni_id: str, address: str) -> None:
+        """The opposite of `admit` and `lead`. Nothing happens if another interface has the address by now."""
+        self.expel(eni_id, address)
+        index = rtnetlink.link_index(self._rt, leg_name(eni_id))
+        if index and rtnetlink.host_routes(self._rt).get(address) == index:
+            self._rt.request([rtnetlink.delete_host_route(address, index)])
+
     def add_leg(
         self, eni_id: str, address: str, mac: str, *, netns_fd: int, peer_name: str = "eth0", peer_index: int = 2
     ) -> int:

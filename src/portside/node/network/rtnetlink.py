@@ -22,7 +22,7 @@ from portside.node.network.netlink import (
 )
 
 RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK = 16, 17, 18
-RTM_NEWADDR, RTM_GETADDR = 20, 22
+RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
 RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE = 24, 25, 26
 RTM_NEWNEIGH = 28
 RTM_NEWRULE, RTM_DELRULE, RTM_GETRULE = 32, 33, 34
@@ -131,6 +131,11 @@ def add_address(index: int, address: str, prefix_length: int, *, prefix_route: b
         + (b"" if prefix_route else u32(IFA_FLAGS, IFA_F_NOPREFIXROUTE))
     )
     return Message(RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, body, f"add address {address}/{prefix_length}")
+
+
+def delete_address(index: int, address: str, prefix_length: int) -> Message:
+    body = _ADDRESS.pack(socket.AF_INET, prefix_length, 0, 0, index) + attribute(IFA_LOCAL, packed(address))
+    return Message(RTM_DELADDR, 0, body, f"delete address {address}/{prefix_length}")
 
 
 def permanent_neighbour(index: int, address: str, mac: str) -> Message:
