@@ -1,5 +1,6 @@
 """The access key of an instance that checks signatures: made once, readable by root only, printed by `portside env`."""
 
+import contextlib
 import json
 import os
 import secrets
@@ -7,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 FILE = "credentials.json"
+SCRAPE_FILE = "scrape-token"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +33,30 @@ def ensure(data_dir: Path) -> AccessKey:
         return key
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
     key = AccessKey("AKIA" + "".join(secrets.choice(alphabet) for _ in range(16)), secrets.token_urlsafe(30))
-    temporary = data_dir / f"{FILE}.tmp"
+    _write(
+        data_dir / FILE,
+        json.dumps({"access_key_id": key.access_key_id, "secret_access_key": key.secret_access_key}),
+    )
+    return key
+
+
+def scrape_token(data_dir: Path) -> str:
+    """What Prometheus shows to read metrics where signatures are checked, and no more; made if there is none.
+
+    Effects: a file of mode 0600 in the data folder, for `credentials_file`."""
+    path = data_dir / SCRAPE_FILE
+    with contextlib.suppress(FileNotFoundError):
+        if token := path.read_text().strip():
+            return token
+    token = secrets.token_urlsafe(30)
+    _write(path, token)
+    return token
+
+
+def _write(path: Path, text: str) -> None:
+    temporary = path.with_name(f"{path.name}.tmp")
     with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        json.dump({"access_key_id": key.access_key_id, "secret_access_key": key.secret_access_key}, file)
+        file.write(text)
         file.flush()
         os.fsync(file.fileno())
-    temporary.rename(data_dir / FILE)
-    return key
+    temporary.rename(path)

@@ -20,6 +20,8 @@ import shutil
 import signal
 import socket
 import sys
+import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
@@ -54,9 +56,11 @@ from portside.api.portside import (
     interruption,
     load_balancer,
     network,
+    prometheus,
     reach,
     scheduled_service,
     story,
+    usage,
     volume,
 )
 from portside.api.portside import log as output
@@ -383,6 +387,7 @@ class Daemon:
         events = EventLoop(store, clock, ids, partial(detail_of, store))
         schedules = ScheduleLoop(store, clock)
         deliveries = DeliveryLoop(store, clock, sink, partial(_run_task, services_served[0], ids))
+        calls: Counter[tuple[str, str]] = Counter()
         make_gateway = partial(
             Gateway,
             services_served,
@@ -392,8 +397,10 @@ class Daemon:
             default_region=settings.region,
             error_mapper=_service_error,
             sockets={DATA_CHANNEL: exec_session},
+            calls=calls,
         )
         health = {"/_portside/health": self._health}
+        watch = usage.Watch(store, clock, node.usage, node.ephemeral_storage)
         gateway = make_gateway(
             extensions=health
             | {
@@ -402,6 +409,8 @@ class Daemon:
                 "/_portside/services/": lambda _method, path, query, _body: self._service(store, path, query),
                 "/_portside/logs": lambda _method, _path, _query, body: self._output(store, logs, body),
                 "/_portside/lb": lambda _method, _path, query, _body: self._load_balancers(store, balancer, query),
+                "/_portside/usage": lambda *_: self._usage(store, watch),
+                "/_portside/metrics": lambda *_: self._metrics(store, watch, calls),
                 "/_portside/network": lambda *_: self._network(store),
                 "/_portside/reach": lambda _method, _path, query, _body: self._reach(store, query),
                 "/_portside/ca": lambda *_: self._ca(store, vault),
@@ -410,6 +419,7 @@ class Daemon:
                 "/_portside/images": lambda method, *_: self._images(images, method, ""),
                 "/_portside/images/": lambda method, path, _query, _body: self._images(images, method, path),
             },
+            tokens={"/_portside/metrics": credential.scrape_token(settings.data_dir)} if settings.auth else {},
         )
         # What tells of other tasks asks for no signature, so it is not for tasks.
         task_gateway = make_gateway(
@@ -564,6 +574,21 @@ class Daemon:
     async def _images(self, images: ImageLoop, method: str, path: str) -> tuple[int, str, bytes]:
         status, document = await image.answer(images, method, unquote(path.removeprefix("/_portside/images/")))
         return status, "application/json", json.dumps(document).encode()
+
+    async def _usage(self, store: Store, watch: usage.Watch) -> tuple[int, str, bytes]:
+        return 200, "application/json", json.dumps(usage.document(store, await watch.look())).encode()
+
+    async def _metrics(
+        self, store: Store, watch: usage.Watch, calls: Counter[tuple[str, str]]
+    ) -> tuple[int, str, bytes]:
+        own = prometheus.of_portside(
+            version=__version__,
+            calls=calls,
+            cpu_seconds=time.process_time(),
+            resident_bytes=int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE"),
+        )
+        found = prometheus.families(store, await watch.look())
+        return 200, prometheus.CONTENT_TYPE, prometheus.text([*found, *own]).encode()
 
     async def _network(self, store: Store) -> tuple[int, str, bytes]:
         return 200, "application/json", json.dumps(network.network(store)).encode()

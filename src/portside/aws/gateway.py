@@ -9,10 +9,12 @@ an error, which then takes the protocol's form.
 
 import asyncio
 import contextlib
+import hmac
 import ipaddress
 import logging
 import uuid
 import zlib
+from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, MutableMapping, Sequence
 from inspect import isawaitable
 from typing import Any
@@ -165,6 +167,8 @@ class Gateway:
         trusted_hosts: further names by which clients may reach the endpoint when it takes any credentials.
         sockets: WebSocket endpoints by the beginning of their path. They are not signed: each knows its clients by a
             token of its own.
+        tokens: of extensions that a bearer of the token may GET instead of signing, by path.
+        calls: counts how often each operation was asked for, by service and name.
     """
 
     def __init__(
@@ -180,7 +184,11 @@ class Gateway:
         authorizer: Authorizer | None = None,
         trusted_hosts: Sequence[str] = (),
         sockets: Mapping[str, SocketExtension] | None = None,
+        tokens: Mapping[str, str] | None = None,
+        calls: Counter[tuple[str, str]] | None = None,
     ) -> None:
+        self._calls = calls if calls is not None else Counter()
+        self._tokens = dict(tokens or {})
         self._sockets = dict(sockets or {})
         self._services = {service.name: service for service in services}
         self._max_body_bytes = max_body_bytes
@@ -291,6 +299,7 @@ class Gateway:
         operation = endpoint.operation(name)
         if operation is None:
             return self._error(protocol, _not_implemented(service.name, name), request_id)
+        self._calls[service.name, name] += 1
         context = RequestContext(
             account=principal.account if principal is not None else self._account(credential.access_key_id),
             region=credential.region or self._default_region,
@@ -398,7 +407,8 @@ class Gateway:
         return None
 
     async def _extend(self, extension: Extension, request: Request, request_id: str) -> Answer:
-        if self._auth is not None and not self._takes_any_key and request.path != "/_portside/health":
+        is_free = self._takes_any_key or request.path == "/_portside/health" or self._bears_token(request)
+        if self._auth is not None and not is_free:
             try:
                 session = self._auth.verify(request, read_credential(request))
             except SignatureError as error:
@@ -414,6 +424,12 @@ class Gateway:
             text = f"{request.path} failed; Portside's log has the cause (request {request_id}).\n"
             return Answer(500, "text/plain; charset=utf-8", text.encode())
         return Answer(status, content_type, body)
+
+    def _bears_token(self, request: Request) -> bool:
+        token = self._tokens.get(request.path, "")
+        scheme, _, given = request.headers.get("authorization", "").partition(" ")
+        is_given = hmac.compare_digest(given.strip().encode(), token.encode())
+        return bool(token) and request.method == "GET" and scheme.lower() == "bearer" and is_given
 
     def _decode(self, request: Request) -> bytes:
         """The body without its content encoding: clients compress some requests."""

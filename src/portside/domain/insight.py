@@ -122,13 +122,13 @@ def of_task(task: Task, looks: Looks, ephemeral: tuple[int, int] | None, mode: M
     Args:
         ephemeral: bytes that the task has written and may write; None where that is not limited.
     """
-    traffic = {name: _traffic(task, look, len(looks)) for name, look in looks.items()}
+    passed = {name: traffic(task, look, len(looks)) for name, look in looks.items()}
     parts = [
-        _container(task, each, looks[each.name], traffic[each.name], mode, at)
+        _container(task, each, looks[each.name], passed[each.name], mode, at)
         for each in task.history
         if each.name in looks
     ]
-    return [_task(task, looks, traffic.values(), ephemeral, mode, at), *parts]
+    return [_task(task, looks, passed.values(), ephemeral, mode, at), *parts]
 
 
 def of_service(service: Service, tasks: Iterable[Task], *, at: datetime) -> Event:
@@ -169,14 +169,14 @@ def of_cluster(cluster: str, *, tasks: int, container_instances: int, services: 
     }
 
 
-class _Traffic(Record, frozen=True, kw_only=True):
+class Traffic(Record, frozen=True, kw_only=True):
     """A container's part of what passed its network. `rates`: bytes in and out a second, None after one look."""
 
     total: InterfaceUsage
     rates: tuple[float, float] | None
 
 
-def _traffic(task: Task, look: Look, containers: int) -> _Traffic | None:
+def traffic(task: Task, look: Look, containers: int) -> Traffic | None:
     """None where the container has no network of its own to be measured. Containers that share one have equal parts."""
     if task.network_mode not in ("awsvpc", "bridge"):
         return None
@@ -184,12 +184,12 @@ def _traffic(task: Task, look: Look, containers: int) -> _Traffic | None:
     total = _sum(look.usage.network.values(), shared_by)
     before = _sum(look.before.network.values(), shared_by) if look.before is not None else None
     if before is None or look.seconds <= 0:
-        return _Traffic(total=total, rates=None)
+        return Traffic(total=total, rates=None)
     rates = (
         max(0.0, (total.rx_bytes - before.rx_bytes) / look.seconds),
         max(0.0, (total.tx_bytes - before.tx_bytes) / look.seconds),
     )
-    return _Traffic(total=total, rates=rates)
+    return Traffic(total=total, rates=rates)
 
 
 def _sum(interfaces: Iterable[InterfaceUsage], shared_by: int) -> InterfaceUsage:
@@ -211,7 +211,7 @@ _COUNTERS: Final = {
 }
 
 
-def _network(traffics: Iterable[_Traffic | None]) -> Event:
+def _network(traffics: Iterable[Traffic | None]) -> Event:
     """The network's members of an event: bytes by the second, the others since the start."""
     several = [each for each in traffics if each is not None]
     if not several:
@@ -240,7 +240,7 @@ def _storage(looks: Iterable[Look]) -> Event:
 def _task(
     task: Task,
     looks: Looks,
-    traffics: Iterable[_Traffic | None],
+    traffics: Iterable[Traffic | None],
     ephemeral: tuple[int, int] | None,
     mode: Mode,
     at: datetime,
@@ -285,7 +285,7 @@ def _task(
 
 
 def _container(
-    task: Task, history: ContainerHistory, look: Look, traffic: _Traffic | None, mode: Mode, at: datetime
+    task: Task, history: ContainerHistory, look: Look, traffic: Traffic | None, mode: Mode, at: datetime
 ) -> Event:
     definition = next(each for each in task.containers if each.name == history.name)
     event = _place(task, "Container") | {
