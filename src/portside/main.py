@@ -43,6 +43,7 @@ from portside.api.ecs.execute_command import DATA_CHANNEL, ExecSessions
 from portside.api.ecs.service import ecs_service
 from portside.api.efs.file_system import Meter
 from portside.api.efs.service import efs_service
+from portside.api.elb.service import elb_service
 from portside.api.elbv2.service import elbv2_service
 from portside.api.events.service import events_service
 from portside.api.iam.service import iam_service
@@ -179,6 +180,7 @@ def api_services(
         with_default_network(ecs_service(store, clock, ids, sessions, identities), store, clock, ids),
         ec2_service(store, clock, ids, public_block),
         with_default_network(elbv2_service(store, clock, ids), store, clock, ids),
+        with_default_network(elb_service(store, clock, ids), store, clock, ids),
         logs_service(
             *(store, logs, clock, ids),
             queries or QueryRunner(Path("unused"), clock, ids),

@@ -39,7 +39,7 @@ from portside.testing.clock import FakeClock, SeededIds
 from portside.vault.aes import AesVault
 
 ACCOUNT, REGION = "000000000000", "us-east-1"
-SIGNING = {"elbv2": "elasticloadbalancing", "efs": "elasticfilesystem"}
+SIGNING = {"elb": "elasticloadbalancing", "elbv2": "elasticloadbalancing", "efs": "elasticfilesystem"}
 TRUST = json.dumps(
     {
         "Version": "2012-10-17",

@@ -333,7 +333,7 @@ def test_not_implemented(served: Any) -> None:
         ("ecs", "create_capacity_provider", {"name": "x"}, "ecs:CreateCapacityProvider"),
         ("ec2", "describe_vpcs", {}, "ec2:DescribeVpcs"),
         ("elbv2", "describe_rules", {}, "elbv2:DescribeRules"),
-        ("elb", "describe_load_balancers", {}, "elb (Classic Load Balancers):DescribeLoadBalancers"),
+        ("elb", "describe_load_balancers", {}, "elb:DescribeLoadBalancers"),
         ("sqs", "list_queues", {}, "sqs:ListQueues"),
         ("sns", "list_topics", {}, "sns:ListTopics"),
     ):

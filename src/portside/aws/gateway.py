@@ -67,7 +67,8 @@ PROTOCOLS: Mapping[str, Callable[[ServiceModel | None], WireProtocol]] = {
 }
 """The wire protocols, by the name that models give them."""
 
-CLASSIC_ELB_VERSION = "2012-06-01"
+SERVICE_OF_VERSION = {("elbv2", "2012-06-01"): "elb"}
+"""Two APIs share a signing name and a host; a request's Version says which one is meant."""
 EC2_VERSION = "2016-11-15"
 
 INTERNAL = "InternalFailure"
@@ -278,9 +279,7 @@ class Gateway:
         if service is None:
             return self._refuse(request, _not_implemented(credential.service, _named(request)), request_id)
         spoken = _spoken(service.name, request)
-        endpoint = self._endpoints.get((service.name, spoken))
-        if endpoint is None:
-            endpoint = self._endpoints[service.name, spoken] = Endpoint(service, spoken)
+        endpoint = self._endpoint(service, spoken)
         protocol = endpoint.protocol
         try:
             principal = self._auth.verify(request, credential) if self._auth is not None else None
@@ -290,9 +289,12 @@ class Gateway:
             return self._error(protocol, protocol.auth_fault(error.reason, error.message), request_id)
         except ServiceError as error:
             return self._error(protocol, endpoint.fault(error), request_id)
-        if message.version == CLASSIC_ELB_VERSION and service.name == "elbv2":
-            said = _not_implemented("elb (Classic Load Balancers)", message.operation)
-            return self._error(protocol, said, request_id)
+        if (other := SERVICE_OF_VERSION.get((service.name, message.version or ""))) is not None:
+            service = self._services.get(other)
+            if service is None:
+                return self._error(protocol, _not_implemented(other, message.operation), request_id)
+            endpoint = self._endpoint(service, spoken)
+            protocol = endpoint.protocol
         name = message.operation
         if name is None or name not in endpoint.model.operations:
             return self._error(protocol, protocol.unknown_operation(name), request_id)
@@ -372,6 +374,12 @@ class Gateway:
             413,
             {},
         )
+
+    def _endpoint(self, service: Service, spoken: str) -> Endpoint:
+        known = self._endpoints.get((service.name, spoken))
+        if known is None:
+            known = self._endpoints[service.name, spoken] = Endpoint(service, spoken)
+        return known
 
     def _account(self, access_key_id: str) -> str:
         """Whose a key is that is no session's."""

@@ -14,6 +14,7 @@ from portside.balancer.interface import BalancerConfig, ServerCertificate
 from portside.domain.listener_condition import condition_regex
 from portside.domain.load_balancer import (
     Action,
+    ClassicBackend,
     FixedResponse,
     Forward,
     Listener,
@@ -21,6 +22,7 @@ from portside.domain.load_balancer import (
     Redirect,
     Rule,
     Target,
+    TargetCookie,
     TargetGroup,
 )
 from portside.domain.load_balancer_rule import (
@@ -315,6 +317,7 @@ def http_manager(routes: str, members: Sequence[tuple[BalancerConfig, Listener]]
     drops it."""
     balancers = [config.load_balancer for config, _ in members]
     idle_s = max(idle_timeout_s(balancer) for balancer in balancers)
+    is_classic = all(balancer.type == "classic" for balancer in balancers)
     mutations: list[Resource] = []
     if any(_is_on(balancer, "routing.http.drop_invalid_header_fields.enabled") for balancer in balancers):
         mutations.append({"remove_on_match": {"key_matcher": {"safe_regex": {"regex": _INVALID_HEADER}}}})
@@ -364,7 +367,7 @@ def http_manager(routes: str, members: Sequence[tuple[BalancerConfig, Listener]]
         "stream_idle_timeout": f"{idle_s}s",
         "http_protocol_options": {"accept_http_10": True, "header_key_format": _KEEP_CASE},
         "max_request_headers_kb": 64,
-        "upgrade_configs": [{"upgrade_type": "websocket"}],
+        "upgrade_configs": [] if is_classic else [{"upgrade_type": "websocket"}],
         "internal_address_config": {"unix_sockets": False},
         "local_reply_config": local_replies(server=any(_names_server(listener) for _, listener in members)),
     }
@@ -635,29 +638,36 @@ def action(config: BalancerConfig, chosen: Action) -> Resource:
             }
             if len(named) == 1:
                 onward["cluster"] = cluster_name(balancer_arn, there[0].target_group_arn)
-                return {"route": onward, **stickiness(groups[there[0].target_group_arn])}
+                cookie = chosen.cookie or group_cookie(groups[there[0].target_group_arn])
+                return {"route": onward, **stickiness(cookie)}
             clusters: list[Resource] = []
             for each in weighted:
                 choice: Resource = {
                     "name": cluster_name(balancer_arn, each.target_group_arn),
                     "weight": each.weight,
-                    **stickiness(groups[each.target_group_arn]),
+                    **stickiness(group_cookie(groups[each.target_group_arn])),
                 }
                 if chosen.sticky_s:
-                    cookie = f"{GROUP_COOKIE}={suffix(each.target_group_arn)}; Max-Age={chosen.sticky_s}; Path=/"
+                    held = f"{GROUP_COOKIE}={suffix(each.target_group_arn)}; Max-Age={chosen.sticky_s}; Path=/"
                     choice["response_headers_to_add"] = [
-                        {"header": {"key": "set-cookie", "value": cookie}, "append_action": "APPEND_IF_EXISTS_OR_ADD"}
+                        {"header": {"key": "set-cookie", "value": held}, "append_action": "APPEND_IF_EXISTS_OR_ADD"}
                     ]
                 clusters.append(choice)
             onward["weighted_clusters"] = {"clusters": clusters}
             return {"route": onward}
 
 
-def stickiness(group: TargetGroup) -> Resource:
-    """A client stays with its target by a cookie, as long as the target is healthy and registered."""
+def group_cookie(group: TargetGroup) -> TargetCookie | None:
+    """The cookie of a target group's attributes."""
     seconds = sticky_s(group)
-    if not seconds:
+    return TargetCookie(name=TARGET_COOKIE, duration_s=seconds) if seconds else None
+
+
+def stickiness(cookie: TargetCookie | None) -> Resource:
+    """A client stays with its target by a cookie, as long as the target is healthy and registered."""
+    if cookie is None:
         return {}
+    lasting = {"ttl": f"{cookie.duration_s}s"} if cookie.duration_s is not None else {}
     return {
         "typed_per_filter_config": {
             _STATEFUL_SESSION: {
@@ -667,7 +677,7 @@ def stickiness(group: TargetGroup) -> Resource:
                         "name": "envoy.http.stateful_session.cookie",
                         "typed_config": {
                             "@type": f"{_TYPE}extensions.http.stateful_session.cookie.v3.CookieBasedSessionState",
-                            "cookie": {"name": TARGET_COOKIE, "path": "/", "ttl": f"{seconds}s"},
+                            "cookie": {"name": cookie.name, "path": "/", **lasting},
                         },
                     }
                 },
@@ -750,6 +760,8 @@ def cluster(config: BalancerConfig, group: TargetGroup, options: Options) -> Res
     source = next(zone.address for zone in config.load_balancer.zones if zone.address)
     algorithm = group.attributes.get("load_balancing.algorithm.type", "round_robin")
     by_source = group.protocol == "TCP" and group.attributes.get("stickiness.enabled") == "true"
+    # a Classic Load Balancer has no target where none is healthy
+    panic = PANIC_PERCENT if group.classic is None else 0
     limits = {
         "max_connections": BREAKER,
         "max_pending_requests": BREAKER,
@@ -770,7 +782,7 @@ def cluster(config: BalancerConfig, group: TargetGroup, options: Options) -> Res
         "lb_policy": "MAGLEV" if by_source else _POLICIES[algorithm],
         # A change of health, or to draining, counts at once; by default Envoy gathers changes for a second (seen: the
         # second of two targets got its first request a second after it was healthy).
-        "common_lb_config": {"healthy_panic_threshold": {"value": PANIC_PERCENT}, "update_merge_window": "0s"},
+        "common_lb_config": {"healthy_panic_threshold": {"value": panic}, "update_merge_window": "0s"},
         # a removed target is gone at once, although its checks still pass
         "ignore_health_on_host_removal": True,
         # do not hold back a route until every target of a new group has been checked
@@ -783,17 +795,9 @@ def cluster(config: BalancerConfig, group: TargetGroup, options: Options) -> Res
     }
     if has_proxy_protocol(group):
         # checks begin with a header, too, which names no client
-        made["transport_socket"] = {
-            "name": "envoy.transport_sockets.upstream_proxy_protocol",
-            "typed_config": {
-                "@type": f"{_TYPE}extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport",
-                "config": {"version": "V2"},
-                "transport_socket": {
-                    "name": "envoy.transport_sockets.raw_buffer",
-                    "typed_config": {"@type": f"{_TYPE}extensions.transport_sockets.raw_buffer.v3.RawBuffer"},
-                },
-            },
-        }
+        made["transport_socket"] = proxied("V2", RAW)
+    if group.classic is not None:
+        made.update(classic_transport(group, group.classic))
     if seconds := slow_start_s(group):
         made["round_robin_lb_config"] = {"slow_start_config": {"slow_start_window": f"{seconds}s"}}
     if group.protocol != "TCP":
@@ -807,9 +811,58 @@ def cluster(config: BalancerConfig, group: TargetGroup, options: Options) -> Res
     return made
 
 
+RAW: Final[Resource] = {
+    "name": "envoy.transport_sockets.raw_buffer",
+    "typed_config": {"@type": f"{_TYPE}extensions.transport_sockets.raw_buffer.v3.RawBuffer"},
+}
+TLS_TO_TARGET: Final[Resource] = {
+    "name": "envoy.transport_sockets.tls",
+    # whatever certificate the target shows is taken, as on AWS
+    "typed_config": {
+        "@type": f"{_TYPE}extensions.transport_sockets.tls.v3.UpstreamTlsContext",
+        "common_tls_context": {"tls_params": {"tls_minimum_protocol_version": "TLSv1_0"}},
+    },
+}
+
+
+def proxied(version: str, inner: Resource) -> Resource:
+    """A transport that begins with the client's address."""
+    return {
+        "name": "envoy.transport_sockets.upstream_proxy_protocol",
+        "typed_config": {
+            "@type": f"{_TYPE}extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport",
+            "config": {"version": version},
+            "transport_socket": inner,
+        },
+    }
+
+
+def classic_transport(group: TargetGroup, backend: ClassicBackend) -> Resource:
+    """What carries requests to the instances of a Classic Load Balancer, and what carries its checks, which may speak
+    TLS where requests do not, and the other way round."""
+    carries = TLS_TO_TARGET if backend.tls else RAW
+    return {
+        "transport_socket": proxied("V1", carries) if backend.proxy_protocol else carries,
+        "transport_socket_matches": [
+            {
+                "name": "check",
+                "match": _CHECK,
+                "transport_socket": TLS_TO_TARGET if group.health_check.protocol in ("HTTPS", "SSL") else RAW,
+            }
+        ],
+    }
+
+
+_CHECK: Final[Resource] = {"check": True}
+"""What a check looks for a transport by."""
+
+
 def health_check(group: TargetGroup, options: Options) -> Resource:
     check = group.health_check
-    how: Resource = {"tcp_health_check": {}} if check.protocol == "TCP" else {"http_health_check": http_check(group)}
+    connects = check.protocol in ("TCP", "SSL")
+    how: Resource = {"tcp_health_check": {}} if connects else {"http_health_check": http_check(group)}
+    if group.classic is not None:
+        how["transport_socket_match_criteria"] = _CHECK
     return {
         "timeout": f"{check.timeout_s}s",
         "interval": f"{check.interval_s}s",
@@ -842,7 +895,7 @@ def http_check(group: TargetGroup) -> Resource:
         "retriable_statuses": [{"start": start, "end": end} for start, end in other_ranges(expected)],
         "request_headers_to_add": [
             {
-                "header": {"key": "user-agent", "value": "ELB-HealthChecker/2.0"},
+                "header": {"key": "user-agent", "value": f"ELB-HealthChecker/{2 if group.classic is None else 1}.0"},
                 "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
             }
         ],

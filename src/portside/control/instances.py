@@ -11,13 +11,23 @@ from typing import Final, Protocol
 
 from portside.control.loop import Loop
 from portside.domain import container_instance, elastic_address, instance, user_data, vpc_rule
+from portside.domain.classic_load_balancer_rule import without_instances
 from portside.domain.clock import Clock, Ids
 from portside.domain.cluster import Cluster, Setting
 from portside.domain.container_instance import ContainerInstance
 from portside.domain.ec2_instance_type import INSTANCE_TYPES
 from portside.domain.instance import Instance, InstanceState
 from portside.domain.record import Scope, replace
-from portside.domain.table import CLUSTER, CONTAINER_INSTANCE, ELASTIC_ADDRESS, ENI, INSTANCE, TARGET, TASK
+from portside.domain.table import (
+    CLASSIC_LOAD_BALANCER,
+    CLUSTER,
+    CONTAINER_INSTANCE,
+    ELASTIC_ADDRESS,
+    ENI,
+    INSTANCE,
+    TARGET,
+    TASK,
+)
 from portside.domain.task import machine
 from portside.domain.task.record import EniAttachment, StopCode, Task, TaskStatus
 from portside.domain.vpc import Eni
@@ -233,6 +243,11 @@ class InstanceLoop:
                 Put(TARGET, replace(each, deregistered_at=now))
                 for each in self._store.scan(TARGET, going.scope.prefix)
                 if each.id == going.id and each.deregistered_at is None
+            ]
+            writes += [
+                Put(CLASSIC_LOAD_BALANCER, without_instances(each, [going.id]))
+                for each in self._store.scan(CLASSIC_LOAD_BALANCER, going.scope.prefix)
+                if any(registered.id == going.id for registered in each.instances)
             ]
         self._store.transact(*writes)
 

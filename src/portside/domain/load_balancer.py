@@ -19,7 +19,7 @@ class LoadBalancer(Record, frozen=True, kw_only=True):
     scope: Scope
     arn: str
     name: str
-    type: Literal["application", "network", "gateway"] = "application"
+    type: Literal["application", "network", "gateway", "classic"] = "application"
     scheme: Literal["internet-facing", "internal"] = "internet-facing"
     dns_name: str
     vpc_id: str
@@ -38,11 +38,20 @@ class WeightedTargetGroup(Record, frozen=True, kw_only=True):
     weight: int = 1
 
 
+class TargetCookie(Record, frozen=True, kw_only=True):
+    """Keeps a client at its target. `duration_s` None: as long as the browser runs."""
+
+    name: str
+    duration_s: int | None = None
+
+
 class Forward(Record, tag="forward", frozen=True, kw_only=True):
-    """`sticky_s`: for how long a client stays with the target group it got first; 0 without stickiness."""
+    """`sticky_s`: for how long a client stays with the target group it got first; 0 without stickiness. `cookie`: of a
+    Classic Load Balancer's listener; other load balancers have theirs by target group."""
 
     target_groups: tuple[WeightedTargetGroup, ...]
     sticky_s: int = 0
+    cookie: TargetCookie | None = None
 
 
 class FixedResponse(Record, tag="fixed-response", frozen=True, kw_only=True):
@@ -126,7 +135,16 @@ class HealthCheck(Record, frozen=True, kw_only=True):
     matcher: str = "200"
 
 
+class ClassicBackend(Record, frozen=True, kw_only=True):
+    """How a Classic Load Balancer speaks to its instances at one port. `proxy_protocol`: version 1."""
+
+    tls: bool = False
+    proxy_protocol: bool = False
+
+
 class TargetGroup(Record, frozen=True, kw_only=True):
+    """`classic`: what leads to one port of a Classic Load Balancer's instances; no target group to the API."""
+
     scope: Scope
     arn: str
     name: str
@@ -137,6 +155,7 @@ class TargetGroup(Record, frozen=True, kw_only=True):
     target_type: Literal["instance", "ip", "lambda", "alb"] = "ip"
     health_check: HealthCheck = HealthCheck()
     attributes: dict[str, str] = {}
+    classic: ClassicBackend | None = None
     tags: Tags = ()
     created_at: datetime
 

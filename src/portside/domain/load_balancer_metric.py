@@ -14,7 +14,7 @@ from portside.domain.metric import MetricName, Point, Sample, dimensions_of, poi
 
 K = TypeVar("K")
 
-NAMESPACES: Final = {"application": "AWS/ApplicationELB", "network": "AWS/NetworkELB"}
+NAMESPACES: Final = {"application": "AWS/ApplicationELB", "network": "AWS/NetworkELB", "classic": "AWS/ELB"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +68,8 @@ def samples(
     Args:
         groups: each of its target groups, what was counted in that minute, and its targets.
     """
+    if balancer.type == "classic":
+        return _of_classic(balancer, groups, now)
     of_balancer = {"LoadBalancer": resource(balancer.arn)}
     found: list[Sample] = []
     for group, counts, targets in groups:
@@ -118,6 +120,51 @@ def _of_targets(
         share = point_of([(counts.requests / healthy, 1.0)], "Count")
         yield "RequestCountPerTarget", of_group, share
         yield "RequestCountPerTarget", {"TargetGroup": of_group["TargetGroup"]}, share
+
+
+def _of_classic(
+    balancer: LoadBalancer, groups: Sequence[tuple[TargetGroup, GroupCounts, Sequence[Target]]], now: datetime
+) -> list[Sample]:
+    """Of a Classic Load Balancer: its instances count once, whatever ports lead to them.
+
+    Source: Classic Load Balancer guide, "CloudWatch metrics for your Classic Load Balancer"."""
+    name = {"LoadBalancerName": balancer.name}
+    found: list[Sample] = []
+    zones: dict[str, str] = {}
+    states: dict[str, set[str]] = {}
+    for group, counts, targets in groups:
+        found += [_sample(balancer, metric, name, point, now) for metric, point in _of_ports(group, counts)]
+        for target in targets:
+            if target.deregistered_at is None and target.checked != "unknown":
+                zones[target.id] = target.zone
+                states.setdefault(target.id, set()).add(target.checked)
+    healthy = {instance for instance, seen in states.items() if seen == {"healthy"}}
+    for metric, counted in (("HealthyHostCount", healthy), ("UnHealthyHostCount", states.keys() - healthy)):
+        found.append(_sample(balancer, metric, name, _gauge(len(counted)), now))
+        for zone in sorted({each for each in zones.values() if each}):
+            here = _gauge(sum(zones[instance] == zone for instance in counted))
+            found.append(_sample(balancer, metric, name | {"AvailabilityZone": zone}, here, now))
+    return found
+
+
+def _of_ports(group: TargetGroup, counts: GroupCounts) -> Iterator[tuple[str, Point]]:
+    if group.protocol == "TCP":
+        if counts.connections:
+            yield "RequestCount", _count(counts.connections)
+    elif counts.requests:
+        yield "RequestCount", _count(counts.requests)
+    for digit, count in counts.responses.items():
+        if count:
+            yield f"HTTPCode_Backend_{digit}XX", _count(count)
+    if failed := counts.no_target + counts.timeouts + counts.resets:
+        yield "HTTPCode_ELB_5XX", _count(failed)
+    if counts.connect_errors:
+        yield "BackendConnectionErrors", _count(counts.connect_errors)
+    if counts.bytes:
+        yield "EstimatedProcessedBytes", point_of([(counts.bytes, 1.0)], "Bytes")
+    if counts.times_ms:
+        times = [(each / 1000, float(count)) for each, count in counts.times_ms.items()]
+        yield "Latency", point_of(times, "Seconds")
 
 
 def resource(arn: str) -> str:

@@ -6,6 +6,7 @@ from portside.domain.account_setting import AccountSetting
 from portside.domain.alarm import Alarm, AlarmHistory
 from portside.domain.autoscaling import Activity, ScalableTarget
 from portside.domain.certificate import Authority, Certificate
+from portside.domain.classic_load_balancer import ClassicLoadBalancer
 from portside.domain.cloud_map import DiscoveryInstance, DiscoveryService, Namespace, Operation, OperationStatus
 from portside.domain.cloud_map_rule import subject
 from portside.domain.cluster import Cluster
@@ -154,6 +155,12 @@ LOAD_BALANCER: Final = Kind(
     type=LoadBalancer,
     key=lambda b: f"{b.scope.prefix}{b.arn}",
     indexes={"dns_name": lambda b: b.dns_name.lower()},
+)
+CLASSIC_LOAD_BALANCER: Final = Kind(
+    name="classic_load_balancer",
+    type=ClassicLoadBalancer,
+    key=lambda b: f"{b.scope.prefix}{b.name}",
+    indexes={"arn": lambda b: b.load_balancer_arn},
 )
 LISTENER: Final = Kind(
     name="listener",
@@ -312,6 +319,7 @@ KINDS: Final[tuple[Kind[Any], ...]] = (
     ELASTIC_ADDRESS,
     NAT_GATEWAY,
     LOAD_BALANCER,
+    CLASSIC_LOAD_BALANCER,
     LISTENER,
     RULE,
     CERTIFICATE,

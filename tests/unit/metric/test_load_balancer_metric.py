@@ -129,3 +129,38 @@ def test_the_label_of_a_policy() -> None:
     for label in ("", "app/lb/1", "net/lb/1/targetgroup/web/2", "app/lb/1/targetgroup/web"):
         with pytest.raises(Refused, match="ResourceLabel"):
             autoscaling.requests_of(label)
+
+
+def test_of_a_classic_load_balancer() -> None:
+    """By its name; an instance counts once, however many ports lead to it, and is unhealthy if one of them is."""
+    classic = replace(LB, type="classic")
+    tcp = replace(group("db"), protocol="TCP")
+    at_web = [
+        target(GROUP, "i-1", zone="a", checked="healthy"),
+        target(GROUP, "i-2", zone="b", checked="healthy"),
+    ]
+    at_db = [target(tcp, "i-1", zone="a", checked="healthy"), target(tcp, "i-2", zone="b", checked="unhealthy")]
+    samples = rule.samples(classic, [(GROUP, COUNTS, at_web), (tcp, GroupCounts(connections=7), at_db)], NOW)
+    of_all = {frozenset({"LoadBalancerName": "lb"}.items())}
+    assert {each.metric.namespace for each in samples} == {"AWS/ELB"}
+    sums: dict[str, float] = {}
+    for each in samples:
+        if frozenset(each.metric.dimensions) in of_all and each.metric.name != "Latency":
+            sums[each.metric.name] = sums.get(each.metric.name, 0) + (statistic(each.point, "Sum") or 0)
+    assert sums == {
+        "RequestCount": 57.0,
+        "HTTPCode_Backend_2XX": 40.0,
+        "HTTPCode_Backend_4XX": 10.0,
+        "HTTPCode_ELB_5XX": 5.0,
+        "BackendConnectionErrors": 1.0,
+        "EstimatedProcessedBytes": 999.0,
+        "HealthyHostCount": 1.0,
+        "UnHealthyHostCount": 1.0,
+    }
+    zones = {
+        (each.metric.name, dict(each.metric.dimensions)["AvailabilityZone"]): statistic(each.point, "Maximum")
+        for each in samples
+        if "AvailabilityZone" in dict(each.metric.dimensions)
+    }
+    assert zones[("HealthyHostCount", "b")] == 0.0
+    assert zones[("UnHealthyHostCount", "b")] == 1.0

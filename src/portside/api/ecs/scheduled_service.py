@@ -328,7 +328,7 @@ class Services:
 
     def _check_target_group(self, context: RequestContext, group_arn: str, definition: TaskDefinition) -> None:
         group = self._store.get(TARGET_GROUP, context.prefix + group_arn)
-        if group is None:
+        if group is None or group.classic is not None:
             raise invalid(f"The specified target group does not exist: {group_arn}")
         if (definition.network_mode == "awsvpc") != (group.target_type == "ip"):
             raise invalid(

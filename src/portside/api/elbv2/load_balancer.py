@@ -66,7 +66,8 @@ class LoadBalancerHandlers:
                     f"A load balancer with the same name '{name}' exists, but with different settings",
                 )
             return {"LoadBalancers": [wire.load_balancer_to(known)]}
-        if len(list(self._store.scan(LOAD_BALANCER, context.prefix))) >= rule.LOAD_BALANCERS_PER_REGION:
+        others = [each for each in self._store.scan(LOAD_BALANCER, context.prefix) if each.type != "classic"]
+        if len(others) >= rule.LOAD_BALANCERS_PER_REGION:
             raise ServiceError(
                 "TooManyLoadBalancersException",
                 "The maximum number of load balancers has been reached for this account",
@@ -135,7 +136,8 @@ class LoadBalancerHandlers:
         return tuple(dict.fromkeys(given))
 
     def describe(self, context: RequestContext, params: Params) -> Result:
-        balancers = sorted(self._store.scan(LOAD_BALANCER, context.prefix), key=lambda b: (b.created_at, b.arn))
+        all_of_them = (each for each in self._store.scan(LOAD_BALANCER, context.prefix) if each.type != "classic")
+        balancers = sorted(all_of_them, key=lambda b: (b.created_at, b.arn))
         if wanted := params.get("LoadBalancerArns"):
             balancers = [balancer for balancer in balancers if balancer.arn in wanted]
             if len(balancers) < len(set(wanted)):
@@ -152,7 +154,7 @@ class LoadBalancerHandlers:
     def delete(self, context: RequestContext, params: Params) -> Result:
         """Listeners and rules go with it. What is not there is deleted already, as on AWS."""
         balancer = self._store.get(LOAD_BALANCER, context.prefix + params["LoadBalancerArn"])
-        if balancer is None:
+        if balancer is None or balancer.type == "classic":
             return {}
         if balancer.attributes.get("deletion_protection.enabled") == "true":
             raise ServiceError(

@@ -22,7 +22,7 @@ def scope(context: RequestContext) -> Scope:
 
 def load_balancer(store: Store, context: RequestContext, arn: str) -> LoadBalancer:
     found = store.get(LOAD_BALANCER, context.prefix + arn)
-    if found is None:
+    if found is None or found.type == "classic":
         _check_arn(arn, "loadbalancer/", "load balancer")
         raise error.load_balancer_not_found(arn)
     return found
@@ -30,7 +30,7 @@ def load_balancer(store: Store, context: RequestContext, arn: str) -> LoadBalanc
 
 def target_group(store: Store, context: RequestContext, arn: str) -> TargetGroup:
     found = store.get(TARGET_GROUP, context.prefix + arn)
-    if found is None:
+    if found is None or found.classic is not None:
         _check_arn(arn, "targetgroup/", "target group")
         raise error.target_group_not_found(arn)
     return found
@@ -38,7 +38,7 @@ def target_group(store: Store, context: RequestContext, arn: str) -> TargetGroup
 
 def listener(store: Store, context: RequestContext, arn: str) -> Listener:
     found = store.get(LISTENER, context.prefix + arn)
-    if found is None:
+    if found is None or is_classic(arn):
         _check_arn(arn, "listener/", "listener")
         raise error.listener_not_found(arn)
     return found
@@ -62,6 +62,11 @@ def certificate(store: Store, context: RequestContext, arn: str) -> Certificate:
             "UnsupportedCertificate", f"The key of certificate '{arn}' ({found.key_algorithm}) is not supported"
         )
     return found
+
+
+def is_classic(arn: str) -> bool:
+    """Whether a load balancer or listener of this ARN is for the other API."""
+    return arn.split(":", 5)[-1].startswith(("loadbalancer/classic/", "listener/classic/"))
 
 
 def _check_arn(arn: str, resource: str, what: str) -> None:

@@ -96,7 +96,8 @@ class TargetGroupHandlers:
         return wire.target_group_to(group, lookup.balancers_by_group(self._store, context).get(group.arn, ()))
 
     def describe(self, context: RequestContext, params: Params) -> Result:
-        groups = sorted(self._store.scan(TARGET_GROUP, context.prefix), key=lambda g: (g.created_at, g.arn))
+        all_of_them = (each for each in self._store.scan(TARGET_GROUP, context.prefix) if each.classic is None)
+        groups = sorted(all_of_them, key=lambda g: (g.created_at, g.arn))
         users = lookup.balancers_by_group(self._store, context)
         if balancer_arn := params.get("LoadBalancerArn"):
             lookup.load_balancer(self._store, context, balancer_arn)
@@ -127,7 +128,7 @@ class TargetGroupHandlers:
         """Its targets go with it. What is not there is deleted already, as on AWS."""
         arn = params["TargetGroupArn"]
         group = self._store.get(TARGET_GROUP, context.prefix + arn)
-        if group is None:
+        if group is None or group.classic is not None:
             return {}
         if lookup.balancers_by_group(self._store, context).get(arn):
             raise ServiceError(

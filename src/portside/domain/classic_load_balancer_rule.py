@@ -1,0 +1,535 @@
+"""The rules of Classic Load Balancers: what listeners, health checks and policies may be, which records of the data
+plane come of them, and an instance's health in AWS's words. Pure; `api/elb` maps refusals to AWS's codes.
+
+Sources: Elastic Load Balancing API reference 2012-06-01; Classic Load Balancer guide, "Listeners", "Health checks",
+"Quotas".
+"""
+
+import hashlib
+import re
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Final, Literal, NamedTuple
+
+from portside.domain import arn as arns
+from portside.domain.classic_load_balancer import (
+    ClassicHealthCheck,
+    ClassicInstance,
+    ClassicListener,
+    ClassicLoadBalancer,
+    ClassicPolicy,
+    ClassicProtocol,
+    PolicyAttribute,
+)
+from portside.domain.load_balancer import (
+    ClassicBackend,
+    Forward,
+    HealthCheck,
+    Listener,
+    Target,
+    TargetCookie,
+    TargetGroup,
+    WeightedTargetGroup,
+)
+from portside.domain.load_balancer_rule import TCP_IDLE, suffix
+from portside.domain.record import Scope, replace
+from portside.domain.refusal import RefusalKind, Refused
+from portside.domain.ssl_policy import DEFAULT, POLICIES
+
+LOAD_BALANCERS_PER_REGION: Final = 20
+LISTENERS_PER_LOAD_BALANCER: Final = 100
+INSTANCES_PER_LOAD_BALANCER: Final = 1000
+SECURITY_GROUPS_PER_LOAD_BALANCER: Final = 5
+POLICIES_PER_LOAD_BALANCER: Final = 100
+
+COOKIE: Final = "AWSELB"
+
+LB_COOKIE: Final = "LBCookieStickinessPolicyType"
+PROXY_PROTOCOL: Final = "ProxyProtocolPolicyType"
+SSL_NEGOTIATION: Final = "SSLNegotiationPolicyType"
+REFERENCE: Final = "Reference-Security-Policy"
+EXPIRATION: Final = "CookieExpirationPeriod"
+
+SECURITY_POLICIES: Final = tuple(
+    name
+    for name in (DEFAULT, "ELBSecurityPolicy-TLS-1-2-2017-01", "ELBSecurityPolicy-TLS-1-1-2017-01")
+    if name in POLICIES
+)
+"""Those of AWS's predefined policies for Classic Load Balancers that are enforced here."""
+
+_NAME: Final = re.compile(r"[A-Za-z0-9-]+")
+_POLICY_NAME: Final = re.compile(r"[A-Za-z0-9-]+")
+
+
+class PolicyAttributeType(NamedTuple):
+    name: str
+    kind: Literal["Long", "Boolean", "String"]
+    cardinality: Literal["ONE", "ZERO_OR_ONE"]
+
+
+class PolicyType(NamedTuple):
+    description: str
+    attributes: tuple[PolicyAttributeType, ...]
+
+
+POLICY_TYPES: Final[dict[str, PolicyType]] = {
+    LB_COOKIE: PolicyType(
+        "Stickiness policy with session lifetimes controlled by the browser (user-agent) or a specified expiration "
+        "period. This policy can be associated only with HTTP/HTTPS listeners.",
+        (PolicyAttributeType(EXPIRATION, "Long", "ZERO_OR_ONE"),),
+    ),
+    PROXY_PROTOCOL: PolicyType(
+        "Policy that controls whether to include the IP address and port of the originating request for TCP messages. "
+        "This policy operates on TCP/SSL listeners only",
+        (PolicyAttributeType("ProxyProtocol", "Boolean", "ONE"),),
+    ),
+    SSL_NEGOTIATION: PolicyType(
+        "Listener policy that defines the ciphers and protocols that will be accepted by the load balancer. This "
+        "policy can be associated only with HTTPS/SSL listeners.",
+        (PolicyAttributeType(REFERENCE, "String", "ONE"),),
+    ),
+}
+NOT_BUILT: Final = (
+    "AppCookieStickinessPolicyType",
+    "PublicKeyPolicyType",
+    "BackendServerAuthenticationPolicyType",
+)
+"""Types of policies that AWS has besides."""
+
+
+def invalid(message: str) -> Refused:
+    return Refused(RefusalKind.INVALID, message)
+
+
+def conflict(message: str) -> Refused:
+    """AWS's InvalidConfigurationRequest."""
+    return Refused(RefusalKind.CONFLICT, message)
+
+
+def unsupported(what: str) -> Refused:
+    return Refused(RefusalKind.UNSUPPORTED, f"{what} is not supported yet by Portside")
+
+
+def check_name(name: str) -> None:
+    """Source: CreateLoadBalancer, member LoadBalancerName."""
+    if not 1 <= len(name) <= 32:
+        raise invalid("LoadBalancer name cannot be longer than 32 characters" if name else "LoadBalancer name is empty")
+    if not _NAME.fullmatch(name):
+        raise invalid("LoadBalancer name can only contain characters that are alphanumeric characters and hyphens(-)")
+    if name.startswith("-") or name.endswith("-"):
+        raise invalid("LoadBalancer name cannot begin or end with a hyphen(-)")
+    if name.startswith("internal-"):
+        raise invalid("LoadBalancer name cannot begin with 'internal-'")
+
+
+# --- listeners ------------------------------------------------------------------------------------------------------
+
+
+def protocol(given: str) -> ClassicProtocol:
+    """In any case, as on AWS."""
+    match given.upper():
+        case "HTTP":
+            return "HTTP"
+        case "HTTPS":
+            return "HTTPS"
+        case "TCP":
+            return "TCP"
+        case "SSL":
+            return "SSL"
+    raise invalid(f"Protocol '{given}' must be one of HTTP, HTTPS, TCP, SSL")
+
+
+def is_http(spoken: str) -> bool:
+    return spoken in ("HTTP", "HTTPS")
+
+
+def is_secured(spoken: str) -> bool:
+    return spoken in ("HTTPS", "SSL")
+
+
+def check_listener(listener: ClassicListener) -> None:
+    for what, port in (("LoadBalancerPort", listener.port), ("InstancePort", listener.instance_port)):
+        if not 1 <= port <= 65535:
+            raise invalid(f"{what} must be between 1 and 65535, not {port}")
+    if is_http(listener.protocol) != is_http(listener.instance_protocol):
+        layers = "HTTP or HTTPS" if is_http(listener.protocol) else "TCP or SSL"
+        raise invalid(
+            f"InstanceProtocol '{listener.instance_protocol}' must be {layers} for a listener of protocol "
+            f"'{listener.protocol}'"
+        )
+    if is_secured(listener.protocol) and not listener.certificate_arn:
+        raise invalid(f"Listener of protocol '{listener.protocol}' must specify an SSLCertificateId")
+    if not is_secured(listener.protocol) and listener.certificate_arn:
+        raise invalid(f"SSLCertificateId cannot be specified for a listener of protocol '{listener.protocol}'")
+
+
+def check_listeners(listeners: Sequence[ClassicListener]) -> None:
+    """What they must be together."""
+    if len(listeners) > LISTENERS_PER_LOAD_BALANCER:
+        raise invalid(f"A load balancer can have at most {LISTENERS_PER_LOAD_BALANCER} listeners")
+    spoken: dict[int, str] = {}
+    for listener in listeners:
+        before = spoken.setdefault(listener.instance_port, listener.instance_protocol)
+        if before != listener.instance_protocol:
+            raise unsupported(
+                f"Speaking both {before} and {listener.instance_protocol} to port {listener.instance_port}"
+            )
+
+
+def with_listener(balancer: ClassicLoadBalancer, listener: ClassicListener) -> ClassicLoadBalancer:
+    """The same one again changes nothing. An HTTPS or SSL listener begins with the default security policy.
+
+    Raises: Refused CONFLICT for a port that another listener has."""
+    known = next((each for each in balancer.listeners if each.port == listener.port), None)
+    if known is not None:
+        if replace(known, policy_names=()) == replace(listener, policy_names=()):
+            return balancer
+        raise Refused(
+            RefusalKind.IN_USE,
+            f"A listener already exists for {balancer.name} with LoadBalancerPort {listener.port}, but with a "
+            "different InstancePort, Protocol, or SSLCertificateId",
+        )
+    if is_secured(listener.protocol):
+        balancer = _with_default_policy(balancer)
+        listener = replace(listener, policy_names=(DEFAULT,))
+    return replace(balancer, listeners=(*balancer.listeners, listener))
+
+
+def _with_default_policy(balancer: ClassicLoadBalancer) -> ClassicLoadBalancer:
+    if any(each.name == DEFAULT for each in balancer.policies):
+        return balancer
+    made = ClassicPolicy(
+        name=DEFAULT, type_name=SSL_NEGOTIATION, attributes=(PolicyAttribute(name=REFERENCE, value=DEFAULT),)
+    )
+    return replace(balancer, policies=(*balancer.policies, made))
+
+
+# --- health checks --------------------------------------------------------------------------------------------------
+
+_TARGET: Final = re.compile(r"(HTTP|HTTPS|TCP|SSL):(\d+)(.*)", re.IGNORECASE | re.DOTALL)
+
+
+def check_target(target: str) -> tuple[ClassicProtocol, int, str]:
+    """The protocol, port and path of a health check's target, as `HTTP:80/ping`."""
+    found = _TARGET.fullmatch(target)
+    if found is None:
+        raise invalid(
+            "HealthCheck Target must begin with one of HTTP, TCP, HTTPS, SSL, followed by a port: HTTP:80/ping"
+        )
+    spoken, port, path = protocol(found[1]), int(found[2]), found[3]
+    if not 1 <= port <= 65535:
+        raise invalid("HealthCheck Target port must be between 1 and 65535")
+    if is_http(spoken) and not path.startswith("/"):
+        raise invalid(
+            f"HealthCheck {spoken} Target must specify a port followed by a path that begins with a slash. "
+            f"e.g. {spoken}:80/ping/this/path"
+        )
+    if not is_http(spoken) and path:
+        raise invalid(f"HealthCheck {spoken} Target must specify a port only. e.g. {spoken}:80")
+    if len(path) > 1024 or not path.isascii() or (path and not path.isprintable()) or " " in path:
+        raise invalid("HealthCheck Target path must be at most 1024 printable characters")
+    return spoken, port, path
+
+
+def check_health_check(check: ClassicHealthCheck) -> None:
+    for name, value, low, high in (
+        ("Interval", check.interval_s, 5, 300),
+        ("Timeout", check.timeout_s, 2, 60),
+        ("UnhealthyThreshold", check.unhealthy_threshold, 2, 10),
+        ("HealthyThreshold", check.healthy_threshold, 2, 10),
+    ):
+        if not low <= value <= high:
+            raise invalid(f"HealthCheck {name} must be between {low} and {high}, not {value}")
+    if check.timeout_s >= check.interval_s:
+        raise invalid("HealthCheck timeout must be less than interval")
+
+
+def default_health_check(listener: ClassicListener) -> ClassicHealthCheck:
+    """Of a new load balancer: whether its first listener's port takes connections."""
+    return ClassicHealthCheck(protocol="TCP", port=listener.instance_port)
+
+
+# --- policies -------------------------------------------------------------------------------------------------------
+
+
+def made_policy(name: str, type_name: str, attributes: Iterable[PolicyAttribute]) -> ClassicPolicy:
+    """Raises Refused, NOT_FOUND for a type that is not there."""
+    if not _POLICY_NAME.fullmatch(name) or len(name) > 128:
+        raise invalid(f"Policy name '{name}' can only contain alphanumeric characters and hyphens(-)")
+    if type_name in NOT_BUILT:
+        raise unsupported(f"A policy of type {type_name}")
+    kind = POLICY_TYPES.get(type_name)
+    if kind is None:
+        raise Refused(RefusalKind.NOT_FOUND, f"Policy type '{type_name}' cannot be found", "policy type")
+    given = tuple(attributes)
+    names = [each.name for each in given]
+    known = {each.name for each in kind.attributes}
+    for each in given:
+        if each.name not in known:
+            if type_name == SSL_NEGOTIATION:
+                raise unsupported(f"A security policy with '{each.name}', which is not {REFERENCE},")
+            raise conflict(f"Attribute '{each.name}' is not known for policies of type {type_name}")
+    for attribute in kind.attributes:
+        if names.count(attribute.name) > 1:
+            raise conflict(f"Attribute '{attribute.name}' is specified more than once")
+        if attribute.cardinality == "ONE" and attribute.name not in names:
+            raise conflict(f"Attribute '{attribute.name}' must be specified for policies of type {type_name}")
+    policy = ClassicPolicy(name=name, type_name=type_name, attributes=given)
+    match type_name:
+        case "LBCookieStickinessPolicyType":
+            seconds = policy.value(EXPIRATION)
+            if seconds and not re.fullmatch(r"[1-9]\d{0,9}", seconds):
+                raise invalid("CookieExpirationPeriod must be a number of seconds greater than 0")
+        case "ProxyProtocolPolicyType":
+            if policy.value("ProxyProtocol").lower() not in ("true", "false"):
+                raise conflict("Attribute 'ProxyProtocol' must be true or false")
+        case "SSLNegotiationPolicyType":
+            if policy.value(REFERENCE) not in SECURITY_POLICIES:
+                raise conflict(f"{REFERENCE} '{policy.value(REFERENCE)}' must be one of {', '.join(SECURITY_POLICIES)}")
+    return policy
+
+
+def with_policy(balancer: ClassicLoadBalancer, policy: ClassicPolicy) -> ClassicLoadBalancer:
+    """The same one again changes nothing."""
+    known = next((each for each in balancer.policies if each.name == policy.name), None)
+    if known == policy:
+        return balancer
+    if known is not None:
+        raise Refused(
+            RefusalKind.IN_USE,
+            f"Policy {policy.name} already exists for the load balancer {balancer.name}, with different settings",
+            "policy",
+        )
+    if len(balancer.policies) >= POLICIES_PER_LOAD_BALANCER:
+        raise Refused(
+            RefusalKind.LIMIT,
+            f"A load balancer can have at most {POLICIES_PER_LOAD_BALANCER} policies",
+            "policy",
+        )
+    return replace(balancer, policies=(*balancer.policies, policy))
+
+
+def without_policy(balancer: ClassicLoadBalancer, name: str) -> ClassicLoadBalancer:
+    """One that is not there is deleted already. Raises Refused CONFLICT while it is used."""
+    used = [each.policy_names for each in balancer.listeners] + [
+        each.policy_names for each in balancer.backend_policies
+    ]
+    if any(name in names for names in used):
+        raise conflict(f"You must disassociate policy {name} from listeners and instance ports before deleting it")
+    return replace(balancer, policies=tuple(each for each in balancer.policies if each.name != name))
+
+
+def policies_named(balancer: ClassicLoadBalancer, names: Iterable[str]) -> list[ClassicPolicy]:
+    """Raises Refused NOT_FOUND."""
+    known = {each.name: each for each in balancer.policies}
+    found: list[ClassicPolicy] = []
+    for name in dict.fromkeys(names):
+        if name not in known:
+            raise Refused(
+                RefusalKind.NOT_FOUND,
+                f"There is no policy with name {name} for load balancer {balancer.name}",
+                "policy",
+            )
+        found.append(known[name])
+    return found
+
+
+def with_listener_policies(
+    balancer: ClassicLoadBalancer, listener: ClassicListener, names: Sequence[str]
+) -> ClassicLoadBalancer:
+    """The policies of one listener, in place of those that it had."""
+    policies = policies_named(balancer, names)
+    for policy in policies:
+        if policy.type_name == LB_COOKIE and not is_http(listener.protocol):
+            raise conflict(f"Policy {policy.name} can only be associated with HTTP and HTTPS listeners")
+        if policy.type_name == SSL_NEGOTIATION and not is_secured(listener.protocol):
+            raise conflict(f"Policy {policy.name} can only be associated with HTTPS and SSL listeners")
+        if policy.type_name == PROXY_PROTOCOL:
+            raise conflict(f"Policy {policy.name} can only be associated with instance ports")
+    for type_name, what in ((LB_COOKIE, "stickiness"), (SSL_NEGOTIATION, "SSL negotiation")):
+        if sum(each.type_name == type_name for each in policies) > 1:
+            raise conflict(f"Only one {what} policy can be associated with a listener")
+    changed = replace(listener, policy_names=tuple(each.name for each in policies))
+    listeners = tuple(changed if each.port == listener.port else each for each in balancer.listeners)
+    return replace(balancer, listeners=listeners)
+
+
+def check_backend_policies(balancer: ClassicLoadBalancer, port: int, names: Sequence[str]) -> None:
+    """The policies may hold for what is sent to one port of the instances."""
+    for policy in policies_named(balancer, names):
+        if policy.type_name != PROXY_PROTOCOL:
+            raise conflict(f"Policy {policy.name} cannot be associated with instance ports")
+    if names and all(each.instance_port != port for each in balancer.listeners):
+        raise conflict(f"No listener of the load balancer {balancer.name} uses the instance port {port}")
+    if names and any(each.instance_port == port and is_http(each.protocol) for each in balancer.listeners):
+        raise unsupported("The proxy protocol on an HTTP or HTTPS listener")
+
+
+# --- what the data plane has of it ----------------------------------------------------------------------------------
+
+
+class Plane(NamedTuple):
+    listeners: tuple[Listener, ...]
+    groups: tuple[TargetGroup, ...]
+
+
+_SPOKEN: Final[dict[str, Literal["HTTP", "HTTPS", "TCP", "TLS"]]] = {
+    "HTTP": "HTTP",
+    "HTTPS": "HTTPS",
+    "TCP": "TCP",
+    "SSL": "TLS",
+}
+
+
+def listener_arn(load_balancer_arn: str, port: int) -> str:
+    digits = hashlib.sha256(f"{load_balancer_arn}:{port}".encode()).hexdigest()[:16]
+    return f"{load_balancer_arn.replace(':loadbalancer/', ':listener/')}/{digits}"
+
+
+def group_arn(scope: Scope, name: str, load_balancer_arn: str, instance_port: int) -> str:
+    """Of what leads to one port of the instances. Only a load balancer's and a port's: a listener that is made anew
+    has the same one."""
+    digits = hashlib.sha256(f"{suffix(load_balancer_arn)}:{instance_port}".encode()).hexdigest()[:16]
+    return arns.target_group(scope, f"{name}/{instance_port}", digits)
+
+
+def plane(balancer: ClassicLoadBalancer) -> Plane:
+    """The listeners and target groups that serve it: one group for each port of the instances that a listener leads
+    to."""
+    groups: dict[int, TargetGroup] = {}
+    listeners: list[Listener] = []
+    for each in balancer.listeners:
+        group = groups.setdefault(each.instance_port, _group(balancer, each))
+        listeners.append(_listener(balancer, each, group))
+    return Plane(tuple(listeners), tuple(groups.values()))
+
+
+def _group(balancer: ClassicLoadBalancer, listener: ClassicListener) -> TargetGroup:
+    check = balancer.health_check
+    port = listener.instance_port
+    names = next((each.policy_names for each in balancer.backend_policies if each.instance_port == port), ())
+    proxied = any(
+        each.type_name == PROXY_PROTOCOL and each.value("ProxyProtocol").lower() == "true"
+        for each in policies_named(balancer, names)
+    )
+    http = is_http(listener.instance_protocol)
+    algorithm = {"load_balancing.algorithm.type": "least_outstanding_requests"} if http else {}
+    delay_s = balancer.draining_timeout_s if balancer.draining_enabled else 0
+    return TargetGroup(
+        scope=balancer.scope,
+        arn=group_arn(balancer.scope, balancer.name, balancer.load_balancer_arn, port),
+        name=f"{balancer.name}:{port}",
+        protocol="HTTP" if http else "TCP",
+        protocol_version="HTTP1" if http else "",
+        port=port,
+        target_type="instance",
+        health_check=HealthCheck(
+            protocol=check.protocol,
+            port=str(check.port),
+            path=check.path,
+            interval_s=check.interval_s,
+            timeout_s=check.timeout_s,
+            healthy_threshold=check.healthy_threshold,
+            unhealthy_threshold=check.unhealthy_threshold,
+        ),
+        attributes={"deregistration_delay.timeout_seconds": str(delay_s), **algorithm},
+        classic=ClassicBackend(tls=is_secured(listener.instance_protocol), proxy_protocol=proxied),
+        created_at=balancer.created_at,
+    )
+
+
+def _listener(balancer: ClassicLoadBalancer, listener: ClassicListener, group: TargetGroup) -> Listener:
+    policies = policies_named(balancer, listener.policy_names)
+    sticky = next((each for each in policies if each.type_name == LB_COOKIE), None)
+    cookie = None
+    if sticky is not None:
+        seconds = sticky.value(EXPIRATION)
+        cookie = TargetCookie(name=COOKIE, duration_s=int(seconds) if seconds else None)
+    security = next((each.value(REFERENCE) for each in policies if each.type_name == SSL_NEGOTIATION), DEFAULT)
+    http = is_http(listener.protocol)
+    return Listener(
+        scope=balancer.scope,
+        arn=listener_arn(balancer.load_balancer_arn, listener.port),
+        load_balancer_arn=balancer.load_balancer_arn,
+        port=listener.port,
+        protocol=_SPOKEN[listener.protocol],
+        default_action=Forward(
+            target_groups=(WeightedTargetGroup(target_group_arn=group.arn),), cookie=cookie if http else None
+        ),
+        certificate_arn=listener.certificate_arn,
+        ssl_policy=security if is_secured(listener.protocol) else "",
+        attributes={} if http else {TCP_IDLE: str(balancer.idle_timeout_s)},
+        created_at=balancer.created_at,
+    )
+
+
+# --- instances ------------------------------------------------------------------------------------------------------
+
+
+def targets_of(instance: ClassicInstance, groups: Iterable[TargetGroup]) -> list[Target]:
+    """A registered instance at each of the ports that listeners lead to."""
+    return [
+        Target(
+            scope=group.scope,
+            target_group_arn=group.arn,
+            id=instance.id,
+            port=group.port,
+            instance_address=instance.address,
+            zone=instance.zone,
+            registered_at=instance.registered_at,
+        )
+        for group in groups
+    ]
+
+
+def with_instance(balancer: ClassicLoadBalancer, instance: ClassicInstance) -> ClassicLoadBalancer:
+    """One that is registered already stays as it is."""
+    if any(each.id == instance.id for each in balancer.instances):
+        return balancer
+    if len(balancer.instances) >= INSTANCES_PER_LOAD_BALANCER:
+        raise invalid(f"A load balancer can have at most {INSTANCES_PER_LOAD_BALANCER} registered instances")
+    return replace(balancer, instances=(*balancer.instances, instance))
+
+
+def without_instances(balancer: ClassicLoadBalancer, ids: Iterable[str]) -> ClassicLoadBalancer:
+    gone = set(ids)
+    return replace(balancer, instances=tuple(each for each in balancer.instances if each.id not in gone))
+
+
+class InstanceHealth(NamedTuple):
+    state: Literal["InService", "OutOfService", "Unknown"]
+    reason: str = "N/A"
+    description: str = "N/A"
+
+
+REGISTERING: Final = InstanceHealth("OutOfService", "ELB", "Instance registration is still in progress.")
+UNHEALTHY: Final = InstanceHealth(
+    "OutOfService",
+    "Instance",
+    "Instance has failed at least the UnhealthyThreshold number of health checks consecutively.",
+)
+STOPPED: Final = InstanceHealth("OutOfService", "Instance", "Instance is in stopped state.")
+NOT_REGISTERED: Final = InstanceHealth(
+    "OutOfService", "Instance", "Instance is not currently registered with the LoadBalancer."
+)
+DRAINING: Final = InstanceHealth("InService", "N/A", "Instance deregistration currently in progress.")
+
+
+def instance_health(targets: Sequence[Target], *, registered: bool) -> InstanceHealth:
+    """
+    Args:
+        targets: the instance's, at every port; all are checked at the same one.
+    """
+    live = [each for each in targets if each.deregistered_at is None]
+    if not registered:
+        return DRAINING if targets else NOT_REGISTERED
+    if any(each.checked == "unhealthy" for each in live):
+        return UNHEALTHY
+    if live and all(each.checked == "healthy" for each in live):
+        return InstanceHealth("InService")
+    return REGISTERING
+
+
+def deregistered(targets: Iterable[Target], *, now: datetime) -> list[Target]:
+    """Those of an instance that leaves, as they begin to drain."""
+    return [replace(each, deregistered_at=now) for each in targets if each.deregistered_at is None]

@@ -1,0 +1,362 @@
+"""Classic Load Balancers on the real Envoy, in a namespace of the test's own: which instance answers, and how."""
+
+import asyncio
+import contextlib
+import re
+import socket
+import ssl
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from portside.balancer.envoy import EnvoyBalancer
+from portside.balancer.interface import BalancerConfig
+from portside.control.loop import spawn
+from portside.domain import classic_load_balancer_rule as rule
+from portside.domain.classic_load_balancer import (
+    BackendPolicies,
+    ClassicHealthCheck,
+    ClassicInstance,
+    ClassicListener,
+    ClassicLoadBalancer,
+    ClassicPolicy,
+    PolicyAttribute,
+)
+from portside.domain.load_balancer import LoadBalancer, Target, ZoneMapping
+from portside.domain.record import replace
+from portside.settings import Settings
+from portside.testing.balancer_lab import AT, LEG, SCOPE, LabAuthority, Reports, eventually
+from portside.testing.netns_lab import Answer, Netns, WebServer, inside, request
+
+pytestmark = pytest.mark.integration
+
+ADDRESSES = {"i-1": "10.0.1.10", "i-2": "10.0.1.11"}
+ONE, TWO = ADDRESSES.values()
+HTTP = ClassicListener(protocol="HTTP", port=80, instance_protocol="HTTP", instance_port=8080)
+TCP = ClassicListener(protocol="TCP", port=5432, instance_protocol="TCP", instance_port=8080)
+CHECK = ClassicHealthCheck(protocol="HTTP", port=8080, path="/health", interval_s=1, timeout_s=1)
+"""More often than AWS allows, so that tests are quick."""
+
+
+class Lab:
+    """One namespace with the balancer's leg and two instances, and one data plane."""
+
+    def __init__(self, data_dir: Path) -> None:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        settings = Settings(data_dir=data_dir, hosts_file=data_dir.parent / "hosts", egress="none")
+        self.netns = Netns()
+        self.netns.add_address(LEG, ONE, TWO)
+        self.reports = Reports()
+        self.envoy = EnvoyBalancer(settings)
+        self.servers: dict[str, WebServer] = {}
+        self.plane = LoadBalancer(
+            scope=SCOPE,
+            arn="arn:aws:elasticloadbalancing:us-east-1:000000000000:loadbalancer/classic/web/0123456789abcdef",
+            name="web",
+            type="classic",
+            scheme="internal",
+            dns_name="internal-web-1.us-east-1.elb.localhost",
+            vpc_id="vpc-1",
+            zones=(ZoneMapping(zone="us-east-1a", subnet_id="s", address=LEG),),
+            attributes={"routing.http2.enabled": "false"},
+            created_at=AT,
+        )
+        instances = tuple(
+            ClassicInstance(id=name, address=address, zone="us-east-1a", registered_at=AT)
+            for name, address in ADDRESSES.items()
+        )
+        self.classic = ClassicLoadBalancer(
+            scope=SCOPE,
+            name="web",
+            load_balancer_arn=self.plane.arn,
+            listeners=(HTTP,),
+            health_check=CHECK,
+            instances=instances,
+            created_at=AT,
+        )
+
+    async def serve(self, port: int = 8080) -> None:
+        for name, address in ADDRESSES.items():
+            self.servers[address] = await WebServer(self.netns.path, address, port, name).start()
+
+    def targets(self) -> list[Target]:
+        """As the control plane hands them over: by address."""
+        groups = rule.plane(self.classic).groups
+        found = [each for instance in self.classic.instances for each in rule.targets_of(instance, groups)]
+        return [replace(each, id=each.address) for each in found]
+
+    async def apply(self, targets: list[Target] | None = None) -> None:
+        listeners, groups = rule.plane(self.classic)
+        config = BalancerConfig(
+            load_balancer=self.plane,
+            netns_path=self.netns.path,
+            listeners=listeners,
+            rules=(),
+            target_groups=groups,
+            targets=tuple(self.targets() if targets is None else targets),
+        )
+        await self.envoy.apply([config])
+
+    async def ask(self, path: str = "/", **headers: str) -> Answer:
+        return await request(LEG, 80, path, netns=self.netns.path, headers=headers)
+
+    async def who(self, **headers: str) -> str:
+        return (await self.ask(**headers)).body.partition("\n")[0]
+
+    async def connect(self, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        def make() -> socket.socket:
+            made = socket.create_connection((LEG, port), timeout=10)
+            made.setblocking(False)
+            return made
+
+        return await asyncio.open_connection(sock=await asyncio.to_thread(inside, self.netns.path, make))
+
+    async def listen(
+        self,
+        address: str,
+        serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
+        context: ssl.SSLContext | None = None,
+    ) -> asyncio.Server:
+        def make() -> socket.socket:
+            made = socket.create_server((address, 8080))
+            made.setblocking(False)
+            return made
+
+        return await asyncio.start_server(
+            serve, sock=await asyncio.to_thread(inside, self.netns.path, make), ssl=context
+        )
+
+
+async def _reached(server: WebServer) -> None:
+    await server.holding.wait()
+
+
+def in_lab(tmp_path: Path, body: Callable[[Lab], Awaitable[None]]) -> None:
+    async def run() -> None:
+        lab = Lab(tmp_path / "data")
+        try:
+            await lab.envoy.start(lab.reports)
+            await body(lab)
+        finally:
+            await lab.envoy.stop()
+            for server in lab.servers.values():
+                await server.close()
+            lab.netns.close()
+
+    asyncio.run(run())
+
+
+def test_who_answers(tmp_path: Path) -> None:
+    """Requests go to both instances, not to one that fails its checks, and to none if both do: that is a 503."""
+
+    async def body(lab: Lab) -> None:
+        await lab.serve()
+        await lab.apply()
+        for address in ADDRESSES.values():
+            await lab.reports.wait(address, "healthy")
+        assert {await lab.who() for _ in range(20)} == {"i-1", "i-2"}
+        answer = await lab.ask("/x")
+        head = answer.body.lower()
+        assert f"x-forwarded-for: {LEG}" in head
+        assert "x-forwarded-proto: http" in head
+        assert "x-forwarded-port: 80" in head
+        lab.servers[ONE].health = 500
+        report = await lab.reports.wait(ONE, "unhealthy")
+        assert report.detail == "Health checks failed with these codes: [500]"
+        assert {await lab.who() for _ in range(10)} == {"i-2"}
+        lab.servers[TWO].health = 500
+        await lab.reports.wait(TWO, "unhealthy")
+        assert (await lab.ask()).status == 503
+        lab.servers[ONE].health = 200
+        await lab.reports.wait(ONE, "healthy", timeout_s=60)
+        assert {await lab.who() for _ in range(5)} == {"i-1"}
+
+    in_lab(tmp_path, body)
+
+
+def test_drained(tmp_path: Path) -> None:
+    """A deregistered instance gets no new request; the one under way is counted, ends well, and then none is."""
+
+    async def body(lab: Lab) -> None:
+        await lab.serve()
+        await lab.apply()
+        for address in ADDRESSES.values():
+            await lab.reports.wait(address, "healthy")
+        slow = spawn("slow request", lab.ask("/slow"))
+        waiting = [spawn("reached", _reached(server)) for server in lab.servers.values()]
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        for each in waiting:
+            each.cancel()
+        leaving = next(address for address, server in lab.servers.items() if server.holding.is_set())
+        stays = next(name for name, address in ADDRESSES.items() if address != leaving)
+        (group,) = rule.plane(lab.classic).groups
+        healthy = [replace(each, checked="healthy") for each in lab.targets()]
+        gone = rule.deregistered([each for each in healthy if each.id == leaving], now=AT)
+        await lab.apply([*(each for each in healthy if each.id != leaving), *gone])
+
+        async def only_the_other() -> bool:
+            return {await lab.who() for _ in range(6)} == {stays}
+
+        await eventually(only_the_other)
+        assert (await lab.envoy.open_requests(group.arn))[(leaving, 8080)] == 1
+        lab.servers[leaving].hold.set()
+        assert (await slow).status == 200
+
+        async def drained() -> bool:
+            return (await lab.envoy.open_requests(group.arn)).get((leaving, 8080), 0) == 0
+
+        await eventually(drained)
+
+    in_lab(tmp_path, body)
+
+
+@pytest.mark.parametrize("seconds", ["60", ""])
+def test_stickiness(tmp_path: Path, seconds: str) -> None:
+    """The cookie of the first answer leads to the same instance, for its time or while the browser runs, until that
+    instance leaves. A listener without the policy has none."""
+
+    async def body(lab: Lab) -> None:
+        attributes = (PolicyAttribute(name=rule.EXPIRATION, value=seconds),) if seconds else ()
+        policy = ClassicPolicy(name="sticky", type_name=rule.LB_COOKIE, attributes=attributes)
+        lab.classic = replace(
+            lab.classic,
+            policies=(policy,),
+            listeners=(replace(HTTP, policy_names=("sticky",)), replace(HTTP, port=81)),
+        )
+        await lab.serve()
+        await lab.apply()
+        for address in ADDRESSES.values():
+            await lab.reports.wait(address, "healthy")
+        first = await lab.ask()
+        cookie = first.headers["set-cookie"]
+        assert re.fullmatch(r"AWSELB=[^;]+;" + (r" Max-Age=60;" if seconds else "") + r" Path=/; HttpOnly", cookie)
+        name = first.body.partition("\n")[0]
+        held = cookie.partition(";")[0]
+        assert [await lab.who(cookie=held) for _ in range(8)] == [name] * 8
+        assert {await lab.who() for _ in range(20)} == {"i-1", "i-2"}
+        assert "set-cookie" not in (await request(LEG, 81, netns=lab.netns.path)).headers
+        lab.classic = rule.without_instances(lab.classic, [name])
+        await lab.apply()
+        assert await lab.who(cookie=held) != name
+
+    in_lab(tmp_path, body)
+
+
+def test_tcp_goes_round(tmp_path: Path) -> None:
+    """Connections of a TCP listener go to the instances in turn."""
+
+    async def body(lab: Lab) -> None:
+        lab.classic = replace(lab.classic, listeners=(TCP,))
+        await lab.serve()
+        await lab.apply()
+        for address in ADDRESSES.values():
+            await lab.reports.wait(address, "healthy")
+
+        async def who() -> str:
+            reader, writer = await lab.connect(5432)
+            writer.write(b"GET / HTTP/1.1\r\n\r\n")
+            head = await reader.readuntil(b"\r\n\r\n")
+            name = (await reader.readline()).decode().strip()
+            assert head.startswith(b"HTTP/1.1 200")
+            writer.close()
+            return name
+
+        found = [await who() for _ in range(40)]
+        # each of Envoy's two workers goes round by itself
+        assert found.count("i-1") in range(10, 31)
+
+    in_lab(tmp_path, body)
+
+
+def test_proxy_protocol(tmp_path: Path) -> None:
+    """With the policy for the port each connection begins with a line that names the client; checks do not."""
+
+    async def body(lab: Lab) -> None:
+        got: asyncio.Queue[bytes] = asyncio.Queue()
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            with contextlib.suppress(ConnectionError):
+                if data := await reader.read():
+                    got.put_nowait(data)
+                writer.close()
+
+        server = await lab.listen(ONE, serve)
+        policy = ClassicPolicy(
+            name="proxy",
+            type_name=rule.PROXY_PROTOCOL,
+            attributes=(PolicyAttribute(name="ProxyProtocol", value="true"),),
+        )
+        lab.classic = replace(
+            lab.classic,
+            listeners=(TCP,),
+            instances=lab.classic.instances[:1],
+            policies=(policy,),
+            backend_policies=(BackendPolicies(instance_port=8080, policy_names=("proxy",)),),
+            health_check=replace(CHECK, protocol="TCP", path=""),
+        )
+        await lab.apply()
+        await lab.reports.wait(ONE, "healthy")
+        _, writer = await lab.connect(5432)
+        here = writer.get_extra_info("sockname")
+        writer.write(b"hello")
+        writer.write_eof()
+        async with asyncio.timeout(20):
+            assert await got.get() == f"PROXY TCP4 {LEG} {LEG} {here[1]} 5432\r\nhello".encode()
+        writer.close()
+        server.close()
+
+    in_lab(tmp_path, body)
+
+
+@pytest.mark.parametrize(
+    ("inside_protocol", "check"),
+    [("HTTPS", "HTTPS:8080/health"), ("SSL", "SSL:8080"), ("HTTPS", "HTTP:8081/health"), ("HTTP", "HTTPS:8081/health")],
+)
+def test_tls_to_instances(tmp_path: Path, inside_protocol: str, check: str) -> None:
+    """Instances are spoken to by TLS where the listener says so, whatever their certificates, and checked by TLS where
+    the health check says so."""
+
+    async def body(lab: Lab) -> None:
+        certificate = LabAuthority().issue("instance.test")
+        pem = tmp_path / "instance.pem"
+        pem.write_text(certificate.chain_pem + certificate.key_pem)
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(pem)
+        spoken = rule.protocol(inside_protocol)
+        http = rule.is_http(spoken)
+        outside = HTTP if http else replace(HTTP, protocol="TCP")
+        check_protocol, port, path = rule.check_target(check)
+        lab.classic = replace(
+            lab.classic,
+            listeners=(replace(outside, instance_protocol=spoken),),
+            instances=lab.classic.instances[:1],
+            health_check=replace(CHECK, protocol=check_protocol, port=port, path=path),
+        )
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
+                await reader.readuntil(b"\r\n\r\n")
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")
+                await writer.drain()
+                writer.close()
+
+        servers = [await lab.listen(ONE, serve, context if rule.is_secured(spoken) else None)]
+        if port != 8080:
+            own = context if rule.is_secured(check_protocol) else None
+
+            def make() -> socket.socket:
+                made = socket.create_server((ONE, port))
+                made.setblocking(False)
+                return made
+
+            listening = await asyncio.to_thread(inside, lab.netns.path, make)
+            servers.append(await asyncio.start_server(serve, sock=listening, ssl=own))
+        await lab.apply()
+        await lab.reports.wait(ONE, "healthy")
+        answer = await lab.ask()
+        assert (answer.status, answer.body) == (200, "ok")
+        for server in servers:
+            server.close()
+
+    in_lab(tmp_path, body)
