@@ -57,6 +57,8 @@ class NetworkInterfaceHandlers:
     def _made(self, context: RequestContext, params: Params, token: str) -> Eni:
         subnet = found(self._store, context, SUBNET, params.get("SubnetId"))
         listed = params.get("PrivateIpAddresses") or ()
+        if any(not each.get("PrivateIpAddress") for each in listed):
+            raise error.missing_parameter("PrivateIpAddress")
         primary = [each["PrivateIpAddress"] for each in listed if each.get("Primary")]
         if params.get("PrivateIpAddress"):
             primary.append(params["PrivateIpAddress"])
