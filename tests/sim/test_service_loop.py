@@ -8,10 +8,12 @@ from datetime import UTC, datetime, timedelta
 from portside.control.clock import RandomIds, SystemClock
 from portside.control.services import ServiceLoop
 from portside.domain import arn
+from portside.domain.container_instance import Attribute, ContainerInstance
+from portside.domain.placement import Constraints
 from portside.domain.record import Scope, replace
 from portside.domain.service import change
 from portside.domain.service.record import Deployment, Service
-from portside.domain.table import SERVICE, TASK, TASK_DEFINITION
+from portside.domain.table import CONTAINER_INSTANCE, SERVICE, TASK, TASK_DEFINITION
 from portside.domain.task import machine
 from portside.domain.task.record import StopCode, Task, TaskStatus
 from portside.domain.task_definition import ContainerDefinition, TaskDefinition
@@ -198,5 +200,90 @@ def test_a_deleted_service_is_seen_for_a_while_and_then_forgotten() -> None:
             await until(store, lambda: store.get(SERVICE, over.key) is None)
             assert is_steady(store)
             await again.close()
+
+    asyncio.run(run())
+
+
+def on_instances(*instances: ContainerInstance) -> MemoryStore:
+    """A DAEMON service for the instances of the stack red."""
+    store, now = MemoryStore(), datetime.now(UTC)
+    definition = TaskDefinition(
+        scope=SCOPE,
+        family="web",
+        revision=1,
+        containers=(ContainerDefinition(name="web", image="web", memory_mib=64),),
+        network_mode="bridge",
+        registered_at=now,
+        registered_by="test",
+    )
+    deployment = Deployment(
+        id="ecs-svc/1",
+        status="PRIMARY",
+        task_definition_arn=arn.task_definition(SCOPE, "web", 1),
+        desired_count=0,
+        network=None,
+        launch_type="EC2",
+        platform_version="",
+        created_at=now,
+        updated_at=now,
+    )
+    service = Service(
+        scope=SCOPE,
+        cluster="default",
+        name="web",
+        desired_count=0,
+        scheduling_strategy="DAEMON",
+        minimum_healthy_percent=0,
+        maximum_percent=100,
+        placement_constraints=Constraints(expressions=("attribute:stack == red",)),
+        created_at=now,
+        created_by="test",
+        deployments=(deployment,),
+    )
+    store.transact(Put(TASK_DEFINITION, definition), Put(SERVICE, service))
+    store.transact(*(Put(CONTAINER_INSTANCE, each) for each in instances))
+    return store
+
+
+def test_a_daemon_leaves_the_instance_that_is_none_of_its_own_any_more() -> None:
+    """Of three daemon tasks the one goes whose instance no longer meets the constraint, whatever its age, and one is
+    there again once the instance does."""
+    red = (Attribute(name="stack", value="red"),)
+    instances = [
+        ContainerInstance(
+            scope=SCOPE,
+            cluster="default",
+            id=f"{number:032x}",
+            instance_id=f"i-{number}",
+            instance_type="t3.small",
+            cpu_units=2048,
+            memory_mib=2048,
+            interfaces=2,
+            vpc_id="vpc-1",
+            subnet_id="subnet-a",
+            zone="us-east-1a",
+            address=f"10.0.0.{number}",
+            private_dns_name="",
+            attributes=red,
+            registered_at=datetime.now(UTC),
+        )
+        for number in range(4, 7)
+    ]
+
+    def homes(store: MemoryStore) -> list[str]:
+        return sorted(task.placement.instance_id for task in alive(store) if task.placement is not None)
+
+    async def run() -> None:
+        store = on_instances(*instances)
+        Tasks(store)
+        loop = ServiceLoop(store, SystemClock(), RandomIds())
+        await loop.start()
+        await until(store, lambda: homes(store) == ["i-4", "i-5", "i-6"])
+        for first in instances[:2]:
+            store.transact(Put(CONTAINER_INSTANCE, replace(first, attributes=())))
+            await until(store, lambda gone=first.instance_id: len(homes(store)) == 2 and gone not in homes(store))
+            store.transact(Put(CONTAINER_INSTANCE, first))
+            await until(store, lambda: homes(store) == ["i-4", "i-5", "i-6"])
+        await loop.close()
 
     asyncio.run(run())

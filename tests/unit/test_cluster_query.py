@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from portside import __version__
 from portside.domain.cluster_query import parsed
 from portside.domain.container_instance import ContainerInstance, registered
 from portside.domain.instance import Instance
@@ -82,6 +83,12 @@ TASK = Task(
         "attribute:stack == red or attribute:stack == blue and runningTasksCount == 1",
         "attribute:stack !~ r.*",
         "attribute:ecs.instance-type matches t[23].s..ll",
+        "attribute:ecs.instance-type =~ (t3|m5).* and (attribute:stack =~ (blue|r.*))",
+        "attribute:ecs.instance-type =~ '(t3|m5).(small|large)'",
+        f"agentVersion == {__version__}",
+        "agentVersion >= 0.0.9 and agentVersion < 100.10",
+        "registeredAt > 2018-06-18 and registeredAt >= 2018-06-18T22:28:28",
+        "registeredAt != 2018-06-18T22:28:28+00:00",
     ],
 )
 def test_chosen(expression: str) -> None:
@@ -107,6 +114,8 @@ def test_chosen(expression: str) -> None:
         "colour == blue",
         "attribute:a > b",
         "attribute:a =~ [",
+        "agentVersion > new",
+        "registeredAt < yesterday",
         "not" * 30 + " x",
         "(" * 30 + "attribute:a == b" + ")" * 30,
         "attribute:a == " + "b" * 2000,
@@ -118,9 +127,12 @@ def test_no_expression(expression: str) -> None:
         parsed(expression)
 
 
-@pytest.mark.parametrize("expression", ["agentVersion > 1.0", "attribute:a =~ (a+)+$", "attribute:a =~ a*a*a*a*a*b"])
+@pytest.mark.parametrize(
+    "expression",
+    ["attribute:a =~ (a+)+$", "attribute:a =~ (?=a)b", "attribute:a =~ '((a)b)'", "attribute:a =~ a*a*a*a*a*b"],
+)
 def test_unsupported(expression: str) -> None:
-    """Versions of an agent there is none of, and patterns that could take long, are refused by name."""
+    """Patterns that could take long are refused by name."""
     with pytest.raises(Refused, match="does not support"):
         parsed(expression)
 

@@ -153,12 +153,12 @@ class ServiceLoop:
             return self._retire(stored)
         now = self._clock.now()
         definitions = self._definitions(stored.value)
-        service = self._with_daemons(stored.value, definitions, now)
+        service, unfit = self._with_daemons(stored.value, definitions, now)
         tasks = self._tasks(service)
         plan = scheduler.plan(
             *(service, tasks, self._targets(service, tasks), definitions),
             now=now,
-            draining=self._draining(service),
+            draining=self._draining(service) | unfit,
             alarms=self._alarms(service),
         )
         started, plan = self._placed(service, plan, definitions, now)
@@ -216,22 +216,29 @@ class ServiceLoop:
                 found[arn] = definition
         return found
 
-    def _with_daemons(self, service: Service, definitions: dict[str, TaskDefinition], now: datetime) -> Service:
-        """Of a DAEMON service as many tasks are desired as there are instances for them."""
+    def _with_daemons(
+        self, service: Service, definitions: dict[str, TaskDefinition], now: datetime
+    ) -> tuple[Service, set[str]]:
+        """Of a DAEMON service as many tasks are desired as there are instances for them; and the instances that are
+        none, which its tasks are to leave."""
         primary = change.primary(service)
         if service.scheduling_strategy != "DAEMON" or service.status != "ACTIVE" or primary is None:
-            return service
+            return service, set()
         definition = definitions.get(primary.task_definition_arn)
         expressions = service.placement_constraints.expressions
         expressions += definition.placement_expressions if definition is not None else ()
-        count = 0
+        count, unfit = 0, set[str]()
         for each in self._store.scan(CONTAINER_INSTANCE, f"{service.scope.prefix}{service.cluster}/"):
-            live = [
-                task for task in self._store.find(TASK, "placed", each.key) if task.last_status < TaskStatus.STOPPED
+            others = [
+                task
+                for task in self._store.find(TASK, "placed", each.key)
+                if task.last_status < TaskStatus.STOPPED and task.service != service.name
             ]
-            fits = all(cluster_query.parsed(text)(each, live) for text in expressions)
+            fits = all(cluster_query.parsed(text)(each, others) for text in expressions)
+            if not fits:
+                unfit.add(each.id)
             count += fits and each.status == "ACTIVE" and each.agent_connected
-        return change.scaled(service, count, now=now)
+        return change.scaled(service, count, now=now), unfit
 
     def _draining(self, service: Service) -> set[str]:
         """Container instances of the cluster that tasks are to leave."""

@@ -7,10 +7,11 @@ Source: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/cluster-quer
 
 import re
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Final, NamedTuple
 
+from portside import __version__
 from portside.domain.container_instance import ContainerInstance
 from portside.domain.fargate import unsupported
 from portside.domain.refusal import RefusalKind, Refused
@@ -20,9 +21,12 @@ EXPRESSION_MAX: Final = 2000
 """API_PlacementConstraint, expression."""
 _DEPTH_MAX: Final = 20
 _REPEATS_MAX: Final = 4
+_GROUPS_MAX: Final = 4
 
 Predicate = Callable[[ContainerInstance, Sequence[Task]], bool]
 """Of an instance and the tasks on it that have not STOPPED."""
+_Place = tuple[float, ...]
+"""Where a value stands in its order."""
 
 _TOKEN: Final = re.compile(
     r"""\s*(?:
@@ -31,7 +35,7 @@ _TOKEN: Final = re.compile(
     )""",
     re.VERBOSE,
 )
-_PATTERN: Final = re.compile(r"""\s*(?:(?P<quoted>'[^']*'|"[^"]*")|(?P<word>[^\s)]+))""")
+_PATTERN: Final = re.compile(r"""\s*(?:(?P<quoted>'[^']*'|"[^"]*")|(?P<word>(?:\([^\s()]*\)|[^\s()])+))""")
 _OPERATORS: Final = {
     "==": "==",
     "equals": "==",
@@ -56,7 +60,15 @@ _OPERATORS: Final = {
     "!in": "!in",
     "not_in": "!in",
 }
-_SUBJECTS: Final = ("agentConnected", "ec2InstanceId", "registeredAt", "runningTasksCount", "task:group")
+_SUBJECTS: Final = (
+    "agentConnected",
+    "agentVersion",
+    "ec2InstanceId",
+    "registeredAt",
+    "runningTasksCount",
+    "task:group",
+)
+_VERSION: Final = re.compile(r"\d{1,9}(?:\.\d{1,9}){0,3}")
 
 
 class _Token(NamedTuple):
@@ -141,8 +153,6 @@ class _Parser:
 
     def comparison(self) -> Predicate:
         subject = self.take().text
-        if subject in ("agentVersion", "versionInfo"):
-            raise unsupported(f"{subject} in a cluster query")
         if not subject.startswith("attribute:") and subject not in _SUBJECTS:
             raise _invalid(self.expression)
         operator = _OPERATORS.get(self.take().text)
@@ -152,6 +162,8 @@ class _Parser:
         if operator in ("exists", "!exists"):
             return lambda instance, tasks: bool(values(instance, tasks)) == (operator == "exists")
         arguments = self.arguments() if operator in ("in", "!in") else [self.take().text]
+        if subject in ("agentVersion", "registeredAt") and operator not in ("=~", "!~"):
+            return _compared_in_order(values, operator, arguments, self.expression, _ORDERS[subject])
         return _compared(values, operator, arguments, self.expression)
 
     def arguments(self) -> list[str]:
@@ -173,6 +185,8 @@ def _values(subject: str) -> Callable[[ContainerInstance, Sequence[Task]], list[
         match subject:
             case "agentConnected":
                 return ["true" if instance.agent_connected else "false"]
+            case "agentVersion":
+                return [__version__]  # each instance's agent is Portside itself
             case "ec2InstanceId":
                 return [instance.instance_id]
             case "registeredAt":
@@ -207,17 +221,44 @@ def _compared(
                 any(pattern.fullmatch(each) is not None for each in values(instance, tasks)) == positive
             )
         case _:
-            bound = _ordered(arguments[0])
+            bound = _number(arguments[0])
             if bound is None:
                 raise _invalid(expression)
             return lambda instance, tasks: any(
-                _holds(operator, _ordered(each), bound) for each in values(instance, tasks)
+                _holds(operator, _number(each), bound) for each in values(instance, tasks)
             )
 
 
+def _compared_in_order(
+    values: Callable[[ContainerInstance, Sequence[Task]], list[str]],
+    operator: str,
+    arguments: Sequence[str],
+    expression: str,
+    order: Callable[[str], _Place | None],
+) -> Predicate:
+    """Of a subject that is a version or a time, of which there is more than one way to write it."""
+    bounds = [place for each in arguments if (place := order(each)) is not None]
+    if len(bounds) != len(arguments):
+        raise _invalid(expression)
+
+    def holds(instance: ContainerInstance, tasks: Sequence[Task]) -> bool:
+        (value,) = (order(each) for each in values(instance, tasks))
+        match operator:
+            case "==" | "in":
+                return value in bounds
+            case "!=" | "!in":
+                return value not in bounds
+            case _:
+                return value is not None and _holds(operator, value, bounds[0])
+
+    return holds
+
+
 def _pattern(text: str, expression: str) -> re.Pattern[str]:
-    """Without groups and with few repetitions, so that no expression takes long."""
-    if "(" in text or sum(text.count(each) for each in "*+{") > _REPEATS_MAX:
+    """With few repetitions, and none of a group, so that no expression takes long."""
+    repeated = re.search(r"\)[*+{]", text) or re.search(r"\(\?(?!:)|\([^)]*\(", text)
+    too_many = sum(text.count(each) for each in "*+{") > _REPEATS_MAX or text.count("(") > _GROUPS_MAX
+    if repeated or too_many:
         raise unsupported(f"the pattern {text} in a cluster query")
     try:
         return re.compile(text)
@@ -225,20 +266,31 @@ def _pattern(text: str, expression: str) -> re.Pattern[str]:
         raise _invalid(expression) from None
 
 
-def _ordered(text: str) -> float | None:
-    """A number, or a time as seconds since 1970; None if it is neither."""
+def _number(text: str) -> _Place | None:
     try:
-        return float(text)
+        return (float(text),)
     except ValueError:
-        pass
+        return None
+
+
+def _version(text: str) -> _Place | None:
+    """1.10 is after 1.9."""
+    return tuple(float(each) for each in text.split(".")) if _VERSION.fullmatch(text) else None
+
+
+def _time(text: str) -> _Place | None:
+    """Seconds since 1970; without a zone it is UTC."""
     try:
         at = datetime.fromisoformat(text)
     except ValueError:
         return None
-    return at.timestamp() if at.tzinfo is not None else None
+    return ((at if at.tzinfo is not None else at.replace(tzinfo=UTC)).timestamp(),)
 
 
-def _holds(operator: str, value: float | None, bound: float) -> bool:
+_ORDERS: Final[dict[str, Callable[[str], _Place | None]]] = {"agentVersion": _version, "registeredAt": _time}
+
+
+def _holds(operator: str, value: _Place | None, bound: _Place) -> bool:
     if value is None:
         return False
     return {">": value > bound, ">=": value >= bound, "<": value < bound, "<=": value <= bound}[operator]

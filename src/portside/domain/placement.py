@@ -80,7 +80,7 @@ NONE: Final = Constraints()
 
 
 class Strategy(Record, frozen=True, kw_only=True):
-    """`field`: cpu or memory of binpack, instanceId or attribute:ecs.availability-zone of spread."""
+    """`field`: cpu or memory of binpack, instanceId or attribute:NAME of spread."""
 
     type: Literal["random", "spread", "binpack"]
     field: str = ""
@@ -290,6 +290,11 @@ class Capacity:
                 return left.memory_mib
             case _, "attribute:ecs.availability-zone":
                 peers = [each for each in self._instances if each.zone == instance.zone]
+            case _, field if field.startswith("attribute:"):
+                # Those without the attribute are alike, too.
+                name = field.removeprefix("attribute:")
+                own = instance.attribute(name)
+                peers = [each for each in self._instances if each.attribute(name) == own]
             case _:
                 peers = [instance]
         return sum(task.group == group for each in peers for task in self._live(each))

@@ -219,9 +219,19 @@ def test_strategies(ready: Ecs) -> None:
     distinct = ready("RunTask", taskDefinition="one", count=5, placementConstraints=[{"type": "distinctInstance"}])
     assert sorted(placed_on(distinct)) == [1, 2, 3]
     assert len(distinct["failures"]) == 3
-    assert ready.error("RunTask", taskDefinition="one", placementStrategy=[{"type": "binpack", "field": "disk"}])[
-        0
-    ] == ("InvalidParameterException")
+    for kind, field in (("binpack", "disk"), ("spread", "disk"), ("spread", "attribute:")):
+        strategy = [{"type": kind, "field": field}]
+        code, _ = ready.error("RunTask", taskDefinition="one", placementStrategy=strategy)
+        assert code == "InvalidParameterException"
+
+
+def test_spread_over_an_attribute(ready: Ecs) -> None:
+    """Tasks are spread over what an attribute says; instances without it are alike."""
+    join(ready, instance_of(1), instance_of(2), instance_of(3))
+    ready("PutAttributes", attributes=[{"name": "rack", "value": "r1", "targetId": f"{n:032x}"} for n in (1, 2)])
+    on_ec2(ready, "small", cpu=100)
+    racks = [{"type": "spread", "field": "attribute:rack"}]
+    assert placed_on(ready("RunTask", taskDefinition="small", count=4, placementStrategy=racks)).count(3) == 2
 
 
 def test_start_task(ready: Ecs) -> None:

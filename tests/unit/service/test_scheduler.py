@@ -332,6 +332,36 @@ def test_tasks_leave_an_instance_that_drains_start_first() -> None:
     assert left.stops[0].stop.reason.startswith("Scaling activity initiated by")
 
 
+def test_draining_keeps_to_the_minimum() -> None:
+    """What does not run yet leaves a draining instance at once; of what runs as many as the minimum lets go leave
+    before their replacements are there, and none where the minimum is all and there is no room for a replacement."""
+    four = [on_instance(number, "two") for number in range(1, 5)]
+    half = service(4, minimum_healthy_percent=50)
+    assert len(plan(half, four, [], DEFINITIONS, now=NOW, draining={"two"}).stops) == 2
+    assert len(plan(service(4), four, [], DEFINITIONS, now=NOW, draining={"two"}).stops) == 0
+    starting = on_instance(5, "two", status=S.PENDING)
+    assert stopped(plan(service(5), [*four, starting], [], DEFINITIONS, now=NOW, draining={"two"})) == [5]
+    full = service(1, maximum_percent=150)
+    assert stopped(plan(full, four[:1], [], DEFINITIONS, now=NOW, draining={"two"})) == []
+
+
+def test_scale_in_evens_out_instances() -> None:
+    """In a zone, the task that goes is on the instance that has most of the service's."""
+    tasks = [on_instance(1, "one"), on_instance(2, "two"), on_instance(3, "one"), on_instance(4, "three")]
+    assert stopped(planned(service(3), tasks)) == [3]
+    assert stopped(planned(service(3), [*tasks, on_instance(5, "one")])) == [3, 5]
+
+
+def test_more_protected_tasks_than_desired_are_told() -> None:
+    """Where more tasks are protected than are desired, the service says why it has no steady state, once."""
+    tasks = [task(number, protected_until=NOW + timedelta(hours=1)) for number in (1, 2)]
+    told = event.protected("web", NEW)
+    result = planned(service(1), tasks)
+    assert (stopped(result), result.messages) == ([], (told,))
+    again = event.with_events(service(1), [told], ["1"], now=NOW)
+    assert planned(again, tasks).messages == ()
+
+
 def test_a_rollout_does_not_wait_for_time_where_a_check_decides() -> None:
     """New tasks whose check has not answered make no time to look again at: planning would go round and round."""
     rollout = service(1, deployment(), deployment(OLD))

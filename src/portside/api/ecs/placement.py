@@ -165,9 +165,10 @@ def asked_strategies(params: Params) -> tuple[Strategy, ...]:
                 raise invalid("The placement strategy binpack takes the field cpu or memory.")
             field = field.lower()
         elif kind == "spread":
-            if field.lower() not in _SPREAD_FIELDS:
-                raise unsupported(f"placementStrategy spread over {field}")
-            field = _SPREAD_FIELDS[field.lower()]
+            if field.lower() in _SPREAD_FIELDS:
+                field = _SPREAD_FIELDS[field.lower()]
+            elif not field.startswith("attribute:") or len(field) <= len("attribute:"):
+                raise invalid("The placement strategy spread takes the field instanceId, host or an attribute.")
         else:
             raise invalid(f"Unknown placement strategy: {kind}.")
         found.append(Strategy(type=kind, field=field))

@@ -34,7 +34,7 @@ PARTIAL: Final = {
     "DescribeCapacityProviders": "FARGATE and FARGATE_SPOT",
     "RegisterTaskDefinition": "see the members below",
     "RunTask": "no capacity providers but FARGATE and FARGATE_SPOT; see the members below",
-    "ListContainerInstances": "filter: no agentVersion, patterns without groups",
+    "ListContainerInstances": "filter: in patterns no repeated groups and no lookaround",
     "RegisterContainerInstance": "by an instance of Portside's own, which registers itself when it starts",
     "DescribeContainerInstances": "no health of instances",
     "DeregisterContainerInstance": "forced, it ends the tasks on the instance",

@@ -122,6 +122,13 @@ def stuck(service: str) -> str:
     )
 
 
+def protected(service: str, deployment_id: str) -> str:
+    return (
+        f"(service {service}) was unable to reach steady state because task set ({deployment_id}) was unable to scale "
+        "in. Reason: The number of protected tasks are more than the desired count of tasks."
+    )
+
+
 def is_repeated(service: Service, message: str, *, now: datetime) -> bool:
     """Whether a message about a lasting cause is to be omitted: it was given, the service has not been steady since,
     and six hours have not passed."""

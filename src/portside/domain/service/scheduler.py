@@ -8,6 +8,8 @@ Rules, with D the desired count and percentages of the deployment configuration:
 - at most floor(D x maximumPercent) tasks are starting or running; a start waits for room;
 - the scheduler's own stops leave at least ceil(D x minimumHealthyPercent) healthy tasks;
 - an unhealthy task is replaced: its replacement starts first where there is room;
+- a task on a container instance that drains goes at once if it does not run yet, else when the minimum allows or its
+  replacement is healthy;
 - tasks of superseded deployments go as soon as the minimum allows.
 
 Source: API_DeploymentConfiguration, API_Service; ECS guide, "Amazon ECS services" and "Service throttle logic".
@@ -144,12 +146,14 @@ class _Judged:
     """A task that is to stay, with what it counts for.
 
     `failing`: the target group whose checks an unhealthy one fails; None if it is its containers' own.
-    `leaving`: it is replaced as an unhealthy one is, because its container instance drains."""
+    `leaving`: it is to be replaced because its container instance drains; `health` is then UNHEALTHY, and `serves`
+    tells whether it does its work still."""
 
     task: Task
     health: Health
     failing: TargetRef | None = None
     leaving: bool = False
+    serves: bool = False
 
     @property
     def is_running(self) -> bool:
@@ -220,8 +224,12 @@ class _Pass:
         ]
 
     def _judge(self, task: Task) -> _Judged:
-        if task.placement is not None and task.placement.container_instance in self.draining:
-            return _Judged(task, Health.UNHEALTHY, leaving=True)
+        judged = self._judge_itself(task)
+        if task.placement is None or task.placement.container_instance not in self.draining:
+            return judged
+        return _Judged(task, Health.UNHEALTHY, leaving=True, serves=judged.health is Health.HEALTHY)
+
+    def _judge_itself(self, task: Task) -> _Judged:
         if task.last_status < TaskStatus.RUNNING:
             return _Judged(task, Health.STARTING)
         started_at = task.started_at or self.now
@@ -450,8 +458,11 @@ class _Pass:
             # Among equally healthy ones those of the base go last.
             in_order = sorted(_given_up_first(good), key=lambda each: (each.health, each.task.id in base))
             eligible = [each for each in in_order if not self._is_protected(each)]
-            for each in eligible[: len(good) - self.desired]:
+            surplus = len(good) - self.desired
+            for each in eligible[:surplus]:
                 self._stop(each)
+            if len(good) - len(eligible) > self.desired and self.primary is not None:
+                self._report_cause(event.protected(self.service.name, self.primary.id))
         self._retire_old()
 
     def _base(self, tasks: Iterable[_Judged]) -> set[str]:
@@ -479,6 +490,7 @@ class _Pass:
         sick = [each for each in self.mine if each.health == Health.UNHEALTHY]
         if not sick:
             return
+        sick = self._leave(sick)
         ready = sum(each.health == Health.HEALTHY for each in self._good)
         for each in sick:
             if not each.leaving:
@@ -486,6 +498,9 @@ class _Pass:
         spare = max(ready + len(sick) - self.desired, int(self.is_blocked))
         if self._is_given_up:
             spare = len(sick)  # nothing will replace them
+        if self.is_blocked:
+            # Nobody is made to leave by a lack of room: that would go below the minimum.
+            sick = [each for each in sick if not each.serves or ready + len(sick) > self.desired]
         for each in sick[:spare]:
             self._stop(each, unhealthy=not each.leaving)
             self.is_blocked = False
@@ -495,6 +510,19 @@ class _Pass:
             self.service = self._with_failed_tasks(self.service, self.primary.failed_tasks)
             if breaker.is_tripped(self.service, self.primary):
                 self._wake(self.now)
+
+    def _leave(self, sick: list[_Judged]) -> list[_Judged]:
+        """Stop the tasks on draining container instances that may go already; the others are returned."""
+        serving = sum(each.health is Health.HEALTHY or each.serves for each in (*self.mine, *self.old))
+        least = lower_limit(self.desired, self.service.minimum_healthy_percent)
+        staying: list[_Judged] = []
+        for each in sick:
+            if not each.leaving or (each.is_running and (not each.serves or serving <= least)):
+                staying.append(each)
+                continue
+            serving -= each.serves
+            self._stop(each)
+        return staying
 
     @property
     def _is_given_up(self) -> bool:
@@ -704,16 +732,24 @@ def _is_kept(task: Task) -> bool:
 
 
 def _given_up_first(tasks: Iterable[_Judged]) -> list[_Judged]:
-    """In the order in which they are given up: the least useful, then from the fullest zone, then the newest."""
+    """In the order in which they are given up: the least useful, then from the fullest zone, in it from the container
+    instance with the most of them, then the newest."""
     ordered = sorted(tasks, key=lambda each: (each.task.created_at, each.task.id))
-    height: dict[str, int] = {}
-    ranked: list[tuple[int, int, int, int, _Judged]] = []
-    # The most useful are counted first, so that within one class the fullest zone comes first.
+    by_zone: dict[str, int] = {}
+    by_instance: dict[str, int] = {}
+    heights: list[tuple[int, int, int, int, _Judged]] = []
+    # The most useful are counted first, so that within one class the fullest come first.
     for age, each in sorted(enumerate(ordered), key=lambda pair: (-pair[1].health, pair[0])):
+        home = each.task.placement.container_instance if each.task.placement is not None else ""
+        by_instance[home] = by_instance.get(home, 0) + 1 if home else 0
+        heights.append((each.health, each.task.last_status, by_instance[home], age, each))
+    ranked: list[tuple[int, int, int, int, int, _Judged]] = []
+    # In a zone, those on the fullest instances stand highest.
+    for health_, status, height, age, each in sorted(heights, key=lambda entry: (-entry[0], entry[2], entry[3])):
         zone = _zone(each.task)
-        height[zone] = height.get(zone, 0) + 1
-        ranked.append((each.health, each.task.last_status, -height[zone], -age, each))
-    return [entry[-1] for entry in sorted(ranked, key=lambda entry: entry[:4])]
+        by_zone[zone] = by_zone.get(zone, 0) + 1
+        ranked.append((health_, status, -by_zone[zone], -height, -age, each))
+    return [entry[-1] for entry in sorted(ranked, key=lambda entry: entry[:5])]
 
 
 def _zone(task: Task) -> str:
