@@ -8,7 +8,20 @@ from typing import Any
 
 from bench.measure import machine
 
-NAMES = ("startup", "launch", "dependency", "replace", "scale", "pull", "api", "balancer", "dns", "logs", "volume")
+NAMES = (
+    "startup",
+    "launch",
+    "dependency",
+    "replace",
+    "scale",
+    "pull",
+    "api",
+    "balancer",
+    "network",
+    "dns",
+    "logs",
+    "volume",
+)
 
 
 def flat(value: Any, path: str = "") -> list[tuple[str, str]]:
