@@ -67,7 +67,7 @@ PROTOCOLS: Mapping[str, Callable[[ServiceModel | None], WireProtocol]] = {
 }
 """The wire protocols, by the name that models give them."""
 
-SERVICE_OF_VERSION = {("elbv2", "2012-06-01"): "elb"}
+SERVICE_OF_VERSION = {"elbv2": {"2012-06-01": "elb"}}
 """Two APIs share a signing name and a host; a request's Version says which one is meant."""
 EC2_VERSION = "2016-11-15"
 
@@ -275,11 +275,14 @@ class Gateway:
         except SignatureError as error:
             protocol = _guess_protocol(request)
             return self._error(protocol, protocol.auth_fault(error.reason, error.message), request_id)
-        service = self._services.get(SERVICE_OF_SIGNING_NAME.get(credential.service, ""))
+        wanted = _asked_service(credential.service, request)
+        service = self._services.get(wanted)
         if service is None:
-            return self._refuse(request, _not_implemented(credential.service, _named(request)), request_id)
+            return self._refuse(request, _not_implemented(wanted or credential.service, _named(request)), request_id)
         spoken = _spoken(service.name, request)
-        endpoint = self._endpoint(service, spoken)
+        endpoint = self._endpoints.get((service.name, spoken))
+        if endpoint is None:
+            endpoint = self._endpoints[service.name, spoken] = Endpoint(service, spoken)
         protocol = endpoint.protocol
         try:
             principal = self._auth.verify(request, credential) if self._auth is not None else None
@@ -289,12 +292,6 @@ class Gateway:
             return self._error(protocol, protocol.auth_fault(error.reason, error.message), request_id)
         except ServiceError as error:
             return self._error(protocol, endpoint.fault(error), request_id)
-        if (other := SERVICE_OF_VERSION.get((service.name, message.version or ""))) is not None:
-            service = self._services.get(other)
-            if service is None:
-                return self._error(protocol, _not_implemented(other, message.operation), request_id)
-            endpoint = self._endpoint(service, spoken)
-            protocol = endpoint.protocol
         name = message.operation
         if name is None or name not in endpoint.model.operations:
             return self._error(protocol, protocol.unknown_operation(name), request_id)
@@ -374,12 +371,6 @@ class Gateway:
             413,
             {},
         )
-
-    def _endpoint(self, service: Service, spoken: str) -> Endpoint:
-        known = self._endpoints.get((service.name, spoken))
-        if known is None:
-            known = self._endpoints[service.name, spoken] = Endpoint(service, spoken)
-        return known
 
     def _account(self, access_key_id: str) -> str:
         """Whose a key is that is no session's."""
@@ -518,6 +509,15 @@ def _internal(error: Exception, context: RequestContext) -> ServiceError:
         f"This is a bug in Portside; its log has the traceback (request {context.request_id}).",
         500,
     )
+
+
+def _asked_service(signing_name: str, request: Request) -> str:
+    """botocore's name of the service; empty for one that we do not know."""
+    name = SERVICE_OF_SIGNING_NAME.get(signing_name, "")
+    for version, other in SERVICE_OF_VERSION.get(name, {}).items():
+        if f"Version={version}" in request.query or f"Version={version}".encode() in request.body:
+            return other
+    return name
 
 
 def _not_implemented(service: str, operation: str | None) -> Fault:

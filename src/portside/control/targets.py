@@ -4,12 +4,15 @@ import asyncio
 from datetime import datetime, timedelta
 
 from portside.control.loop import spawn
+from portside.domain import classic_load_balancer_rule as classic
+from portside.domain.classic_load_balancer import ClassicInstance
 from portside.domain.clock import Clock
+from portside.domain.instance import Instance
 from portside.domain.load_balancer import Target, TargetGroup
 from portside.domain.load_balancer_rule import deregistration_delay_s
 from portside.domain.record import Scope, replace
-from portside.domain.table import INSTANCE, TARGET, TARGET_GROUP
-from portside.domain.task.record import TargetRef
+from portside.domain.table import CLASSIC_LOAD_BALANCER, INSTANCE, TARGET, TARGET_GROUP, TASK
+from portside.domain.task.record import TargetRef, TaskStatus
 from portside.store.interface import Change, Put, Store
 
 
@@ -22,9 +25,9 @@ class Targets:
         target is registered anew. Groups that are gone are left out: the service has an event about that.
 
         Raises: StoreUnavailable."""
-        writes: list[Put] = []
         instance = self._store.get(INSTANCE, f"{scope.prefix}{address}")
-        for ref in refs:
+        writes: list[Put] = self._with_instance(scope, refs, instance, now)
+        for ref in self._each_port(scope, refs):
             if self._group(scope, ref) is None:
                 continue
             known = self._store.get(TARGET, _key(scope, ref, address))
@@ -43,10 +46,15 @@ class Targets:
         if writes:
             self._store.transact(*writes)
 
-    async def drain(self, scope: Scope, refs: tuple[TargetRef, ...], address: str) -> None:
+    async def drain(self, scope: Scope, refs: tuple[TargetRef, ...], address: str, task_key: str = "") -> None:
         """Deregister, and return once no request is open any more, at the latest after the deregistration delay.
 
+        An instance stays with a Classic Load Balancer while another task there needs it.
+
         Raises: StoreUnavailable."""
+        refs = self._each_port(
+            scope, tuple(each for each in refs if not self._is_needed(scope, each, address, task_key))
+        )
         waiting = {_key(scope, ref, address) for ref in refs}
         changed = asyncio.Event()
 
@@ -83,9 +91,56 @@ class Targets:
             deadline = max(deadline, since + timedelta(seconds=deregistration_delay_s(group)))
             if target.deregistered_at is None:
                 writes.append(Put(TARGET, replace(target, deregistered_at=now)))
+        for name in dict.fromkeys(ref.load_balancer_name for ref in refs if ref.load_balancer_name):
+            balancer = self._store.get(CLASSIC_LOAD_BALANCER, f"{scope.prefix}{name}")
+            if balancer is not None:
+                writes.append(Put(CLASSIC_LOAD_BALANCER, classic.without_instances(balancer, [address])))
         if writes:
             self._store.transact(*writes)
         return deadline
+
+    # --- Classic Load Balancers -------------------------------------------------------------------------------------
+
+    def _with_instance(
+        self, scope: Scope, refs: tuple[TargetRef, ...], instance: Instance | None, now: datetime
+    ) -> list[Put]:
+        """The instance as one of the load balancers'."""
+        writes: list[Put] = []
+        for name in dict.fromkeys(ref.load_balancer_name for ref in refs if ref.load_balancer_name):
+            balancer = self._store.get(CLASSIC_LOAD_BALANCER, f"{scope.prefix}{name}")
+            if balancer is None or instance is None:
+                continue
+            fresh = ClassicInstance(id=instance.id, address=instance.address, zone=instance.zone, registered_at=now)
+            writes.append(Put(CLASSIC_LOAD_BALANCER, classic.with_instance(balancer, fresh)))
+        return writes
+
+    def _each_port(self, scope: Scope, refs: tuple[TargetRef, ...]) -> tuple[TargetRef, ...]:
+        """A Classic Load Balancer has the instance at every port that its listeners lead to."""
+        found: list[TargetRef] = []
+        for ref in refs:
+            if not ref.load_balancer_name:
+                found.append(ref)
+                continue
+            balancer = self._store.get(CLASSIC_LOAD_BALANCER, f"{scope.prefix}{ref.load_balancer_name}")
+            if balancer is not None:
+                found += [
+                    replace(ref, target_group_arn=group.arn, host_port=group.port)
+                    for group in classic.plane(balancer).groups
+                ]
+        return tuple(found)
+
+    def _is_needed(self, scope: Scope, ref: TargetRef, instance_id: str, task_key: str) -> bool:
+        """Whether another task of the instance is behind the same Classic Load Balancer."""
+        if not ref.load_balancer_name:
+            return False
+        return any(
+            task.key != task_key
+            and task.stop is None
+            and task.last_status <= TaskStatus.RUNNING
+            and each.load_balancer_name == ref.load_balancer_name
+            for task in self._store.find(TASK, "on_instance", f"{scope.prefix}{instance_id}")
+            for each in task.targets
+        )
 
     def _draining(self, keys: set[str]) -> bool:
         targets = [target for key in keys if (target := self._store.get(TARGET, key)) is not None]

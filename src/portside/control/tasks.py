@@ -121,7 +121,7 @@ class RoomMaker(Protocol):
 class TargetRegistrar(Protocol):
     def register(self, scope: Scope, refs: tuple[TargetRef, ...], address: str, zone: str, now: datetime) -> None: ...
 
-    async def drain(self, scope: Scope, refs: tuple[TargetRef, ...], address: str) -> None:
+    async def drain(self, scope: Scope, refs: tuple[TargetRef, ...], address: str, task_key: str = "") -> None:
         """Deregister, and return when drained (at most the deregistration delay)."""
         ...
 
@@ -521,7 +521,7 @@ class TaskLoop:
         if self._discovery is not None and task.registries:
             self._discovery.deregister(task)
         try:
-            await self._targets.drain(task.scope, effect.targets, effect.address)
+            await self._targets.drain(task.scope, effect.targets, effect.address, task.key)
         except Refused as refused:
             if refused.kind is not RefusalKind.NOT_FOUND:
                 raise

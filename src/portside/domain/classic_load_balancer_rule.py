@@ -31,7 +31,7 @@ from portside.domain.load_balancer import (
     TargetGroup,
     WeightedTargetGroup,
 )
-from portside.domain.load_balancer_rule import TCP_IDLE, suffix
+from portside.domain.load_balancer_rule import TCP_IDLE
 from portside.domain.record import Scope, replace
 from portside.domain.refusal import RefusalKind, Refused
 from portside.domain.ssl_policy import DEFAULT, POLICIES
@@ -43,6 +43,9 @@ SECURITY_GROUPS_PER_LOAD_BALANCER: Final = 5
 POLICIES_PER_LOAD_BALANCER: Final = 100
 
 COOKIE: Final = "AWSELB"
+UNDRAINED_S: Final = 2
+"""For how long a deregistered instance may end its requests without connection draining: long enough for the data plane
+to have heard of it before a service stops the task."""
 
 LB_COOKIE: Final = "LBCookieStickinessPolicyType"
 PROXY_PROTOCOL: Final = "ProxyProtocolPolicyType"
@@ -386,10 +389,10 @@ def listener_arn(load_balancer_arn: str, port: int) -> str:
     return f"{load_balancer_arn.replace(':loadbalancer/', ':listener/')}/{digits}"
 
 
-def group_arn(scope: Scope, name: str, load_balancer_arn: str, instance_port: int) -> str:
-    """Of what leads to one port of the instances. Only a load balancer's and a port's: a listener that is made anew
-    has the same one."""
-    digits = hashlib.sha256(f"{suffix(load_balancer_arn)}:{instance_port}".encode()).hexdigest()[:16]
+def group_arn(scope: Scope, name: str, instance_port: int) -> str:
+    """Of what leads to one port of the instances. By names alone: services find it again that were there before a
+    listener, or a load balancer, was made anew."""
+    digits = hashlib.sha256(f"{scope.prefix}{name}:{instance_port}".encode()).hexdigest()[:16]
     return arns.target_group(scope, f"{name}/{instance_port}", digits)
 
 
@@ -414,10 +417,10 @@ def _group(balancer: ClassicLoadBalancer, listener: ClassicListener) -> TargetGr
     )
     http = is_http(listener.instance_protocol)
     algorithm = {"load_balancing.algorithm.type": "least_outstanding_requests"} if http else {}
-    delay_s = balancer.draining_timeout_s if balancer.draining_enabled else 0
+    delay_s = balancer.draining_timeout_s if balancer.draining_enabled else UNDRAINED_S
     return TargetGroup(
         scope=balancer.scope,
-        arn=group_arn(balancer.scope, balancer.name, balancer.load_balancer_arn, port),
+        arn=group_arn(balancer.scope, balancer.name, port),
         name=f"{balancer.name}:{port}",
         protocol="HTTP" if http else "TCP",
         protocol_version="HTTP1" if http else "",
@@ -515,14 +518,15 @@ NOT_REGISTERED: Final = InstanceHealth(
 DRAINING: Final = InstanceHealth("InService", "N/A", "Instance deregistration currently in progress.")
 
 
-def instance_health(targets: Sequence[Target], *, registered: bool) -> InstanceHealth:
+def instance_health(targets: Sequence[Target], *, registered: bool, drains: bool = False) -> InstanceHealth:
     """
     Args:
         targets: the instance's, at every port; all are checked at the same one.
+        drains: the load balancer has connection draining.
     """
     live = [each for each in targets if each.deregistered_at is None]
     if not registered:
-        return DRAINING if targets else NOT_REGISTERED
+        return DRAINING if drains and targets else NOT_REGISTERED
     if any(each.checked == "unhealthy" for each in live):
         return UNHEALTHY
     if live and all(each.checked == "healthy" for each in live):

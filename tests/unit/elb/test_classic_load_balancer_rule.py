@@ -90,7 +90,7 @@ def test_groups_outlast_listeners() -> None:
     before = rule.plane(WEB).groups[0]
     again = rule.plane(replace(WEB, listeners=(replace(HTTP, port=8000),))).groups[0]
     assert before == again
-    assert before.arn == rule.group_arn(SCOPE, "web", ARN, 8080)
+    assert before.arn == rule.group_arn(SCOPE, "web", 8080)
 
 
 def test_what_belongs_to_a_port() -> None:
@@ -113,7 +113,7 @@ def test_what_belongs_to_a_port() -> None:
     assert (group.classic.tls, group.classic.proxy_protocol) == (True, True)
     assert (group.health_check.port, group.health_check.path) == ("8080", "/ping")
     assert deregistration_delay_s(group) == 7
-    assert deregistration_delay_s(rule.plane(replace(balancer, draining_enabled=False)).groups[0]) == 0
+    assert deregistration_delay_s(rule.plane(replace(balancer, draining_enabled=False)).groups[0]) == rule.UNDRAINED_S
 
 
 def test_one_port_is_spoken_to_in_one_way() -> None:
@@ -143,7 +143,8 @@ def test_health() -> None:
     assert health([target("healthy"), target("unknown")], registered=True) == rule.REGISTERING
     assert health([target("healthy"), target("healthy")], registered=True).state == "InService"
     assert health([target("healthy"), target("unhealthy")], registered=True) == rule.UNHEALTHY
-    assert health([target("healthy", leaving=True)], registered=False) == rule.DRAINING
+    assert health([target("healthy", leaving=True)], registered=False, drains=True) == rule.DRAINING
+    assert health([target("healthy", leaving=True)], registered=False) == rule.NOT_REGISTERED
     assert health([], registered=False) == rule.NOT_REGISTERED
 
 

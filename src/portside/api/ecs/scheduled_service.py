@@ -18,7 +18,7 @@ from portside.api.ecs import (
 from portside.api.ecs.error import invalid, service_not_found
 from portside.api.ecs.field import is_asked_for
 from portside.aws.service import Handler, Params, RequestContext, Result
-from portside.domain import arn, fargate, tag_rule
+from portside.domain import arn, classic_load_balancer_rule, fargate, tag_rule
 from portside.domain.clock import Clock, Ids
 from portside.domain.cluster import CapacityProviderShare, Cluster
 from portside.domain.fargate import unsupported
@@ -27,7 +27,7 @@ from portside.domain.record import replace
 from portside.domain.refusal import RefusalKind, Refused
 from portside.domain.service import breaker, change
 from portside.domain.service.record import CircuitBreaker, Deployment, DeploymentAlarms, Service
-from portside.domain.table import ALARM, LISTENER, RULE, SERVICE, TARGET_GROUP, TASK
+from portside.domain.table import ALARM, CLASSIC_LOAD_BALANCER, LISTENER, RULE, SERVICE, TARGET_GROUP, TASK
 from portside.domain.task.record import TargetRef
 from portside.domain.task_definition import TaskDefinition
 from portside.store.interface import Put, Store, Write
@@ -266,6 +266,7 @@ class Services:
             targets = self._targets(context, params["loadBalancers"], definition)
         else:
             _check_containers(targets, definition)
+            targets = self._at_host_ports(context, targets, definition)
         registries = current.registries
         if params.get("serviceRegistries") is not None:
             registries = service_registry.checked(self._store, context, params["serviceRegistries"], definition)
@@ -307,14 +308,15 @@ class Services:
         self, context: RequestContext, items: Sequence[Mapping[str, Any]], definition: TaskDefinition
     ) -> tuple[TargetRef, ...]:
         """The target groups asked for: they exist, fit the definition, and a load balancer leads to them."""
-        if len(items) > change.TARGET_GROUPS_MOST:
-            raise invalid(f"load balancers can have at most {change.TARGET_GROUPS_MOST} items.")
+        most = 1 if any(item.get("loadBalancerName") for item in items) else change.TARGET_GROUPS_MOST
+        if len(items) > most:
+            raise invalid(f"load balancers can have at most {most} items.")
         for item in items:
-            if item.get("loadBalancerName"):
-                raise unsupported("loadBalancers.loadBalancerName")
+            if item.get("loadBalancerName") and item.get("targetGroupArn"):
+                raise invalid("loadBalancerName and targetGroupArn cannot both be specified.")
             if is_asked_for(item.get("advancedConfiguration")):
                 raise unsupported("loadBalancers.advancedConfiguration")
-            if not item.get("targetGroupArn"):
+            if not item.get("loadBalancerName") and not item.get("targetGroupArn"):
                 raise invalid("targetGroupArn can not be blank.")
             if not item.get("containerName"):
                 raise invalid("Container Name can not be blank.")
@@ -323,8 +325,31 @@ class Services:
         targets = tuple(wire.target_from(item) for item in items)
         _check_containers(targets, definition)
         for target in targets:
-            self._check_target_group(context, target.target_group_arn, definition)
-        return targets
+            if not target.load_balancer_name:
+                self._check_target_group(context, target.target_group_arn, definition)
+        return self._at_host_ports(context, targets, definition)
+
+    def _at_host_ports(
+        self, context: RequestContext, targets: tuple[TargetRef, ...], definition: TaskDefinition
+    ) -> tuple[TargetRef, ...]:
+        """Classic Load Balancers' with what leads to the port that the definition has on its instance."""
+        return tuple(
+            self._at_host_port(context, each, definition) if each.load_balancer_name else each for each in targets
+        )
+
+    def _at_host_port(self, context: RequestContext, target: TargetRef, definition: TaskDefinition) -> TargetRef:
+        name = target.load_balancer_name
+        if definition.network_mode == "awsvpc":
+            raise invalid("Classic Load Balancers are not supported for tasks that use the awsvpc network mode.")
+        balancer = self._store.get(CLASSIC_LOAD_BALANCER, context.prefix + name)
+        if balancer is None:
+            raise invalid(f"There is no ACTIVE Load Balancer named '{name}'")
+        port = target.container_port
+        if definition.network_mode != "host":
+            port = _host_port(target, definition)
+        if all(listener.instance_port != port for listener in balancer.listeners):
+            raise invalid(f"The load balancer {name} does not have a listener for the instance port {port}.")
+        return replace(target, target_group_arn=classic_load_balancer_rule.group_arn(balancer.scope, name, port))
 
     def _check_target_group(self, context: RequestContext, group_arn: str, definition: TaskDefinition) -> None:
         group = self._store.get(TARGET_GROUP, context.prefix + group_arn)
@@ -368,6 +393,16 @@ def _check_containers(targets: Sequence[TargetRef], definition: TaskDefinition) 
             raise invalid(
                 f"The container {target.container_name} did not have a container port {target.container_port} defined."
             )
+
+
+def _host_port(target: TargetRef, definition: TaskDefinition) -> int:
+    """The one that the definition gives to the container's port."""
+    for container in definition.containers:
+        for mapping in container.port_mappings:
+            its_port = (container.name, mapping.container_port)
+            if its_port == (target.container_name, target.container_port) and mapping.host_port:
+                return mapping.host_port
+    raise invalid(f"A host port mapping for the container port {target.container_port} is required.")
 
 
 def _checked_strategy(params: Params, cluster: Cluster, current: Deployment) -> tuple[CapacityProviderShare, ...]:

@@ -378,7 +378,8 @@ def constraints_to(expressions: Iterable[str]) -> list[Wire]:
 
 def target_from(item: FromWire) -> TargetRef:
     return TargetRef(
-        target_group_arn=item["targetGroupArn"],
+        target_group_arn=item.get("targetGroupArn") or "",
+        load_balancer_name=item.get("loadBalancerName") or "",
         container_name=item["containerName"],
         container_port=item["containerPort"],
     )
@@ -547,8 +548,9 @@ def _launch_to(deployment: Deployment) -> Wire:
 
 
 def _target_to(target: TargetRef) -> Wire:
+    by_name = {"loadBalancerName": target.load_balancer_name}
     return {
-        "targetGroupArn": target.target_group_arn,
+        **(by_name if target.load_balancer_name else {"targetGroupArn": target.target_group_arn}),
         "containerName": target.container_name,
         "containerPort": target.container_port,
     }

@@ -69,7 +69,9 @@ class InstanceHandlers:
             instance = self._store.get(INSTANCE, context.prefix + name)
             if instance is None and name not in known:
                 raise _not_found(name)
-            health = rule.instance_health(self._targets(balancer, name), registered=name in known)
+            health = rule.instance_health(
+                self._targets(balancer, name), registered=name in known, drains=balancer.draining_enabled
+            )
             if name in known and instance is not None and instance.state is InstanceState.STOPPED:
                 health = rule.STOPPED
             states.append(

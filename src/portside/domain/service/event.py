@@ -9,6 +9,7 @@ from typing import Final
 
 from portside.domain.record import replace
 from portside.domain.service.record import Service, ServiceEvent
+from portside.domain.task.record import TargetRef
 
 EVENTS_KEPT: Final = 100
 """API_Service, `events`: up to 100 of the latest events are displayed."""
@@ -32,27 +33,33 @@ def stopped(service: str, task_ids: Sequence[str]) -> tuple[str, ...]:
     )
 
 
-def registered(service: str, count: int, target_group_arn: str) -> str:
-    return f"(service {service}) registered {count} targets in (target-group {target_group_arn})"
+def registered(service: str, count: int, ref: TargetRef) -> str:
+    return f"(service {service}) registered {count} {_kind(ref)} in {ref.place}"
 
 
-def not_registered(service: str, target_group_arn: str) -> str:
-    """The group was deleted under the service."""
-    said = f"Target groups '{target_group_arn}' not found"
-    return f"(service {service}) failed to register targets in (target-group {target_group_arn}) with (error {said})"
+def not_registered(service: str, ref: TargetRef) -> str:
+    """The group, or what leads to the port, was deleted under the service."""
+    said = f"Target groups '{ref.target_group_arn}' not found"
+    if ref.load_balancer_name:
+        said = f"Load balancer '{ref.load_balancer_name}', or its listener for the host port, not found"
+    return f"(service {service}) failed to register {_kind(ref)} in {ref.place} with (error {said})"
 
 
-def deregistered(service: str, count: int, target_group_arn: str) -> str:
-    return f"(service {service}) deregistered {count} targets in (target-group {target_group_arn})"
+def deregistered(service: str, count: int, ref: TargetRef) -> str:
+    return f"(service {service}) deregistered {count} {_kind(ref)} in {ref.place}"
+
+
+def _kind(ref: TargetRef) -> str:
+    return "instances" if ref.load_balancer_name else "targets"
 
 
 def draining(service: str, deployment_id: str, count: int) -> str:
     return f"(service {service}, taskSet {deployment_id}) has begun draining connections on {count} tasks."
 
 
-def unhealthy(service: str, task_id: str, port: int, target_group_arn: str, reason: str) -> str:
+def unhealthy(service: str, task_id: str, ref: TargetRef, reason: str) -> str:
     return (
-        f"(service {service}) (task {task_id}) (port {port}) is unhealthy in (target-group {target_group_arn}) "
+        f"(service {service}) (task {task_id}) (port {ref.container_port}) is unhealthy in {ref.place} "
         f"due to (reason {reason})"
     )
 

@@ -217,10 +217,10 @@ class _Pass:
         done = Counter(
             ref.target_group_arn for task in tasks for ref in task.targets if self._target(task, ref) is not None
         )
-        groups = dict.fromkeys(ref.target_group_arn for task in tasks for ref in task.targets)
+        groups = {ref.target_group_arn: ref for task in tasks for ref in task.targets}
         return [
-            event.registered(name, done[group], group) if done[group] else event.not_registered(name, group)
-            for group in groups
+            event.registered(name, done[group], ref) if done[group] else event.not_registered(name, ref)
+            for group, ref in groups.items()
         ]
 
     def _judge(self, task: Task) -> _Judged:
@@ -555,7 +555,7 @@ class _Pass:
     def _stop(self, each: _Judged, *, unhealthy: bool = False) -> None:
         task = each.task
         if unhealthy and each.failing is not None:
-            reason = f"Task failed ELB health checks in (target-group {each.failing.target_group_arn})"
+            reason = f"Task failed ELB health checks in {each.failing.place}"
         elif unhealthy:
             reason = "Task failed container health checks"
         else:
@@ -581,7 +581,7 @@ class _Pass:
 
     def _draining(self, tasks: Sequence[Task]) -> list[str]:
         name = self.service.name
-        messages = [event.deregistered(name, count, group) for group, count in _count_by_group(tasks).items()]
+        messages = [event.deregistered(name, count, ref) for ref, count in _count_by_group(tasks)]
         by_deployment: dict[str, int] = {}
         for task in tasks:
             by_deployment[task.deployment_id or ""] = by_deployment.get(task.deployment_id or "", 0) + 1
@@ -594,9 +594,7 @@ class _Pass:
             return
         known = self._target(task, ref)
         detail = (known.failure_detail if known is not None else "") or "Health checks failed"
-        self._report_cause(
-            event.unhealthy(self.service.name, task.id, ref.container_port, ref.target_group_arn, detail)
-        )
+        self._report_cause(event.unhealthy(self.service.name, task.id, ref, detail))
 
     def _report_stuck(self) -> None:
         """A rollout that can neither start nor stop: its limits leave no room, and nothing under way will make any."""
@@ -758,12 +756,11 @@ def _zone(task: Task) -> str:
     return task.eni.zone if task.eni is not None else ""
 
 
-def _count_by_group(tasks: Collection[Task]) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for task in tasks:
-        for ref in task.targets:
-            counts[ref.target_group_arn] = counts.get(ref.target_group_arn, 0) + 1
-    return counts
+def _count_by_group(tasks: Collection[Task]) -> list[tuple[TargetRef, int]]:
+    refs = [ref for task in tasks for ref in task.targets]
+    groups = {ref.target_group_arn: ref for ref in refs}
+    counts = Counter(ref.target_group_arn for ref in refs)
+    return [(ref, counts[group]) for group, ref in groups.items()]
 
 
 def _unless_same(old: tuple[str, ...], new: Sequence[str]) -> tuple[str, ...]:

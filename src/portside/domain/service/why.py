@@ -101,14 +101,18 @@ def _not_healthy(service: Service, mine: Sequence[Task], targets: Mapping[Target
         for ref in task.targets:
             name = target_rule.target_id(task)
             found = None if name is None else targets.get((ref.target_group_arn, name, target_rule.port(task, ref)))
-            group = ref.target_group_arn.rpartition("targetgroup/")[2].partition("/")[0]
+            group = f"target group {ref.target_group_arn.rpartition('targetgroup/')[2].partition('/')[0]}"
+            if ref.load_balancer_name:
+                group = f"load balancer {ref.load_balancer_name}"
             if found is None or found.deregistered_at is not None:
-                return Reason(what=f"Task {task.id[:8]} is not registered with target group {group}.", task=task.id)
+                return Reason(what=f"Task {task.id[:8]} is not registered with {group}.", task=task.id)
             if found.checked == "unhealthy":
                 why = found.failure_detail or found.failure_code
-                return Reason(what=f"Task {task.id[:8]} is unhealthy in target group {group}: {why}.", task=task.id)
+                return Reason(what=f"Task {task.id[:8]} is unhealthy in {group}: {why}.", task=task.id)
             if found.checked == "unknown":
-                return Reason(what=f"Target group {group} has not found task {task.id[:8]} healthy yet.", task=task.id)
+                return Reason(
+                    what=f"{group[0].upper()}{group[1:]} has not found task {task.id[:8]} healthy yet.", task=task.id
+                )
     return None
 
 

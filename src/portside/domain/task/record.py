@@ -117,16 +117,25 @@ class Placement(Record, frozen=True, kw_only=True):
 
 class TargetRef(Record, frozen=True, kw_only=True):
     """A target group the service registers this task in, by container and port. `host_port`: the instance's that leads
-    there, once that is known (bridge and host mode)."""
+    there, once that is known (bridge and host mode). `load_balancer_name`: of a Classic Load Balancer, in which the
+    task's instance is registered; the group is then what leads to the host port."""
 
     target_group_arn: str
     container_name: str
     container_port: int
     host_port: int | None = None
+    load_balancer_name: str = ""
 
     @property
     def port(self) -> int:
         return self.container_port if self.host_port is None else self.host_port
+
+    @property
+    def place(self) -> str:
+        """As events and reasons name it."""
+        if self.load_balancer_name:
+            return f"(elb {self.load_balancer_name})"
+        return f"(target-group {self.target_group_arn})"
 
 
 class RegistryRef(Record, frozen=True, kw_only=True):
