@@ -2,12 +2,17 @@
 
 import json
 import os
+import signal
+import subprocess
+import sys
+import termios
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from terminal import at_terminal
 
 from portside import credential
 from portside.testing.image import ensure_busybox_image
@@ -41,6 +46,7 @@ def portside() -> Iterator[Instance]:
             desiredCount=1,
             launchType="FARGATE",
             networkConfiguration=running.network(),
+            enableExecuteCommand=True,
         )
         wait_for(lambda: running_tasks(running), timeout_s=60, what="the task of the service")
         yield running
@@ -117,3 +123,79 @@ def test_a_token_for_scrapes_alone() -> None:
         portside.stop()
         portside.start()
         assert path.read_text() == token, os.listdir(portside.settings.data_dir)
+
+
+def words(portside: Instance, *given: str) -> list[str]:
+    return [sys.executable, "-m", "portside.cli", "top", *given, "--data-dir", str(portside.settings.data_dir)]
+
+
+def test_top_at_a_terminal(portside: Instance) -> None:
+    """Through services, tasks and containers by keys: numbers, the story, the log as it grows and filtered, a shell
+    and back; nothing is wider than the terminal, and at the end it is as it was."""
+    with at_terminal(words(portside), columns=80, lines=20) as (terminal, program):
+        terminal.wait("default › services", "shop", "1/1", "q quit")
+        terminal.press("\r")
+        terminal.wait("default › shop › tasks", "web:1", "running")
+        terminal.press("d")
+        terminal.wait("It runs.", "Phases")
+        terminal.press("\x1b")
+        terminal.wait("› tasks")
+        terminal.press("s")
+        terminal.wait("choose one of its containers")
+        terminal.press("\r")
+        terminal.wait("› containers", "burner", "talker")
+        terminal.press("j")
+        terminal.press("l")
+        seen = terminal.wait("Log of default/shop/", "said ")
+        last = max(int(each.split()[-1]) for each in seen.splitlines() if " said " in each)
+        terminal.wait(f"said {last + 5}")
+        terminal.press("/7\r")
+        terminal.wait("only with “7”", "7", without="said 8")
+        terminal.press("\x1b")
+        terminal.wait("G follow", without="only with")
+        terminal.press("\x1b")
+        terminal.wait("› containers")
+        terminal.press("s")
+        terminal.wait("A shell in talker")
+        terminal.press("echo $((40 + 2)) | sed s/^/is-/; exit\n")
+        terminal.wait("› containers", "burner")
+        assert b"is-42" in terminal.written
+        terminal.resize(120, 20)
+        terminal.wait("CPU%")
+        os.kill(program.pid, signal.SIGTERM)
+        assert program.wait(30) == 143
+        terminal.text()
+        assert terminal.written.endswith(b"\x1b[?25h\x1b[?1049l")
+        assert termios.tcgetattr(terminal.leader)[3] & termios.ECHO
+
+
+def test_top_while_the_daemon_is_away(portside: Instance) -> None:
+    """It says so, goes on by itself when Portside is there again, and ends by q."""
+    with at_terminal(words(portside), columns=80, lines=10) as (terminal, program):
+        terminal.wait("default › services", "shop")
+        portside.stop()
+        try:
+            terminal.wait("Portside does not run", "shop")
+        finally:
+            portside.start()
+            portside.ready()
+        terminal.wait("1/1", "q quit", without="does not run")
+        terminal.press("q")
+        assert program.wait(30) == 0
+
+
+def test_top_for_scripts(portside: Instance) -> None:
+    """--once is a table within the width, --json a document with rates at once; unknown clusters are told."""
+
+    def said(*given: str) -> subprocess.CompletedProcess[str]:
+        environment = os.environ | {"COLUMNS": "80"}
+        return subprocess.run(words(portside, *given), env=environment, capture_output=True, text=True, timeout=60)
+
+    table = said("--once").stdout.splitlines()
+    assert [each.split()[0] for each in table[:3]] == ["CLUSTERS", "default", "shop"]
+    assert table[4].startswith("      burner")
+    assert max(len(each) for each in table) <= 80
+    (task,) = json.loads(said("--json").stdout)["tasks"]
+    assert all(each["usage"]["cpuUnits"] is not None for each in task["containers"])
+    unknown = said("--once", "--cluster", "nowhere")
+    assert (unknown.returncode, "there is no cluster nowhere" in unknown.stderr) == (1, True)

@@ -240,6 +240,18 @@ def application() -> "typer.Typer":
         command.show(settings(data_dir=data_dir), name, cluster=cluster, once=once, as_json=as_json)
 
     @app.command()
+    def top(
+        cluster: Annotated[str, typer.Option("--cluster", help="Only this cluster.")] = "",
+        once: Annotated[bool, typer.Option("--once", help="All of it, once, as a table.")] = False,
+        as_json: as_json = False,
+        data_dir: data_dir = None,
+    ) -> None:
+        """What clusters, services, tasks and containers use, live; logs, shells and stories by keys as in k9s."""
+        from portside.cli.top import command
+
+        command.show(settings(data_dir=data_dir), cluster=cluster, once=once, as_json=as_json)
+
+    @app.command()
     def network(
         everything: Annotated[bool, typer.Option("--all", help="Also what nothing is in.")] = False,
         as_json: as_json = False,
