@@ -360,3 +360,68 @@ def test_tls_to_instances(tmp_path: Path, inside_protocol: str, check: str) -> N
             server.close()
 
     in_lab(tmp_path, body)
+
+
+def test_stickiness_by_an_applications_cookie(tmp_path: Path) -> None:
+    """The load balancer's cookie comes with the application's, has its lifetime, holds while the client has both, and
+    is made anew when its instance leaves."""
+
+    async def body(lab: Lab) -> None:
+        policy = ClassicPolicy(
+            name="session",
+            type_name=rule.APP_COOKIE,
+            attributes=(PolicyAttribute(name=rule.COOKIE_NAME, value="JSESSIONID"),),
+        )
+        lab.classic = replace(lab.classic, policies=(policy,), listeners=(replace(HTTP, policy_names=("session",)),))
+        servers = []
+        for name, address in ADDRESSES.items():
+
+            async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, name: str = name) -> None:
+                with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+                    head = await reader.readuntil(b"\r\n\r\n")
+                    extra = ""
+                    if b" /login" in head:
+                        extra = "Set-Cookie: a=b\r\nSet-Cookie: JSESSIONID=7; Max-Age=60; Path=/app\r\n"
+                    text = f"{name} {head.decode()}"
+                    own = f"{extra}Content-Length: {len(text)}\r\nConnection: close\r\n\r\n"
+                    writer.write(f"HTTP/1.1 200 OK\r\n{own}{text}".encode())
+                    await writer.drain()
+                    writer.close()
+
+            servers.append(await lab.listen(address, serve))
+        await lab.apply()
+        for address in ADDRESSES.values():
+            await lab.reports.wait(address, "healthy")
+
+        def cookies(answer: Answer) -> list[str]:
+            return [line.partition(":")[2].strip() for line in answer.raw_headers if line.lower().startswith("set-c")]
+
+        async def name(**headers: str) -> str:
+            return (await lab.ask(**headers)).body.partition(" ")[0]
+
+        assert cookies(await lab.ask()) == []
+        login = await lab.ask("/login")
+        plain, session, own = cookies(login)
+        assert (plain, session) == ("a=b", "JSESSIONID=7; Max-Age=60; Path=/app")
+        assert re.fullmatch(r"AWSELB=[^;]+; Path=/; Max-Age=60", own)
+        first, held = login.body.partition(" ")[0], own.partition(";")[0]
+        both = f"x=y; JSESSIONID=7; {held}"
+        assert {await name(cookie=both) for _ in range(10)} == {first}
+        answer = await lab.ask(cookie=both)
+        assert cookies(answer) == []
+        assert f"cookie: {both}" in answer.body.lower().replace(both.lower(), both)
+        renewed = cookies(await lab.ask("/login", cookie=both))
+        assert renewed[-1] == own
+        assert {await name(cookie=f"x=y; {held}") for _ in range(20)} == {"i-1", "i-2"}
+        assert {await name(cookie=held) for _ in range(20)} == {"i-1", "i-2"}
+        lab.classic = rule.without_instances(lab.classic, [first])
+        await lab.apply()
+        moved = await lab.ask(cookie=both)
+        assert moved.body.partition(" ")[0] != first
+        (own,) = cookies(moved)
+        assert re.fullmatch(r"AWSELB=[^;]+; Path=/", own)
+        assert own.partition(";")[0] != held
+        for server in servers:
+            server.close()
+
+    in_lab(tmp_path, body)

@@ -375,6 +375,33 @@ def test_stickiness(elb: Any, store: MemoryStore, subnets: list[dict[str, Any]])
     assert names == ["browser"]
 
 
+def test_stickiness_by_an_applications_cookie(elb: Any, store: MemoryStore, subnets: list[dict[str, Any]]) -> None:
+    """A policy that follows a cookie of the application's is made by either operation; a name no cookie can have is
+    refused, and so are two policies of stickiness on one listener."""
+    make(elb, subnets)
+    name = {"LoadBalancerName": "web"}
+    elb.create_app_cookie_stickiness_policy(**name, PolicyName="java", CookieName="JSESSIONID")
+    elb.create_load_balancer_policy(
+        **name,
+        PolicyName="php",
+        PolicyTypeName="AppCookieStickinessPolicyType",
+        PolicyAttributes=[{"AttributeName": "CookieName", "AttributeValue": "PHPSESSID"}],
+    )
+    assert shown(elb)["Policies"]["AppCookieStickinessPolicies"] == [
+        {"PolicyName": "java", "CookieName": "JSESSIONID"},
+        {"PolicyName": "php", "CookieName": "PHPSESSID"},
+    ]
+    elb.set_load_balancer_policies_of_listener(**name, LoadBalancerPort=80, PolicyNames=["java"])
+    (listener,) = store.scan(LISTENER)
+    assert listener.default_action.cookie.follows == "JSESSIONID"  # type: ignore[union-attr]
+    for cookie in ("", "a b", 'a"b', "a;b", "AWSELB"):
+        params = {**name, "PolicyName": "bad", "CookieName": cookie}
+        assert error_of(elb.create_app_cookie_stickiness_policy, **params)[0] == "ValidationError"
+    elb.create_lb_cookie_stickiness_policy(**name, PolicyName="lb")
+    params = {**name, "LoadBalancerPort": 80, "PolicyNames": ["java", "lb"]}
+    assert error_of(elb.set_load_balancer_policies_of_listener, **params)[0] == "InvalidConfigurationRequest"
+
+
 def test_proxy_protocol(elb: Any, store: MemoryStore, subnets: list[dict[str, Any]]) -> None:
     """A proxy protocol policy holds for a port of the instances, until it is taken away."""
     make(elb, subnets, HTTP, TCP)
@@ -397,6 +424,7 @@ def test_proxy_protocol(elb: Any, store: MemoryStore, subnets: list[dict[str, An
     types = elb.describe_load_balancer_policy_types()["PolicyTypeDescriptions"]
     assert [each["PolicyTypeName"] for each in types] == [
         "LBCookieStickinessPolicyType",
+        "AppCookieStickinessPolicyType",
         "ProxyProtocolPolicyType",
         "SSLNegotiationPolicyType",
     ]

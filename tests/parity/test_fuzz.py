@@ -250,6 +250,10 @@ class World:
                 "loadBalancers": [{"targetGroupArn": group, "containerName": "main", "containerPort": 80}],
             },
         )
+        http = {"Protocol": "HTTP", "LoadBalancerPort": 80, "InstancePort": 80}
+        self._make(
+            "elb", "CreateLoadBalancer", {"LoadBalancerName": "one", "Subnets": subnets[:1], "Listeners": [http]}
+        )
         self._make("logs", "CreateLogGroup", {"logGroupName": "/group"})
         self.call("logs", "CreateLogStream", {"logGroupName": "/group", "logStreamName": "stream"})
         self._make("iam", "CreateRole", {"RoleName": "role", "AssumeRolePolicyDocument": TRUST})

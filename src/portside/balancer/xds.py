@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from portside.balancer.follower import FOLLOWER
 from portside.balancer.interface import BalancerConfig, ServerCertificate
 from portside.domain.listener_condition import condition_regex
 from portside.domain.load_balancer import (
@@ -340,6 +341,7 @@ def http_manager(routes: str, members: Sequence[tuple[BalancerConfig, Listener]]
             }
         ],
         "http_filters": [
+            *([FOLLOWS] if any(_follows(listener) for _, listener in members) else []),
             # idle but where a route has a cookie for it
             {
                 "name": _STATEFUL_SESSION,
@@ -372,6 +374,20 @@ def http_manager(routes: str, members: Sequence[tuple[BalancerConfig, Listener]]
         "local_reply_config": local_replies(server=any(_names_server(listener) for _, listener in members)),
     }
     return {"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}
+
+
+_LUA: Final = "envoy.filters.http.lua"
+FOLLOWS: Final[Resource] = {
+    "name": _LUA,
+    "typed_config": {"@type": f"{_TYPE}extensions.filters.http.lua.v3.Lua"},
+}
+"""Before the stateful session on the way in, after it on the way out; idle but where a route has a script for it."""
+
+
+def _follows(listener: Listener) -> bool:
+    """Whether its stickiness goes by a cookie of the application's."""
+    action = listener.default_action
+    return isinstance(action, Forward) and action.cookie is not None and bool(action.cookie.follows)
 
 
 _INVALID_HEADER: Final = "[^:]*[^-A-Za-z0-9:][^:]*"
@@ -667,9 +683,17 @@ def stickiness(cookie: TargetCookie | None) -> Resource:
     """A client stays with its target by a cookie, as long as the target is healthy and registered."""
     if cookie is None:
         return {}
+    follower: Resource = {}
+    if cookie.follows:
+        script = FOLLOWER.replace("$OWN", cookie.name).replace("$APPLICATION", cookie.follows)
+        follower[_LUA] = {
+            "@type": f"{_TYPE}extensions.filters.http.lua.v3.LuaPerRoute",
+            "source_code": {"inline_string": script},
+        }
     lasting = {"ttl": f"{cookie.duration_s}s"} if cookie.duration_s is not None else {}
     return {
         "typed_per_filter_config": {
+            **follower,
             _STATEFUL_SESSION: {
                 "@type": f"{_TYPE}extensions.filters.http.stateful_session.v3.StatefulSessionPerRoute",
                 "stateful_session": {
@@ -681,7 +705,7 @@ def stickiness(cookie: TargetCookie | None) -> Resource:
                         },
                     }
                 },
-            }
+            },
         }
     }
 

@@ -48,6 +48,9 @@ UNDRAINED_S: Final = 2
 to have heard of it before a service stops the task."""
 
 LB_COOKIE: Final = "LBCookieStickinessPolicyType"
+APP_COOKIE: Final = "AppCookieStickinessPolicyType"
+COOKIE_NAME: Final = "CookieName"
+STICKY: Final = (LB_COOKIE, APP_COOKIE)
 PROXY_PROTOCOL: Final = "ProxyProtocolPolicyType"
 SSL_NEGOTIATION: Final = "SSLNegotiationPolicyType"
 REFERENCE: Final = "Reference-Security-Policy"
@@ -61,6 +64,7 @@ SECURITY_POLICIES: Final = tuple(
 """Those of AWS's predefined policies for Classic Load Balancers that are enforced here."""
 
 _NAME: Final = re.compile(r"[A-Za-z0-9-]+")
+_TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _POLICY_NAME: Final = re.compile(r"[A-Za-z0-9-]+")
 
 
@@ -81,6 +85,11 @@ POLICY_TYPES: Final[dict[str, PolicyType]] = {
         "period. This policy can be associated only with HTTP/HTTPS listeners.",
         (PolicyAttributeType(EXPIRATION, "Long", "ZERO_OR_ONE"),),
     ),
+    APP_COOKIE: PolicyType(
+        "Stickiness policy with session lifetimes controlled by the lifetime of the application-generated cookie. This "
+        "policy can be associated only with HTTP/HTTPS listeners.",
+        (PolicyAttributeType(COOKIE_NAME, "String", "ONE"),),
+    ),
     PROXY_PROTOCOL: PolicyType(
         "Policy that controls whether to include the IP address and port of the originating request for TCP messages. "
         "This policy operates on TCP/SSL listeners only",
@@ -93,7 +102,6 @@ POLICY_TYPES: Final[dict[str, PolicyType]] = {
     ),
 }
 NOT_BUILT: Final = (
-    "AppCookieStickinessPolicyType",
     "PublicKeyPolicyType",
     "BackendServerAuthenticationPolicyType",
 )
@@ -283,6 +291,10 @@ def made_policy(name: str, type_name: str, attributes: Iterable[PolicyAttribute]
             seconds = policy.value(EXPIRATION)
             if seconds and not re.fullmatch(r"[1-9]\d{0,9}", seconds):
                 raise invalid("CookieExpirationPeriod must be a number of seconds greater than 0")
+        case "AppCookieStickinessPolicyType":
+            named = policy.value(COOKIE_NAME)
+            if not _TOKEN.fullmatch(named) or len(named) > 256 or named == COOKIE:
+                raise invalid(f"CookieName '{named}' is not a name that a cookie of an application can have")
         case "ProxyProtocolPolicyType":
             if policy.value("ProxyProtocol").lower() not in ("true", "false"):
                 raise conflict("Attribute 'ProxyProtocol' must be true or false")
@@ -343,14 +355,14 @@ def with_listener_policies(
     """The policies of one listener, in place of those that it had."""
     policies = policies_named(balancer, names)
     for policy in policies:
-        if policy.type_name == LB_COOKIE and not is_http(listener.protocol):
+        if policy.type_name in STICKY and not is_http(listener.protocol):
             raise conflict(f"Policy {policy.name} can only be associated with HTTP and HTTPS listeners")
         if policy.type_name == SSL_NEGOTIATION and not is_secured(listener.protocol):
             raise conflict(f"Policy {policy.name} can only be associated with HTTPS and SSL listeners")
         if policy.type_name == PROXY_PROTOCOL:
             raise conflict(f"Policy {policy.name} can only be associated with instance ports")
-    for type_name, what in ((LB_COOKIE, "stickiness"), (SSL_NEGOTIATION, "SSL negotiation")):
-        if sum(each.type_name == type_name for each in policies) > 1:
+    for types, what in ((STICKY, "stickiness"), ((SSL_NEGOTIATION,), "SSL negotiation")):
+        if sum(each.type_name in types for each in policies) > 1:
             raise conflict(f"Only one {what} policy can be associated with a listener")
     changed = replace(listener, policy_names=tuple(each.name for each in policies))
     listeners = tuple(changed if each.port == listener.port else each for each in balancer.listeners)
@@ -443,11 +455,13 @@ def _group(balancer: ClassicLoadBalancer, listener: ClassicListener) -> TargetGr
 
 def _listener(balancer: ClassicLoadBalancer, listener: ClassicListener, group: TargetGroup) -> Listener:
     policies = policies_named(balancer, listener.policy_names)
-    sticky = next((each for each in policies if each.type_name == LB_COOKIE), None)
+    sticky = next((each for each in policies if each.type_name in STICKY), None)
     cookie = None
     if sticky is not None:
         seconds = sticky.value(EXPIRATION)
-        cookie = TargetCookie(name=COOKIE, duration_s=int(seconds) if seconds else None)
+        cookie = TargetCookie(
+            name=COOKIE, duration_s=int(seconds) if seconds else None, follows=sticky.value(COOKIE_NAME)
+        )
     security = next((each.value(REFERENCE) for each in policies if each.type_name == SSL_NEGOTIATION), DEFAULT)
     http = is_http(listener.protocol)
     return Listener(

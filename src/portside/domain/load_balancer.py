@@ -39,10 +39,12 @@ class WeightedTargetGroup(Record, frozen=True, kw_only=True):
 
 
 class TargetCookie(Record, frozen=True, kw_only=True):
-    """Keeps a client at its target. `duration_s` None: as long as the browser runs."""
+    """Keeps a client at its target. `duration_s` None: as long as the browser runs. `follows`: a cookie of the
+    application's, with which it comes and without which it counts for nothing."""
 
     name: str
     duration_s: int | None = None
+    follows: str = ""
 
 
 class Forward(Record, tag="forward", frozen=True, kw_only=True):

@@ -25,7 +25,7 @@ from portside.aws.model import ServiceModel, load_model
 from portside.aws.protocol.interface import WireProtocol
 from portside.aws.request import Request
 
-SERVICES = ("ecs", "ec2", "elbv2", "logs", "iam", "sts")
+SERVICES = ("ecs", "ec2", "elb", "elbv2", "logs", "iam", "sts")
 START = datetime(2001, 1, 1, tzinfo=UTC)
 # Everything that XML can carry, line ends included.
 ALPHABET = string.ascii_letters + string.digits + " &<>\"'=%+;/?:\n\r\tüß漢😀\x85\u2028"

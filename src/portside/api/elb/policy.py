@@ -23,6 +23,7 @@ class PolicyHandlers:
     def handlers(self) -> dict[str, Handler]:
         return {
             "CreateLBCookieStickinessPolicy": self.create_lb_cookie,
+            "CreateAppCookieStickinessPolicy": self.create_app_cookie,
             "CreateLoadBalancerPolicy": self.create,
             "DeleteLoadBalancerPolicy": self.delete,
             "DescribeLoadBalancerPolicies": self.describe,
@@ -35,6 +36,10 @@ class PolicyHandlers:
         seconds = params.get("CookieExpirationPeriod")
         attributes = [PolicyAttribute(name=rule.EXPIRATION, value=str(seconds))] if seconds is not None else []
         return self._add(context, params, rule.made_policy(params["PolicyName"], rule.LB_COOKIE, attributes))
+
+    def create_app_cookie(self, context: RequestContext, params: Params) -> Result:
+        attributes = [PolicyAttribute(name=rule.COOKIE_NAME, value=params["CookieName"])]
+        return self._add(context, params, rule.made_policy(params["PolicyName"], rule.APP_COOKIE, attributes))
 
     def create(self, context: RequestContext, params: Params) -> Result:
         attributes = wire.attributes_from(params.get("PolicyAttributes"))

@@ -27,7 +27,7 @@ def elb_service(store: Store, clock: Clock, ids: Ids) -> Service:
         partial={
             "CreateLoadBalancer": "certificates of ACM, not of IAM",
             "CreateLoadBalancerListeners": "certificates of ACM, not of IAM",
-            "CreateLoadBalancerPolicy": "lb cookie, proxy protocol, predefined TLS policies",
+            "CreateLoadBalancerPolicy": "stickiness, proxy protocol, predefined TLS policies",
             "DescribeLoadBalancerPolicyTypes": "the types that can be had",
             "ModifyLoadBalancerAttributes": "no access logs, desync mode; cross-zone load balancing is always on",
         },

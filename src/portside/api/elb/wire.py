@@ -120,16 +120,19 @@ def load_balancer_to(balancer: ClassicLoadBalancer, plane: LoadBalancer, group_n
     Args:
         group_names: of its security groups.
     """
-    sticky = [each for each in balancer.policies if each.type_name == rule.LB_COOKIE]
+    by_lb = [each for each in balancer.policies if each.type_name == rule.LB_COOKIE]
+    by_app = [each for each in balancer.policies if each.type_name == rule.APP_COOKIE]
     shown: Result = {
         "LoadBalancerName": balancer.name,
         "DNSName": plane.dns_name,
         "CanonicalHostedZoneName": plane.dns_name,
         "ListenerDescriptions": [listener_to(each) for each in balancer.listeners],
         "Policies": {
-            "AppCookieStickinessPolicies": [],
-            "LBCookieStickinessPolicies": [_lb_cookie_to(each) for each in sticky],
-            "OtherPolicies": [each.name for each in balancer.policies if each not in sticky],
+            "AppCookieStickinessPolicies": [
+                {"PolicyName": each.name, "CookieName": each.value(rule.COOKIE_NAME)} for each in by_app
+            ],
+            "LBCookieStickinessPolicies": [_lb_cookie_to(each) for each in by_lb],
+            "OtherPolicies": [each.name for each in balancer.policies if each not in (*by_lb, *by_app)],
         },
         "BackendServerDescriptions": [
             {"InstancePort": each.instance_port, "PolicyNames": list(each.policy_names)}
