@@ -5,15 +5,17 @@ import contextlib
 import re
 import socket
 import ssl
+import subprocess
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
 from portside.balancer.envoy import EnvoyBalancer
-from portside.balancer.interface import BalancerConfig
+from portside.balancer.interface import BalancerConfig, ServerCertificate
 from portside.control.loop import spawn
 from portside.domain import classic_load_balancer_rule as rule
+from portside.domain import classic_policy as policy_rule
 from portside.domain.classic_load_balancer import (
     BackendPolicies,
     ClassicHealthCheck,
@@ -33,6 +35,7 @@ pytestmark = pytest.mark.integration
 
 ADDRESSES = {"i-1": "10.0.1.10", "i-2": "10.0.1.11"}
 ONE, TWO = ADDRESSES.values()
+ALGORITHMS = {"i-1": "EC_prime256v1", "i-2": "RSA_2048"}
 HTTP = ClassicListener(protocol="HTTP", port=80, instance_protocol="HTTP", instance_port=8080)
 TCP = ClassicListener(protocol="TCP", port=5432, instance_protocol="TCP", instance_port=8080)
 CHECK = ClassicHealthCheck(protocol="HTTP", port=8080, path="/health", interval_s=1, timeout_s=1)
@@ -86,7 +89,9 @@ class Lab:
         found = [each for instance in self.classic.instances for each in rule.targets_of(instance, groups)]
         return [replace(each, id=each.address) for each in found]
 
-    async def apply(self, targets: list[Target] | None = None) -> None:
+    async def apply(
+        self, targets: list[Target] | None = None, certificates: tuple[ServerCertificate, ...] = ()
+    ) -> None:
         listeners, groups = rule.plane(self.classic)
         config = BalancerConfig(
             load_balancer=self.plane,
@@ -95,6 +100,7 @@ class Lab:
             rules=(),
             target_groups=groups,
             targets=tuple(self.targets() if targets is None else targets),
+            certificates=certificates,
         )
         await self.envoy.apply([config])
 
@@ -217,8 +223,8 @@ def test_stickiness(tmp_path: Path, seconds: str) -> None:
     instance leaves. A listener without the policy has none."""
 
     async def body(lab: Lab) -> None:
-        attributes = (PolicyAttribute(name=rule.EXPIRATION, value=seconds),) if seconds else ()
-        policy = ClassicPolicy(name="sticky", type_name=rule.LB_COOKIE, attributes=attributes)
+        attributes = (PolicyAttribute(name=policy_rule.EXPIRATION, value=seconds),) if seconds else ()
+        policy = ClassicPolicy(name="sticky", type_name=policy_rule.LB_COOKIE, attributes=attributes)
         lab.classic = replace(
             lab.classic,
             policies=(policy,),
@@ -284,7 +290,7 @@ def test_proxy_protocol(tmp_path: Path) -> None:
         server = await lab.listen(ONE, serve)
         policy = ClassicPolicy(
             name="proxy",
-            type_name=rule.PROXY_PROTOCOL,
+            type_name=policy_rule.PROXY_PROTOCOL,
             attributes=(PolicyAttribute(name="ProxyProtocol", value="true"),),
         )
         lab.classic = replace(
@@ -324,7 +330,7 @@ def test_tls_to_instances(tmp_path: Path, inside_protocol: str, check: str) -> N
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.load_cert_chain(pem)
         spoken = rule.protocol(inside_protocol)
-        http = rule.is_http(spoken)
+        http = policy_rule.is_http(spoken)
         outside = HTTP if http else replace(HTTP, protocol="TCP")
         check_protocol, port, path = rule.check_target(check)
         lab.classic = replace(
@@ -341,9 +347,9 @@ def test_tls_to_instances(tmp_path: Path, inside_protocol: str, check: str) -> N
                 await writer.drain()
                 writer.close()
 
-        servers = [await lab.listen(ONE, serve, context if rule.is_secured(spoken) else None)]
+        servers = [await lab.listen(ONE, serve, context if policy_rule.is_secured(spoken) else None)]
         if port != 8080:
-            own = context if rule.is_secured(check_protocol) else None
+            own = context if policy_rule.is_secured(check_protocol) else None
 
             def make() -> socket.socket:
                 made = socket.create_server((ONE, port))
@@ -369,8 +375,8 @@ def test_stickiness_by_an_applications_cookie(tmp_path: Path) -> None:
     async def body(lab: Lab) -> None:
         policy = ClassicPolicy(
             name="session",
-            type_name=rule.APP_COOKIE,
-            attributes=(PolicyAttribute(name=rule.COOKIE_NAME, value="JSESSIONID"),),
+            type_name=policy_rule.APP_COOKIE,
+            attributes=(PolicyAttribute(name=policy_rule.COOKIE_NAME, value="JSESSIONID"),),
         )
         lab.classic = replace(lab.classic, policies=(policy,), listeners=(replace(HTTP, policy_names=("session",)),))
         servers = []
@@ -423,5 +429,120 @@ def test_stickiness_by_an_applications_cookie(tmp_path: Path) -> None:
         assert own.partition(";")[0] != held
         for server in servers:
             server.close()
+
+    in_lab(tmp_path, body)
+
+
+def test_authentication_of_instances(tmp_path: Path) -> None:
+    """With policies of public keys an instance gets requests only if it has one of the keys."""
+
+    async def body(lab: Lab) -> None:
+        authority = LabAuthority()
+        keys = {name: authority.issue(f"{name}.test", algorithm=algorithm) for name, algorithm in ALGORITHMS.items()}
+        servers = []
+        for name, address in ADDRESSES.items():
+            pem = tmp_path / f"{name}.pem"
+            pem.write_text(keys[name].chain_pem + keys[name].key_pem)
+            context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+            context.load_cert_chain(pem)
+
+            async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, name: str = name) -> None:
+                with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
+                    await reader.readuntil(b"\r\n\r\n")
+                    writer.write(f"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nConnection: close\r\n\r\n{name}".encode())
+                    await writer.drain()
+                    writer.close()
+
+            servers.append(await lab.listen(address, serve, context))
+
+        def public_key(name: str) -> str:
+            said = subprocess.run(
+                ["openssl", "x509", "-noout", "-pubkey"],
+                input=keys[name].chain_pem.encode(),
+                check=True,
+                capture_output=True,
+                timeout=30,
+            ).stdout.decode()
+            return "\n".join(said.strip().splitlines()[1:-1])
+
+        def policies(*names: str) -> tuple[ClassicPolicy, ...]:
+            made = [
+                policy_rule.made_policy(
+                    name, policy_rule.PUBLIC_KEY, [PolicyAttribute(name=policy_rule.KEY, value=public_key(name))]
+                )
+                for name in names
+            ]
+            named = [PolicyAttribute(name=policy_rule.KEY_POLICY, value=name) for name in names]
+            return (*made, policy_rule.made_policy("auth", policy_rule.BACKEND_AUTHENTICATION, named))
+
+        lab.classic = replace(
+            lab.classic,
+            listeners=(replace(HTTP, instance_protocol="HTTPS"),),
+            health_check=replace(CHECK, protocol="TCP", path=""),
+            policies=policies("i-1"),
+            backend_policies=(BackendPolicies(instance_port=8080, policy_names=("auth",)),),
+        )
+        await lab.apply()
+        for address in ADDRESSES.values():
+            await lab.reports.wait(address, "healthy")
+        found = [await lab.ask() for _ in range(10)]
+        # one that lacks the key is tried, and the other one instead
+        assert {each.body for each in found if each.status == 200} == {"i-1"}
+        assert not any(each.body == "i-2" for each in found)
+        lab.classic = replace(lab.classic, policies=policies("i-1", "i-2"))
+        await lab.apply()
+        for address in ADDRESSES.values():
+            await lab.reports.wait(address, "healthy")
+        assert {(await lab.ask()).body for _ in range(20)} == {"i-1", "i-2"}
+        for server in servers:
+            server.close()
+
+    in_lab(tmp_path, body)
+
+
+def test_a_security_policy_of_ones_own(tmp_path: Path) -> None:
+    """Clients agree on the versions and ciphers that the policy names, or on nothing."""
+
+    async def body(lab: Lab) -> None:
+        authority = LabAuthority()
+        certificate = authority.issue("web.test", algorithm="RSA_2048")
+        attributes = [
+            PolicyAttribute(name=name, value="true")
+            for name in ("Protocol-TLSv1.2", "ECDHE-RSA-AES256-GCM-SHA384", "ECDHE-RSA-AES128-GCM-SHA256")
+        ]
+        policy = policy_rule.made_policy("own", policy_rule.SSL_NEGOTIATION, attributes)
+        lab.classic = replace(
+            lab.classic,
+            policies=(policy,),
+            listeners=(
+                ClassicListener(
+                    protocol="HTTPS",
+                    port=443,
+                    instance_protocol="HTTP",
+                    instance_port=8080,
+                    certificate_arn=certificate.arn,
+                    policy_names=("own",),
+                ),
+            ),
+        )
+        await lab.serve()
+        await lab.apply(certificates=(certificate,))
+
+        async def agreed(ciphers: str) -> str:
+            context = ssl.create_default_context(cadata=authority.root_pem)
+            context.maximum_version = ssl.TLSVersion.TLSv1_2
+            context.set_ciphers(ciphers)
+            _, writer = await lab.connect(443)
+            await writer.start_tls(context, server_hostname="web.test")
+            chosen = writer.get_extra_info("cipher")[0]
+            writer.close()
+            return str(chosen)
+
+        small, large = "ECDHE-RSA-AES128-GCM-SHA256", "ECDHE-RSA-AES256-GCM-SHA384"
+        # the client's order counts
+        assert await agreed(f"{small}:{large}") == small
+        assert await agreed(f"{large}:{small}") == large
+        with pytest.raises((ssl.SSLError, ConnectionError)):
+            await agreed("ECDHE-RSA-AES128-SHA")
 
     in_lab(tmp_path, body)

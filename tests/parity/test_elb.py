@@ -1,5 +1,6 @@
 """Classic Load Balancers through boto3 and the aws command: shapes, errors, idempotency, and what is made of them."""
 
+import base64
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -363,7 +364,7 @@ def test_stickiness(elb: Any, store: MemoryStore, subnets: list[dict[str, Any]])
         (
             elb.create_load_balancer_policy,
             {"PolicyName": "x", "PolicyTypeName": "PublicKeyPolicyType"},
-            "ValidationError",
+            "InvalidConfigurationRequest",
         ),
     ):
         assert error_of(call, LoadBalancerName="web", **params)[0] == code
@@ -427,6 +428,8 @@ def test_proxy_protocol(elb: Any, store: MemoryStore, subnets: list[dict[str, An
         "AppCookieStickinessPolicyType",
         "ProxyProtocolPolicyType",
         "SSLNegotiationPolicyType",
+        "PublicKeyPolicyType",
+        "BackendServerAuthenticationPolicyType",
     ]
 
 
@@ -462,6 +465,76 @@ def test_tls(served: Any, elb: Any, store: MemoryStore, subnets: list[dict[str, 
     assert code == "ListenerNotFound"
     predefined = elb.describe_load_balancer_policies()["PolicyDescriptions"]
     assert "ELBSecurityPolicy-2016-08" in [each["PolicyName"] for each in predefined]
+
+
+def test_a_security_policy_of_ones_own(
+    served: Any, elb: Any, store: MemoryStore, subnets: list[dict[str, Any]]
+) -> None:
+    """A policy may name versions and ciphers itself; what can not be enforced is refused, and so is nothing at all."""
+    arn = served.client("acm").request_certificate(DomainName="a.test")["CertificateArn"]
+    make(elb, subnets, {**HTTP, "Protocol": "HTTPS", "LoadBalancerPort": 443, "SSLCertificateId": arn})
+
+    def create(name: str, **values: str) -> None:
+        elb.create_load_balancer_policy(
+            LoadBalancerName="web",
+            PolicyName=name,
+            PolicyTypeName="SSLNegotiationPolicyType",
+            PolicyAttributes=[
+                {"AttributeName": key.replace("_", "-"), "AttributeValue": value} for key, value in values.items()
+            ],
+        )
+
+    cipher = {"ECDHE_RSA_AES128_GCM_SHA256": "true", "DES_CBC3_SHA": "false", "AES128_SHA": "false"}
+    create("own", **{"Protocol_TLSv1.2": "true", "Protocol_TLSv1": "false", **cipher})
+    elb.set_load_balancer_policies_of_listener(LoadBalancerName="web", LoadBalancerPort=443, PolicyNames=["own"])
+    (listener,) = store.scan(LISTENER)
+    assert listener.own_ssl_policy is not None
+    assert listener.own_ssl_policy.versions == ("TLSv1.2",)
+    assert listener.own_ssl_policy.ciphers == ("ECDHE-RSA-AES128-GCM-SHA256",)
+    assert listener.own_ssl_policy.server_order is False
+    for code, values in (
+        ("InvalidConfigurationRequest", {"Protocol_TLSv1.2": "true"}),
+        ("InvalidConfigurationRequest", cipher),
+        ("InvalidConfigurationRequest", {"Reference_Security_Policy": "ELBSecurityPolicy-none"}),
+        ("InvalidConfigurationRequest", {"Protocol_TLSv1.2": "yes", **cipher}),
+        ("ValidationError", {"Protocol_SSLv3": "true", **cipher}),
+        ("ValidationError", {"Protocol_TLSv1.2": "true", "Protocol_TLSv1": "true", **cipher}),
+    ):
+        assert error_of(create, name="bad", **values)[0] == code
+
+
+def test_authentication_of_instances(elb: Any, store: MemoryStore, subnets: list[dict[str, Any]]) -> None:
+    """Policies of public keys are put together in one for a port that is spoken to by TLS; none in use can go."""
+    secured = {"Protocol": "TCP", "LoadBalancerPort": 1443, "InstancePort": 1443, "InstanceProtocol": "SSL"}
+    make(elb, subnets, HTTP, secured)
+    key = base64.b64encode(b"\x30" + bytes(90)).decode()
+
+    def create(name: str, kind: str, attribute: str, *values: str) -> None:
+        elb.create_load_balancer_policy(
+            LoadBalancerName="web",
+            PolicyName=name,
+            PolicyTypeName=f"{kind}PolicyType",
+            PolicyAttributes=[{"AttributeName": attribute, "AttributeValue": value} for value in values],
+        )
+
+    create("key", "PublicKey", "PublicKey", key)
+    create("auth", "BackendServerAuthentication", "PublicKeyPolicyName", "key")
+    backend = {"LoadBalancerName": "web", "InstancePort": 1443}
+    elb.set_load_balancer_policies_for_backend_server(**backend, PolicyNames=["auth"])
+    digests = {each.port: each.classic.key_digests for each in store.scan(TARGET_GROUP) if each.classic}
+    assert (len(digests[1443]), digests[8080]) == (1, ())
+    code = "InvalidConfigurationRequest"
+    for name in ("key", "auth"):
+        assert error_of(elb.delete_load_balancer_policy, LoadBalancerName="web", PolicyName=name)[0] == code
+    assert error_of(create, name="x", kind="PublicKey", attribute="PublicKey")[0] == code
+    with pytest.raises(ClientError, match="format of PEM"):
+        create("x", "PublicKey", "PublicKey", "no key")
+    with pytest.raises(ClientError, match="PolicyNotFound"):
+        create("x", "BackendServerAuthentication", "PublicKeyPolicyName", "none")
+    with pytest.raises(ClientError, match="not of type"):
+        create("x", "BackendServerAuthentication", "PublicKeyPolicyName", "auth")
+    params = {"LoadBalancerName": "web", "InstancePort": 8080, "PolicyNames": ["auth"]}
+    assert error_of(elb.set_load_balancer_policies_for_backend_server, **params)[0] == code
 
 
 def test_attributes(elb: Any, store: MemoryStore, subnets: list[dict[str, Any]]) -> None:

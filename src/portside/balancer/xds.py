@@ -258,7 +258,7 @@ def tls_context(members: Sequence[tuple[BalancerConfig, Listener]], options: Opt
     if not names:
         return None
     config, listener = members[0]
-    policy = POLICIES[listener.ssl_policy or DEFAULT]
+    policy = listener.own_ssl_policy or POLICIES[listener.ssl_policy or DEFAULT]
     parameters: Resource = {
         "tls_minimum_protocol_version": _TLS_VERSIONS[policy.versions[0]],
         "tls_maximum_protocol_version": _TLS_VERSIONS[policy.versions[-1]],
@@ -274,6 +274,7 @@ def tls_context(members: Sequence[tuple[BalancerConfig, Listener]], options: Opt
         "name": "envoy.transport_sockets.tls",
         "typed_config": {
             "@type": f"{_TYPE}extensions.transport_sockets.tls.v3.DownstreamTlsContext",
+            **({} if policy.server_order else {"prefer_client_ciphers": True}),
             "common_tls_context": {
                 "tls_params": parameters,
                 "tls_certificate_sds_secret_configs": [
@@ -839,14 +840,20 @@ RAW: Final[Resource] = {
     "name": "envoy.transport_sockets.raw_buffer",
     "typed_config": {"@type": f"{_TYPE}extensions.transport_sockets.raw_buffer.v3.RawBuffer"},
 }
-TLS_TO_TARGET: Final[Resource] = {
-    "name": "envoy.transport_sockets.tls",
-    # whatever certificate the target shows is taken, as on AWS
-    "typed_config": {
-        "@type": f"{_TYPE}extensions.transport_sockets.tls.v3.UpstreamTlsContext",
-        "common_tls_context": {"tls_params": {"tls_minimum_protocol_version": "TLSv1_0"}},
-    },
-}
+
+
+def tls_to_target(key_digests: Sequence[str] = ()) -> Resource:
+    """Whatever certificate the target shows is taken, as on AWS, unless its key is to be one of these."""
+    context: Resource = {"tls_params": {"tls_minimum_protocol_version": "TLSv1_0"}}
+    if key_digests:
+        context["validation_context"] = {"verify_certificate_spki": list(key_digests)}
+    return {
+        "name": "envoy.transport_sockets.tls",
+        "typed_config": {
+            "@type": f"{_TYPE}extensions.transport_sockets.tls.v3.UpstreamTlsContext",
+            "common_tls_context": context,
+        },
+    }
 
 
 def proxied(version: str, inner: Resource) -> Resource:
@@ -864,14 +871,14 @@ def proxied(version: str, inner: Resource) -> Resource:
 def classic_transport(group: TargetGroup, backend: ClassicBackend) -> Resource:
     """What carries requests to the instances of a Classic Load Balancer, and what carries its checks, which may speak
     TLS where requests do not, and the other way round."""
-    carries = TLS_TO_TARGET if backend.tls else RAW
+    carries = tls_to_target(backend.key_digests) if backend.tls else RAW
     return {
         "transport_socket": proxied("V1", carries) if backend.proxy_protocol else carries,
         "transport_socket_matches": [
             {
                 "name": "check",
                 "match": _CHECK,
-                "transport_socket": TLS_TO_TARGET if group.health_check.protocol in ("HTTPS", "SSL") else RAW,
+                "transport_socket": tls_to_target() if group.health_check.protocol in ("HTTPS", "SSL") else RAW,
             }
         ],
     }

@@ -17,9 +17,20 @@ from portside.domain.classic_load_balancer import (
     ClassicInstance,
     ClassicListener,
     ClassicLoadBalancer,
-    ClassicPolicy,
     ClassicProtocol,
-    PolicyAttribute,
+)
+from portside.domain.classic_policy import (
+    PROXY_PROTOCOL,
+    cookie_of,
+    invalid,
+    is_http,
+    is_on,
+    is_secured,
+    key_digests,
+    of_backend,
+    security_of,
+    unsupported,
+    with_default_policy,
 )
 from portside.domain.load_balancer import (
     ClassicBackend,
@@ -27,7 +38,6 @@ from portside.domain.load_balancer import (
     HealthCheck,
     Listener,
     Target,
-    TargetCookie,
     TargetGroup,
     WeightedTargetGroup,
 )
@@ -40,85 +50,12 @@ LOAD_BALANCERS_PER_REGION: Final = 20
 LISTENERS_PER_LOAD_BALANCER: Final = 100
 INSTANCES_PER_LOAD_BALANCER: Final = 1000
 SECURITY_GROUPS_PER_LOAD_BALANCER: Final = 5
-POLICIES_PER_LOAD_BALANCER: Final = 100
 
-COOKIE: Final = "AWSELB"
 UNDRAINED_S: Final = 2
 """For how long a deregistered instance may end its requests without connection draining: long enough for the data plane
 to have heard of it before a service stops the task."""
 
-LB_COOKIE: Final = "LBCookieStickinessPolicyType"
-APP_COOKIE: Final = "AppCookieStickinessPolicyType"
-COOKIE_NAME: Final = "CookieName"
-STICKY: Final = (LB_COOKIE, APP_COOKIE)
-PROXY_PROTOCOL: Final = "ProxyProtocolPolicyType"
-SSL_NEGOTIATION: Final = "SSLNegotiationPolicyType"
-REFERENCE: Final = "Reference-Security-Policy"
-EXPIRATION: Final = "CookieExpirationPeriod"
-
-SECURITY_POLICIES: Final = tuple(
-    name
-    for name in (DEFAULT, "ELBSecurityPolicy-TLS-1-2-2017-01", "ELBSecurityPolicy-TLS-1-1-2017-01")
-    if name in POLICIES
-)
-"""Those of AWS's predefined policies for Classic Load Balancers that are enforced here."""
-
 _NAME: Final = re.compile(r"[A-Za-z0-9-]+")
-_TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_POLICY_NAME: Final = re.compile(r"[A-Za-z0-9-]+")
-
-
-class PolicyAttributeType(NamedTuple):
-    name: str
-    kind: Literal["Long", "Boolean", "String"]
-    cardinality: Literal["ONE", "ZERO_OR_ONE"]
-
-
-class PolicyType(NamedTuple):
-    description: str
-    attributes: tuple[PolicyAttributeType, ...]
-
-
-POLICY_TYPES: Final[dict[str, PolicyType]] = {
-    LB_COOKIE: PolicyType(
-        "Stickiness policy with session lifetimes controlled by the browser (user-agent) or a specified expiration "
-        "period. This policy can be associated only with HTTP/HTTPS listeners.",
-        (PolicyAttributeType(EXPIRATION, "Long", "ZERO_OR_ONE"),),
-    ),
-    APP_COOKIE: PolicyType(
-        "Stickiness policy with session lifetimes controlled by the lifetime of the application-generated cookie. This "
-        "policy can be associated only with HTTP/HTTPS listeners.",
-        (PolicyAttributeType(COOKIE_NAME, "String", "ONE"),),
-    ),
-    PROXY_PROTOCOL: PolicyType(
-        "Policy that controls whether to include the IP address and port of the originating request for TCP messages. "
-        "This policy operates on TCP/SSL listeners only",
-        (PolicyAttributeType("ProxyProtocol", "Boolean", "ONE"),),
-    ),
-    SSL_NEGOTIATION: PolicyType(
-        "Listener policy that defines the ciphers and protocols that will be accepted by the load balancer. This "
-        "policy can be associated only with HTTPS/SSL listeners.",
-        (PolicyAttributeType(REFERENCE, "String", "ONE"),),
-    ),
-}
-NOT_BUILT: Final = (
-    "PublicKeyPolicyType",
-    "BackendServerAuthenticationPolicyType",
-)
-"""Types of policies that AWS has besides."""
-
-
-def invalid(message: str) -> Refused:
-    return Refused(RefusalKind.INVALID, message)
-
-
-def conflict(message: str) -> Refused:
-    """AWS's InvalidConfigurationRequest."""
-    return Refused(RefusalKind.CONFLICT, message)
-
-
-def unsupported(what: str) -> Refused:
-    return Refused(RefusalKind.UNSUPPORTED, f"{what} is not supported yet by Portside")
 
 
 def check_name(name: str) -> None:
@@ -148,14 +85,6 @@ def protocol(given: str) -> ClassicProtocol:
         case "SSL":
             return "SSL"
     raise invalid(f"Protocol '{given}' must be one of HTTP, HTTPS, TCP, SSL")
-
-
-def is_http(spoken: str) -> bool:
-    return spoken in ("HTTP", "HTTPS")
-
-
-def is_secured(spoken: str) -> bool:
-    return spoken in ("HTTPS", "SSL")
 
 
 def check_listener(listener: ClassicListener) -> None:
@@ -201,18 +130,9 @@ def with_listener(balancer: ClassicLoadBalancer, listener: ClassicListener) -> C
             "different InstancePort, Protocol, or SSLCertificateId",
         )
     if is_secured(listener.protocol):
-        balancer = _with_default_policy(balancer)
+        balancer = with_default_policy(balancer)
         listener = replace(listener, policy_names=(DEFAULT,))
     return replace(balancer, listeners=(*balancer.listeners, listener))
-
-
-def _with_default_policy(balancer: ClassicLoadBalancer) -> ClassicLoadBalancer:
-    if any(each.name == DEFAULT for each in balancer.policies):
-        return balancer
-    made = ClassicPolicy(
-        name=DEFAULT, type_name=SSL_NEGOTIATION, attributes=(PolicyAttribute(name=REFERENCE, value=DEFAULT),)
-    )
-    return replace(balancer, policies=(*balancer.policies, made))
 
 
 # --- health checks --------------------------------------------------------------------------------------------------
@@ -260,126 +180,6 @@ def default_health_check(listener: ClassicListener) -> ClassicHealthCheck:
     return ClassicHealthCheck(protocol="TCP", port=listener.instance_port)
 
 
-# --- policies -------------------------------------------------------------------------------------------------------
-
-
-def made_policy(name: str, type_name: str, attributes: Iterable[PolicyAttribute]) -> ClassicPolicy:
-    """Raises Refused, NOT_FOUND for a type that is not there."""
-    if not _POLICY_NAME.fullmatch(name) or len(name) > 128:
-        raise invalid(f"Policy name '{name}' can only contain alphanumeric characters and hyphens(-)")
-    if type_name in NOT_BUILT:
-        raise unsupported(f"A policy of type {type_name}")
-    kind = POLICY_TYPES.get(type_name)
-    if kind is None:
-        raise Refused(RefusalKind.NOT_FOUND, f"Policy type '{type_name}' cannot be found", "policy type")
-    given = tuple(attributes)
-    names = [each.name for each in given]
-    known = {each.name for each in kind.attributes}
-    for each in given:
-        if each.name not in known:
-            if type_name == SSL_NEGOTIATION:
-                raise unsupported(f"A security policy with '{each.name}', which is not {REFERENCE},")
-            raise conflict(f"Attribute '{each.name}' is not known for policies of type {type_name}")
-    for attribute in kind.attributes:
-        if names.count(attribute.name) > 1:
-            raise conflict(f"Attribute '{attribute.name}' is specified more than once")
-        if attribute.cardinality == "ONE" and attribute.name not in names:
-            raise conflict(f"Attribute '{attribute.name}' must be specified for policies of type {type_name}")
-    policy = ClassicPolicy(name=name, type_name=type_name, attributes=given)
-    match type_name:
-        case "LBCookieStickinessPolicyType":
-            seconds = policy.value(EXPIRATION)
-            if seconds and not re.fullmatch(r"[1-9]\d{0,9}", seconds):
-                raise invalid("CookieExpirationPeriod must be a number of seconds greater than 0")
-        case "AppCookieStickinessPolicyType":
-            named = policy.value(COOKIE_NAME)
-            if not _TOKEN.fullmatch(named) or len(named) > 256 or named == COOKIE:
-                raise invalid(f"CookieName '{named}' is not a name that a cookie of an application can have")
-        case "ProxyProtocolPolicyType":
-            if policy.value("ProxyProtocol").lower() not in ("true", "false"):
-                raise conflict("Attribute 'ProxyProtocol' must be true or false")
-        case "SSLNegotiationPolicyType":
-            if policy.value(REFERENCE) not in SECURITY_POLICIES:
-                raise conflict(f"{REFERENCE} '{policy.value(REFERENCE)}' must be one of {', '.join(SECURITY_POLICIES)}")
-    return policy
-
-
-def with_policy(balancer: ClassicLoadBalancer, policy: ClassicPolicy) -> ClassicLoadBalancer:
-    """The same one again changes nothing."""
-    known = next((each for each in balancer.policies if each.name == policy.name), None)
-    if known == policy:
-        return balancer
-    if known is not None:
-        raise Refused(
-            RefusalKind.IN_USE,
-            f"Policy {policy.name} already exists for the load balancer {balancer.name}, with different settings",
-            "policy",
-        )
-    if len(balancer.policies) >= POLICIES_PER_LOAD_BALANCER:
-        raise Refused(
-            RefusalKind.LIMIT,
-            f"A load balancer can have at most {POLICIES_PER_LOAD_BALANCER} policies",
-            "policy",
-        )
-    return replace(balancer, policies=(*balancer.policies, policy))
-
-
-def without_policy(balancer: ClassicLoadBalancer, name: str) -> ClassicLoadBalancer:
-    """One that is not there is deleted already. Raises Refused CONFLICT while it is used."""
-    used = [each.policy_names for each in balancer.listeners] + [
-        each.policy_names for each in balancer.backend_policies
-    ]
-    if any(name in names for names in used):
-        raise conflict(f"You must disassociate policy {name} from listeners and instance ports before deleting it")
-    return replace(balancer, policies=tuple(each for each in balancer.policies if each.name != name))
-
-
-def policies_named(balancer: ClassicLoadBalancer, names: Iterable[str]) -> list[ClassicPolicy]:
-    """Raises Refused NOT_FOUND."""
-    known = {each.name: each for each in balancer.policies}
-    found: list[ClassicPolicy] = []
-    for name in dict.fromkeys(names):
-        if name not in known:
-            raise Refused(
-                RefusalKind.NOT_FOUND,
-                f"There is no policy with name {name} for load balancer {balancer.name}",
-                "policy",
-            )
-        found.append(known[name])
-    return found
-
-
-def with_listener_policies(
-    balancer: ClassicLoadBalancer, listener: ClassicListener, names: Sequence[str]
-) -> ClassicLoadBalancer:
-    """The policies of one listener, in place of those that it had."""
-    policies = policies_named(balancer, names)
-    for policy in policies:
-        if policy.type_name in STICKY and not is_http(listener.protocol):
-            raise conflict(f"Policy {policy.name} can only be associated with HTTP and HTTPS listeners")
-        if policy.type_name == SSL_NEGOTIATION and not is_secured(listener.protocol):
-            raise conflict(f"Policy {policy.name} can only be associated with HTTPS and SSL listeners")
-        if policy.type_name == PROXY_PROTOCOL:
-            raise conflict(f"Policy {policy.name} can only be associated with instance ports")
-    for types, what in ((STICKY, "stickiness"), ((SSL_NEGOTIATION,), "SSL negotiation")):
-        if sum(each.type_name in types for each in policies) > 1:
-            raise conflict(f"Only one {what} policy can be associated with a listener")
-    changed = replace(listener, policy_names=tuple(each.name for each in policies))
-    listeners = tuple(changed if each.port == listener.port else each for each in balancer.listeners)
-    return replace(balancer, listeners=listeners)
-
-
-def check_backend_policies(balancer: ClassicLoadBalancer, port: int, names: Sequence[str]) -> None:
-    """The policies may hold for what is sent to one port of the instances."""
-    for policy in policies_named(balancer, names):
-        if policy.type_name != PROXY_PROTOCOL:
-            raise conflict(f"Policy {policy.name} cannot be associated with instance ports")
-    if names and all(each.instance_port != port for each in balancer.listeners):
-        raise conflict(f"No listener of the load balancer {balancer.name} uses the instance port {port}")
-    if names and any(each.instance_port == port and is_http(each.protocol) for each in balancer.listeners):
-        raise unsupported("The proxy protocol on an HTTP or HTTPS listener")
-
-
 # --- what the data plane has of it ----------------------------------------------------------------------------------
 
 
@@ -422,11 +222,8 @@ def plane(balancer: ClassicLoadBalancer) -> Plane:
 def _group(balancer: ClassicLoadBalancer, listener: ClassicListener) -> TargetGroup:
     check = balancer.health_check
     port = listener.instance_port
-    names = next((each.policy_names for each in balancer.backend_policies if each.instance_port == port), ())
-    proxied = any(
-        each.type_name == PROXY_PROTOCOL and each.value("ProxyProtocol").lower() == "true"
-        for each in policies_named(balancer, names)
-    )
+    policies = of_backend(balancer, port)
+    proxied = any(each.type_name == PROXY_PROTOCOL and is_on(each, "ProxyProtocol") for each in policies)
     http = is_http(listener.instance_protocol)
     algorithm = {"load_balancing.algorithm.type": "least_outstanding_requests"} if http else {}
     delay_s = balancer.draining_timeout_s if balancer.draining_enabled else UNDRAINED_S
@@ -448,21 +245,18 @@ def _group(balancer: ClassicLoadBalancer, listener: ClassicListener) -> TargetGr
             unhealthy_threshold=check.unhealthy_threshold,
         ),
         attributes={"deregistration_delay.timeout_seconds": str(delay_s), **algorithm},
-        classic=ClassicBackend(tls=is_secured(listener.instance_protocol), proxy_protocol=proxied),
+        classic=ClassicBackend(
+            tls=is_secured(listener.instance_protocol),
+            key_digests=key_digests(balancer, policies),
+            proxy_protocol=proxied,
+        ),
         created_at=balancer.created_at,
     )
 
 
 def _listener(balancer: ClassicLoadBalancer, listener: ClassicListener, group: TargetGroup) -> Listener:
-    policies = policies_named(balancer, listener.policy_names)
-    sticky = next((each for each in policies if each.type_name in STICKY), None)
-    cookie = None
-    if sticky is not None:
-        seconds = sticky.value(EXPIRATION)
-        cookie = TargetCookie(
-            name=COOKIE, duration_s=int(seconds) if seconds else None, follows=sticky.value(COOKIE_NAME)
-        )
-    security = next((each.value(REFERENCE) for each in policies if each.type_name == SSL_NEGOTIATION), DEFAULT)
+    security = security_of(balancer, listener)
+    own = security if security.name not in POLICIES else None
     http = is_http(listener.protocol)
     return Listener(
         scope=balancer.scope,
@@ -471,10 +265,11 @@ def _listener(balancer: ClassicLoadBalancer, listener: ClassicListener, group: T
         port=listener.port,
         protocol=_SPOKEN[listener.protocol],
         default_action=Forward(
-            target_groups=(WeightedTargetGroup(target_group_arn=group.arn),), cookie=cookie if http else None
+            target_groups=(WeightedTargetGroup(target_group_arn=group.arn),), cookie=cookie_of(balancer, listener)
         ),
         certificate_arn=listener.certificate_arn,
-        ssl_policy=security if is_secured(listener.protocol) else "",
+        ssl_policy=security.name if is_secured(listener.protocol) else "",
+        own_ssl_policy=own if is_secured(listener.protocol) else None,
         attributes={} if http else {TCP_IDLE: str(balancer.idle_timeout_s)},
         created_at=balancer.created_at,
     )

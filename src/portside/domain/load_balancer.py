@@ -5,6 +5,7 @@ from enum import StrEnum
 from typing import Literal
 
 from portside.domain.record import Record, Scope, Tags
+from portside.domain.ssl_policy import SslPolicy
 
 
 class ZoneMapping(Record, frozen=True, kw_only=True):
@@ -108,7 +109,7 @@ class Rule(Record, frozen=True, kw_only=True):
 
 class Listener(Record, frozen=True, kw_only=True):
     """Its default action is its default rule. `certificate_arn`: the default one, of HTTPS and TLS listeners;
-    `certificate_list`: those that clients get who name their hosts."""
+    `certificate_list`: those that clients get who name their hosts. `own_ssl_policy`: one that is not AWS's."""
 
     scope: Scope
     arn: str
@@ -119,6 +120,7 @@ class Listener(Record, frozen=True, kw_only=True):
     certificate_arn: str = ""
     certificate_list: tuple[str, ...] = ()
     ssl_policy: str = ""
+    own_ssl_policy: SslPolicy | None = None
     alpn_policy: str = ""
     attributes: dict[str, str] = {}
     tags: Tags = ()
@@ -138,9 +140,11 @@ class HealthCheck(Record, frozen=True, kw_only=True):
 
 
 class ClassicBackend(Record, frozen=True, kw_only=True):
-    """How a Classic Load Balancer speaks to its instances at one port. `proxy_protocol`: version 1."""
+    """How a Classic Load Balancer speaks to its instances at one port. `key_digests`: of the public keys that they may
+    have (SHA-256, base64); empty if any will do. `proxy_protocol`: version 1."""
 
     tls: bool = False
+    key_digests: tuple[str, ...] = ()
     proxy_protocol: bool = False
 
 

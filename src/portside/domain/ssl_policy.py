@@ -30,11 +30,13 @@ _RSA_SHA: Final = ("AES128-SHA", "AES256-SHA")
 
 
 class SslPolicy(Record, frozen=True, kw_only=True):
-    """`ciphers`: TLS 1.3's first, then those of older versions, in the order of preference."""
+    """`ciphers`: TLS 1.3's first, then those of older versions, in the order of preference. `server_order`: that order
+    counts, not the client's."""
 
     name: str
     versions: tuple[str, ...]
     ciphers: tuple[str, ...]
+    server_order: bool = True
 
 
 def _policy(name: str, lowest: str, ciphers: tuple[str, ...], *, tls13: bool = False) -> SslPolicy:
@@ -43,6 +45,8 @@ def _policy(name: str, lowest: str, ciphers: tuple[str, ...], *, tls13: bool = F
     return SslPolicy(name=f"ELBSecurityPolicy-{name}", versions=versions, ciphers=(TLS13 if tls13 else ()) + ciphers)
 
 
+CLASSIC_CIPHERS: Final = _RES + _SHA + _RSA_GCM + _RSA_SHA
+"""What a policy of a Classic Load Balancer's own can name."""
 _ALL: Final = _RES + _SHA + _RSA_GCM + _RSA_SHA
 POLICIES: Final = {
     policy.name: policy

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portside.domain import classic_load_balancer_rule as rule
+from portside.domain import classic_policy as policy_rule
 from portside.domain.classic_load_balancer import (
     BackendPolicies,
     ClassicHealthCheck,
@@ -63,12 +64,14 @@ def test_no_target_gets_by(text: str) -> None:
     except Refused:
         return
     assert 1 <= port <= 65535
-    assert path.startswith("/") == rule.is_http(protocol)
+    assert path.startswith("/") == policy_rule.is_http(protocol)
 
 
 def test_groups_are_by_port() -> None:
     """Listeners that lead to one port of the instances share a group; a cookie belongs to its listener alone."""
-    hour = rule.made_policy("hour", rule.LB_COOKIE, [PolicyAttribute(name=rule.EXPIRATION, value="3600")])
+    hour = policy_rule.made_policy(
+        "hour", policy_rule.LB_COOKIE, [PolicyAttribute(name=policy_rule.EXPIRATION, value="3600")]
+    )
     sticky = replace(HTTP, port=81, policy_names=("hour",))
     balancer = replace(WEB, listeners=(HTTP, sticky, TCP), policies=(hour,))
     listeners, groups = rule.plane(balancer)
@@ -97,7 +100,7 @@ def test_what_belongs_to_a_port() -> None:
     """TLS to instances, the proxy protocol, draining and the health check's own port reach the group."""
     proxy = ClassicPolicy(
         name="p",
-        type_name=rule.PROXY_PROTOCOL,
+        type_name=policy_rule.PROXY_PROTOCOL,
         attributes=(PolicyAttribute(name="ProxyProtocol", value="true"),),
     )
     balancer = replace(
@@ -155,13 +158,13 @@ def test_listeners_and_their_policies() -> None:
     assert balancer.listeners[-1].policy_names == ("ELBSecurityPolicy-2016-08",)
     assert rule.with_listener(balancer, secured) is balancer
     with pytest.raises(Refused, match="disassociate"):
-        rule.without_policy(balancer, "ELBSecurityPolicy-2016-08")
+        policy_rule.without_policy(balancer, "ELBSecurityPolicy-2016-08")
     for name in "ab":
-        balancer = rule.with_policy(balancer, rule.made_policy(name, rule.LB_COOKIE, ()))
+        balancer = policy_rule.with_policy(balancer, policy_rule.made_policy(name, policy_rule.LB_COOKIE, ()))
     with pytest.raises(Refused, match="Only one stickiness policy"):
-        rule.with_listener_policies(balancer, balancer.listeners[-1], ["a", "b"])
+        policy_rule.with_listener_policies(balancer, balancer.listeners[-1], ["a", "b"])
     with pytest.raises(Refused, match="HTTP and HTTPS"):
-        rule.with_listener_policies(balancer, TCP, ["a"])
-    balancer = rule.with_listener_policies(balancer, balancer.listeners[-1], ["a"])
+        policy_rule.with_listener_policies(balancer, TCP, ["a"])
+    balancer = policy_rule.with_listener_policies(balancer, balancer.listeners[-1], ["a"])
     assert rule.plane(balancer).listeners[-1].ssl_policy == "ELBSecurityPolicy-2016-08"
-    assert "b" not in {each.name for each in rule.without_policy(balancer, "b").policies}
+    assert "b" not in {each.name for each in policy_rule.without_policy(balancer, "b").policies}

@@ -5,6 +5,7 @@ from portside.api.elb.load_balancer import check_certificate
 from portside.aws.service import Handler, Params, RequestContext, Result, ServiceError
 from portside.domain import classic_load_balancer_rule as rule
 from portside.domain.classic_load_balancer import ClassicListener, ClassicLoadBalancer
+from portside.domain.classic_policy import is_secured
 from portside.domain.record import replace
 from portside.store.interface import Store
 
@@ -43,7 +44,7 @@ class ListenerHandlers:
     def set_certificate(self, context: RequestContext, params: Params) -> Result:
         before = state.classic(self._store, context, params["LoadBalancerName"])
         listener = listener_at(before, params["LoadBalancerPort"])
-        if not rule.is_secured(listener.protocol):
+        if not is_secured(listener.protocol):
             raise error.conflict(f"The listener on port {listener.port} is neither HTTPS nor SSL")
         arn = params["SSLCertificateId"]
         if not arn:

@@ -3,14 +3,8 @@
 from portside.api.elb import state, wire
 from portside.api.elb.listener import listener_at
 from portside.aws.service import Handler, Params, RequestContext, Result, ServiceError
-from portside.domain import classic_load_balancer_rule as rule
-from portside.domain.classic_load_balancer import (
-    BackendPolicies,
-    ClassicLoadBalancer,
-    ClassicPolicy,
-    PolicyAttribute,
-)
-from portside.domain.record import replace
+from portside.domain import classic_policy as rule
+from portside.domain.classic_load_balancer import ClassicLoadBalancer, ClassicPolicy, PolicyAttribute
 from portside.domain.ssl_policy import POLICIES
 from portside.store.interface import Store
 
@@ -89,11 +83,7 @@ class PolicyHandlers:
 
     def set_for_backend(self, context: RequestContext, params: Params) -> Result:
         before = state.classic(self._store, context, params["LoadBalancerName"])
-        port, names = params["InstancePort"], tuple(dict.fromkeys(params["PolicyNames"]))
-        rule.check_backend_policies(before, port, names)
-        others = tuple(each for each in before.backend_policies if each.instance_port != port)
-        mine = (BackendPolicies(instance_port=port, policy_names=names),) if names else ()
-        return self._change(before, replace(before, backend_policies=(*others, *mine)))
+        return self._change(before, rule.with_backend_policies(before, params["InstancePort"], params["PolicyNames"]))
 
 
 def _predefined(name: str) -> ClassicPolicy:

@@ -27,8 +27,8 @@ def elb_service(store: Store, clock: Clock, ids: Ids) -> Service:
         partial={
             "CreateLoadBalancer": "certificates of ACM, not of IAM",
             "CreateLoadBalancerListeners": "certificates of ACM, not of IAM",
-            "CreateLoadBalancerPolicy": "stickiness, proxy protocol, predefined TLS policies",
-            "DescribeLoadBalancerPolicyTypes": "the types that can be had",
+            "CreateLoadBalancerPolicy": "all types; no CBC cipher suites with SHA-256 or SHA-384, no SSLv3",
+            "DescribeLoadBalancerPolicyTypes": "the attributes that can be had",
             "ModifyLoadBalancerAttributes": "no access logs, desync mode; cross-zone load balancing is always on",
         },
     )

@@ -6,6 +6,7 @@ from typing import Any
 from portside.api.elb.error import invalid
 from portside.aws.service import Result, ServiceError
 from portside.domain import classic_load_balancer_rule as rule
+from portside.domain import classic_policy as policy_rule
 from portside.domain.classic_load_balancer import (
     ClassicHealthCheck,
     ClassicListener,
@@ -21,7 +22,7 @@ from portside.domain.record import Tag, Tags
 def listener_from(item: Mapping[str, Any]) -> ClassicListener:
     spoken = rule.protocol(item["Protocol"])
     # the other side speaks the same, without TLS, unless it is said
-    inside = item.get("InstanceProtocol") or ("HTTP" if rule.is_http(spoken) else "TCP")
+    inside = item.get("InstanceProtocol") or ("HTTP" if policy_rule.is_http(spoken) else "TCP")
     listener = ClassicListener(
         protocol=spoken,
         port=item["LoadBalancerPort"],
@@ -87,7 +88,7 @@ def policy_to(policy: ClassicPolicy) -> Result:
     }
 
 
-def policy_type_to(name: str, kind: rule.PolicyType) -> Result:
+def policy_type_to(name: str, kind: policy_rule.PolicyType) -> Result:
     return {
         "PolicyTypeName": name,
         "Description": kind.description,
@@ -120,8 +121,8 @@ def load_balancer_to(balancer: ClassicLoadBalancer, plane: LoadBalancer, group_n
     Args:
         group_names: of its security groups.
     """
-    by_lb = [each for each in balancer.policies if each.type_name == rule.LB_COOKIE]
-    by_app = [each for each in balancer.policies if each.type_name == rule.APP_COOKIE]
+    by_lb = [each for each in balancer.policies if each.type_name == policy_rule.LB_COOKIE]
+    by_app = [each for each in balancer.policies if each.type_name == policy_rule.APP_COOKIE]
     shown: Result = {
         "LoadBalancerName": balancer.name,
         "DNSName": plane.dns_name,
@@ -129,7 +130,7 @@ def load_balancer_to(balancer: ClassicLoadBalancer, plane: LoadBalancer, group_n
         "ListenerDescriptions": [listener_to(each) for each in balancer.listeners],
         "Policies": {
             "AppCookieStickinessPolicies": [
-                {"PolicyName": each.name, "CookieName": each.value(rule.COOKIE_NAME)} for each in by_app
+                {"PolicyName": each.name, "CookieName": each.value(policy_rule.COOKIE_NAME)} for each in by_app
             ],
             "LBCookieStickinessPolicies": [_lb_cookie_to(each) for each in by_lb],
             "OtherPolicies": [each.name for each in balancer.policies if each not in (*by_lb, *by_app)],
@@ -153,5 +154,5 @@ def load_balancer_to(balancer: ClassicLoadBalancer, plane: LoadBalancer, group_n
 
 
 def _lb_cookie_to(policy: ClassicPolicy) -> Result:
-    seconds = policy.value(rule.EXPIRATION)
+    seconds = policy.value(policy_rule.EXPIRATION)
     return {"PolicyName": policy.name, **({"CookieExpirationPeriod": int(seconds)} if seconds else {})}
