@@ -115,7 +115,7 @@ def test_service_with_static_ports(portside: Instance) -> None:
 
 def test_registered_by_hand(portside: Instance) -> None:
     """Instances that somebody registers take requests by turns, and a deregistered one takes none; the waiters of the
-    API see it come and go."""
+    API see it come and go. All of it outlasts Portside's death, during which requests go on."""
     fleet = Fleet(portside, 2)
     classic = Classic(portside, fleet)
     script = "mkdir -p /tmp/www; hostname > /tmp/www/index.html; exec httpd -f -p 80 -h /tmp/www"
@@ -134,3 +134,12 @@ def test_registered_by_hand(portside: Instance) -> None:
     classic.elb.get_waiter("instance_deregistered").wait(**named)
     assert len({http_get(url) for _ in range(10)}) == 1
     assert list(classic.states()) == [two]
+    (kept,) = classic.elb.describe_load_balancers()["LoadBalancerDescriptions"]
+    portside.kill()
+    assert len({http_get(url) for _ in range(10)}) == 1
+    portside.start()
+    portside.ready()
+    assert classic.elb.describe_load_balancers()["LoadBalancerDescriptions"] == [kept]
+    classic.elb.register_instances_with_load_balancer(LoadBalancerName="web", Instances=both)
+    classic.serves(two, one)
+    wait_for(lambda: len({http_get(url) for _ in range(30)}) == 2, timeout_s=30, what="both take requests")

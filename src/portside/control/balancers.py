@@ -181,7 +181,7 @@ class BalancerLoop:
                         subnet_ids=(zone.subnet_id,), security_group_ids=balancer.security_group_ids
                     ),
                     owner=OWNER + balancer.arn,
-                    description="ELB " + balancer.arn.partition(":loadbalancer/")[2],
+                    description=f"ELB {_described(balancer)}",
                     zone_load={},
                     now=self._clock.now(),
                     attachment_id="",
@@ -453,6 +453,11 @@ class BalancerLoop:
         for key, report in taken.items():
             if self._reports.get(key) is report:
                 del self._reports[key]
+
+
+def _described(balancer: LoadBalancer) -> str:
+    """As interfaces name it, on AWS, too."""
+    return balancer.name if balancer.type == "classic" else balancer.arn.partition(":loadbalancer/")[2]
 
 
 def _scope(balancer_arn: str) -> Scope:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from portside.api.elb.error import invalid
+from portside.api.elbv2.wire import HOSTED_ZONES
 from portside.aws.service import Result, ServiceError
 from portside.domain import classic_load_balancer_rule as rule
 from portside.domain import classic_policy as policy_rule
@@ -148,6 +149,8 @@ def load_balancer_to(balancer: ClassicLoadBalancer, plane: LoadBalancer, group_n
         "CreatedTime": balancer.created_at,
         "Scheme": plane.scheme,
     }
+    if zone := HOSTED_ZONES.get(balancer.scope.region):
+        shown["CanonicalHostedZoneNameID"] = zone
     if group_names:
         shown["SourceSecurityGroup"] = {"OwnerAlias": balancer.scope.account, "GroupName": group_names[0]}
     return shown
