@@ -546,3 +546,55 @@ def test_a_security_policy_of_ones_own(tmp_path: Path) -> None:
             await agreed("ECDHE-RSA-AES128-SHA")
 
     in_lab(tmp_path, body)
+
+
+def test_zones_keep_to_themselves(tmp_path: Path) -> None:
+    """Without cross-zone load balancing each zone's address leads to its own instances, and to none if it has none in
+    service; with it, each leads to all."""
+
+    async def body(lab: Lab) -> None:
+        other = "10.0.1.6"
+        lab.netns.add_address(other)
+        zones = (
+            ZoneMapping(zone="us-east-1a", subnet_id="s", address=LEG),
+            ZoneMapping(zone="us-east-1b", subnet_id="t", address=other),
+        )
+        first, second = lab.classic.instances
+        lab.classic = replace(
+            lab.classic,
+            listeners=(HTTP, replace(TCP, instance_port=8081)),
+            instances=(first, replace(second, zone="us-east-1b")),
+        )
+        alone = {**lab.plane.attributes, "load_balancing.cross_zone.enabled": "false"}
+        lab.plane = replace(lab.plane, zones=zones, attributes=alone)
+        await lab.serve()
+        more = [await WebServer(lab.netns.path, address, 8081, name).start() for name, address in ADDRESSES.items()]
+        await lab.apply()
+        for address in ADDRESSES.values():
+            await lab.reports.wait(address, "healthy")
+
+        async def who(leg: str, port: int) -> set[str]:
+            found = [await request(leg, port, netns=lab.netns.path) for _ in range(20)]
+            return {each.body.partition("\n")[0] for each in found}
+
+        async def apart() -> bool:
+            found = [await who(leg, port) for leg in (LEG, other) for port in (80, 5432)]
+            return found == [{"i-1"}, {"i-1"}, {"i-2"}, {"i-2"}]
+
+        await eventually(apart)
+        lab.servers[TWO].health = 500
+        await lab.reports.wait(TWO, "unhealthy")
+        assert (await request(other, 80, netns=lab.netns.path)).status == 503
+        assert await who(LEG, 80) == {"i-1"}
+        lab.servers[TWO].health = 200
+        lab.plane = replace(lab.plane, attributes={**alone, "load_balancing.cross_zone.enabled": "true"})
+        await lab.apply()
+
+        async def together() -> bool:
+            return [await who(leg, 80) for leg in (LEG, other)] == [{"i-1", "i-2"}] * 2
+
+        await eventually(together, timeout_s=60)
+        for server in more:
+            await server.close()
+
+    in_lab(tmp_path, body)

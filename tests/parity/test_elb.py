@@ -544,6 +544,7 @@ def test_attributes(elb: Any, store: MemoryStore, subnets: list[dict[str, Any]])
     assert found["ConnectionDraining"] == {"Enabled": False}
     assert found["ConnectionSettings"] == {"IdleTimeout": 60}
     assert found["AccessLog"] == {"Enabled": False}
+    assert found["CrossZoneLoadBalancing"] == {"Enabled": False}
     elb.modify_load_balancer_attributes(
         LoadBalancerName="web",
         LoadBalancerAttributes={
@@ -553,9 +554,10 @@ def test_attributes(elb: Any, store: MemoryStore, subnets: list[dict[str, Any]])
     )
     (plane,) = store.scan(LOAD_BALANCER)
     assert plane.attributes["idle_timeout.timeout_seconds"] == "120"
+    found = elb.describe_load_balancer_attributes(LoadBalancerName="web")["LoadBalancerAttributes"]
+    assert found["CrossZoneLoadBalancing"] == {"Enabled": True}
     for attributes in (
         {"AccessLog": {"Enabled": True, "S3BucketName": "logs"}},
-        {"CrossZoneLoadBalancing": {"Enabled": False}},
         {"AdditionalAttributes": [{"Key": "elb.http.desyncmitigationmode", "Value": "strictest"}]},
         {"ConnectionSettings": {"IdleTimeout": 4001}},
         {"ConnectionDraining": {"Enabled": True, "Timeout": 3601}},

@@ -31,13 +31,13 @@ from portside.balancer.xds import (
     bootstrap,
     cluster_name,
     endpoint_file,
+    fronts,
     render,
     route_file,
-    route_name,
     secret_file,
 )
 from portside.domain.load_balancer_metric import GroupCounts
-from portside.domain.load_balancer_rule import used_groups
+from portside.domain.load_balancer_rule import answering_zones, used_groups
 from portside.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -251,7 +251,7 @@ class EnvoyBalancer:
             config.load_balancer.arn
             for config in configs
             for listener in config.listeners
-            if f"{route_name(listener.arn)}_legs" in refused
+            if any(f"{name}_legs" in refused for name, _, _ in fronts(config.load_balancer, listener))
         )
         if concerned:
             raise BalancerRefused(" / ".join(sorted(set(refused.values()))), concerned)
@@ -466,7 +466,7 @@ class EnvoyBalancer:
         lines = sorted(
             f"{zone.host_address}\t{config.load_balancer.dns_name}"
             for config in configs
-            for zone in config.load_balancer.zones
+            for zone in answering_zones(config.load_balancer, config.targets)
             if zone.host_address
         )
         try:

@@ -25,6 +25,7 @@ from portside.domain.load_balancer import (
     Target,
     TargetCookie,
     TargetGroup,
+    ZoneMapping,
 )
 from portside.domain.load_balancer_rule import (
     ALPN_POLICIES,
@@ -36,6 +37,7 @@ from portside.domain.load_balancer_rule import (
     has_proxy_protocol,
     idle_timeout_s,
     in_order,
+    is_zonal,
     matcher_ranges,
     other_ranges,
     slow_start_s,
@@ -134,31 +136,30 @@ def render(configs: Sequence[BalancerConfig], options: Options) -> Resources:
                 continue
             name = cluster_name(balancer.arn, group.arn)
             clusters[name] = cluster(config, group, options)
-            endpoints[name] = assignment(name, group, [t for t in config.targets if t.target_group_arn == group.arn])
-        legs = [zone.address for zone in balancer.zones if zone.address]
+            targets = [target for target in config.targets if target.target_group_arn == group.arn]
+            endpoints[name] = assignment(name, group, targets, zonal=is_zonal(balancer))
         secrets.update({secret_name(each.arn): secret(each) for each in config.certificates})
-        hosts = [zone.host_address for zone in balancer.zones if zone.host_address]
         for listener in config.listeners:
-            name = route_name(listener.arn)
             tls = tls_context([(config, listener)], options)
             if tls is None and listener.protocol in ("HTTPS", "TLS"):
                 continue  # none of its certificates can be read
-            if listener.protocol in ("TCP", "TLS"):
-                handler = tcp_proxy(config, listener)
-            else:
-                routes[name] = route_configuration(name, [virtual_host(config, listener, ("*",))])
-                handler = http_manager(name, [(config, listener)], options)
-            if legs:
-                addresses = [socket_address(leg, listener.port, config.netns_path) for leg in legs]
-                listeners[f"{name}_legs"] = listener_resource(f"{name}_legs", addresses, handler, tls=tls)
-            if balancer.scheme != "internet-facing":
-                continue
-            if hosts:
-                addresses = [socket_address(host, listener.port) for host in hosts]
-                on_host = f"{name}_host"
-                listeners[on_host] = listener_resource(on_host, addresses, handler, exclusive=True, tls=tls)
-                host_bindings[on_host] = tuple((host, listener.port) for host in hosts)
-            shared.setdefault(listener.port, []).append((config, listener))
+            for name, zone, places in fronts(balancer, listener):
+                if listener.protocol in ("TCP", "TLS"):
+                    handler = tcp_proxy(config, listener, zone)
+                else:
+                    routes[name] = route_configuration(name, [virtual_host(config, listener, ("*",), zone)])
+                    handler = http_manager(name, [(config, listener)], options)
+                if legs := [each.address for each in places if each.address]:
+                    addresses = [socket_address(leg, listener.port, config.netns_path) for leg in legs]
+                    listeners[f"{name}_legs"] = listener_resource(f"{name}_legs", addresses, handler, tls=tls)
+                hosts = [each.host_address for each in places if each.host_address]
+                if hosts and balancer.scheme == "internet-facing":
+                    addresses = [socket_address(host, listener.port) for host in hosts]
+                    on_host = f"{name}_host"
+                    listeners[on_host] = listener_resource(on_host, addresses, handler, exclusive=True, tls=tls)
+                    host_bindings[on_host] = tuple((host, listener.port) for host in hosts)
+            if balancer.scheme == "internet-facing":
+                shared.setdefault(listener.port, []).append((config, listener))
     for port, on_port in shared.items():
         # one port speaks TLS or does not: as the oldest of its listeners
         oldest = min((listener for _, listener in on_port), key=lambda each: (each.created_at, each.arn))
@@ -218,7 +219,21 @@ def listener_resource(
     return resource
 
 
-def tcp_proxy(config: BalancerConfig, listener: Listener) -> Resource:
+def fronts(balancer: LoadBalancer, listener: Listener) -> list[tuple[str, str, tuple[ZoneMapping, ...]]]:
+    """A listener of Envoy's by name, with the zone whose targets it may have (empty: any) and where it stands: one for
+    each zone that keeps to itself, else one for all."""
+    name = route_name(listener.arn)
+    if not is_zonal(balancer):
+        return [(name, "", balancer.zones)]
+    return [(f"{name}_{each.zone}", each.zone, (each,)) for each in balancer.zones]
+
+
+def in_zone(zone: str) -> Resource:
+    """Targets of that zone alone."""
+    return {"metadata_match": {"filter_metadata": {"envoy.lb": {"zone": zone}}}} if zone else {}
+
+
+def tcp_proxy(config: BalancerConfig, listener: Listener, zone: str = "") -> Resource:
     """Bytes to the target groups of the action; a connection is closed if there is none."""
     balancer = config.load_balancer
     known = {group.arn for group in config.target_groups}
@@ -235,6 +250,7 @@ def tcp_proxy(config: BalancerConfig, listener: Listener) -> Resource:
         "max_connect_attempts": 3,
         # counts where a target group is sticky
         "hash_policy": [{"source_ip": {}}],
+        **in_zone(zone),
     }
     if len(weighted) > 1:
         proxy["weighted_clusters"] = {"clusters": weighted}
@@ -531,10 +547,14 @@ def _host_names(config: BalancerConfig, listener: Listener) -> set[str]:
     return names
 
 
-def virtual_host(config: BalancerConfig, listener: Listener, domains: Iterable[str]) -> Resource:
+def virtual_host(config: BalancerConfig, listener: Listener, domains: Iterable[str], zone: str = "") -> Resource:
     rules = in_order(rule for rule in config.rules if rule.listener_arn == listener.arn)
     routes = [made for rule in rules for made in route(config, rule)]
     routes += _onward({"match": {"prefix": "/"}}, config, listener.default_action)
+    if zone:
+        for each in routes:
+            if "route" in each:
+                each["route"].update(in_zone(zone))
     balancer = config.load_balancer
     return {
         "name": f"{balancer.name}_{suffix(balancer.arn)}",
@@ -823,6 +843,12 @@ def cluster(config: BalancerConfig, group: TargetGroup, options: Options) -> Res
         made["transport_socket"] = proxied("V2", RAW)
     if group.classic is not None:
         made.update(classic_transport(group, group.classic))
+    if is_zonal(config.load_balancer):
+        # what comes from no zone's own address may go to any; in a zone without a target there is none
+        made["lb_subset_config"] = {
+            "fallback_policy": "ANY_ENDPOINT",
+            "subset_selectors": [{"keys": ["zone"], "fallback_policy": "NO_FALLBACK"}],
+        }
     if seconds := slow_start_s(group):
         made["round_robin_lb_config"] = {"slow_start_config": {"slow_start_window": f"{seconds}s"}}
     if group.protocol != "TCP":
@@ -946,7 +972,7 @@ def shown_targets(targets: Sequence[Target]) -> list[Target]:
     return active + [t for t in targets if t.deregistered_at is not None and t.drained_at is None]
 
 
-def assignment(name: str, group: TargetGroup, targets: Sequence[Target]) -> Resource:
+def assignment(name: str, group: TargetGroup, targets: Sequence[Target], *, zonal: bool = False) -> Resource:
     endpoints: list[Resource] = []
     for target in sorted(shown_targets(targets), key=lambda t: (t.id, t.port)):
         port = check_port(target, group.health_check)
@@ -959,6 +985,8 @@ def assignment(name: str, group: TargetGroup, targets: Sequence[Target]) -> Reso
                 "health_check_config": check,
             }
         }
+        if zonal:
+            entry["metadata"] = {"filter_metadata": {"envoy.lb": {"zone": target.zone}}}
         if target.deregistered_at is not None:
             entry["health_status"] = "DRAINING"
         endpoints.append(entry)

@@ -2,13 +2,25 @@
 host's to resolve."""
 
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from portside.domain import dns_rule, vpc_rule
 from portside.domain.cloud_map import DiscoveryInstance, Namespace
 from portside.domain.dns import Answer, Code, Question, ResourceRecord, Type
-from portside.domain.table import DISCOVERY_INSTANCE, DISCOVERY_SERVICE, ENI, LOAD_BALANCER, NAMESPACE, VPC
+from portside.domain.load_balancer import LoadBalancer, Target
+from portside.domain.load_balancer_rule import answering_zones, used_groups
+from portside.domain.table import (
+    DISCOVERY_INSTANCE,
+    DISCOVERY_SERVICE,
+    ENI,
+    LISTENER,
+    LOAD_BALANCER,
+    NAMESPACE,
+    RULE,
+    TARGET,
+    VPC,
+)
 from portside.domain.vpc import Eni, Vpc
 from portside.domain.vpc_route import cidr_blocks
 from portside.store.interface import Store
@@ -67,7 +79,14 @@ class Names:
     def _balancer(self, vpc: Vpc, name: str) -> Sequence[str]:
         """The addresses that a load balancer has in the VPC."""
         found = (each for each in self._store.find(LOAD_BALANCER, "dns_name", name) if each.vpc_id == vpc.id)
-        return [zone.address for each in found for zone in each.zones if zone.address]
+        return [zone.address for each in found for zone in answering_zones(each, self._targets(each)) if zone.address]
+
+    def _targets(self, balancer: LoadBalancer) -> Iterator[Target]:
+        """Read only where it is asked for."""
+        listeners = self._store.find(LISTENER, "load_balancer", balancer.arn)
+        rules = [rule for listener in listeners for rule in self._store.find(RULE, "listener", listener.arn)]
+        for group in used_groups(listeners, rules):
+            yield from self._store.find(TARGET, "target_group", group)
 
     def _in_namespace(self, vpc: Vpc, question: Question, namespace: Namespace) -> Answer:
         zone = namespace.name.lower()

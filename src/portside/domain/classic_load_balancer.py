@@ -81,6 +81,7 @@ class ClassicLoadBalancer(Record, frozen=True, kw_only=True):
     backend_policies: tuple[BackendPolicies, ...] = ()
     instances: tuple[ClassicInstance, ...] = ()
     idle_timeout_s: int = 60
+    cross_zone: bool = False
     draining_enabled: bool = False
     draining_timeout_s: int = 300
     created_at: datetime

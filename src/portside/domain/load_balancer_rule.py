@@ -21,6 +21,7 @@ from portside.domain.load_balancer import (
     Target,
     TargetGroup,
     TargetState,
+    ZoneMapping,
 )
 from portside.domain.refusal import RefusalKind, Refused
 
@@ -455,6 +456,23 @@ def _check_choice(key: str, value: str, choices: tuple[str, ...]) -> None:
 
 def deregistration_delay_s(group: TargetGroup) -> int:
     return int(group.attributes.get("deregistration_delay.timeout_seconds", "300"))
+
+
+CROSS_ZONE: Final = "load_balancing.cross_zone.enabled"
+
+
+def is_zonal(balancer: LoadBalancer) -> bool:
+    """Whether each zone's address leads to targets of its own zone alone."""
+    return balancer.type == "classic" and balancer.attributes.get(CROSS_ZONE) == "false"
+
+
+def answering_zones(balancer: LoadBalancer, targets: Iterable[Target]) -> tuple[ZoneMapping, ...]:
+    """The zones whose addresses its name leads to: where each keeps to itself those with a healthy target, or all if
+    there is none anywhere."""
+    if not is_zonal(balancer):
+        return balancer.zones
+    healthy = {each.zone for each in targets if each.checked == "healthy" and each.deregistered_at is None}
+    return tuple(zone for zone in balancer.zones if zone.zone in healthy) or balancer.zones
 
 
 def idle_timeout_s(balancer: LoadBalancer) -> int:

@@ -17,8 +17,8 @@ from portside.domain.classic_load_balancer import (
     ClassicPolicy,
     PolicyAttribute,
 )
-from portside.domain.load_balancer import Target
-from portside.domain.load_balancer_rule import deregistration_delay_s
+from portside.domain.load_balancer import LoadBalancer, Target, ZoneMapping
+from portside.domain.load_balancer_rule import CROSS_ZONE, answering_zones, deregistration_delay_s
 from portside.domain.record import Scope, replace
 from portside.domain.refusal import RefusalKind, Refused
 
@@ -168,3 +168,24 @@ def test_listeners_and_their_policies() -> None:
     balancer = policy_rule.with_listener_policies(balancer, balancer.listeners[-1], ["a"])
     assert rule.plane(balancer).listeners[-1].ssl_policy == "ELBSecurityPolicy-2016-08"
     assert "b" not in {each.name for each in policy_rule.without_policy(balancer, "b").policies}
+
+
+def test_zones_in_the_name() -> None:
+    """Without cross-zone load balancing a name leads to the zones with a healthy target, to all if there is none."""
+    zones = tuple(ZoneMapping(zone=zone, subnet_id=f"subnet-{zone}") for zone in "ab")
+    plane = LoadBalancer(
+        scope=SCOPE,
+        arn=ARN,
+        name="web",
+        type="classic",
+        dns_name="d",
+        vpc_id="v",
+        zones=zones,
+        attributes={CROSS_ZONE: "false"},
+        created_at=NOW,
+    )
+    in_a = [replace(target("healthy"), zone="a"), replace(target("unhealthy"), zone="b")]
+    assert answering_zones(plane, in_a) == zones[:1]
+    assert answering_zones(plane, [*in_a, replace(target("healthy", leaving=True), zone="b")]) == zones[:1]
+    assert answering_zones(plane, []) == zones
+    assert answering_zones(replace(plane, attributes={CROSS_ZONE: "true"}), in_a) == zones

@@ -11,7 +11,7 @@ from portside.domain import classic_load_balancer_rule as rule
 from portside.domain.classic_load_balancer import ClassicLoadBalancer
 from portside.domain.clock import Clock, Ids
 from portside.domain.load_balancer import LoadBalancer, ZoneMapping
-from portside.domain.load_balancer_rule import dns_name
+from portside.domain.load_balancer_rule import CROSS_ZONE, dns_name
 from portside.domain.record import Scope, replace
 from portside.domain.table import (
     CERTIFICATE,
@@ -75,7 +75,7 @@ class LoadBalancerHandlers:
             vpc_id=vpc_id,
             zones=tuple(ZoneMapping(zone=subnet.zone, subnet_id=subnet.id) for subnet in subnets),
             security_group_ids=groups,
-            attributes=_plane_attributes(60),
+            attributes=_plane_attributes(60, cross_zone=False),
             tags=tags,
             created_at=self._clock.now(),
         )
@@ -263,8 +263,6 @@ class LoadBalancerHandlers:
         given = params["LoadBalancerAttributes"]
         if given.get("AccessLog", {}).get("Enabled"):
             raise error.unsupported("AccessLog")
-        if given.get("CrossZoneLoadBalancing", {}).get("Enabled") is False:
-            raise error.unsupported("A load balancer without CrossZoneLoadBalancing")
         for item in given.get("AdditionalAttributes", ()):
             if item.get("Key") != DESYNC:
                 raise ServiceError(
@@ -273,6 +271,8 @@ class LoadBalancerHandlers:
             if item.get("Value") != "defensive":
                 raise error.unsupported(f"{DESYNC} '{item.get('Value')}'")
         after = before
+        if (across := given.get("CrossZoneLoadBalancing")) is not None:
+            after = replace(after, cross_zone=across["Enabled"])
         if (settings := given.get("ConnectionSettings")) is not None:
             if not 1 <= settings["IdleTimeout"] <= 4000:
                 raise error.invalid("ConnectionSettings IdleTimeout must be between 1 and 4000")
@@ -284,7 +284,7 @@ class LoadBalancerHandlers:
             after = replace(after, draining_enabled=draining["Enabled"], draining_timeout_s=seconds)
         made: list[Write] = state.writes(self._store, before, after)
         plane = state.load_balancer(self._store, before)
-        attributes = {**plane.attributes, **_plane_attributes(after.idle_timeout_s)}
+        attributes = {**plane.attributes, **_plane_attributes(after.idle_timeout_s, cross_zone=after.cross_zone)}
         if attributes != plane.attributes:
             made.append(Put(LOAD_BALANCER, replace(plane, attributes=attributes)))
         self._store.transact(*made)
@@ -300,7 +300,7 @@ def _attributes_to(balancer: ClassicLoadBalancer) -> Result:
     if balancer.draining_enabled:
         draining["Timeout"] = balancer.draining_timeout_s
     return {
-        "CrossZoneLoadBalancing": {"Enabled": True},
+        "CrossZoneLoadBalancing": {"Enabled": balancer.cross_zone},
         "AccessLog": {"Enabled": False},
         "ConnectionDraining": draining,
         "ConnectionSettings": {"IdleTimeout": balancer.idle_timeout_s},
@@ -308,9 +308,13 @@ def _attributes_to(balancer: ClassicLoadBalancer) -> Result:
     }
 
 
-def _plane_attributes(idle_timeout_s: int) -> dict[str, str]:
+def _plane_attributes(idle_timeout_s: int, *, cross_zone: bool) -> dict[str, str]:
     """Of the record that the data plane has. A Classic Load Balancer speaks HTTP/1.1 alone."""
-    return {"idle_timeout.timeout_seconds": str(idle_timeout_s), "routing.http2.enabled": "false"}
+    return {
+        "idle_timeout.timeout_seconds": str(idle_timeout_s),
+        "routing.http2.enabled": "false",
+        CROSS_ZONE: "true" if cross_zone else "false",
+    }
 
 
 def _check_zones(subnets: Sequence[Subnet], taken: Sequence[str] = ()) -> None:
