@@ -598,3 +598,36 @@ def test_zones_keep_to_themselves(tmp_path: Path) -> None:
             await server.close()
 
     in_lab(tmp_path, body)
+
+
+def test_zones_change_without_a_failed_request(tmp_path: Path) -> None:
+    """Requests go on while cross-zone load balancing is turned on and off."""
+
+    async def body(lab: Lab) -> None:
+        await lab.serve()
+        await lab.apply()
+        for address in ADDRESSES.values():
+            await lab.reports.wait(address, "healthy")
+        statuses: list[int] = []
+        done = asyncio.Event()
+
+        async def ask() -> None:
+            while not done.is_set():
+                statuses.append((await lab.ask()).status)
+
+        clients = [spawn(f"client {number}", ask()) for number in range(4)]
+        for turn in range(6):
+            attributes = {**lab.plane.attributes, "load_balancing.cross_zone.enabled": ("false", "true")[turn % 2]}
+            lab.plane = replace(lab.plane, attributes=attributes)
+            await lab.apply()
+            seen = len(statuses)
+
+            async def more(seen: int = seen) -> bool:
+                return len(statuses) > seen + 20 or any(each.done() for each in clients)
+
+            await eventually(more)
+        done.set()
+        await asyncio.gather(*clients)
+        assert set(statuses) == {200}
+
+    in_lab(tmp_path, body)

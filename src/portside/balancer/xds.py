@@ -137,7 +137,7 @@ def render(configs: Sequence[BalancerConfig], options: Options) -> Resources:
             name = cluster_name(balancer.arn, group.arn)
             clusters[name] = cluster(config, group, options)
             targets = [target for target in config.targets if target.target_group_arn == group.arn]
-            endpoints[name] = assignment(name, group, targets, zonal=is_zonal(balancer))
+            endpoints[name] = assignment(name, group, targets)
         secrets.update({secret_name(each.arn): secret(each) for each in config.certificates})
         for listener in config.listeners:
             tls = tls_context([(config, listener)], options)
@@ -843,8 +843,9 @@ def cluster(config: BalancerConfig, group: TargetGroup, options: Options) -> Res
         made["transport_socket"] = proxied("V2", RAW)
     if group.classic is not None:
         made.update(classic_transport(group, group.classic))
-    if is_zonal(config.load_balancer):
-        # what comes from no zone's own address may go to any; in a zone without a target there is none
+    if group.classic is not None:
+        # What comes from no zone's own address may go to any; in a zone without a target there is none. Always there,
+        # so that zones which begin to keep to themselves, or cease to, cost no request.
         made["lb_subset_config"] = {
             "fallback_policy": "ANY_ENDPOINT",
             "subset_selectors": [{"keys": ["zone"], "fallback_policy": "NO_FALLBACK"}],
@@ -972,7 +973,7 @@ def shown_targets(targets: Sequence[Target]) -> list[Target]:
     return active + [t for t in targets if t.deregistered_at is not None and t.drained_at is None]
 
 
-def assignment(name: str, group: TargetGroup, targets: Sequence[Target], *, zonal: bool = False) -> Resource:
+def assignment(name: str, group: TargetGroup, targets: Sequence[Target]) -> Resource:
     endpoints: list[Resource] = []
     for target in sorted(shown_targets(targets), key=lambda t: (t.id, t.port)):
         port = check_port(target, group.health_check)
@@ -985,7 +986,7 @@ def assignment(name: str, group: TargetGroup, targets: Sequence[Target], *, zona
                 "health_check_config": check,
             }
         }
-        if zonal:
+        if group.classic is not None:
             entry["metadata"] = {"filter_metadata": {"envoy.lb": {"zone": target.zone}}}
         if target.deregistered_at is not None:
             entry["health_status"] = "DRAINING"
