@@ -1,6 +1,7 @@
 """The balancer loop in virtual time: a real store and handlers, a node and a data plane in memory."""
 
 import asyncio
+import dataclasses
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
@@ -9,16 +10,28 @@ from typing import Any
 import pytest
 
 from portside.api.ec2.default_network import ensure_default_network
+from portside.api.elb.service import elb_service
 from portside.api.elbv2.service import elbv2_service
 from portside.aws.service import RequestContext
 from portside.control.balancers import BalancerLoop
 from portside.control.enis import Enis
 from portside.control.targets import Targets
 from portside.control.vpcs import VpcLoop
+from portside.domain.classic_load_balancer_rule import group_arn
+from portside.domain.instance import Instance, InstanceState
 from portside.domain.load_balancer import LoadBalancer, Target
 from portside.domain.record import replace
-from portside.domain.table import ENI, LOAD_BALANCER, SECURITY_GROUP, SUBNET, TARGET
-from portside.domain.task.record import TargetRef
+from portside.domain.table import (
+    CLASSIC_LOAD_BALANCER,
+    ENI,
+    INSTANCE,
+    LOAD_BALANCER,
+    SECURITY_GROUP,
+    SUBNET,
+    TARGET,
+    TASK,
+)
+from portside.domain.task.record import Placement, Stop, StopCode, TargetRef, Task
 from portside.node.interface import EniConfig
 from portside.store.interface import Put
 from portside.store.memory import MemoryStore
@@ -433,5 +446,169 @@ def test_any_order_of_calls_ends_right(seed: int) -> None:
             expected = world.plane.answers.get(target.id)
             if target.target_group_arn in {group for _, group in made} and expected is not None:
                 assert target.checked == ("healthy" if expected else "unhealthy")
+
+    simulate(body)
+
+
+class Classic:
+    """A Classic Load Balancer from ports 80 and 81 to ports 8080 and 8081 of one instance."""
+
+    def __init__(self, world: World) -> None:
+        self.world, self.handlers = world, elb_service(world.store, world.clock, world.ids).handlers
+        subnet = next(iter(world.store.scan(SUBNET, SCOPE.prefix)))
+        self.instance = Instance(
+            scope=SCOPE,
+            id="i-1",
+            reservation_id="r-1",
+            image_id="ami-1",
+            instance_type="t3.small",
+            eni_id="eni-1",
+            subnet_id=subnet.id,
+            vpc_id=subnet.vpc_id,
+            zone=subnet.zone,
+            address=world.address,
+            launched_at=world.clock.now(),
+            state=InstanceState.RUNNING,
+        )
+        world.store.transact(Put(INSTANCE, self.instance))
+        listeners = [
+            {"Protocol": "HTTP", "LoadBalancerPort": 80, "InstancePort": 8080},
+            {"Protocol": "TCP", "LoadBalancerPort": 81, "InstancePort": 8081},
+        ]
+        self.call("CreateLoadBalancer", LoadBalancerName="old", Subnets=[subnet.id], Listeners=listeners)
+
+    def call(self, operation: str, **params: Any) -> Any:
+        return self.handlers[operation](dataclasses.replace(CONTEXT, service="elb"), params)
+
+    def state(self) -> str:
+        named = [{"InstanceId": "i-1"}]
+        (found,) = self.call("DescribeInstanceHealth", LoadBalancerName="old", Instances=named)["InstanceStates"]
+        return f"{found['State']}: {found['Description']}"
+
+    def registered(self) -> list[str]:
+        found = self.world.store.get(CLASSIC_LOAD_BALANCER, f"{SCOPE.prefix}old")
+        assert found is not None
+        return [each.id for each in found.instances]
+
+    def ref(self, port: int) -> TargetRef:
+        return TargetRef(
+            target_group_arn=group_arn(SCOPE, "old", port),
+            container_name="main",
+            container_port=80,
+            host_port=port,
+            load_balancer_name="old",
+        )
+
+    def task(self, number: int, port: int) -> Task:
+        """One that runs on the instance, behind the load balancer."""
+        placement = Placement(
+            container_instance="c",
+            instance_id="i-1",
+            zone=self.instance.zone,
+            address=self.instance.address,
+            private_dns_name="",
+        )
+        made = Task(
+            scope=SCOPE,
+            cluster="default",
+            id=f"task-{number}",
+            task_definition_arn="d",
+            family="web",
+            revision=1,
+            group="family:web",
+            launch_type="EC2",
+            containers=(),
+            placement=placement,
+            network_mode="bridge",
+            targets=(self.ref(port),),
+            created_at=self.world.clock.now(),
+            cause_id="test",
+        )
+        self.world.store.transact(Put(TASK, made))
+        return made
+
+
+def test_classic_load_balancer() -> None:
+    """An instance is in service when its checks succeed at every port, drains when it is deregistered, and nothing is
+    left of a deleted load balancer."""
+
+    async def body(world: World) -> None:
+        classic = Classic(world)
+        classic.call(
+            "ModifyLoadBalancerAttributes",
+            LoadBalancerName="old",
+            LoadBalancerAttributes={"ConnectionDraining": {"Enabled": True, "Timeout": 60}},
+        )
+        named = [{"InstanceId": "i-1"}]
+        classic.call("RegisterInstancesWithLoadBalancer", LoadBalancerName="old", Instances=named)
+        await world.settle()
+        assert classic.state() == "OutOfService: Instance registration is still in progress."
+        assert {key[1:] for key in world.plane.checked()} == {(world.address, 8080), (world.address, 8081)}
+        world.plane.answer(world.address)
+        await world.settle()
+        assert classic.state() == "InService: N/A"
+        world.plane.answer(world.address, ok=False)
+        await world.settle()
+        assert classic.state().startswith("OutOfService: Instance has failed at least the UnhealthyThreshold")
+        world.plane.answer(world.address)
+        await world.settle()
+        group = group_arn(SCOPE, "old", 8080)
+        world.plane.requests[(group, world.address, 8080)] = 1
+        classic.call("DeregisterInstancesFromLoadBalancer", LoadBalancerName="old", Instances=named)
+        await world.settle(50)
+        assert classic.state() == "InService: Instance deregistration currently in progress."
+        await world.settle(15)
+        assert classic.state() == "OutOfService: Instance is not currently registered with the LoadBalancer."
+        assert list(world.store.scan(TARGET)) == []
+        classic.call("DeleteLoadBalancer", LoadBalancerName="old")
+        await world.settle(10)
+        assert world.plane.configs == ()
+        assert world.node.networks == {}
+        assert [eni for eni in world.store.scan(ENI) if eni.owner.startswith("loadbalancer:")] == []
+
+    simulate(body)
+
+
+def test_tasks_share_a_classic_load_balancer() -> None:
+    """An instance is registered with its first task and stays until the last one that needs it goes."""
+
+    async def body(world: World) -> None:
+        classic = Classic(world)
+        first, second = classic.task(1, 8080), classic.task(2, 8081)
+        for task in (first, second, first):
+            world.targets.register(SCOPE, task.targets, "i-1", "a", world.clock.now())
+        assert classic.registered() == ["i-1"]
+        await world.settle()
+        world.plane.answer(world.address)
+        await world.settle()
+        assert classic.state() == "InService: N/A"
+        stop = Stop(code=StopCode.USER_INITIATED, reason="test", at=world.clock.now())
+        world.store.transact(Put(TASK, replace(first, stop=stop)))
+        await world.targets.drain(SCOPE, first.targets, "i-1", first.key)
+        assert classic.registered() == ["i-1"]
+        assert classic.state() == "InService: N/A"
+        # the second one's program ended: nobody has asked for its stop
+        await world.targets.drain(SCOPE, second.targets, "i-1", second.key)
+        assert classic.registered() == []
+        await world.settle(10)
+        assert list(world.store.scan(TARGET)) == []
+
+    simulate(body)
+
+
+def test_classic_load_balancer_goes_under_its_tasks() -> None:
+    """A load balancer that is gone, or has no listener any more, holds up nobody."""
+
+    async def body(world: World) -> None:
+        classic = Classic(world)
+        task = classic.task(1, 8080)
+        classic.call("DeleteLoadBalancerListeners", LoadBalancerName="old", LoadBalancerPorts=[80, 81])
+        world.targets.register(SCOPE, task.targets, "i-1", "a", world.clock.now())
+        assert classic.registered() == ["i-1"]
+        assert list(world.store.scan(TARGET)) == []
+        await world.targets.drain(SCOPE, task.targets, "i-1", task.key)
+        classic.call("DeleteLoadBalancer", LoadBalancerName="old")
+        world.targets.register(SCOPE, task.targets, "i-1", "a", world.clock.now())
+        await world.targets.drain(SCOPE, task.targets, "i-1", task.key)
 
     simulate(body)
