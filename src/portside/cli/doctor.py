@@ -164,6 +164,14 @@ def check_ephemeral_storage(settings: Settings) -> Finding:
     return Finding(name, Grade.OK, "ephemeralStorage is enforced (a file system in a file for each task)")
 
 
+def check_ebs(_: Settings) -> Finding:
+    name, missing = "EBS volumes", [each for each in ("mkfs.xfs", "mkfs.ext4") if shutil.which(each) is None]
+    if "mkfs.xfs" in missing:
+        what = f"{' and '.join(missing)} not installed: XFS is what ECS takes where filesystemType says nothing"
+        return Finding(name, Grade.WARNING, what, "apt-get install xfsprogs e2fsprogs")
+    return Finding(name, Grade.OK, "with ext3, ext4 and XFS")
+
+
 def _try_disk(folder: Path) -> str | None:
     (folder / "disk").mkdir()
     try:
@@ -450,6 +458,7 @@ CHECKS: tuple[Check, ...] = (
     check_namespaces,
     check_overlay,
     check_ephemeral_storage,
+    check_ebs,
     check_veth,
     check_nftables,
     check_bridge,

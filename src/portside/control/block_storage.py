@@ -7,8 +7,9 @@ removes what no record names any more, also what a killed daemon did not get to.
 import asyncio
 import logging
 from collections.abc import Callable, Collection
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
-from typing import Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 from portside.control.loop import Loop
 from portside.domain import ebs
@@ -21,6 +22,10 @@ from portside.store.interface import Change, Delete, Put, Store
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
+PARALLEL: Final = 4
+"""Files that are worked on at once."""
 RETRY: Final = timedelta(seconds=5)
 _SWEEP: Final = ""
 """No volume has this key."""
@@ -62,6 +67,8 @@ class EbsLoop:
         self._loop = Loop("ebs", clock, self._step)
         self._unsubscribe: Callable[[], None] | None = None
         self._settled = asyncio.Condition()
+        # Of its own: large snapshots take their time, and nothing else is to wait for them.
+        self._threads = ThreadPoolExecutor(PARALLEL, thread_name_prefix="ebs")
 
     async def start(self) -> None:
         self._unsubscribe = self._store.subscribe(self._changed)
@@ -76,6 +83,10 @@ class EbsLoop:
             self._unsubscribe()
             self._unsubscribe = None
         await self._loop.close()
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _work(self, work: Callable[..., T], *arguments: Any) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
 
     async def until_made(self, key: str) -> EbsVolume:
         """The volume once it is there. Raises Refused: NOT_FOUND, it is gone; CONFLICT, it could not be made."""
@@ -126,7 +137,7 @@ class EbsLoop:
         volume = self._store.get(EBS_VOLUME, key)
         if volume is not None and volume.status == "deleting":
             try:
-                await asyncio.to_thread(self._storage.remove, volume.id)
+                await self._work(self._storage.remove, volume.id)
             except OSError as error:
                 log.warning("volume %s could not be removed yet: %s", volume.id, error)
                 return
@@ -136,7 +147,7 @@ class EbsLoop:
     async def _make(self, volume: EbsVolume) -> EbsVolume | None:
         failure = ""
         try:
-            await asyncio.to_thread(self._storage.make, volume.id, volume.size_gib * ebs.GIB, volume.snapshot_id)
+            await self._work(self._storage.make, volume.id, volume.size_gib * ebs.GIB, volume.snapshot_id)
         except OSError as error:
             failure = str(error)
             log.warning("volume %s could not be made: %s", volume.id, error)
@@ -150,7 +161,7 @@ class EbsLoop:
     async def _take(self, snapshot: EbsSnapshot) -> None:
         failure, full_bytes = "", 0
         try:
-            full_bytes = await asyncio.to_thread(self._storage.snapshot, snapshot.volume_id, snapshot.id)
+            full_bytes = await self._work(self._storage.snapshot, snapshot.volume_id, snapshot.id)
         except OSError as error:
             failure = str(error)
             log.warning("snapshot %s could not be taken: %s", snapshot.id, error)
@@ -171,7 +182,7 @@ class EbsLoop:
         assert volume.modification is not None
         failure = ""
         try:
-            await asyncio.to_thread(self._storage.grow, volume.id, volume.modification.size_gib * ebs.GIB)
+            await self._work(self._storage.grow, volume.id, volume.modification.size_gib * ebs.GIB)
         except OSError as error:
             failure = str(error)
             log.warning("volume %s could not be modified: %s", volume.id, error)
@@ -189,13 +200,13 @@ class EbsLoop:
 
     async def _sweep(self) -> datetime | None:
         # Listed first: a file is made after its record, so one without a record now never gets one.
-        there = await asyncio.to_thread(self._storage.names)
-        taken = await asyncio.to_thread(self._storage.snapshot_names)
+        there = await self._work(self._storage.names)
+        taken = await self._work(self._storage.snapshot_names)
         known = {each.id for each in self._store.scan(EBS_VOLUME)}
         left = False
         for name in sorted(there - known):
             try:
-                await asyncio.to_thread(self._storage.remove, name)
+                await self._work(self._storage.remove, name)
                 log.info("the file of volume %s, which is no more, was removed", name)
             except OSError as error:
                 log.warning("the file of volume %s, which is no more: %s", name, error)
@@ -204,7 +215,7 @@ class EbsLoop:
         # One that a volume is being made from stays until it is.
         kept |= {each.snapshot_id for each in self._store.scan(EBS_VOLUME) if each.status == "creating"}
         try:
-            await asyncio.to_thread(self._storage.remove_snapshots, taken - kept)
+            await self._work(self._storage.remove_snapshots, taken - kept)
         except OSError as error:
             log.warning("snapshots: %s", error)
             left = True

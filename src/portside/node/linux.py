@@ -125,6 +125,7 @@ class LinuxNode:
         self._containers_folder = self._folder / "containers"
         self._storage = EphemeralStorage(self._folder / "storage")
         self._pool = Pool()
+        self._block_pool = Pool()  # a detachment may wait for a snapshot: nothing else is to
         self._images = ImageStore(self._folder, holds=settings.run_dir / "images", mirrors=dict(settings.mirrors))
         self._runtime = Runtime(settings.run_dir)
         self._forwarder = LogForwarder(failpoint.deadly_sink(logs, settings.failpoint))
@@ -223,6 +224,7 @@ class LinuxNode:
             container.close()
         self._containers.clear()
         self._pool.close()
+        self._block_pool.close()
         self._storage.close()
         self.block_storage.close()
         await self._network.close()
@@ -425,12 +427,12 @@ class LinuxNode:
                 return VolumesReleased()
             case AttachEbsVolume():
                 try:
-                    await self._pool.run(self.block_storage.attach, effect.volume_id, effect.file_system)
+                    await self._block_pool.run(self.block_storage.attach, effect.volume_id, effect.file_system)
                 except CannotAttach as error:
                     return EbsVolumeFailed(reason=f"ResourceInitializationError: {error}")
                 return EbsVolumeAttached()
             case DetachEbsVolume():
-                await self._pool.run(self.block_storage.detach, effect.volume_id)
+                await self._block_pool.run(self.block_storage.detach, effect.volume_id)
                 return EbsVolumeDetached()
             case _:
                 assert_never(effect)

@@ -169,9 +169,14 @@ class BlockStorage:
         with self._held(volume_id) as volume:
             file = self._existing(volume_id)
             self._adopt(volume_id, volume)
-            root = volume.root
-            still = None if root is None else partial(_still, root)
-            return self.snapshots.take(file, snapshot_id, still, self._reached)
+            if volume.root is None:
+                return self.snapshots.take(file, snapshot_id, None, self._reached)
+            root = os.dup(volume.root)
+        try:
+            # Containers come and go meanwhile; the volume stays attached, by this descriptor.
+            return self.snapshots.take(file, snapshot_id, partial(_still, root), self._reached)
+        finally:
+            os.close(root)
 
     def snapshot_names(self) -> set[str]:
         return self.snapshots.names()

@@ -69,11 +69,11 @@ class Snapshots:
             found = self._full_bytes(snapshot_id)
             if found is not None:
                 return found
-            clone = self._folder / f"{snapshot_id}{_CLONE}"
+            clone, fresh = self._folder / f"{snapshot_id}{_CLONE}", set[bytes]()
             if still is not None and not self._clones(file):
                 # Most of the work, while the writers go on: what they change meanwhile is looked at again.
                 with file.open("rb") as reading:
-                    for _ in self._kept_chunks(reading.fileno()):
+                    for _ in self._kept_chunks(reading.fileno(), fresh):
                         pass
                     syscall.syncfs(reading.fileno())
             listed: list[bytes] | None = None
@@ -82,9 +82,11 @@ class Snapshots:
                 size = file.stat().st_size
                 if not self._cloned(file, clone):
                     with file.open("rb") as reading:
-                        listed = list(self._kept_chunks(reading.fileno()))
+                        listed = list(self._kept_chunks(reading.fileno(), set()))
             if listed is not None:
                 self._write_list(snapshot_id, size, listed)
+                for digest in fresh - {_ENTRY.unpack(each)[1] for each in listed}:
+                    self._place(digest).unlink(missing_ok=True)  # overwritten since it was read
             taken = self._full_bytes(snapshot_id)
             assert taken is not None
             return taken
@@ -149,8 +151,10 @@ class Snapshots:
 
     # --- chunks
 
-    def _kept_chunks(self, reading: int) -> Iterator[bytes]:
-        """Keep each chunk of a file that is not zeroes; its entry, in the order of the file."""
+    def _kept_chunks(self, reading: int, fresh: set[bytes]) -> Iterator[bytes]:
+        """Keep each chunk of a file that is not zeroes; its entry, in the order of the file.
+
+        Args: fresh: gets the digests of those that no snapshot had."""
         size = os.fstat(reading).st_size
 
         def kept(number: int) -> bytes | None:
@@ -158,7 +162,8 @@ class Snapshots:
             if data == _ZEROES[: len(data)]:
                 return None
             digest = hashlib.sha256(data).digest()
-            self._keep(digest, data)
+            if self._keep(digest, data):
+                fresh.add(digest)
             return _ENTRY.pack(number, digest)
 
         numbers = _chunks_with_data(reading, size)
@@ -177,15 +182,17 @@ class Snapshots:
         os.replace(fresh, target)
         sync_folder(self._folder)
 
-    def _keep(self, digest: bytes, data: bytes) -> None:
+    def _keep(self, digest: bytes, data: bytes) -> bool:
+        """Whether it was not there."""
         place = self._place(digest)
         with contextlib.suppress(FileNotFoundError):
             if place.stat().st_size == len(data):
-                return
+                return False
         place.parent.mkdir(exist_ok=True)
         fresh = self._chunks / f"{digest.hex()}-{threading.get_ident()}{_FRESH}"
         fresh.write_bytes(data)
         os.replace(fresh, place)
+        return True
 
     def _chunk(self, snapshot_id: str, number: int, digest: bytes) -> bytes:
         where = f"snapshot {snapshot_id} is damaged: what it holds at {number * CHUNK_BYTES // 1024**2} MiB"
