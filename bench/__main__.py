@@ -20,6 +20,7 @@ NAMES = (
     "network",
     "dns",
     "logs",
+    "storage",
     "volume",
 )
 

@@ -40,7 +40,7 @@ class FileSystemFolders:
         return self._mounts.new(name)
 
     def unmount_all(self) -> None:
-        """What a killed daemon left mounted. Never more than empty folders is removed. Raises OSError."""
+        """What a killed daemon left mounted. Never more than empty folders is removed."""
         self._mounts.unmount_all()
 
     def path(self, file_system_id: str) -> Path:

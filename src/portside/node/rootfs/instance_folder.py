@@ -100,7 +100,7 @@ class InstanceFolders:
         return disk_bytes(self.volume(instance_id, volume_id))
 
     def unmount_all(self) -> None:
-        """What a killed daemon left mounted. Raises OSError."""
+        """What a killed daemon left mounted."""
         self._mounts.unmount_all()
 
     def names(self) -> list[str]:

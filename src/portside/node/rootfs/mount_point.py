@@ -1,9 +1,12 @@
 """Mount points on the host for as long as a container starts: what a killed daemon left is undone by the next one."""
 
 import contextlib
+import logging
 from pathlib import Path
 
 from portside.node import syscall
+
+log = logging.getLogger(__name__)
 
 
 class MountPoints:
@@ -24,9 +27,12 @@ class MountPoints:
         return path
 
     def unmount_all(self) -> None:
-        """Raises OSError."""
+        """One that can not be unmounted stays, and keeps no other."""
         for path in list(self._folder.iterdir()) if self._folder.is_dir() else ():
-            drop(path)
+            try:
+                drop(path)
+            except OSError as error:
+                log.warning("a mount point that was left: %s", error)
 
 
 def drop(path: Path) -> None:

@@ -5,6 +5,7 @@ which a daemon was killed before any container had it. All of it lies where noth
 """
 
 import contextlib
+import logging
 import os
 import shutil
 import threading
@@ -13,6 +14,8 @@ from pathlib import Path
 
 from portside.node import syscall
 from portside.node.rootfs import mount_point
+
+log = logging.getLogger(__name__)
 
 _MOUNT, _USERS, _FILLED = "mount", "users", "filled"
 
@@ -52,8 +55,11 @@ class TmpfsVolumes:
         self._drop(lambda user: user == task_id)
 
     def recover(self, task_ids: Collection[str]) -> None:
-        """Only these tasks hold any. Raises OSError."""
-        self._drop(lambda user: user not in task_ids)
+        """Only these tasks hold any."""
+        try:
+            self._drop(lambda user: user not in task_ids)
+        except OSError as error:  # the next task that releases one does it
+            log.warning("a volume in memory that nobody has: %s", error)
 
     def _drop(self, is_over: Callable[[str], bool]) -> None:
         with self._lock:
