@@ -344,7 +344,8 @@ class Daemon:
             interval=timedelta(seconds=settings.image_cleanup_interval_s),
         )
         discovery = DiscoveryLoop(store, clock)
-        block_storage = EbsLoop(store, clock, node.block_storage)
+        places = InstanceFolders(settings.data_dir / "instances")
+        block_storage = EbsLoop(store, clock, node.block_storage, places)
         tasks = TaskLoop(
             *(store, clock, ids, node, enis, vpcs, targets, resolver),
             discovery=discovery,
@@ -369,9 +370,9 @@ class Daemon:
         cloud_map = CloudMapLoop(store, clock)
         folders = FileSystemFolders(settings.data_dir / "efs")
         file_systems = FileSystemLoop(store, clock, folders)
-        places = InstanceFolders(settings.data_dir / "instances")
         instance_folders = InstanceFolderLoop(store, clock, places)
         in_memory = TmpfsVolumes(settings.run_dir / "volumes")
+        extend = node.block_storage.extend
         meters = _volume_meters(folders, places, in_memory, node.block_storage.usage)
 
         sessions = ExecSessions(clock)
@@ -416,8 +417,8 @@ class Daemon:
                 "/_portside/network": lambda *_: self._network(store),
                 "/_portside/reach": lambda _method, _path, query, _body: self._reach(store, query),
                 "/_portside/ca": lambda *_: self._ca(store, vault),
-                "/_portside/volumes": lambda method, *_: self._volumes(store, meters, method, ""),
-                "/_portside/volumes/": lambda method, path, *_: self._volumes(store, meters, method, path),
+                "/_portside/volumes": lambda method, *_: self._volumes(store, meters, extend, method, ""),
+                "/_portside/volumes/": lambda method, path, *_: self._volumes(store, meters, extend, method, path),
                 "/_portside/images": lambda method, *_: self._images(images, method, ""),
                 "/_portside/images/": lambda method, path, _query, _body: self._images(images, method, path),
             },
@@ -569,8 +570,11 @@ class Daemon:
         )
         return 200, "application/json", json.dumps(status(store, problems, node.pulls())).encode()
 
-    async def _volumes(self, store: Store, meters: volume.Meters, method: str, path: str) -> tuple[int, str, bytes]:
-        code, document = await volume.answer(store, meters, method, unquote(path.removeprefix("/_portside/volumes/")))
+    async def _volumes(
+        self, store: Store, meters: volume.Meters, extend: Callable[[str], None], method: str, path: str
+    ) -> tuple[int, str, bytes]:
+        named = unquote(path.removeprefix("/_portside/volumes/"))
+        code, document = await volume.answer(store, meters, extend, method, named)
         return code, "application/json", json.dumps(document).encode()
 
     async def _images(self, images: ImageLoop, method: str, path: str) -> tuple[int, str, bytes]:

@@ -14,7 +14,7 @@ import pytest
 from portside.domain import ecs_image
 from portside.node import loop
 from portside.node.failpoint import EBS_MOMENTS
-from portside.node.teardown import mounts_below
+from portside.node.rootfs.mount_point import mounts_below
 from portside.testing.image import ensure_busybox_image
 from portside.testing.instance import IMAGE, REGION, Instance, instance
 from portside.testing.wait import wait_for
@@ -250,14 +250,29 @@ def test_a_daemon_killed_midway_loses_nothing_and_leaves_nothing(portside: Insta
 
 
 def test_a_volume_grows_under_its_task(portside: Instance) -> None:
-    """XFS: the task has the new size at once, and what it wrote before."""
+    """As on AWS, the block device is larger at once, and the file system in it as it was; XFS takes the new size when
+    it is told to, under the task, with what it wrote before."""
     if not any((Path(each) / "mkfs.xfs").exists() for each in os.get_exec_path()):
         pytest.skip("mkfs.xfs is not installed")
+    device = "$(basename $(df /data | tail -1 | awk '{print $1}'))"
+    larger = f"test $(cat /sys/block/{device}/size) = 4194304"
     grown = "test $(df -m /data | tail -1 | awk '{print $2}') -gt 1500"
-    script = f"echo a > /data/a; until {grown}; do sleep 0.1; done; cat /data/a"
+    script = f"echo a > /data/a; until {larger}; do sleep 0.1; done; {grown} && exit 9; touch /data/seen; sync; "
+    script += f"until {grown}; do sleep 0.1; done; cat /data/a"
     task = run(portside, script, filesystemType="xfs")
     volume_id = attachment(portside.wait_task(task, "RUNNING"))["volumeId"]
     portside.client("ec2").modify_volume(VolumeId=volume_id, Size=2)
+
+    def size() -> int:
+        found = volume(portside, volume_id)
+        assert found is not None
+        return int(found["Size"])
+
+    wait_for(lambda: size() == 2, timeout_s=60, what="the larger volume")
+    (record,) = Path(portside.settings.data_dir, "node", "containers").glob("*/record.json")
+    root = Path(f"/proc/{json.loads(record.read_text())['pid']}/root")
+    wait_for(lambda: (root / "data" / "seen").exists(), timeout_s=60, what="the task to see a larger device")
+    assert volume_id in portside_command(portside, "volume", "grow", volume_id)
     done = portside.wait_task(task, "STOPPED", timeout_s=60)
     assert done["containers"][0]["exitCode"] == 0
     gone(portside, volume_id)

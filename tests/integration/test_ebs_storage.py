@@ -14,8 +14,8 @@ import pytest
 from portside.node import loop
 from portside.node.rootfs.account import ROOT, Account
 from portside.node.rootfs.ebs import BlockStorage, CannotAttach
+from portside.node.rootfs.mount_point import mounts_below
 from portside.node.rootfs.snapshot import CHUNK_BYTES
-from portside.node.teardown import mounts_below
 from portside.testing.wait import wait_for
 
 pytestmark = pytest.mark.integration
@@ -105,13 +105,21 @@ def test_a_volume_grows_with_what_is_in_it(storage: BlockStorage, kind: str) -> 
         assert read(storage, volume_id, kind)["file"] == written
 
 
-def test_xfs_grows_while_it_is_used(storage: BlockStorage) -> None:
-    """Online, as ext4 does where Portside has CAP_SYS_RESOURCE."""
+def test_xfs_grows_while_it_is_used(storage: BlockStorage, tmp_path: Path) -> None:
+    """When asked to, as ext4 does where Portside has CAP_SYS_RESOURCE; the volume alone being larger changes nothing
+    in it, as on AWS."""
     if not any((Path(each) / "mkfs.xfs").exists() for each in os.get_exec_path()):
         pytest.skip("mkfs.xfs is not installed")
     storage.make(ONE, GIB)
     storage.attach(ONE, "xfs")
     storage.grow(ONE, 3 * GIB)
+    usage = storage.usage(ONE)
+    assert usage is not None
+    assert usage.capacity_bytes is not None
+    assert usage.capacity_bytes < GIB
+    (device,) = loop.attached(tmp_path).values()
+    assert loop.size_bytes(device) == 3 * GIB
+    storage.extend(ONE)
     usage = storage.usage(ONE)
     assert usage is not None
     assert usage.capacity_bytes is not None

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from portside.domain import ecs_image
-from portside.node.teardown import mounts_below
+from portside.node.rootfs.mount_point import mounts_below
 from portside.testing.image import ensure_busybox_image
 from portside.testing.instance import IMAGE, REGION, Instance, instance
 from portside.testing.wait import wait_for
@@ -132,6 +132,26 @@ def test_an_access_point_is_where_and_as_whom(portside: Instance) -> None:
     assert lab.code("test $(stat -c %u:%g /data/file) = 0:0 && chown 5:5 /data/file", **point) == 1
     assert lab.code("test $(stat -c %u:%g /data/file) = 77:88 && echo more >> /data/file", user="77:88", **point) == 0
     assert (lab.folder / "deep" / "site" / "file").read_text() == "mine\nmore\n"
+
+
+def test_secondary_groups_of_an_access_point_open_what_is_theirs(portside: Instance) -> None:
+    """What only such a group may read can be read, by root in the container and by another user, and not without it;
+    no group of the image is opened by it."""
+    lab = Lab(portside, "groups")
+    info = {"OwnerUid": 1234, "OwnerGid": 2345, "Permissions": "0755"}
+    root = {"Path": "/site", "CreationInfo": info}
+    plain = lab.point("without", PosixUser={"Uid": 1234, "Gid": 2345}, RootDirectory=root)
+    user = {"Uid": 1234, "Gid": 2345, "SecondaryGids": [3456, 42]}
+    point = lab.point("with", PosixUser=user, RootDirectory=root)
+    assert lab.code("true", **point) == 0
+    shared = lab.folder / "site" / "shared"
+    shared.write_text("for the group")
+    os.chown(shared, 0, 3456)
+    shared.chmod(0o640)
+    assert lab.code("cat /data/shared", **plain) == 1
+    for who in ("", "77:88"):
+        assert lab.code("cat /data/shared && ! id -G | grep -qw 42", user=who, **point) == 0
+        assert lab.code("echo more >> /data/shared", user=who, **point) == 1
 
 
 def test_no_path_leads_out(portside: Instance) -> None:

@@ -13,7 +13,7 @@ from portside.node import syscall
 from portside.node.rootfs import efs
 from portside.node.rootfs.account import ROOT
 from portside.node.rootfs.file_system import FileSystemFolders
-from portside.node.teardown import mounts_below
+from portside.node.rootfs.mount_point import mounts_below
 
 pytestmark = pytest.mark.integration
 
@@ -109,8 +109,12 @@ def test_a_mapped_mount_is_the_one_user_alone(folders: FileSystemFolders) -> Non
     with pytest.raises(OSError, match="too large"):
         os.chown(pinned.source / "mine", 5, 5)
     pinned.close()
-    with pytest.raises(efs.CannotMount, match="SecondaryGids"):
-        efs.pin(folders, mount(posix_user=PosixUser(uid=1, gid=1, secondary_gids=(5,))), ROOT, "user")
+    user = PosixUser(uid=1234, gid=2345, secondary_gids=(5, 2345, 6))
+    pinned = efs.pin(folders, mount(posix_user=user), ROOT, "user")
+    os.chown(root / "other", 0, 6)
+    assert (pinned.source / "other").stat().st_gid == pinned.gids[1]
+    assert len(pinned.gids) == 2
+    pinned.close()
     assert not syscall.umount(str(folders.path(ID)))
 
 

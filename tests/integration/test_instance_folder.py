@@ -11,8 +11,8 @@ from portside.domain.task.record import InstanceMount
 from portside.domain.task_definition import MountPoint
 from portside.node.rootfs import volume
 from portside.node.rootfs.instance_folder import CannotMount, InstanceFolders
+from portside.node.rootfs.mount_point import mounts_below
 from portside.node.rootfs.tmpfs_volume import TmpfsVolumes
-from portside.node.teardown import mounts_below
 
 pytestmark = pytest.mark.integration
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from portside.domain import ecs_image
-from portside.node.teardown import mounts_below
+from portside.node.rootfs.mount_point import mounts_below
 from portside.testing.image import ensure_busybox_image
 from portside.testing.instance import IMAGE, REGION, Instance, instance
 from portside.testing.wait import wait_for

@@ -10,8 +10,9 @@ from served import ACCOUNT, REGION, Served, serving
 from portside.api.ec2.service import ec2_service
 from portside.control.clock import RandomIds, SystemClock
 from portside.domain import ebs
-from portside.domain.record import replace
-from portside.domain.table import EBS_SNAPSHOT, EBS_VOLUME
+from portside.domain.instance import Instance, InstanceState
+from portside.domain.record import Scope, replace
+from portside.domain.table import EBS_SNAPSHOT, EBS_VOLUME, INSTANCE
 from portside.store.interface import Put
 from portside.store.memory import MemoryStore
 
@@ -230,6 +231,72 @@ def test_a_volume_of_a_task_is_in_use(ec2: Any, store: MemoryStore, settle: Sett
     (shown,) = ec2.describe_volumes(Filters=[{"Name": "attachment.status", "Values": ["attached"]}])["Volumes"]
     assert shown["State"] == "in-use"
     assert shown["Attachments"][0]["AssociatedResource"] == "arn:task"
+
+
+def an_instance(store: MemoryStore, zone: str = ZONE, state: InstanceState = InstanceState.RUNNING) -> str:
+    made = Instance(
+        scope=Scope(account=ACCOUNT, region=REGION),
+        id=f"i-{zone[-1]}{state.value.encode().hex()[:8]}",
+        reservation_id="r-1",
+        image_id="ami-1",
+        instance_type="t3.small",
+        eni_id="eni-1",
+        subnet_id="subnet-1",
+        vpc_id="vpc-1",
+        zone=zone,
+        address="172.31.0.10",
+        launched_at=SystemClock().now(),
+        state=state,
+    )
+    store.transact(Put(INSTANCE, made))
+    return made.id
+
+
+def test_a_volume_is_attached_and_detached(ec2: Any, store: MemoryStore, settle: Settle) -> None:
+    """It is in use by one instance, by one device; it can not go meanwhile, nor be attached twice."""
+    here = an_instance(store)
+    one, two = volume_of(ec2), volume_of(ec2)
+    settle()
+    made = ec2.attach_volume(VolumeId=one, InstanceId=here, Device="/dev/sdf")
+    assert (made["State"], made["Device"], made["InstanceId"]) == ("attaching", "/dev/sdf", here)
+    for asked, code in (
+        ({"VolumeId": one, "Device": "/dev/sdg"}, "VolumeInUse"),
+        ({"VolumeId": two, "Device": "/dev/sdf"}, "InvalidParameterValue"),
+        ({"VolumeId": two, "Device": "/dev/xvda"}, "InvalidParameterValue"),
+        ({"VolumeId": two, "Device": "/etc/passwd"}, "InvalidParameterValue"),
+    ):
+        with pytest.raises(ClientError) as caught:
+            ec2.attach_volume(InstanceId=here, **asked)
+        assert error_of(caught)[0] == code, asked
+    with pytest.raises(ClientError, match="VolumeInUse"):
+        ec2.delete_volume(VolumeId=one)
+    (shown,) = ec2.describe_volumes(Filters=[{"Name": "attachment.instance-id", "Values": [here]}])["Volumes"]
+    assert (shown["VolumeId"], shown["State"], shown["Attachments"][0]["State"]) == (one, "in-use", "attaching")
+    with pytest.raises(ClientError, match="InvalidAttachment"):
+        ec2.detach_volume(VolumeId=one, InstanceId="i-0")
+    assert ec2.detach_volume(VolumeId=one, InstanceId=here)["State"] == "detaching"
+    with pytest.raises(ClientError) as caught:
+        ec2.detach_volume(VolumeId=two)
+    assert error_of(caught) == ("IncorrectState", f"Volume '{two}' is in the 'available' state.")
+
+
+def test_a_volume_is_bound_to_its_zone(ec2: Any, store: MemoryStore, settle: Settle) -> None:
+    """Another zone's instance, one that has ended, and one that is not there are refused in EC2's words."""
+    other, over = an_instance(store, f"{REGION}b"), an_instance(store, state=InstanceState.TERMINATED)
+    volume_id = volume_of(ec2)
+    with pytest.raises(ClientError, match="IncorrectState"):
+        ec2.attach_volume(VolumeId=volume_id, InstanceId=other, Device="/dev/sdf")
+    settle()
+    with pytest.raises(ClientError) as caught:
+        ec2.attach_volume(VolumeId=volume_id, InstanceId=other, Device="/dev/sdf")
+    assert error_of(caught) == (
+        "InvalidVolume.ZoneMismatch",
+        f"The volume '{volume_id}' is not in the same availability zone as instance '{other}'",
+    )
+    for each, code in ((over, "IncorrectState"), ("i-0", "InvalidInstanceID.NotFound")):
+        with pytest.raises(ClientError) as caught:
+            ec2.attach_volume(VolumeId=volume_id, InstanceId=each, Device="/dev/sdf")
+        assert error_of(caught)[0] == code
 
 
 def test_the_aws_command_waits_for_a_volume(served: Served, settle: Settle) -> None:

@@ -12,6 +12,7 @@ from portside.api.ec2.volume import VolumeHandlers
 from portside.aws.service import RequestContext
 from portside.control.block_storage import EbsLoop
 from portside.control.clock import RandomIds, SystemClock
+from portside.domain.ebs import EbsVolume
 from portside.domain.record import replace
 from portside.domain.refusal import Refused
 from portside.domain.table import EBS_SNAPSHOT, EBS_VOLUME
@@ -35,6 +36,8 @@ class Disk:
     def __init__(self) -> None:
         self.volumes: dict[str, int] = {}
         self.snapshots: dict[str, str] = {}
+        self.plugged: set[str] = set()
+        self.nodes: dict[tuple[str, str], str] = {}
         self.failure = ""
 
     def _may(self) -> None:
@@ -53,6 +56,23 @@ class Disk:
     def remove(self, volume_id: str) -> None:
         self._may()
         self.volumes.pop(volume_id, None)
+
+    def plug(self, volume_id: str) -> str:
+        self._may()
+        if volume_id not in self.volumes:
+            raise FileNotFoundError("no file")
+        self.plugged.add(volume_id)
+        return f"/dev/{volume_id}"
+
+    def unplug(self, volume_id: str) -> None:
+        self._may()
+        self.plugged.discard(volume_id)
+
+    def put_device(self, instance_id: str, device: str, block_device: str) -> None:
+        self.nodes[instance_id, device] = block_device
+
+    def remove_device(self, instance_id: str, device: str) -> None:
+        self.nodes.pop((instance_id, device), None)
 
     def snapshot(self, volume_id: str, snapshot_id: str) -> int:
         self._may()
@@ -87,7 +107,7 @@ class World:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[EbsLoop]:
         """One run of Portside."""
-        loop = EbsLoop(self.store, self.clock, self.disk)
+        loop = EbsLoop(self.store, self.clock, self.disk, self.disk)
         await loop.start()
         try:
             yield loop
@@ -183,5 +203,41 @@ def test_files_without_a_record_go() -> None:
             world.store.transact(Put(EBS_VOLUME, replace(made, status="deleting")))
             with pytest.raises(Refused):
                 await loop.until_made(made.key)
+
+    asyncio.run(scenario())
+
+
+def test_a_volume_is_plugged_and_unplugged_whatever_is_interrupted() -> None:
+    """Asked for while Portside is down, too; one that is attached is a device again after a start of the machine; one
+    in use waits."""
+
+    async def scenario() -> None:
+        world = World()
+        volume_id = world.volume()
+        key = f"{CONTEXT.prefix}{volume_id}"
+
+        def now() -> EbsVolume:
+            found = world.store.get(EBS_VOLUME, key)
+            assert found is not None
+            return found
+
+        async with world.running() as loop:
+            await loop.until_made(key)
+        asked = replace(now(), status="in-use", instance_id="i-1", device="/dev/sdf", attachment="attaching")
+        world.store.transact(Put(EBS_VOLUME, asked))
+        async with world.running():
+            await until(lambda: now().attachment == "attached")
+            assert world.disk.nodes == {("i-1", "/dev/sdf"): f"/dev/{volume_id}"}
+        world.disk.plugged.clear()
+        async with world.running():
+            await until(lambda: world.disk.plugged == {volume_id})
+            world.disk.failure = "in use"
+            world.ask("DetachVolume", VolumeId=volume_id)
+            await until(lambda: world.disk.nodes == {})
+            assert (now().attachment, now().status) == ("detaching", "in-use")
+        world.disk.failure = ""
+        async with world.running():
+            await until(lambda: now().status == "available")
+            assert (now().instance_id, world.disk.plugged) == ("", set())
 
     asyncio.run(scenario())

@@ -17,6 +17,7 @@ from portside.store.memory import MemoryStore
 
 SCOPE = Scope(account="000000000000", region="us-east-1")
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
+extended: list[str] = []
 METERS = Meters(
     file_system=lambda _: 0, docker_volume=lambda _: 7, block_storage=lambda _: None, place=lambda kept: f"/v/{kept.id}"
 )
@@ -65,7 +66,7 @@ def store() -> MemoryStore:
 
 
 def ask(store: MemoryStore, method: str, named: str = "") -> tuple[int, dict[str, Any]]:
-    return asyncio.run(answer(store, METERS, method, named))
+    return asyncio.run(answer(store, METERS, extended.append, method, named))
 
 
 def test_who_uses_which(store: MemoryStore) -> None:

@@ -38,6 +38,13 @@ def rm(settings: Settings, names: Sequence[str]) -> None:
         print(f"{gone['name']} ({gone['id']}) removed")
 
 
+def grow(settings: Settings, name: str) -> None:
+    """Raises: Failure when no task has it, or its file system can not grow now."""
+    path = f"/_portside/volumes/{quote(name, safe='')}"
+    grown = daemon.ask(settings, path, "Volumes: portside volume ls", method="POST")[1]
+    print(f"the file system of {grown['id']} takes all of it")
+
+
 def render(rows: Sequence[Mapping[str, Any]]) -> Table:
     """Ids are never cut; who uses one is folded."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))

@@ -35,6 +35,16 @@ def add(app: typer.Typer, settings: Callable[..., Any], *, data_dir: Any, as_jso
         volume.inspect(settings(data_dir=data_dir), name)
 
     @volumes.command()
+    def grow(
+        name: Annotated[str, typer.Argument(metavar="VOLUME", help="An id, or a name that only one has.")],
+        data_dir: data_dir = None,
+    ) -> None:
+        """Let the file system of a volume of EBS, which a task has, take all of it, after ModifyVolume."""
+        from portside.cli import volume
+
+        volume.grow(settings(data_dir=data_dir), name)
+
+    @volumes.command()
     def rm(
         names: Annotated[list[str], typer.Argument(metavar="VOLUME…", help="Ids, or names that only one has.")],
         data_dir: data_dir = None,

@@ -46,6 +46,14 @@ class Storage(Protocol):
         """Raises OSError."""
         ...
 
+    def plug(self, volume_id: str) -> str:
+        """Returns: the path of the block device that it is. Raises OSError; FileNotFoundError, it has no file."""
+        ...
+
+    def unplug(self, volume_id: str) -> None:
+        """Raises OSError: it is in use."""
+        ...
+
     def snapshot(self, volume_id: str, snapshot_id: str) -> int:
         """Returns: bytes that it holds. Raises OSError."""
         ...
@@ -61,9 +69,21 @@ class Storage(Protocol):
         ...
 
 
+class Devices(Protocol):
+    """The device files of instances. `node/rootfs/instance_folder.py` is the real one."""
+
+    def put_device(self, instance_id: str, device: str, block_device: str) -> None:
+        """Raises OSError."""
+        ...
+
+    def remove_device(self, instance_id: str, device: str) -> None:
+        """Raises OSError."""
+        ...
+
+
 class EbsLoop:
-    def __init__(self, store: Store, clock: Clock, storage: Storage) -> None:
-        self._store, self._clock, self._storage = store, clock, storage
+    def __init__(self, store: Store, clock: Clock, storage: Storage, devices: Devices) -> None:
+        self._store, self._clock, self._storage, self._devices = store, clock, storage, devices
         self._loop = Loop("ebs", clock, self._step)
         self._unsubscribe: Callable[[], None] | None = None
         self._settled = asyncio.Condition()
@@ -122,7 +142,8 @@ class EbsLoop:
         if volume is None:
             self._loop.finish(key)
             return None
-        return self._clock.now() + RETRY if volume.status == "deleting" else None
+        is_on_its_way = volume.status == "deleting" or volume.attachment in ("attaching", "detaching")
+        return self._clock.now() + RETRY if is_on_its_way else None
 
     async def _settle(self, key: str) -> None:
         volume = self._store.get(EBS_VOLUME, key)
@@ -134,6 +155,9 @@ class EbsLoop:
         volume = self._store.get(EBS_VOLUME, key)
         if volume is not None and volume.modification is not None and volume.modification.status == "modifying":
             await self._modify(volume)
+        volume = self._store.get(EBS_VOLUME, key)
+        if volume is not None and volume.instance_id:
+            await self._plug_or_unplug(volume)
         volume = self._store.get(EBS_VOLUME, key)
         if volume is not None and volume.status == "deleting":
             try:
@@ -157,6 +181,24 @@ class EbsLoop:
                 replace(v, status="error" if failure else "available", reason=failure) if v.status == "creating" else v
             ),
         )
+
+    async def _plug_or_unplug(self, volume: EbsVolume) -> None:
+        """Also one that is attached already: after a start of the machine it is a block device no more."""
+        failure = ""
+        try:
+            if volume.attachment != "detaching":
+                device = await self._work(self._storage.plug, volume.id)
+                await self._work(self._devices.put_device, volume.instance_id, volume.device, device)
+                self._update(volume.key, ebs.plugged)
+                return
+            await self._work(self._devices.remove_device, volume.instance_id, volume.device)
+            await self._work(self._storage.unplug, volume.id)
+        except FileNotFoundError as error:
+            failure = str(error)
+        except OSError as error:
+            log.warning("volume %s is not yet %s: %s", volume.id, volume.attachment, error)
+            return
+        self._update(volume.key, lambda v: ebs.unplugged(v, failure) if v.instance_id == volume.instance_id else v)
 
     async def _take(self, snapshot: EbsSnapshot) -> None:
         failure, full_bytes = "", 0

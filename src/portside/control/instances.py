@@ -22,6 +22,7 @@ from portside.domain.table import (
     CLASSIC_LOAD_BALANCER,
     CLUSTER,
     CONTAINER_INSTANCE,
+    EBS_VOLUME,
     ELASTIC_ADDRESS,
     ENI,
     INSTANCE,
@@ -235,6 +236,10 @@ class InstanceLoop:
         elif eni is not None and eni.public_address is not None and not eni.allocation_id:
             writes.append(Put(ENI, replace(eni, public_address=None)))  # another one when it starts again
         if gone.state is S.TERMINATED:
+            writes += [
+                Put(EBS_VOLUME, replace(each, attachment="detaching"))
+                for each in self._store.find(EBS_VOLUME, "instance", going.id)
+            ]
             if going.registered:
                 # One that had been stopped before stays registered until somebody deregisters it, as on AWS.
                 writes += [Delete(CONTAINER_INSTANCE, each.key) for each in self._container_instances(going)]

@@ -3,9 +3,10 @@
 Sources: API_CreateVolume, API_ModifyVolume, API_CreateSnapshot of EC2; EBS user guide, "Amazon EBS volume types".
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from datetime import datetime
-from typing import Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from portside.domain.record import Record, Scope, Tags, replace
 from portside.domain.refusal import RefusalKind, Refused
@@ -61,7 +62,8 @@ class Modification(Record, frozen=True, kw_only=True):
 
 class EbsVolume(Record, frozen=True, kw_only=True):
     """`status` error has its cause in `reason`. `owner`: the key of the task that the volume is for, or empty; from
-    `attached_at` on it may write there."""
+    `attached_at` on it may write there. `instance_id`: of the instance that has it as the block device `device`, from
+    AttachVolume until it is detached; `attachment` is how far that is."""
 
     scope: Scope
     id: str
@@ -79,6 +81,9 @@ class EbsVolume(Record, frozen=True, kw_only=True):
     owner_arn: str = ""
     delete_on_termination: bool = False
     attached_at: datetime | None = None
+    instance_id: str = ""
+    device: str = ""
+    attachment: Literal["", "attaching", "attached", "detaching"] = ""
     modification: Modification | None = None
     tags: Tags = ()
     client_token: str = ""
@@ -88,6 +93,71 @@ class EbsVolume(Record, frozen=True, kw_only=True):
     @property
     def key(self) -> str:
         return f"{self.scope.prefix}{self.id}"
+
+
+_DEVICE: Final = re.compile(r"/dev/(sd[a-z]|xvd[a-z]|xvd[b-d][a-z])([1-9]|1[0-5])?")
+"""Source: EC2 user guide, "Device names for volumes on Amazon EC2 instances"."""
+
+
+def attached(
+    volume: EbsVolume, *, instance_id: str, zone: str, is_up: bool, device: str, taken: Collection[str], now: datetime
+) -> EbsVolume:
+    """The volume on its way to an instance. Args: zone: the instance's; is_up: it runs or is stopped; taken: the
+    devices that the instance has. Raises Refused, in EC2's words."""
+    if volume.owner or volume.instance_id:
+        holder = volume.instance_id or volume.owner_arn
+        words = (
+            f"{volume.id} is already attached to an instance" if volume.instance_id else f"{volume.id} is of {holder}"
+        )
+        raise Refused(RefusalKind.IN_USE, words, "attachment")
+    if volume.status != "available":
+        raise Refused(RefusalKind.CONFLICT, f"{volume.id} is not 'available'.", "state")
+    if not is_up:
+        raise Refused(RefusalKind.CONFLICT, f"Instance '{instance_id}' is not 'running'.", "state")
+    if volume.zone != zone:
+        raise Refused(
+            RefusalKind.CONFLICT,
+            f"The volume '{volume.id}' is not in the same availability zone as instance '{instance_id}'",
+            "zone",
+        )
+    if _DEVICE.fullmatch(device) is None:
+        raise _invalid(f"Value ({device}) for parameter device is invalid. {device} is not a valid EBS device name.")
+    if device in taken:
+        raise _invalid(f"Invalid value '{device}' for unixDevice. Attachment point {device} is already in use")
+    return replace(
+        volume, status="in-use", instance_id=instance_id, device=device, attachment="attaching", attached_at=now
+    )
+
+
+def detached(volume: EbsVolume, *, instance_id: str = "", device: str = "") -> EbsVolume:
+    """The volume on its way from its instance. Args: instance_id, device: as the request names them, if it does.
+    Raises Refused."""
+    if volume.owner:
+        raise Refused(RefusalKind.CONFLICT, f"{volume.id} is managed by ECS for {volume.owner_arn}", "managed")
+    if not volume.instance_id:
+        raise Refused(RefusalKind.CONFLICT, f"Volume '{volume.id}' is in the '{volume.status}' state.", "state")
+    if instance_id not in ("", volume.instance_id) or device not in ("", volume.device):
+        named = " as ".join(each for each in (instance_id, device) if each)
+        raise Refused(RefusalKind.NOT_FOUND, f"Volume '{volume.id}' is not attached to {named}.", "attachment")
+    return replace(volume, attachment="detaching")
+
+
+def plugged(volume: EbsVolume) -> EbsVolume:
+    return replace(volume, attachment="attached") if volume.attachment == "attaching" else volume
+
+
+def unplugged(volume: EbsVolume, failure: str = "") -> EbsVolume:
+    """The volume is no instance's any more. Args: failure: why it can not be used at all."""
+    status: Any = "error" if failure else "available" if volume.status == "in-use" else volume.status
+    return replace(
+        volume,
+        status=status,
+        reason=failure or volume.reason,
+        instance_id="",
+        device="",
+        attachment="",
+        attached_at=None,
+    )
 
 
 class EbsSnapshot(Record, frozen=True, kw_only=True):

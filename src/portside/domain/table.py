@@ -285,7 +285,7 @@ EBS_VOLUME: Final = Kind(
     name="ebs_volume",
     type=EbsVolume,
     key=lambda v: v.key,
-    indexes={"owner": lambda v: v.owner or None},
+    indexes={"owner": lambda v: v.owner or None, "instance": lambda v: v.instance_id or None},
 )
 EBS_SNAPSHOT: Final = Kind(
     name="ebs_snapshot",

@@ -265,6 +265,8 @@ class RootfsHook:
                 )
             except efs.CannotMount as error:
                 raise Refused(str(error), whole_task=True) from error
+        gids = (*launch.account.additional_gids, *(gid for each in launch.pinned.values() for gid in each.gids))
+        launch.account = replace(launch.account, additional_gids=tuple(dict.fromkeys(gids)))
         for mount in effect.definition.mount_points:
             if mount.volume in of_instance:
                 self._mount_of_instance(launch, of_instance[mount.volume], mount)

@@ -172,6 +172,7 @@ class LinuxNode:
             oom_score_adj=spec.usual_oom_score_adj(),
             own_capabilities=spec.own_capabilities(),
             endpoint_url=f"http://{link_local.ADDRESS}:{self._settings.port}",
+            instance_device=self._attached_device,
         )
         self._pauses = PauseNamespaces(
             self._settings.run_dir, self._tree, machine, partial(failpoint.reach, self._settings.failpoint)
@@ -192,6 +193,13 @@ class LinuxNode:
         await self._network.start()
         if not self._storage.problem:
             self._room_watch = asyncio.get_running_loop().create_task(self._watch_room(), name="room")
+
+    def _attached_device(self, instance_id: str, path: str) -> os.stat_result | None:
+        """A volume's alone: tasks that write to the instance's folder do not come to other devices by it."""
+        found = self._instances.device(instance_id, path)
+        if found is None or found.st_rdev not in self.block_storage.plugged_numbers():
+            return None
+        return found
 
     def _s3(self) -> S3Endpoint | None:
         settings = self._settings

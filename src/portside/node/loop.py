@@ -1,4 +1,5 @@
-"""Loop devices: a file as a block device. Each detaches itself once nothing uses it, so a crash leaves none behind.
+"""Loop devices: a file as a block device. Each detaches itself once nothing uses it, so a crash leaves none behind; but
+one that is to stay.
 
 Source: https://man7.org/linux/man-pages/man4/loop.4.html and linux/loop.h.
 """
@@ -14,6 +15,7 @@ from pathlib import Path
 CONTROL = Path("/dev/loop-control")
 _LOOP_CTL_GET_FREE = 0x4C82
 _LOOP_CONFIGURE = 0x4C0A
+_LOOP_CLR_FD = 0x4C01
 _LOOP_SET_CAPACITY = 0x4C07
 _LOOP_MAJOR = 7
 _AUTOCLEAR = 4
@@ -35,10 +37,10 @@ def problem() -> str:
     return ""
 
 
-def attach(file: Path) -> tuple[int, str]:
+def attach(file: Path, *, is_to_stay: bool = False) -> tuple[int, str]:
     """Make the file a block device. Returns a descriptor of it and its path.
 
-    The device is gone once the descriptor is closed and nothing is mounted from it. Raises OSError.
+    The device is gone once the descriptor is closed and nothing is mounted from it, or with `detach`. Raises OSError.
     """
     backing = os.open(file, os.O_RDWR | os.O_CLOEXEC)
     try:
@@ -49,7 +51,7 @@ def attach(file: Path) -> tuple[int, str]:
                 device = _open(path)
                 try:
                     # Direct: what a container writes is not cached a second time below it.
-                    flags = _AUTOCLEAR | _DIRECT_IO
+                    flags = _DIRECT_IO if is_to_stay else _AUTOCLEAR | _DIRECT_IO
                     name = os.fsencode(file)[-63:]
                     fcntl.ioctl(device, _LOOP_CONFIGURE, _CONFIG.pack(backing, _BLOCK_SIZE, flags, name))
                     return device, path
@@ -62,6 +64,26 @@ def attach(file: Path) -> tuple[int, str]:
     finally:
         os.close(backing)
     raise OSError(errno.EAGAIN, "other programs took each free loop device first", str(file))
+
+
+def detach(device: str) -> None:
+    """The device goes, as soon as nothing uses it. Raises OSError."""
+    descriptor = _open(device)
+    try:
+        fcntl.ioctl(descriptor, _LOOP_CLR_FD)
+    except OSError as error:
+        if error.errno != errno.ENXIO:  # it was none any more
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def stays(device: str) -> bool:
+    """Whether it goes by `detach` alone."""
+    try:
+        return Path(f"/sys/block/{device.removeprefix('/dev/')}/loop/autoclear").read_text().strip() == "0"
+    except OSError:
+        return False
 
 
 def attached(folder: Path) -> dict[Path, str]:

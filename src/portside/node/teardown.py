@@ -7,12 +7,12 @@ import shutil
 import signal
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from portside.node import cgroup, process, syscall
 from portside.node.container.record import ContainerFolder, boot_id
 from portside.node.network.network import teardown as teardown_network
-from portside.node.rootfs.ebs import thaw_all
+from portside.node.rootfs.ebs import thaw_all, unplug_all
+from portside.node.rootfs.mount_point import mounts_below
 from portside.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -54,6 +54,7 @@ def teardown(settings: Settings) -> None:
     for folder in (*mounting, settings.run_dir / "pause", settings.run_dir / "volumes"):
         for point in reversed(mounts_below(folder)):
             _unmount(point, left)
+    left += unplug_all(settings.data_dir / "ebs")
     # What ended containers wrote is of no use to anybody, and may be what fills the disk.
     shutil.rmtree(settings.data_dir / "node" / "storage", ignore_errors=True)
     if not _until(tree.remove_all):
@@ -90,17 +91,6 @@ def end_containers(settings: Settings, *, grace_s: float) -> None:
         tree.kill()
     if not _until(lambda: not tree.processes() and not process.runtimes_of(containers)):
         raise StillThere(f"processes {sorted(tree.processes())} are still there after SIGKILL")
-
-
-def mounts_below(folder: Path) -> list[str]:
-    """Mount points at or below a folder, in the order they were made. Source: proc(5), mountinfo."""
-    prefix = str(folder.resolve())
-    found = []
-    for line in Path("/proc/self/mountinfo").read_text().splitlines():
-        point = cgroup.unescape(line.split(" ")[4])
-        if point == prefix or point.startswith(f"{prefix}/"):
-            found.append(point)
-    return found
 
 
 def _unmount(point: str, left: list[str]) -> None:

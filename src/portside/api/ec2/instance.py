@@ -17,7 +17,7 @@ from portside.domain.ec2_instance_type import INSTANCE_TYPES
 from portside.domain.instance import Instance, InstanceState
 from portside.domain.record import replace
 from portside.domain.refusal import Refused
-from portside.domain.table import ENI, INSTANCE, SECURITY_GROUP, VPC
+from portside.domain.table import EBS_VOLUME, ENI, INSTANCE, SECURITY_GROUP, VPC
 from portside.store.interface import Put, Store, Write
 
 
@@ -184,7 +184,13 @@ class InstanceHandlers:
             if (group := self._store.get(SECURITY_GROUP, each.scope.prefix + group_id)) is not None
         }
         vpc = self._store.get(VPC, each.scope.prefix + each.vpc_id)
-        return instance_to(each, enis, names, dns_hostnames=vpc is not None and vpc.dns_hostnames)
+        return instance_to(
+            each,
+            enis,
+            names,
+            dns_hostnames=vpc is not None and vpc.dns_hostnames,
+            volumes=sorted(self._store.find(EBS_VOLUME, "instance", each.id), key=lambda volume: volume.device),
+        )
 
 
 def _text(value: str | bytes) -> str:

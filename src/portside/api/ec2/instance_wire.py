@@ -5,6 +5,7 @@ from typing import Any
 
 from portside.api.ec2.selection import tag_list
 from portside.domain import vpc_rule
+from portside.domain.ebs import EbsVolume
 from portside.domain.ec2_instance_type import INSTANCE_TYPES
 from portside.domain.instance import INTERNAL_ERROR, STATE_CODES, USER_SHUTDOWN, Instance, InstanceState
 from portside.domain.vpc import Eni
@@ -20,10 +21,16 @@ def state_to(each: Instance) -> dict[str, Any]:
 
 
 def instance_to(
-    each: Instance, enis: Sequence[Eni], group_names: Mapping[str, str], *, dns_hostnames: bool
+    each: Instance,
+    enis: Sequence[Eni],
+    group_names: Mapping[str, str],
+    *,
+    dns_hostnames: bool,
+    volumes: Sequence[EbsVolume] = (),
 ) -> dict[str, Any]:
     """
     Args:
+        volumes: those that are attached to it.
         enis: by device index; none once the instance is terminated. group_names: security group id -> name.
     """
     kind = INSTANCE_TYPES[each.instance_type]
@@ -38,7 +45,7 @@ def instance_to(
         "Placement": {"AvailabilityZone": each.zone, "GroupName": "", "Tenancy": "default"},
         "Monitoring": {"State": "disabled"},
         "ProductCodes": [],
-        "BlockDeviceMappings": [],
+        "BlockDeviceMappings": [_block_device_to(volume) for volume in volumes],
         "EbsOptimized": False,
         "EnaSupport": True,
         "Hypervisor": "xen",
@@ -87,6 +94,18 @@ def instance_to(
         if dns_hostnames:
             wire["PublicDnsName"] = public_dns_name(eni)
     return wire
+
+
+def _block_device_to(volume: EbsVolume) -> dict[str, Any]:
+    return {
+        "DeviceName": volume.device,
+        "Ebs": {
+            "AttachTime": volume.attached_at,
+            "DeleteOnTermination": False,
+            "Status": volume.attachment,
+            "VolumeId": volume.id,
+        },
+    }
 
 
 def public_dns_name(eni: Eni) -> str:

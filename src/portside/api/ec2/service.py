@@ -104,6 +104,8 @@ def ec2_service(store: Store, clock: Clock, ids: Ids, public_block: str = PUBLIC
             "CreateVolume": "no Multi-Attach, no Outposts; the encrypted flag, IOPS and throughput are kept and shown, "
             "nothing is encrypted or slowed down",
             "ModifyVolume": "as CreateVolume; as often as asked for",
+            "AttachVolume": "as a device file in the instance's folder; no EBS cards",
+            "DetachVolume": "Force waits, too, until nobody uses the device",
             "CreateSnapshot": "no Outposts, no Local Zones",
             "DescribeSnapshots": "of the account's own",
             "CreateTags": "instances, volumes, snapshots and all that belongs to a VPC",

@@ -13,12 +13,14 @@ from portside.aws.service import Handler, Params, RequestContext, Result, Servic
 from portside.domain import ebs, vpc_rule
 from portside.domain.clock import Clock, Ids
 from portside.domain.ebs import EbsVolume
+from portside.domain.instance import InstanceState
 from portside.domain.record import replace
 from portside.domain.refusal import RefusalKind, Refused
-from portside.domain.table import EBS_SNAPSHOT, EBS_VOLUME
+from portside.domain.table import EBS_SNAPSHOT, EBS_VOLUME, INSTANCE
 from portside.store.interface import ABSENT, Put, Store
 
 _ECS = "ecs.amazonaws.com"
+_UP = (InstanceState.PENDING, InstanceState.RUNNING, InstanceState.STOPPING, InstanceState.STOPPED)
 
 
 class VolumeHandlers:
@@ -30,6 +32,8 @@ class VolumeHandlers:
             "CreateVolume": self.create,
             "DeleteVolume": self.delete,
             "ModifyVolume": self.modify,
+            "AttachVolume": self.attach,
+            "DetachVolume": self.detach,
             "DescribeVolumes": self.describe,
             "DescribeVolumesModifications": self.describe_modifications,
             "DescribeVolumeStatus": self.describe_status,
@@ -96,13 +100,44 @@ class VolumeHandlers:
 
     def delete(self, context: RequestContext, params: Params) -> Result:
         volume = found(self._store, context, EBS_VOLUME, params.get("VolumeId"))
-        if volume.owner:
-            raise ServiceError("VolumeInUse", f"Volume {volume.id} is currently attached to {volume.owner_arn}")
+        if volume.owner or volume.instance_id:
+            holder = volume.owner_arn or volume.instance_id
+            raise ServiceError("VolumeInUse", f"Volume {volume.id} is currently attached to {holder}")
         if volume.status == "creating":
             raise ServiceError("IncorrectState", f"Volume {volume.id} is in state creating.")
         if volume.status != "deleting":
             self._store.transact(Put(EBS_VOLUME, replace(volume, status="deleting")))
         return {}
+
+    def attach(self, context: RequestContext, params: Params) -> Result:
+        refuse_others("AttachVolume", params, "VolumeId", "InstanceId", "Device")
+        volume = found(self._store, context, EBS_VOLUME, params.get("VolumeId"))
+        instance = found(self._store, context, INSTANCE, params.get("InstanceId"))
+        taken = {each.device for each in self._store.find(EBS_VOLUME, "instance", instance.id)} | {"/dev/xvda"}
+        try:
+            volume = ebs.attached(
+                volume,
+                instance_id=instance.id,
+                zone=instance.zone,
+                is_up=instance.state in _UP,
+                device=params.get("Device") or "",
+                taken=taken,
+                now=self._clock.now(),
+            )
+        except Refused as refused:
+            raise _worded(refused) from None
+        self._store.transact(Put(EBS_VOLUME, volume))
+        return _attachments(volume)[0]
+
+    def detach(self, context: RequestContext, params: Params) -> Result:
+        refuse_others("DetachVolume", params, "VolumeId", "InstanceId", "Device", "Force")
+        volume = found(self._store, context, EBS_VOLUME, params.get("VolumeId"))
+        try:
+            volume = ebs.detached(volume, instance_id=params.get("InstanceId") or "", device=params.get("Device") or "")
+        except Refused as refused:
+            raise _worded(refused) from None
+        self._store.transact(Put(EBS_VOLUME, volume))
+        return _attachments(volume)[0]
 
     def modify(self, context: RequestContext, params: Params) -> Result:
         refuse_others("ModifyVolume", params, "VolumeId", "Size", "VolumeType", "Iops", "Throughput")
@@ -172,6 +207,14 @@ def _zone_id(zone: str) -> str:
 
 def _worded(refused: Refused) -> ServiceError:
     match refused.kind, refused.what:
+        case RefusalKind.IN_USE, _:
+            return ServiceError("VolumeInUse", refused.message)
+        case RefusalKind.NOT_FOUND, "attachment":
+            return ServiceError("InvalidAttachment.NotFound", refused.message)
+        case RefusalKind.CONFLICT, "zone":
+            return ServiceError("InvalidVolume.ZoneMismatch", refused.message)
+        case RefusalKind.CONFLICT, "managed":
+            return ServiceError("OperationNotPermitted", refused.message)
         case RefusalKind.CONFLICT, "modifying":
             return ServiceError("IncorrectModificationState", refused.message)
         case RefusalKind.CONFLICT, _:
@@ -226,6 +269,17 @@ def _to_wire(volume: EbsVolume) -> dict[str, Any]:
 
 
 def _attachments(volume: EbsVolume) -> list[dict[str, Any]]:
+    if volume.instance_id:
+        return [
+            {
+                "VolumeId": volume.id,
+                "InstanceId": volume.instance_id,
+                "Device": volume.device,
+                "State": volume.attachment,
+                "AttachTime": volume.attached_at,
+                "DeleteOnTermination": False,
+            }
+        ]
     if volume.attached_at is None:
         return []
     return [
@@ -296,9 +350,9 @@ def _change(volume: EbsVolume, name: str) -> list[str]:
 _FIELDS = {
     "attachment.attach-time": lambda v: [v.attached_at.isoformat()] if v.attached_at is not None else [],
     "attachment.delete-on-termination": lambda v: flag(v.delete_on_termination) if v.attached_at is not None else [],
-    "attachment.status": lambda v: ["attached"] if v.attached_at is not None else [],
-    "attachment.instance-id": lambda v: [],
-    "attachment.device": lambda v: [],
+    "attachment.status": lambda v: [v.attachment or "attached"] if v.attached_at is not None else [],
+    "attachment.instance-id": lambda v: [v.instance_id] if v.instance_id else [],
+    "attachment.device": lambda v: [v.device] if v.device else [],
     "availability-zone": lambda v: [v.zone],
     "availability-zone-id": lambda v: [_zone_id(v.zone)],
     "create-time": lambda v: [v.created_at.isoformat()],

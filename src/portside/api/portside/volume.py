@@ -32,8 +32,11 @@ class Meters:
     place: Callable[[KeptVolume], str]  # where its files are; "" where it has none of its own
 
 
-async def answer(store: Store, meters: Meters, method: str, named: str) -> tuple[int, dict[str, Any]]:
-    """HTTP status and document."""
+async def answer(
+    store: Store, meters: Meters, extend: Callable[[str], None], method: str, named: str
+) -> tuple[int, dict[str, Any]]:
+    """HTTP status and document. Args: extend: lets the file system of a volume of EBS take all of it; blocks, raises
+    OSError."""
     try:
         match method, named:
             case "GET", "":
@@ -42,6 +45,8 @@ async def answer(store: Store, meters: Meters, method: str, named: str) -> tuple
                 return 200, _one((await document(store, meters))["volumes"], named)
             case "DELETE", _ if named:
                 return 200, remove(store, named)
+            case "POST", _ if named:
+                return 200, await _extended(store, extend, named)
             case _:
                 return 405, {"error": f"{method} is not answered here"}
     except Refused as refused:
@@ -111,6 +116,20 @@ def remove(store: Store, named: str) -> dict[str, Any]:
     return {"id": kept.id, "name": kept.name}
 
 
+async def _extended(store: Store, extend: Callable[[str], None], named: str) -> dict[str, Any]:
+    """Raises Refused."""
+    rows = [{"id": each.id, "name": _name(each.tags), "kind": "ebs"} for each in store.scan(EBS_VOLUME)]
+    row = _one(rows, named)
+    try:
+        await asyncio.to_thread(extend, row["id"])
+    except PermissionError:
+        words = "growing ext4 in use takes CAP_SYS_RESOURCE, which Portside lacks: it grows with the next use"
+        raise Refused(RefusalKind.CONFLICT, words, "volume") from None
+    except OSError as error:
+        raise Refused(RefusalKind.CONFLICT, error.strerror or str(error), "volume") from None
+    return {"id": row["id"], "name": row["name"]}
+
+
 def _docker_row(kept: KeptVolume, used_by: list[str]) -> dict[str, Any]:
     return {
         "id": kept.id,
@@ -140,6 +159,7 @@ def _ebs_row(store: Store, volume: EbsVolume, usage: VolumeUsage | None) -> dict
         "account": volume.scope.account,
         "region": volume.scope.region,
         "zones": [volume.zone],
+        **({"instance": volume.instance_id, "device": volume.device} if volume.instance_id else {}),
         "status": volume.status,
         "reason": volume.reason,
         "type": volume.type,

@@ -9,7 +9,7 @@ import os
 import resource
 import shutil
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -123,6 +123,8 @@ class Machine:
     oom_score_adj: int = 0
     own_capabilities: int = -1
     endpoint_url: str = ""
+    instance_device: Callable[[str, str], os.stat_result | None] = lambda instance_id, path: None
+    """The block device that a container instance has at a path; raises OSError."""
 
 
 def usual_oom_score_adj(own: Path = Path("/proc/self/oom_score_adj")) -> int:
@@ -339,7 +341,8 @@ def build(
     resources = _resources(effect, machine)
     if definition.privileged:
         resources["devices"] = [{"allow": True, "access": "rwm"}]
-    devices = [_device(each) for each in linux.devices]
+    instance_id = effect.placement.instance_id if effect.placement is not None else ""
+    devices = [_device(each, machine, instance_id) for each in linux.devices]
     named = {each["path"] for each in devices}
     devices += [each for each in (_host_devices() if definition.privileged else ()) if each["path"] not in named]
     resources["devices"] += [_device_rule(each, made) for each, made in zip(linux.devices, devices, strict=False)]
@@ -438,10 +441,14 @@ def _init_mount() -> dict[str, Any]:
     return {"destination": INIT_PATH, "type": "bind", "source": program, "options": ["bind", "ro"]}
 
 
-def _device(device: Device) -> dict[str, Any]:
-    """A device node of the host, at the same path unless the definition names another."""
+def _device(device: Device, machine: Machine | None = None, instance_id: str = "") -> dict[str, Any]:
+    """A volume that is attached to the container instance, else a device node of the host; at the same path unless the
+    definition names another."""
     try:
-        found = os.stat(device.host_path)
+        attached = None
+        if machine is not None and instance_id:
+            attached = machine.instance_device(instance_id, device.host_path)
+        found = attached if attached is not None else os.stat(device.host_path)
     except OSError as error:
         raise CannotBuild(
             f"error gathering device information while adding custom device {device.host_path!r}: {error.strerror}"

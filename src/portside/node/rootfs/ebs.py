@@ -22,6 +22,7 @@ from pathlib import Path
 
 from portside.domain.ebs import VolumeUsage
 from portside.node import loop, syscall
+from portside.node.rootfs import mount_point
 from portside.node.rootfs.account import Account
 from portside.node.rootfs.efs import Pinned
 from portside.node.rootfs.snapshot import Snapshots, sync_folder
@@ -35,6 +36,8 @@ _BLOCK_BYTES = 4096
 _XFS_IMAXPCT = 25
 _MKFS_TIMEOUT_S = 120
 _DETACH_TIMEOUT_S = 10.0
+_UNPLUG_TIMEOUT_S = 1.0
+"""Whoever mounted it may take any time: it is tried again."""
 _POLL_S = 0.01
 _COMMANDS = {
     # Room for the user alone; what reads as zeroes anyhow is not written.
@@ -115,22 +118,26 @@ class BlockStorage:
             sync_folder(self._files)
 
     def grow(self, volume_id: str, size_bytes: int) -> None:
-        """The volume, and the file system in it, are that large; it never shrinks. Idempotent. Raises OSError."""
-        with self._held(volume_id) as volume:
+        """The volume is that large, as a block device in use, too; it never shrinks. The file system in it is as it was
+        until `extend`, or the next use by a task. Idempotent. Raises OSError."""
+        with self._held(volume_id):
             file = self._existing(volume_id)
             if file.stat().st_size < size_bytes:
                 os.truncate(file, size_bytes)
+            device = loop.attached(self._files).get(file)
+            if device is not None:
+                loop.refresh_size(device)
+
+    def extend(self, volume_id: str) -> None:
+        """The file system of a volume that a task has takes all of the volume. Idempotent.
+
+        Raises OSError: it can not grow; PermissionError, ext4 takes CAP_SYS_RESOURCE to grow in use."""
+        with self._held(volume_id) as volume:
+            self._existing(volume_id)
             self._adopt(volume_id, volume)
-            if volume.root is not None and volume.device is not None:
-                loop.refresh_size(volume.device)
-                try:
-                    _grow(volume)
-                except PermissionError:
-                    log.warning(
-                        "volume %s is larger, its file system is not until the volume is attached anew: "
-                        "growing ext4 in use takes CAP_SYS_RESOURCE",
-                        volume_id,
-                    )
+            if volume.root is None or volume.device is None:
+                raise OSError(errno.ENODEV, f"no task has volume {volume_id}")
+            _grow(volume)
 
     def remove(self, volume_id: str) -> None:
         """Nothing of the volume is left. Idempotent. Raises OSError: it is in use."""
@@ -170,7 +177,9 @@ class BlockStorage:
             file = self._existing(volume_id)
             self._adopt(volume_id, volume)
             if volume.root is None:
-                return self.snapshots.take(file, snapshot_id, None, self._reached)
+                device = loop.attached(self._files).get(file)
+                still = partial(self._plugged_still, volume_id, device) if device is not None else None
+                return self.snapshots.take(file, snapshot_id, still, self._reached)
             root = os.dup(volume.root)
         try:
             # Containers come and go meanwhile; the volume stays attached, by this descriptor.
@@ -216,12 +225,41 @@ class BlockStorage:
         with self._held(volume_id) as volume:
             self._let_go_and_wait(volume_id, volume)
 
+    def plug(self, volume_id: str) -> str:
+        """The volume is a block device, with whatever is in it, until `unplug`, whatever dies. Idempotent.
+
+        Returns: the device's path. Raises OSError."""
+        with self._held(volume_id) as volume:
+            file = self._existing(volume_id)
+            device = loop.attached(self._files).get(file)
+            if device is not None and not loop.stays(device):
+                self._let_go_and_wait(volume_id, volume)
+                device = None
+            if device is None:
+                descriptor, device = loop.attach(file, is_to_stay=True)
+                os.close(descriptor)
+            return device
+
+    def unplug(self, volume_id: str) -> None:
+        """The volume is no block device any more. Idempotent. Raises OSError: something still uses it."""
+        with self._held(volume_id) as volume:
+            device = loop.attached(self._files).get(self._file(volume_id))
+            if device is not None:
+                loop.detach(device)
+            _let_go(volume)
+            self._wait_until_gone(volume_id, _UNPLUG_TIMEOUT_S)
+
+    def plugged_numbers(self) -> set[int]:
+        """The numbers of the block devices that volumes of instances are."""
+        return {os.stat(each).st_rdev for each in loop.attached(self._files).values() if loop.stays(each)}
+
     def recover(self, used: Collection[str]) -> None:
         """Hold the volumes that are in use; those that a daemon was killed over while nobody could write go on."""
         attached = {file.stem for file in loop.attached(self._files)}
         for volume_id in attached:
             with self._held(volume_id) as volume:
                 try:
+                    self._thaw_plugged(volume_id)
                     self._adopt(volume_id, volume)
                     if volume.root is not None:
                         _thaw(volume.root)
@@ -229,6 +267,49 @@ class BlockStorage:
                         _let_go(volume)
                 except OSError as error:
                     log.warning("volume %s: %s", volume_id, error)
+
+    @contextlib.contextmanager
+    def _plugged_still(self, volume_id: str, device: str) -> Iterator[None]:
+        """Whoever has mounted the device waits, and nobody mounts it meanwhile. A program that writes to the device
+        itself is not kept from it."""
+        try:
+            alone = os.open(device, os.O_RDWR | os.O_EXCL | os.O_CLOEXEC)
+        except OSError as error:
+            if error.errno != errno.EBUSY:
+                raise
+            root = self._opened(volume_id, device)
+            try:
+                with _still(root):
+                    yield
+            finally:
+                os.close(root)
+            return
+        try:
+            os.fsync(alone)
+            yield
+        finally:
+            os.close(alone)
+
+    def _opened(self, volume_id: str, device: str) -> int:
+        """A descriptor of the file system of a device that is mounted somewhere. Raises OSError."""
+        point = self._points / volume_id
+        point.mkdir(exist_ok=True)
+        try:
+            _mount(device, point, _kind_of(Path(device)))
+            return os.open(point, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        finally:
+            _unmount(point)
+
+    def _thaw_plugged(self, volume_id: str) -> None:
+        """Raises OSError."""
+        device = loop.attached(self._files).get(self._file(volume_id))
+        if device is None or not loop.stays(device) or not is_mounted(device):
+            return
+        root = self._opened(volume_id, device)
+        try:
+            _thaw(root)
+        finally:
+            os.close(root)
 
     def _attach(self, volume_id: str, volume: _Volume, kind: str) -> None:
         if volume.root is not None:
@@ -305,9 +386,12 @@ class BlockStorage:
             return
         file = self._file(volume_id)
         device = loop.attached(self._files).get(file)
+        kind = _kind_of(file) if device is not None else ""
+        if device is not None and (loop.stays(device) or not kind):
+            return  # plugged into an instance: what is in it is not this daemon's
         if device is not None:
             with contextlib.suppress(OSError):  # the kernel detaches it this moment
-                self._mount_and_hold(volume_id, volume, device, _kind_of(file))
+                self._mount_and_hold(volume_id, volume, device, kind)
                 return
             self._wait_until_gone(volume_id)
 
@@ -325,8 +409,8 @@ class BlockStorage:
         _let_go(volume)
         self._wait_until_gone(volume_id)
 
-    def _wait_until_gone(self, volume_id: str) -> None:
-        file, until = self._file(volume_id), time.monotonic() + _DETACH_TIMEOUT_S
+    def _wait_until_gone(self, volume_id: str, timeout_s: float = _DETACH_TIMEOUT_S) -> None:
+        file, until = self._file(volume_id), time.monotonic() + timeout_s
         while file in loop.attached(self._files):
             if time.monotonic() > until:
                 raise OSError(errno.EBUSY, f"volume {volume_id} is still in use")
@@ -360,6 +444,8 @@ def thaw_all(folder: Path) -> None:
     killed. With no daemon running. Raises OSError."""
     files, point = Path(os.path.realpath(folder)) / "volumes", folder / "mount" / "thaw"
     for file, device in loop.attached(files).items():
+        if not _kind_of(file) or (loop.stays(device) and not is_mounted(device)):
+            continue
         point.mkdir(exist_ok=True)
         with contextlib.suppress(OSError):  # it goes this moment
             _mount(device, point, _kind_of(file))
@@ -371,6 +457,33 @@ def thaw_all(folder: Path) -> None:
                     os.close(root)
             finally:
                 _unmount(point)
+
+
+def unplug_all(folder: Path) -> list[str]:
+    """No volume is a block device of an instance any more; what was mounted from it is unmounted. With no daemon
+    running. Returns: what could not be."""
+    left = []
+    for device in loop.attached(Path(os.path.realpath(folder)) / "volumes").values():
+        if not loop.stays(device):
+            continue
+        try:
+            for point in mount_point.mounts_of(device):
+                syscall.umount(point)
+            loop.detach(device)
+        except OSError as error:
+            left.append(f"{device}: {error}")
+    return left
+
+
+def is_mounted(device: str) -> bool:
+    """Whether a file system on it is in use, in any namespace. Raises OSError."""
+    try:
+        os.close(os.open(device, os.O_RDONLY | os.O_EXCL | os.O_CLOEXEC))
+    except OSError as error:
+        if error.errno != errno.EBUSY:
+            raise
+        return True
+    return False
 
 
 def _kind_of(file: Path) -> str:

@@ -21,6 +21,8 @@ from portside.node.rootfs.account import Account
 from portside.node.rootfs.file_system import FileSystemFolders
 
 _DIRECTORY = os.O_PATH | os.O_DIRECTORY
+_STAND_IN = 2_000_000_000
+"""The first of the groups that stand for others; no image has groups as high."""
 _making = threading.Lock()
 
 
@@ -30,10 +32,13 @@ class CannotMount(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Pinned:
-    """A directory that a container is to mount: a mount point of the host's, until the container has its own."""
+    """A directory that a container is to mount: a mount point of the host's, until the container has its own.
+
+    `gids`: groups that the container's processes are to be in, for what is in the mount."""
 
     source: Path
     options: tuple[str, ...] = ("nodev",)
+    gids: tuple[int, ...] = ()
 
     def close(self) -> None:
         """Raises OSError."""
@@ -47,7 +52,7 @@ def pin(folders: FileSystemFolders, mount: FileMount, account: Account, name: st
         found = _opened(root, folders, mount)
     finally:
         os.close(root)
-    pinned = Pinned(folders.mount_point(name))
+    pinned = Pinned(folders.mount_point(name), gids=tuple(_stand_ins(mount.posix_user)))
     try:
         if mount.posix_user is None:
             syscall.mount(f"/proc/self/fd/{found}", str(pinned.source), None, syscall.MS_BIND)
@@ -112,11 +117,11 @@ def _mount_as(user: PosixUser, account: Account, directory: int, target: Path) -
 
     Within the mount there is no other user: what others own in the file system is nobody's there, root in the container
     has no power over it, and a process of another user can not make files."""
-    if user.secondary_gids:
-        cause = "Portside does not support SecondaryGids of an access point's POSIX user"
-        raise CannotMount(file_mount.failed("b'mount.nfs4: Operation not permitted'", 32, cause))
+    groups = {account.gid: user.gid} | _stand_ins(user)
     try:
-        namespace = _user_namespace(f"{user.uid} {account.uid} 1\n", f"{user.gid} {account.gid} 1\n")
+        namespace = _user_namespace(
+            f"{user.uid} {account.uid} 1\n", "".join(f"{theirs} {ours} 1\n" for ours, theirs in groups.items())
+        )
     except OSError as error:
         cause = f"the POSIX user of the access point takes a user namespace, which can not be made: {error.strerror}"
         raise CannotMount(file_mount.failed("b'mount.nfs4: Operation not permitted'", 32, cause)) from error
@@ -129,6 +134,15 @@ def _mount_as(user: PosixUser, account: Account, directory: int, target: Path) -
         raise CannotMount(file_mount.failed("b'mount.nfs4: Operation not permitted'", 32, cause)) from error
     finally:
         os.close(namespace)
+
+
+def _stand_ins(user: PosixUser | None) -> dict[int, int]:
+    """The groups by which a container's processes have the rights of the user's secondary groups, in the mount alone:
+    the groups themselves may mean something else in the image, or in another mount."""
+    if user is None:
+        return {}
+    further = [each for each in dict.fromkeys(user.secondary_gids) if each != user.gid]
+    return {_STAND_IN + number: each for number, each in enumerate(further)}
 
 
 def _user_namespace(uids: str, gids: str) -> int:

@@ -7,6 +7,8 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from portside.node import syscall
+from portside.node.rootfs import mount_point
 from portside.node.rootfs.mount_point import MountPoints
 
 _ID = re.compile(r"fs-[0-9a-f]{8,40}")
@@ -57,9 +59,13 @@ class FileSystemFolders:
         return sorted({each.name.removesuffix(_GONE) for each in self._folder.iterdir() if _ID.match(each.name)})
 
     def remove(self, file_system_id: str) -> None:
-        """Nothing of it is left. Idempotent. Raises OSError."""
+        """Nothing of it is left. What somebody mounted there is unmounted, and keeps its files. Idempotent.
+
+        Raises OSError."""
         path = self.path(file_system_id)
         gone = path.with_name(f"{path.name}{_GONE}")
+        for point in (*reversed(mount_point.mounts_below(path)), *reversed(mount_point.mounts_below(gone))):
+            syscall.umount(point)
         if gone.exists():
             shutil.rmtree(gone)
         if path.exists():

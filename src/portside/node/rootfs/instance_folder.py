@@ -5,6 +5,7 @@ What a task definition calls a path of the instance is resolved within that fold
 there, none leads to the machine's own files.
 """
 
+import contextlib
 import errno
 import os
 import re
@@ -16,7 +17,7 @@ from portside.domain.task.record import InstanceMount
 from portside.node import syscall
 from portside.node.rootfs.efs import Pinned
 from portside.node.rootfs.file_system import disk_bytes
-from portside.node.rootfs.mount_point import MountPoints
+from portside.node.rootfs.mount_point import MountPoints, mounts_below
 
 _ID = re.compile(r"i-[0-9a-f]{8,40}")
 _VOLUME = re.compile(r"(dv-[0-9a-f]+)(\.\w+)?")
@@ -109,9 +110,70 @@ class InstanceFolders:
             return []
         return sorted(each.name for each in self._folder.iterdir() if _ID.fullmatch(each.name))
 
+    def put_device(self, instance_id: str, device: str, block_device: str) -> None:
+        """The block device of the machine is there at the path `device`, as /dev/sdf, and no other one. Idempotent.
+
+        Raises OSError."""
+        wanted = os.stat(block_device).st_rdev
+        name, folder = self._device_folder(instance_id, device)
+        try:
+            with contextlib.suppress(FileNotFoundError):
+                found = os.lstat(name, dir_fd=folder)
+                if stat.S_ISBLK(found.st_mode) and found.st_rdev == wanted:
+                    return
+                os.unlink(name, dir_fd=folder)
+            os.mknod(name, stat.S_IFBLK | 0o660, wanted, dir_fd=folder)
+        finally:
+            os.close(folder)
+
+    def remove_device(self, instance_id: str, device: str) -> None:
+        """Idempotent. Raises OSError."""
+        if not self._path(instance_id).exists():
+            return
+        name, folder = self._device_folder(instance_id, device)
+        try:
+            with contextlib.suppress(FileNotFoundError):
+                if stat.S_ISBLK(os.lstat(name, dir_fd=folder).st_mode):
+                    os.unlink(name, dir_fd=folder)
+        finally:
+            os.close(folder)
+
+    def device(self, instance_id: str, path: str) -> os.stat_result | None:
+        """The block device that is at a path of the instance; None: there is none. Raises OSError."""
+        root = os.open(self.root(instance_id), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            opened = _found(root, path)
+            try:
+                found = os.fstat(opened)
+            finally:
+                os.close(opened)
+        except OSError as error:
+            if error.errno in _NOT_OF_THE_PATH:
+                raise
+            return None
+        finally:
+            os.close(root)
+        return found if stat.S_ISBLK(found.st_mode) else None
+
+    def _device_folder(self, instance_id: str, device: str) -> tuple[str, int]:
+        """The name, and a descriptor of the directory that it is in. Raises OSError."""
+        folder, _, name = device.rpartition("/")
+        root = os.open(self.root(instance_id), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            opened = _opened(root, folder)
+        except CannotMount as error:
+            raise OSError(errno.ENOTDIR, str(error)) from error
+        finally:
+            os.close(root)
+        return name, opened
+
     def remove(self, instance_id: str) -> None:
-        """Nothing of it is left. Idempotent. Raises OSError."""
+        """Nothing of it is left. What somebody mounted there is unmounted, and keeps its files. Idempotent.
+
+        Raises OSError."""
         path = self._path(instance_id)
+        for point in reversed(mounts_below(path)):
+            syscall.umount(point)
         if path.exists():
             shutil.rmtree(path)
 

@@ -2,9 +2,10 @@
 
 import contextlib
 import logging
+import os
 from pathlib import Path
 
-from portside.node import syscall
+from portside.node import cgroup, syscall
 
 log = logging.getLogger(__name__)
 
@@ -43,3 +44,22 @@ def drop(path: Path) -> None:
             path.rmdir()
         else:
             path.unlink()
+
+
+def mounts_below(folder: Path) -> list[str]:
+    """Mount points at or below a folder, in the order they were made. Source: proc(5), mountinfo."""
+    prefix = str(folder.resolve())
+    found = []
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        point = cgroup.unescape(line.split(" ")[4])
+        if point == prefix or point.startswith(f"{prefix}/"):
+            found.append(point)
+    return found
+
+
+def mounts_of(device: str) -> list[str]:
+    """Where this process's namespace has a block device mounted, the last one first. Raises OSError."""
+    number = os.stat(device).st_rdev
+    wanted = f"{os.major(number)}:{os.minor(number)}"
+    lines = [line.split(" ") for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    return [cgroup.unescape(each[4]) for each in reversed(lines) if each[2] == wanted]
