@@ -48,7 +48,7 @@ def _balancer(balancer: dict[str, Any], now: datetime) -> Tree:
         for rule in listener["rules"]:
             branch.add(Text(f"{rule['Priority']:>7}  {_conditions(rule)}{_actions(rule, names)}"))
     for group in balancer["targetGroups"]:
-        _group(tree, group, now)
+        _group(tree, group, now, what="instances" if balancer["type"] == "classic" else "target group")
     return tree
 
 
@@ -85,8 +85,8 @@ def _action(action: dict[str, Any], names: dict[str, str]) -> str:
     return f"{action['Type']} {json.dumps(config)}" if config else str(action["Type"])
 
 
-def _group(tree: Tree, group: dict[str, Any], now: datetime) -> None:
-    branch = tree.add(Text(f"target group {group['name']} ({group['protocol']} {group['port']})"))
+def _group(tree: Tree, group: dict[str, Any], now: datetime, *, what: str) -> None:
+    branch = tree.add(Text(f"{what} {group['name']} ({group['protocol']} {group['port']})"))
     if counted := group["counted"]:
         branch.add(Text(_counted(counted), style="dim"))
     for target in group["targets"]:

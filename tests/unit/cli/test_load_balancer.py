@@ -131,3 +131,27 @@ def test_a_load_balancer() -> None:
 def test_none() -> None:
     """Where there is none, that is said."""
     assert shown({"loadBalancers": []}) == "There is no load balancer.\n"
+
+
+def test_classic() -> None:
+    """What a Classic Load Balancer leads to are instances, at a port."""
+    listener = {
+        "protocol": "HTTP",
+        "port": 80,
+        "rules": [{"Priority": "default", "Conditions": [], "Actions": [{"Type": "forward", **forward(("arn:g", 1))}]}],
+    }
+    target = {
+        "id": "i-1",
+        "port": 8080,
+        "zone": "us-east-1a",
+        "state": "healthy",
+        "reason": "",
+        "description": "",
+        "checkedAt": None,
+    }
+    group = {"name": "old:8080", "arn": "arn:g", "protocol": "HTTP", "port": 8080, "targets": [target], "counted": None}
+    balancer = {**ANSWER["loadBalancers"][0], "type": "classic", "listeners": [listener], "targetGroups": [group]}
+    said = shown({"loadBalancers": [balancer]})
+    assert "default  to old:8080" in said
+    assert "instances old:8080 (HTTP 8080)" in said
+    assert "i-1:8080 us-east-1a healthy" in said
