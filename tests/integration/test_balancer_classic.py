@@ -7,6 +7,7 @@ import socket
 import ssl
 import subprocess
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from portside.balancer.interface import BalancerConfig, ServerCertificate
 from portside.control.loop import spawn
 from portside.domain import classic_load_balancer_rule as rule
 from portside.domain import classic_policy as policy_rule
+from portside.domain.access_log import BUCKET, ENABLED, INTERVAL, PREFIX
 from portside.domain.classic_load_balancer import (
     BackendPolicies,
     ClassicHealthCheck,
@@ -92,8 +94,13 @@ class Lab:
     async def apply(
         self, targets: list[Target] | None = None, certificates: tuple[ServerCertificate, ...] = ()
     ) -> None:
+        await self.envoy.apply([self.config(targets, certificates)])
+
+    def config(
+        self, targets: list[Target] | None = None, certificates: tuple[ServerCertificate, ...] = ()
+    ) -> BalancerConfig:
         listeners, groups = rule.plane(self.classic)
-        config = BalancerConfig(
+        return BalancerConfig(
             load_balancer=self.plane,
             netns_path=self.netns.path,
             listeners=listeners,
@@ -102,7 +109,6 @@ class Lab:
             targets=tuple(self.targets() if targets is None else targets),
             certificates=certificates,
         )
-        await self.envoy.apply([config])
 
     async def ask(self, path: str = "/", **headers: str) -> Answer:
         return await request(LEG, 80, path, netns=self.netns.path, headers=headers)
@@ -629,5 +635,109 @@ def test_zones_change_without_a_failed_request(tmp_path: Path) -> None:
         done.set()
         await asyncio.gather(*clients)
         assert set(statuses) == {200}
+
+    in_lab(tmp_path, body)
+
+
+def test_access_log(tmp_path: Path) -> None:
+    """Requests and connections are lines in a file of the bucket's folder once their interval has ended; the next ones
+    are in the next file, and what came before the log was turned off in a last one."""
+
+    async def body(lab: Lab) -> None:
+        logs = {ENABLED: "true", BUCKET: "logs", PREFIX: "app", INTERVAL: "5"}
+        plain = lab.plane
+        lab.plane = replace(plain, attributes={**plain.attributes, **logs})
+        lab.classic = replace(lab.classic, listeners=(HTTP, replace(TCP, instance_port=8081)))
+        await lab.serve()
+        others = [await WebServer(lab.netns.path, address, 8081, name).start() for name, address in ADDRESSES.items()]
+        await lab.apply()
+        for address in ADDRESSES.values():
+            await lab.reports.wait(address, "healthy")
+        now = datetime.now(UTC)
+        assert await lab.envoy.deliver_access_logs(now) == []
+        await lab.ask("/a?b=c", **{"user-agent": 'quote"d'})
+        await request(LEG, 5432, "/tcp", netns=lab.netns.path)
+        spool = tmp_path / "data" / "envoy" / "access-0123456789abcdef.log"
+
+        async def written(count: int) -> bool:
+            return spool.exists() and spool.read_text().count("\n") >= count
+
+        await eventually(lambda: written(2))
+        assert await lab.envoy.deliver_access_logs(now) == []
+        (first,) = await lab.envoy.deliver_access_logs(now + timedelta(minutes=6))
+        assert first.parent.parent.parent.parent.relative_to(tmp_path / "data" / "access-logs") == Path(
+            "logs/app/AWSLogs/000000000000/elasticloadbalancing/us-east-1"
+        )
+        lines = sorted(first.read_text().splitlines(), key=lambda line: "- - -" in line)
+        assert re.fullmatch(
+            rf"\S+Z web {LEG}:\d+ 10\.0\.1\.1[01]:8080 0\.\d{{6}} 0\.\d{{6}} 0\.\d{{6}} 200 200 0 \d+ "
+            r'"GET http://test\.example:80/a\?b=c HTTP/1\.1" "quote\\x22d" - -',
+            lines[0],
+        )
+        assert re.fullmatch(
+            rf'\S+Z web {LEG}:\d+ 10\.0\.1\.1[01]:8081 \S+ \S+ \S+ - - \d+ \d+ "- - - " "-" - -', lines[1]
+        )
+        assert len(lines) == 2
+        await lab.ask("/second")
+        await eventually(lambda: written(1))
+        lab.plane = plain
+        await lab.apply()
+        (last,) = await lab.envoy.deliver_access_logs(now + timedelta(minutes=8))
+        assert "/second" in last.read_text()
+        assert not spool.exists()
+        assert await lab.envoy.deliver_access_logs(now + timedelta(minutes=20)) == []
+        for server in others:
+            await server.close()
+
+    in_lab(tmp_path, body)
+
+
+def test_access_log_of_a_shared_port(tmp_path: Path) -> None:
+    """On 127.0.0.1, where load balancers share a port, each one's requests are in its own log alone."""
+
+    async def body(lab: Lab) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = int(probe.getsockname()[1])
+        await lab.serve()
+        logs = {ENABLED: "true", BUCKET: "logs", INTERVAL: "5"}
+        plain = lab.plane
+        first = replace(plain, scheme="internet-facing", attributes={**plain.attributes, **logs})
+        classic = replace(lab.classic, listeners=(replace(HTTP, port=port),))
+        configs: list[BalancerConfig] = []
+        for number, name in enumerate(("one", "two", "three")):
+            leg = f"10.0.1.{20 + number}"
+            lab.netns.add_address(leg)
+            zones = (replace(first.zones[0], address=leg),)
+            arn = f"arn:aws:elasticloadbalancing:us-east-1:000000000000:loadbalancer/classic/{name}/{name}"
+            attributes = plain.attributes if name == "three" else first.attributes
+            lab.plane = replace(first, name=name, arn=arn, dns_name=f"{name}.test", attributes=attributes, zones=zones)
+            lab.classic = replace(classic, name=name, load_balancer_arn=arn)
+            configs.append(lab.config())
+        await lab.envoy.apply(configs)
+        for address in ADDRESSES.values():
+            await lab.reports.wait(address, "healthy")
+
+        async def all_answer() -> bool:
+            found = [await request("127.0.0.1", port, "/", host=f"{name}.test") for name in ("one", "two", "three")]
+            return {each.status for each in found} == {200}
+
+        await eventually(all_answer)
+        now = datetime.now(UTC)
+        await lab.envoy.deliver_access_logs(now)
+        for name in ("one", "two", "three"):
+            await request("127.0.0.1", port, f"/of/{name}", host=f"{name}.test")
+        directory = tmp_path / "data" / "envoy"
+
+        async def written() -> bool:
+            return all(f"/of/{name}" in (directory / f"access-{name}.log").read_text() for name in ("one", "two"))
+
+        await eventually(written)
+        files = await lab.envoy.deliver_access_logs(now + timedelta(minutes=6))
+        said = {file.name.split("_")[3]: file.read_text() for file in files}
+        assert said.keys() == {"one", "two"}
+        for name, text in said.items():
+            assert f"/of/{name}" in text
+            assert all(f" {name} " in line and f"//{name}.test:" in line for line in text.splitlines())
 
     in_lab(tmp_path, body)

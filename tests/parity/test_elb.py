@@ -556,8 +556,19 @@ def test_attributes(elb: Any, store: MemoryStore, subnets: list[dict[str, Any]])
     assert plane.attributes["idle_timeout.timeout_seconds"] == "120"
     found = elb.describe_load_balancer_attributes(LoadBalancerName="web")["LoadBalancerAttributes"]
     assert found["CrossZoneLoadBalancing"] == {"Enabled": True}
+    log = {"Enabled": True, "S3BucketName": "logs", "S3BucketPrefix": "app", "EmitInterval": 5}
+    answer = elb.modify_load_balancer_attributes(LoadBalancerName="web", LoadBalancerAttributes={"AccessLog": log})
+    assert answer["LoadBalancerAttributes"]["AccessLog"] == log
+    found = elb.describe_load_balancer_attributes(LoadBalancerName="web")["LoadBalancerAttributes"]
+    assert found["AccessLog"] == log
+    for more in ({"S3BucketName": ""}, {"S3BucketName": "../x"}, {"EmitInterval": 7}, {"S3BucketPrefix": "../x"}):
+        params = {"LoadBalancerName": "web", "LoadBalancerAttributes": {"AccessLog": {**log, **more}}}
+        assert error_of(elb.modify_load_balancer_attributes, **params)[0] == "InvalidConfigurationRequest"
+    off = {"AccessLog": {"Enabled": False}}
+    elb.modify_load_balancer_attributes(LoadBalancerName="web", LoadBalancerAttributes=off)
+    found = elb.describe_load_balancer_attributes(LoadBalancerName="web")["LoadBalancerAttributes"]
+    assert found["AccessLog"] == {"Enabled": False}
     for attributes in (
-        {"AccessLog": {"Enabled": True, "S3BucketName": "logs"}},
         {"AdditionalAttributes": [{"Key": "elb.http.desyncmitigationmode", "Value": "strictest"}]},
         {"ConnectionSettings": {"IdleTimeout": 4001}},
         {"ConnectionDraining": {"Enabled": True, "Timeout": 3601}},

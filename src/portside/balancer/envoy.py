@@ -14,10 +14,12 @@ import os
 import re
 import shutil
 from collections.abc import Coroutine, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 from portside.balancer import process
+from portside.balancer.access_log import AccessLog
 from portside.balancer.address import is_free
 from portside.balancer.admin import Admin, AdminUnavailable, Subscription
 from portside.balancer.health import CheckedGroup, HealthTracker, HostKey, LogTail, parse
@@ -36,6 +38,8 @@ from portside.balancer.xds import (
     route_file,
     secret_file,
 )
+from portside.domain import access_log
+from portside.domain.load_balancer import LoadBalancer
 from portside.domain.load_balancer_metric import GroupCounts
 from portside.domain.load_balancer_rule import answering_zones, used_groups
 from portside.settings import Settings
@@ -45,6 +49,9 @@ log = logging.getLogger(__name__)
 READY_TIMEOUT_S: Final = 15.0
 CONFIRM_TIMEOUT_S: Final = 10.0
 TAIL_INTERVAL_S: Final = 0.1
+ACCESS_INTERVAL_S: Final = 5.0
+"""How often it is looked whether an access log's interval has ended."""
+REOPEN_TIMEOUT_S: Final = 10.0
 WATCH_INTERVAL_S: Final = 2.0
 """How often Envoy is asked whether it answers."""
 LOG_LIMIT_BYTES: Final = 8 << 20
@@ -82,6 +89,7 @@ class EnvoyBalancer:
         self._applying = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
         self._problem = ""
+        self._logged: dict[str, tuple[LoadBalancer, datetime]] = {}  # by ARN, with the start of its log's interval
 
     @property
     def problem(self) -> str:
@@ -108,6 +116,7 @@ class EnvoyBalancer:
         self._own("envoy supervision", self._supervise())
         self._own("envoy health events", self._follow_health())
         self._own("envoy watch", self._watch())
+        self._own("access logs", self._follow_access())
 
     async def close(self) -> None:
         for task in list(self._tasks):
@@ -578,6 +587,53 @@ class EnvoyBalancer:
         self._catching_up = False
         for report in self._tracker.reports():
             self._listener(report)
+
+    # --- access logs ------------------------------------------------------------------------------------------------
+
+    async def _follow_access(self) -> None:
+        while True:
+            await asyncio.sleep(ACCESS_INTERVAL_S)
+            try:
+                await self.deliver_access_logs(datetime.now(UTC))
+            except (AdminUnavailable, OSError, TimeoutError) as error:
+                log.warning("access logs are not delivered: %s", error)
+            except Exception:
+                log.exception("can not deliver access logs")
+
+    async def deliver_access_logs(self, now: datetime) -> list[Path]:
+        """Files of the intervals that have ended since the last call.
+
+        Raises: AdminUnavailable, OSError, TimeoutError; what is undone is done by the next call."""
+        if self._configured is None:
+            return []
+        wanted = [each.load_balancer for each in self._configured if access_log.is_logged(each.load_balancer)]
+        logged: dict[str, tuple[LoadBalancer, datetime]] = {}
+        for balancer in wanted:
+            _, began = self._logged.get(balancer.arn, (None, access_log.boundary(balancer, now)))
+            logged[balancer.arn] = (balancer, began)
+        ended = {arn: known for arn, known in self._logged.items() if arn not in logged}
+        self._logged = logged | ended
+        made: list[Path] = []
+        for arn, (balancer, began) in list(self._logged.items()):
+            end = now if arn in ended else access_log.boundary(balancer, now)
+            file = AccessLog(balancer, self._options.access_log(arn), self._settings.data_dir / "access-logs")
+            if file.is_taken or (end > began and file.take()):
+                if arn in logged:
+                    await self._reopened(file)
+                made.append(await asyncio.to_thread(file.deliver, end))
+            if arn in ended:
+                file.discard()
+                del self._logged[arn]
+            else:
+                self._logged[arn] = (balancer, max(began, end))
+        return made
+
+    async def _reopened(self, file: AccessLog) -> None:
+        """Envoy writes to a new file."""
+        await self._admin.reopen_logs()
+        async with asyncio.timeout(REOPEN_TIMEOUT_S):
+            while not file.is_reopened:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
 
     # --- requests ---------------------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from portside.balancer.follower import FOLLOWER
 from portside.balancer.interface import BalancerConfig, ServerCertificate
+from portside.domain.access_log import FIELDS, is_logged
 from portside.domain.listener_condition import condition_regex
 from portside.domain.load_balancer import (
     Action,
@@ -75,6 +76,10 @@ class Options:
 
     directory: Path
     health_log: Path
+
+    def access_log(self, load_balancer_arn: str) -> Path:
+        """Where Envoy tells of a load balancer's requests."""
+        return self.directory / f"access-{suffix(load_balancer_arn)}.log"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,7 +150,7 @@ def render(configs: Sequence[BalancerConfig], options: Options) -> Resources:
                 continue  # none of its certificates can be read
             for name, zone, places in fronts(balancer, listener):
                 if listener.protocol in ("TCP", "TLS"):
-                    handler = tcp_proxy(config, listener, zone)
+                    handler = tcp_proxy(config, listener, options, zone)
                 else:
                     routes[name] = route_configuration(name, [virtual_host(config, listener, ("*",), zone)])
                     handler = http_manager(name, [(config, listener)], options)
@@ -167,7 +172,7 @@ def render(configs: Sequence[BalancerConfig], options: Options) -> Resources:
         name = shared_name(port)
         if oldest.protocol in ("TCP", "TLS"):
             members = [(config, listener) for config, listener in members if listener == oldest]
-            handler = tcp_proxy(*members[0])
+            handler = tcp_proxy(*members[0], options)
         else:
             routes[name] = route_configuration(name, shared_hosts(members))
             handler = http_manager(name, members, options)
@@ -233,7 +238,7 @@ def in_zone(zone: str) -> Resource:
     return {"metadata_match": {"filter_metadata": {"envoy.lb": {"zone": zone}}}} if zone else {}
 
 
-def tcp_proxy(config: BalancerConfig, listener: Listener, zone: str = "") -> Resource:
+def tcp_proxy(config: BalancerConfig, listener: Listener, options: Options, zone: str = "") -> Resource:
     """Bytes to the target groups of the action; a connection is closed if there is none."""
     balancer = config.load_balancer
     known = {group.arn for group in config.target_groups}
@@ -251,6 +256,7 @@ def tcp_proxy(config: BalancerConfig, listener: Listener, zone: str = "") -> Res
         # counts where a target group is sticky
         "hash_policy": [{"source_ip": {}}],
         **in_zone(zone),
+        **access_logs([config], options),
     }
     if len(weighted) > 1:
         proxy["weighted_clusters"] = {"clusters": weighted}
@@ -389,6 +395,7 @@ def http_manager(routes: str, members: Sequence[tuple[BalancerConfig, Listener]]
         "upgrade_configs": [] if is_classic else [{"upgrade_type": "websocket"}],
         "internal_address_config": {"unix_sockets": False},
         "local_reply_config": local_replies(server=any(_names_server(listener) for _, listener in members)),
+        **access_logs([config for config, _ in members], options),
     }
     return {"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}
 
@@ -405,6 +412,63 @@ def _follows(listener: Listener) -> bool:
     """Whether its stickiness goes by a cookie of the application's."""
     action = listener.default_action
     return isinstance(action, Forward) and action.cookie is not None and bool(action.cookie.follows)
+
+
+_TOLD: Final[dict[str, str]] = {
+    "at": "%START_TIME(%Y-%m-%dT%H:%M:%S.%6fZ)%",
+    "client": "%DOWNSTREAM_REMOTE_ADDRESS%",
+    "target": "%UPSTREAM_HOST%",
+    "to_target_us": "%COMMON_DURATION(DS_RX_BEG:US_TX_BEG:us)%",
+    "target_us": "%COMMON_DURATION(US_TX_BEG:US_RX_BEG:us)%",
+    "from_target_us": "%COMMON_DURATION(US_RX_BEG:DS_TX_BEG:us)%",
+    "status": "%RESPONSE_CODE%",
+    "details": "%RESPONSE_CODE_DETAILS%",
+    "received": "%BYTES_RECEIVED%",
+    "sent": "%BYTES_SENT%",
+    "method": "%REQ(:METHOD)%",
+    "scheme": "%REQ(:SCHEME)%",
+    "host": "%REQ(:AUTHORITY)%",
+    "port": "%DOWNSTREAM_LOCAL_PORT%",
+    "path": "%REQ(:PATH)%",
+    "protocol": "%PROTOCOL%",
+    "agent": "%REQ(USER-AGENT)%",
+    "cipher": "%DOWNSTREAM_TLS_CIPHER%",
+    "version": "%DOWNSTREAM_TLS_VERSION%",
+}
+
+
+def access_logs(configs: Sequence[BalancerConfig], options: Options) -> Resource:
+    """Each load balancer that has its requests logged has them in a file of its own, also of a port that it shares."""
+    logs: list[Resource] = []
+    for config in configs:
+        balancer = config.load_balancer
+        if not is_logged(balancer):
+            continue
+        log: Resource = {
+            "name": "envoy.access_loggers.file",
+            "typed_config": {
+                "@type": f"{_TYPE}extensions.access_loggers.file.v3.FileAccessLog",
+                "path": str(options.access_log(balancer.arn)),
+                "log_format": {"json_format": {name: _TOLD[name] for name in FIELDS}},
+            },
+        }
+        if len(configs) > 1:
+            log["filter"] = {
+                "extension_filter": {
+                    "name": "envoy.access_loggers.extension_filters.cel",
+                    "typed_config": {
+                        "@type": f"{_TYPE}extensions.access_loggers.filters.cel.v3.ExpressionFilter",
+                        "expression": f"xds.virtual_host_name == '{host_name(balancer)}'",
+                    },
+                }
+            }
+        logs.append(log)
+    return {"access_log": logs} if logs else {}
+
+
+def host_name(balancer: LoadBalancer) -> str:
+    """Its virtual hosts'."""
+    return f"{balancer.name}_{suffix(balancer.arn)}"
 
 
 _INVALID_HEADER: Final = "[^:]*[^-A-Za-z0-9:][^:]*"
@@ -557,7 +621,7 @@ def virtual_host(config: BalancerConfig, listener: Listener, domains: Iterable[s
                 each["route"].update(in_zone(zone))
     balancer = config.load_balancer
     return {
-        "name": f"{balancer.name}_{suffix(balancer.arn)}",
+        "name": host_name(balancer),
         "domains": list(domains),
         "routes": routes,
         **headers(balancer, listener),

@@ -69,6 +69,12 @@ class ClassicInstance(Record, frozen=True, kw_only=True):
     registered_at: datetime
 
 
+class AccessLogSettings(Record, frozen=True, kw_only=True):
+    bucket: str
+    prefix: str = ""
+    interval_minutes: int = 60
+
+
 class ClassicLoadBalancer(Record, frozen=True, kw_only=True):
     """`load_balancer_arn`: of the record with its addresses, security groups, scheme and tags."""
 
@@ -82,6 +88,7 @@ class ClassicLoadBalancer(Record, frozen=True, kw_only=True):
     instances: tuple[ClassicInstance, ...] = ()
     idle_timeout_s: int = 60
     cross_zone: bool = False
+    access_log: AccessLogSettings | None = None
     draining_enabled: bool = False
     draining_timeout_s: int = 300
     created_at: datetime

@@ -6,9 +6,10 @@ from typing import Final
 from portside.api.elb import error, state, wire
 from portside.api.elbv2.page import page
 from portside.aws.service import Handler, Params, RequestContext, Result, ServiceError
+from portside.domain import access_log
 from portside.domain import arn as arns
 from portside.domain import classic_load_balancer_rule as rule
-from portside.domain.classic_load_balancer import ClassicLoadBalancer
+from portside.domain.classic_load_balancer import AccessLogSettings, ClassicLoadBalancer
 from portside.domain.clock import Clock, Ids
 from portside.domain.load_balancer import LoadBalancer, ZoneMapping
 from portside.domain.load_balancer_rule import CROSS_ZONE, dns_name
@@ -75,7 +76,6 @@ class LoadBalancerHandlers:
             vpc_id=vpc_id,
             zones=tuple(ZoneMapping(zone=subnet.zone, subnet_id=subnet.id) for subnet in subnets),
             security_group_ids=groups,
-            attributes=_plane_attributes(60, cross_zone=False),
             tags=tags,
             created_at=self._clock.now(),
         )
@@ -87,6 +87,7 @@ class LoadBalancerHandlers:
             health_check=rule.default_health_check(listeners[0]),
             created_at=plane.created_at,
         )
+        plane = replace(plane, attributes=_plane_attributes(made))
         for listener in listeners:
             made = rule.with_listener(made, listener)
         rule.check_listeners(made.listeners)
@@ -261,8 +262,6 @@ class LoadBalancerHandlers:
     def modify_attributes(self, context: RequestContext, params: Params) -> Result:
         before = state.classic(self._store, context, params["LoadBalancerName"])
         given = params["LoadBalancerAttributes"]
-        if given.get("AccessLog", {}).get("Enabled"):
-            raise error.unsupported("AccessLog")
         for item in given.get("AdditionalAttributes", ()):
             if item.get("Key") != DESYNC:
                 raise ServiceError(
@@ -271,6 +270,8 @@ class LoadBalancerHandlers:
             if item.get("Value") != "defensive":
                 raise error.unsupported(f"{DESYNC} '{item.get('Value')}'")
         after = before
+        if (logs := given.get("AccessLog")) is not None:
+            after = replace(after, access_log=_access_log_from(logs))
         if (across := given.get("CrossZoneLoadBalancing")) is not None:
             after = replace(after, cross_zone=across["Enabled"])
         if (settings := given.get("ConnectionSettings")) is not None:
@@ -284,7 +285,7 @@ class LoadBalancerHandlers:
             after = replace(after, draining_enabled=draining["Enabled"], draining_timeout_s=seconds)
         made: list[Write] = state.writes(self._store, before, after)
         plane = state.load_balancer(self._store, before)
-        attributes = {**plane.attributes, **_plane_attributes(after.idle_timeout_s, cross_zone=after.cross_zone)}
+        attributes = {**plane.attributes, **_plane_attributes(after)}
         if attributes != plane.attributes:
             made.append(Put(LOAD_BALANCER, replace(plane, attributes=attributes)))
         self._store.transact(*made)
@@ -301,19 +302,47 @@ def _attributes_to(balancer: ClassicLoadBalancer) -> Result:
         draining["Timeout"] = balancer.draining_timeout_s
     return {
         "CrossZoneLoadBalancing": {"Enabled": balancer.cross_zone},
-        "AccessLog": {"Enabled": False},
+        "AccessLog": _access_log_to(balancer.access_log),
         "ConnectionDraining": draining,
         "ConnectionSettings": {"IdleTimeout": balancer.idle_timeout_s},
         "AdditionalAttributes": [{"Key": DESYNC, "Value": "defensive"}],
     }
 
 
-def _plane_attributes(idle_timeout_s: int, *, cross_zone: bool) -> dict[str, str]:
-    """Of the record that the data plane has. A Classic Load Balancer speaks HTTP/1.1 alone."""
+def _access_log_from(given: Params) -> AccessLogSettings | None:
+    if not given["Enabled"]:
+        return None
+    bucket, prefix, minutes = (
+        given.get("S3BucketName", ""),
+        given.get("S3BucketPrefix", ""),
+        given.get("EmitInterval", 60),
+    )
+    access_log.check(bucket, prefix, minutes)
+    return AccessLogSettings(bucket=bucket, prefix=prefix, interval_minutes=minutes)
+
+
+def _access_log_to(settings: AccessLogSettings | None) -> Result:
+    if settings is None:
+        return {"Enabled": False}
     return {
-        "idle_timeout.timeout_seconds": str(idle_timeout_s),
+        "Enabled": True,
+        "S3BucketName": settings.bucket,
+        "S3BucketPrefix": settings.prefix,
+        "EmitInterval": settings.interval_minutes,
+    }
+
+
+def _plane_attributes(balancer: ClassicLoadBalancer) -> dict[str, str]:
+    """Of the record that the data plane has. A Classic Load Balancer speaks HTTP/1.1 alone."""
+    logs = balancer.access_log
+    return {
+        "idle_timeout.timeout_seconds": str(balancer.idle_timeout_s),
         "routing.http2.enabled": "false",
-        CROSS_ZONE: "true" if cross_zone else "false",
+        CROSS_ZONE: "true" if balancer.cross_zone else "false",
+        access_log.ENABLED: "true" if logs is not None else "false",
+        access_log.BUCKET: logs.bucket if logs is not None else "",
+        access_log.PREFIX: logs.prefix if logs is not None else "",
+        access_log.INTERVAL: str(logs.interval_minutes) if logs is not None else "",
     }
 
 

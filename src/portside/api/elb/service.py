@@ -29,7 +29,7 @@ def elb_service(store: Store, clock: Clock, ids: Ids) -> Service:
             "CreateLoadBalancerListeners": "certificates of ACM, not of IAM",
             "CreateLoadBalancerPolicy": "all types; no CBC cipher suites with SHA-256 or SHA-384, no SSLv3",
             "DescribeLoadBalancerPolicyTypes": "the attributes that can be had",
-            "ModifyLoadBalancerAttributes": "no access logs, desync mode",
+            "ModifyLoadBalancerAttributes": "no desync mode",
         },
     )
 

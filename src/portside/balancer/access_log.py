@@ -1,0 +1,77 @@
+"""Access logs from Envoy's own file to the folder where AWS's bucket would have them.
+
+Envoy writes what it knows as JSON; whenever an interval ends, the file is taken from it and told in AWS's words. What
+was taken stays until its file is complete, so that a crash costs no line, and repeats none.
+"""
+
+import hashlib
+import json
+import os
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from portside.domain import access_log as rule
+from portside.domain.load_balancer import LoadBalancer
+
+CHUNK: Final = 1 << 20
+
+
+class AccessLog:
+    """Of one load balancer. Every call may raise OSError.
+
+    Args:
+        spool: what Envoy writes.
+        folder: of all buckets.
+    """
+
+    def __init__(self, balancer: LoadBalancer, spool: Path, folder: Path) -> None:
+        self._balancer, self._spool, self._folder = balancer, spool, folder
+        self._taken = spool.with_suffix(".taken")
+
+    @property
+    def is_taken(self) -> bool:
+        """There is something to deliver that Envoy does not write to any more, once it has opened its logs again."""
+        return self._taken.exists()
+
+    def take(self) -> bool:
+        """The file is taken from Envoy, which has to open its logs again. False if there is nothing in it."""
+        try:
+            if self._spool.stat().st_size == 0:
+                return False
+        except FileNotFoundError:
+            return False
+        self._spool.rename(self._taken)
+        return True
+
+    @property
+    def is_reopened(self) -> bool:
+        return self._spool.exists()
+
+    def deliver(self, end: datetime) -> Path:
+        """What was taken, as a file of the bucket. Idempotent: the same lines have the same name."""
+        digest = hashlib.sha256()
+        with self._taken.open("rb") as file:
+            while chunk := file.read(CHUNK):
+                digest.update(chunk)
+        name = rule.file_name(self._balancer, end, digest.hexdigest()[:8])
+        whole = self._folder / self._balancer.attributes[rule.BUCKET] / name
+        whole.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        partial = whole.with_name(f".{whole.name}.partial")
+        with self._taken.open(errors="replace") as lines, partial.open("w") as output:
+            for line in lines:
+                try:
+                    told = json.loads(line)
+                except ValueError:
+                    continue  # cut off by the end of Envoy
+                output.write(rule.classic_line(self._balancer, told) + "\n")
+            output.flush()
+            os.fsync(output.fileno())
+        partial.rename(whole)
+        self._taken.unlink()
+        return whole
+
+    def discard(self) -> None:
+        """Nobody is to have what is left."""
+        self._taken.unlink(missing_ok=True)
+        self._spool.unlink(missing_ok=True)

@@ -1,0 +1,118 @@
+"""Access logs of load balancers: which are asked for, what a request's line says, and what a file is called. Pure.
+
+Source: Classic Load Balancer guide, "Access logs for your Classic Load Balancer".
+"""
+
+import re
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from portside.domain.load_balancer import LoadBalancer
+from portside.domain.refusal import RefusalKind, Refused
+
+ENABLED: Final = "access_logs.s3.enabled"
+BUCKET: Final = "access_logs.s3.bucket"
+PREFIX: Final = "access_logs.s3.prefix"
+INTERVAL: Final = "access_logs.emit_interval_minutes"
+"""Of a load balancer's attributes; the last one is not among AWS's."""
+
+INTERVALS: Final = (5, 60)
+
+_BUCKET: Final = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+_PART: Final = re.compile(r"[A-Za-z0-9!_.*'()-]+")
+
+
+def check(bucket: str, prefix: str, interval_minutes: int) -> None:
+    """Raises Refused for a place or an interval that can not be."""
+    if not _BUCKET.fullmatch(bucket) or ".." in bucket:
+        raise Refused(RefusalKind.CONFLICT, f"Access Denied for bucket: {bucket}. Please check S3bucket permission")
+    parts = prefix.split("/") if prefix else []
+    if any(not _PART.fullmatch(part) or not part.strip(".") or part == "AWSLogs" for part in parts):
+        raise Refused(RefusalKind.CONFLICT, f"The S3 bucket prefix '{prefix}' is not valid")
+    if interval_minutes not in INTERVALS:
+        raise Refused(RefusalKind.CONFLICT, "EmitInterval must be either 5 or 60 minutes")
+
+
+def is_logged(balancer: LoadBalancer) -> bool:
+    return balancer.type == "classic" and balancer.attributes.get(ENABLED) == "true"
+
+
+def interval(balancer: LoadBalancer) -> timedelta:
+    return timedelta(minutes=int(balancer.attributes.get(INTERVAL, "60")))
+
+
+def boundary(balancer: LoadBalancer, now: datetime) -> datetime:
+    """When the interval began that `now` is in: files end there, on the hour or on five minutes."""
+    seconds = interval(balancer).total_seconds()
+    return datetime.fromtimestamp(now.timestamp() // seconds * seconds, tz=now.tzinfo)
+
+
+def file_name(balancer: LoadBalancer, end: datetime, unique: str) -> str:
+    """Where in the bucket a file is: by load balancer and the end of its interval."""
+    owner = balancer.scope
+    address = next((zone.address for zone in balancer.zones if zone.address), "0.0.0.0")
+    prefix = balancer.attributes.get(PREFIX, "")
+    folder = f"AWSLogs/{owner.account}/elasticloadbalancing/{owner.region}/{end:%Y/%m/%d}"
+    name = (
+        f"{owner.account}_elasticloadbalancing_{owner.region}_{balancer.name}_{end:%Y%m%dT%H%MZ}_{address}_{unique}.log"
+    )
+    return f"{prefix}/{folder}/{name}" if prefix else f"{folder}/{name}"
+
+
+FIELDS: Final = (
+    *("at", "client", "target", "to_target_us", "target_us", "from_target_us", "status", "details", "received", "sent"),
+    *("method", "scheme", "host", "port", "path", "protocol", "agent", "cipher", "version"),
+)
+"""What the data plane tells of each request, or of a TCP connection; None for what there is not."""
+
+
+def classic_line(balancer: LoadBalancer, told: Mapping[str, Any]) -> str:
+    """One request, or one TCP connection, in the format of Classic Load Balancers.
+
+    Args:
+        told: by the names of `FIELDS`.
+    """
+    http = told.get("method") is not None
+    status = str(told.get("status") or 0)
+    answered = told.get("details") == "via_upstream"
+    request, agent = "- - - ", "-"
+    if http:
+        host = str(told.get("host") or "").rpartition("@")[2]
+        name = host if re.search(r":\d+$", host) else f"{host}:{told.get('port')}"
+        url = f"{told.get('scheme')}://{name}{told.get('path')}"
+        request = f"{told['method']} {url} {told.get('protocol')}"
+        agent = str(told.get("agent") or "")
+    return " ".join(
+        [
+            str(told.get("at")),
+            balancer.name,
+            str(told.get("client") or "-"),
+            str(told.get("target") or "-"),
+            *(_seconds(told.get(name)) for name in ("to_target_us", "target_us", "from_target_us")),
+            status if http else "-",
+            (status if answered else "-") if http else "-",
+            str(told.get("received") or 0),
+            str(told.get("sent") or 0),
+            f'"{_quoted(request)}"',
+            f'"{_quoted(agent)}"',
+            str(told.get("cipher") or "-"),
+            str(told.get("version") or "-"),
+        ]
+    )
+
+
+def _seconds(microseconds: object) -> str:
+    """-1 where it came to nothing."""
+    try:
+        return f"{int(str(microseconds)) / 1_000_000:.6f}"
+    except ValueError:
+        return "-1"
+
+
+def _quoted(text: str) -> str:
+    """One line, whatever a client sent."""
+    return _UNSAFE.sub(lambda found: "".join(f"\\x{byte:02x}" for byte in found[0].encode()), text)
+
+
+_UNSAFE: Final = re.compile(r'[^\x20-\x7e]|["\\]')
