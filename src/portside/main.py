@@ -34,6 +34,9 @@ from portside import __version__, credential, folder
 from portside.api.acm.service import acm_service
 from portside.api.autoscaling.service import autoscaling_service
 from portside.api.cloudwatch.service import cloudwatch_service
+from portside.api.console.changes import Changes
+from portside.api.console.site import Site
+from portside.api.console.visit import Visits
 from portside.api.ec2.default_network import with_default_network
 from portside.api.ec2.instance_request import NATIVE_ARCHITECTURE
 from portside.api.ec2.service import PUBLIC_BLOCK, ec2_service
@@ -402,6 +405,19 @@ class Daemon:
             sockets={DATA_CHANNEL: exec_session},
             calls=calls,
         )
+        changes = Changes(store)
+        site = Site(
+            settings.console_dir,
+            changes,
+            Visits(key.derived(secret, "console visits"), settings.instance_id),
+            {
+                "account": settings.account,
+                "region": settings.region,
+                "instance": settings.instance_id,
+                "version": __version__,
+            },
+            is_closed=settings.auth,
+        )
         health = {"/_portside/health": self._health}
         watch = usage.Watch(store, clock, node.usage, node.ephemeral_storage)
         gateway = make_gateway(
@@ -423,6 +439,7 @@ class Daemon:
                 "/_portside/images/": lambda method, path, _query, _body: self._images(images, method, path),
             },
             tokens={"/_portside/metrics": credential.scrape_token(settings.data_dir)} if settings.auth else {},
+            site=site,
         )
         # What tells of other tasks asks for no signature, so it is not for tasks.
         task_gateway = make_gateway(
@@ -488,6 +505,7 @@ class Daemon:
             raise StartRefused(str(error)) from error
         finally:
             tails.end()
+            changes.end()
             server.stop()
             for part in reversed(running):
                 await part.close()
@@ -749,6 +767,7 @@ SETTINGS_FROM_OUTSIDE: dict[str, Any] = {
     "durability": _durability,
     "stopped_task_retention_s": int,
     "s3_endpoint": _s3_endpoint,
+    "console_dir": lambda text: Path(text).absolute(),
     "mirrors": _mirrors,
     "image_minimum_age_s": int,
     "image_cleanup_interval_s": _positive,

@@ -10,6 +10,8 @@ DEFAULT_PORT = 4566
 DEFAULT_DATA_DIR = Path("/var/lib/portside")
 DEFAULT_ACCOUNT = "000000000000"
 DEFAULT_REGION = "us-east-1"
+DEFAULT_CONSOLE_DIR = Path(__file__).parents[2] / "console" / "dist"
+"""Where the installation builds the console: beside the sources, in the clone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +36,7 @@ class Settings:
         image_cleanup_interval_s: how often it is looked which images may go.
         image_cleanup_count: how many may go at once.
         image_disk_percent: from so full a disk on neither age nor number counts.
+        console_dir: the built console, which browsers are shown.
         hosts_file: where load balancer names are written, in a marked block; None leaves the file alone.
     """
 
@@ -48,6 +51,7 @@ class Settings:
     account: str = DEFAULT_ACCOUNT
     region: str = DEFAULT_REGION
     hosts_file: Path | None = Path("/etc/hosts")
+    console_dir: Path = DEFAULT_CONSOLE_DIR
     durability: Literal["normal", "full"] = "normal"
     failpoint: str = ""
     s3_endpoint: str = ""

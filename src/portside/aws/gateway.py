@@ -1,10 +1,10 @@
 """The gateway: one endpoint for every service, as an ASGI application.
 
 A request passes these steps, in this order, all of them in `Gateway.answer`:
-read the body (bounded) → refuse web pages of other sites → Portside's own endpoints → tell who asks, of which service
-and region → verify the signature, of a session's key always, of others if asked to → undo the content encoding → tell
-the operation → parse and validate by the model → authorise → handle → serialise by the model. Any step may end it with
-an error, which then takes the protocol's form.
+read the body (bounded) → the console, for browsers → refuse web pages of other sites → Portside's own endpoints → tell
+who asks, of which service and region → verify the signature, of a session's key always, of others if asked to → undo
+the content encoding → tell the operation → parse and validate by the model → authorise → handle → serialise by the
+model. Any step may end it with an error, which then takes the protocol's form.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ from portside.aws.protocol.interface import Fault, Parse, Serialize, WireProtoco
 from portside.aws.protocol.json import JsonProtocol
 from portside.aws.protocol.query import QueryProtocol
 from portside.aws.protocol.rest_json import RestJsonProtocol
-from portside.aws.request import Answer, Extension, Request, SocketExtension, WebSocket
+from portside.aws.request import Answer, Extension, Request, Site, SocketExtension, WebSocket
 from portside.aws.service import EventStream, Handler, RequestContext, Result, Service, ServiceError
 from portside.aws.signature import SignatureError, SignatureVerifier, is_account_id, read_credential
 
@@ -170,6 +170,7 @@ class Gateway:
             token of its own.
         tokens: of extensions that a bearer of the token may GET instead of signing, by path.
         calls: counts how often each operation was asked for, by service and name.
+        site: what browsers are shown. It guards itself; without one, `/` is a page of text.
     """
 
     def __init__(
@@ -187,7 +188,9 @@ class Gateway:
         sockets: Mapping[str, SocketExtension] | None = None,
         tokens: Mapping[str, str] | None = None,
         calls: Counter[tuple[str, str]] | None = None,
+        site: Site | None = None,
     ) -> None:
+        self._site = site
         self._calls = calls if calls is not None else Counter()
         self._tokens = dict(tokens or {})
         self._sockets = dict(sockets or {})
@@ -261,6 +264,8 @@ class Gateway:
 
     async def answer(self, request: Request, request_id: str) -> Answer:
         """Every step from a request that has been read to its answer. Never raises for what a client sent."""
+        if self._site is not None and self._site.takes(request):
+            return await self._site.answer(request, self._call, self._foreign(request))
         extension = self._extension(request.path)
         if extension is None and request.method == "GET" and _is_visit(request):
             page = PAGE.format(host=request.headers.get("host", "127.0.0.1:4566"))
@@ -295,10 +300,6 @@ class Gateway:
         name = message.operation
         if name is None or name not in endpoint.model.operations:
             return self._error(protocol, protocol.unknown_operation(name), request_id)
-        operation = endpoint.operation(name)
-        if operation is None:
-            return self._error(protocol, _not_implemented(service.name, name), request_id)
-        self._calls[service.name, name] += 1
         context = RequestContext(
             account=principal.account if principal is not None else self._account(credential.access_key_id),
             region=credential.region or self._default_region,
@@ -310,8 +311,39 @@ class Gateway:
             host=request.headers.get("host", "127.0.0.1:4566"),
             principal=principal,
         )
+        return await self._perform(endpoint, context, message.payload)
+
+    async def _call(self, service: str, name: str, region: str, request: Request) -> Answer:
+        """An operation as the account's root calls it, in JSON both ways whatever the service's own protocol is."""
+        context = RequestContext(
+            account=self._default_account,
+            region=region,
+            service=service,
+            operation=name,
+            request_id=str(uuid.uuid4()),
+            access_key_id=self._default_account,
+            user_agent=request.headers.get("user-agent", ""),
+            host=request.headers.get("host", "127.0.0.1:4566"),
+        )
+        endpoint = self._endpoints.get((service, "call"))
+        if endpoint is None:
+            known = self._services.get(service)
+            if known is None:
+                return self._error(JsonProtocol(None), _not_implemented(service, name), context.request_id)
+            endpoint = self._endpoints[service, "call"] = Endpoint(known, "json")
+        if name not in endpoint.model.operations:
+            return self._error(endpoint.protocol, endpoint.protocol.unknown_operation(name), context.request_id)
+        return await self._perform(endpoint, context, request.body)
+
+    async def _perform(self, endpoint: Endpoint, context: RequestContext, payload: Any) -> Answer:
+        """The steps from a known operation and caller to the answer."""
+        protocol, service, name, request_id = endpoint.protocol, endpoint.service, context.operation, context.request_id
+        operation = endpoint.operation(name)
+        if operation is None:
+            return self._error(protocol, _not_implemented(service.name, name), request_id)
+        self._calls[service.name, name] += 1
         try:
-            params = operation.parse(message.payload)
+            params = operation.parse(payload)
             self._authorizer.authorize(context, params)
             if service.name == "ec2" and params.get("DryRun"):
                 raise ServiceError("DryRunOperation", "Request would have succeeded, but DryRun flag is set.", 412)

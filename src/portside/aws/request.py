@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 
 @dataclass(slots=True)
@@ -48,3 +49,21 @@ SocketExtension = Callable[[WebSocket], Awaitable[None]]
 ExtensionAnswer = tuple[int, str, bytes | AsyncIterator[bytes]]
 Extension = Callable[[str, str, Mapping[str, str], bytes], Awaitable[ExtensionAnswer]]
 """An endpoint of Portside's own: (method, path, query, body) -> (status, content type, body or stream)."""
+
+Call = Callable[[str, str, str, Request], Awaitable[Answer]]
+"""How the site calls an operation: (botocore's name of the service, operation, region, request) -> answer in JSON."""
+
+
+class Site(Protocol):
+    """What people's browsers are shown at the endpoint's address."""
+
+    def takes(self, request: Request) -> bool:
+        """Whether a request is for the site and not for the API."""
+        ...
+
+    async def answer(self, request: Request, call: Call, foreign: str | None) -> Answer:
+        """Args:
+        call: calls an operation as the account's root; the site asks for proof that its own page wants it.
+        foreign: why the request must come from a page of another site, or None.
+        """
+        ...

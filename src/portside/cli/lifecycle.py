@@ -38,6 +38,8 @@ def up(settings: Settings, *, detach: bool) -> None:
 
 def _announce(running: daemon.Instance, settings: Settings, how: str) -> None:
     print(f"Portside {how}: {running.url} (pid {running.pid}, data in {settings.data_dir})")
+    if not settings.auth:
+        print(f"The console, in a browser: {running.url}/")
     print(f'To use it in this shell: eval "$(portside env{_data_dir_option(settings)})"')
 
 

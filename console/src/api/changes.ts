@@ -1,0 +1,74 @@
+/** What changes, as Portside says it: one stream for the whole page, and whoever shows something of it listens. */
+
+import { changesUrl } from "./call";
+
+/** The keys of the records that changed, by kind; null for too many to name. */
+export type Told = Record<string, string[] | null>;
+
+/** Told is null when everything may be different: the stream was cut off, and is there again. */
+type Listener = (told: Told | null) => void;
+
+const listeners = new Set<Listener>();
+const watchers = new Set<(isLive: boolean) => void>();
+let source: EventSource | undefined;
+let region = "";
+let isLive = false;
+
+function setLive(value: boolean): void {
+  isLive = value;
+  for (const watcher of watchers) watcher(value);
+}
+
+/** Listen to another region's changes from now on. */
+export function follow(wanted: string): void {
+  if (wanted === region && source) return;
+  source?.close();
+  region = wanted;
+  let wasThere = false;
+  const opened = new EventSource(changesUrl(wanted));
+  source = opened;
+  opened.addEventListener("ready", () => {
+    setLive(true);
+    if (wasThere) for (const listener of listeners) listener(null);
+    wasThere = true;
+  });
+  opened.onmessage = (event) => {
+    const told = JSON.parse(event.data) as Told;
+    for (const listener of listeners) listener(told);
+  };
+  opened.onerror = () => {
+    setLive(false);
+    // The browser tries again by itself, but not after an answer that is no stream (while Portside starts, say).
+    if (opened.readyState === EventSource.CLOSED && source === opened) {
+      setTimeout(() => {
+        if (source === opened) {
+          source = undefined;
+          region = "";
+          follow(wanted);
+          for (const listener of listeners) listener(null);
+        }
+      }, 1000);
+    }
+  };
+}
+
+export function onChange(listener: Listener): () => void {
+  listeners.add(listener);
+  return () => listeners.delete(listener);
+}
+
+/** Whether what is shown is followed. */
+export function onLive(watcher: (isLive: boolean) => void): () => void {
+  watchers.add(watcher);
+  watcher(isLive);
+  return () => watchers.delete(watcher);
+}
+
+/** Whether a change concerns what is shown: one of its kinds, and keys that begin with its prefix. */
+export function concerns(told: Told | null, kinds: readonly string[], prefix = ""): boolean {
+  if (told === null) return true;
+  return kinds.some((kind) => {
+    const keys = told[kind];
+    return keys === null || (keys !== undefined && keys.some((key) => key.startsWith(prefix)));
+  });
+}

@@ -1,0 +1,58 @@
+/** Something read from the API that stays true: it is read again when Portside says that it is different. */
+
+import { type DependencyList, useEffect, useRef, useState } from "react";
+import { concerns, onChange } from "./changes";
+import { Pace } from "./pace";
+
+export interface Live<T> {
+  /** The last reading; undefined before the first. */
+  value: T | undefined;
+  error: Error | undefined;
+}
+
+export interface Watched {
+  kinds: readonly string[];
+  /** Only records whose keys begin so: `CLUSTER/`. */
+  prefix?: string;
+}
+
+/** Args: on: what the reading depends on; with another cluster or region it begins anew. */
+export function useLive<T>(load: () => Promise<T>, watched: Watched, on: DependencyList): Live<T> {
+  const [state, setState] = useState<Live<T>>({ value: undefined, error: undefined });
+  const latest = useRef(load);
+  latest.current = load;
+  useEffect(() => {
+    let isOver = false;
+    setState({ value: undefined, error: undefined });
+    const pace = new Pace(async () => {
+      try {
+        const value = await latest.current();
+        if (!isOver) setState({ value, error: undefined });
+      } catch (error) {
+        if (!isOver) setState((before) => ({ value: before.value, error: error as Error }));
+      }
+    });
+    pace.ask();
+    // A page that nobody looks at reads nothing; it catches up when it is looked at.
+    let isStale = false;
+    const leave = onChange((told) => {
+      if (!concerns(told, watched.kinds, watched.prefix)) return;
+      if (document.hidden) isStale = true;
+      else pace.ask();
+    });
+    const seen = () => {
+      if (!document.hidden && isStale) {
+        isStale = false;
+        pace.ask();
+      }
+    };
+    document.addEventListener("visibilitychange", seen);
+    return () => {
+      isOver = true;
+      pace.end();
+      leave();
+      document.removeEventListener("visibilitychange", seen);
+    };
+  }, on);
+  return state;
+}

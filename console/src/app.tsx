@@ -1,0 +1,130 @@
+/** The frame of every page: where one is, in which region, and whether what is shown is followed. */
+
+import AppLayout from "@cloudscape-design/components/app-layout";
+import BreadcrumbGroup from "@cloudscape-design/components/breadcrumb-group";
+import Box from "@cloudscape-design/components/box";
+import Header from "@cloudscape-design/components/header";
+import SideNavigation from "@cloudscape-design/components/side-navigation";
+import TopNavigation from "@cloudscape-design/components/top-navigation";
+import { applyMode, Mode } from "@cloudscape-design/global-styles";
+import { type ReactNode, useEffect, useState } from "react";
+import type { About } from "./api/call";
+import { follow, onLive } from "./api/changes";
+import { HereContext } from "./context";
+import { ClusterPage, Clusters } from "./pages/clusters";
+import { Overview } from "./pages/overview";
+import { TaskPage, Tasks } from "./pages/tasks";
+import { REGIONS } from "./regions";
+import { hrefOf, placeOf } from "./route";
+
+function usePlace() {
+  const [hash, setHash] = useState(location.hash);
+  useEffect(() => {
+    const moved = () => setHash(location.hash);
+    window.addEventListener("hashchange", moved);
+    return () => window.removeEventListener("hashchange", moved);
+  }, []);
+  return placeOf(hash);
+}
+
+function useMode(): [boolean, () => void] {
+  const [isDark, setDark] = useState(() => {
+    const chosen = localStorage.getItem("portside-mode");
+    return chosen ? chosen === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+  });
+  useEffect(() => applyMode(isDark ? Mode.Dark : Mode.Light), [isDark]);
+  const turn = () => {
+    localStorage.setItem("portside-mode", isDark ? "light" : "dark");
+    setDark(!isDark);
+  };
+  return [isDark, turn];
+}
+
+function page(path: string[]): ReactNode {
+  const [first, name, second, id] = path;
+  if (first === undefined) return <Overview />;
+  if (first === "clusters" && name === undefined) return <Clusters />;
+  if (first === "clusters" && name && second === undefined) return <ClusterPage name={name} />;
+  if (first === "clusters" && name && second === "tasks" && id) return <TaskPage cluster={name} id={id} />;
+  if (first === "tasks" && name === undefined) return <Tasks />;
+  return (
+    <>
+      <Header variant="h1">There is no such page</Header>
+      <Box variant="p">{`/${path.join("/")}`}</Box>
+    </>
+  );
+}
+
+const WORDS: Record<string, string> = { clusters: "Clusters", tasks: "Tasks" };
+
+export function App({ about }: { about: About }) {
+  const place = usePlace();
+  const region = place.query.get("region") ?? localStorage.getItem("portside-region") ?? about.region;
+  const [isDark, turn] = useMode();
+  const [isLive, setLive] = useState(false);
+  const [isOpen, setOpen] = useState(true);
+  useEffect(() => onLive(setLive), []);
+  useEffect(() => {
+    localStorage.setItem("portside-region", region);
+    follow(region);
+  }, [region]);
+  const title = place.path.length ? place.path.map((part) => WORDS[part] ?? part).join(" / ") : "Overview";
+  useEffect(() => {
+    document.title = `${title} – Portside`;
+  }, [title]);
+  const crumbs = place.path.map((part, at) => ({
+    text: WORDS[part] ?? part,
+    // `tasks` of a cluster is no page of its own: the cluster's page has them.
+    href: hrefOf(place.path.slice(0, at + (at === 2 ? 0 : 1)), region),
+  }));
+  return (
+    <HereContext.Provider value={{ about, region, place }}>
+      <div id="top">
+        <TopNavigation
+          identity={{ href: hrefOf([], region), title: "Portside" }}
+          utilities={[
+            {
+              type: "button",
+              text: isLive ? "Live" : "Not connected",
+              iconName: isLive ? "status-positive" : "status-warning",
+              ariaLabel: isLive ? "What is shown is followed live" : "Not connected: what is shown may be old",
+              disableUtilityCollapse: true,
+            },
+            {
+              type: "menu-dropdown",
+              text: region,
+              ariaLabel: `Region: ${region}`,
+              items: REGIONS.map(([id, words]) => ({ id, text: `${words} (${id})` })),
+              onItemClick: ({ detail }) => {
+                location.hash = hrefOf(place.path.slice(0, 1), detail.id);
+              },
+            },
+            { type: "button", text: isDark ? "Light" : "Dark", ariaLabel: `Turn ${isDark ? "light" : "dark"}`, onClick: turn },
+            { type: "button", text: about.account, ariaLabel: `Account ${about.account}` },
+          ]}
+        />
+      </div>
+      <AppLayout
+        headerSelector="#top"
+        toolsHide
+        navigationWidth={220}
+        navigationOpen={isOpen}
+        onNavigationChange={({ detail }) => setOpen(detail.open)}
+        ariaLabels={{ navigation: "Pages", navigationClose: "Close the pages", navigationToggle: "Open the pages" }}
+        breadcrumbs={<BreadcrumbGroup items={[{ text: "Portside", href: hrefOf([], region) }, ...crumbs]} ariaLabel="Where you are" />}
+        navigation={
+          <SideNavigation
+            header={{ text: "Containers", href: hrefOf([], region) }}
+            activeHref={hrefOf(place.path.slice(0, 1), region)}
+            items={[
+              { type: "link", text: "Overview", href: hrefOf([], region) },
+              { type: "link", text: "Clusters", href: hrefOf(["clusters"], region) },
+              { type: "link", text: "Tasks", href: hrefOf(["tasks"], region) },
+            ]}
+          />
+        }
+        content={<div key={`${place.path.join("/")} ${region}`}>{page(place.path)}</div>}
+      />
+    </HereContext.Provider>
+  );
+}

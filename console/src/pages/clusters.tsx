@@ -1,0 +1,58 @@
+/** All clusters of the region, and one of them. */
+
+import Box from "@cloudscape-design/components/box";
+import Alert from "@cloudscape-design/components/alert";
+import ColumnLayout from "@cloudscape-design/components/column-layout";
+import Container from "@cloudscape-design/components/container";
+import Header from "@cloudscape-design/components/header";
+import SpaceBetween from "@cloudscape-design/components/space-between";
+import { clusters, tasks } from "../api/ecs";
+import { useLive } from "../api/live";
+import { useHere } from "../context";
+import { ClusterList, insightsOf } from "../parts/clusters";
+import { Status } from "../parts/status";
+import { TaskList } from "../parts/tasks";
+
+export function Clusters() {
+  const { region } = useHere();
+  const live = useLive(() => clusters(region), { kinds: ["cluster", "service", "task"] }, [region]);
+  return <ClusterList live={live} />;
+}
+
+export function ClusterPage({ name }: { name: string }) {
+  const { region } = useHere();
+  const live = useLive(
+    async () => (await clusters(region)).find((each) => each.clusterName === name) ?? null,
+    { kinds: ["cluster", "service", "task"], prefix: name },
+    [region, name],
+  );
+  const ofTasks = useLive(() => tasks(region, name), { kinds: ["task"], prefix: `${name}/` }, [region, name]);
+  const cluster = live.value;
+  if (cluster === null) return <Alert type="error">There is no cluster {name} in {region}.</Alert>;
+  return (
+    <SpaceBetween size="l">
+      <Header variant="h1">{name}</Header>
+      <Container>
+        <ColumnLayout columns={4} variant="text-grid" minColumnWidth={150}>
+          <div>
+            <Box variant="awsui-key-label">Status</Box>
+            <Status of={cluster?.status} />
+          </div>
+          <div>
+            <Box variant="awsui-key-label">Services</Box>
+            {cluster?.activeServicesCount ?? "–"}
+          </div>
+          <div>
+            <Box variant="awsui-key-label">Tasks</Box>
+            {cluster ? `${cluster.runningTasksCount} running, ${cluster.pendingTasksCount} pending` : "–"}
+          </div>
+          <div>
+            <Box variant="awsui-key-label">Container Insights</Box>
+            {cluster ? insightsOf(cluster) : "–"}
+          </div>
+        </ColumnLayout>
+      </Container>
+      <TaskList live={ofTasks} />
+    </SpaceBetween>
+  );
+}
