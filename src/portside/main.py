@@ -124,6 +124,7 @@ from portside.domain.docker_volume import KeptVolume, local_mount
 from portside.domain.ebs import VolumeUsage
 from portside.domain.image import CleanupPolicy
 from portside.domain.instance_identity import InstanceIdentities
+from portside.domain.load_balancer_metric import GroupCounts, with_flows
 from portside.domain.log import INFREQUENT_ACCESS
 from portside.domain.record import Scope
 from portside.domain.table import KINDS, LOG_GROUP, VAULT_KEY
@@ -365,7 +366,7 @@ class Daemon:
         exports = ExportLoop(store, logs, clock, settings.data_dir / "exports")
         insights = ContainerInsights(store, logs, metrics, node.ephemeral_storage)
         meter = MetricLoop(store, metrics, clock, node.usage, insights)
-        balancer_meter = BalancerMetricLoop(store, metrics, clock, balancer)
+        balancer_meter = BalancerMetricLoop(store, metrics, clock, balancer, node)
         autoscaling = AutoScalingLoop(store, metrics, clock, ids)
         alarms = AlarmLoop(store, metrics, clock, ids)
         secrets = SecretLoop(store, clock)
@@ -427,7 +428,9 @@ class Daemon:
                 "/_portside/tasks/": lambda method, path, query, _body: self._story(store, node, method, path, query),
                 "/_portside/services/": lambda _method, path, query, _body: self._service(store, path, query),
                 "/_portside/logs": lambda _method, _path, _query, body: self._output(store, logs, body),
-                "/_portside/lb": lambda _method, _path, query, _body: self._load_balancers(store, balancer, query),
+                "/_portside/lb": lambda _method, _path, query, _body: self._load_balancers(
+                    store, balancer, node, query
+                ),
                 "/_portside/usage": lambda *_: self._usage(store, watch),
                 "/_portside/metrics": lambda *_: self._metrics(store, watch, calls),
                 "/_portside/network": lambda *_: self._network(store),
@@ -625,12 +628,15 @@ class Daemon:
         return code, "application/json", json.dumps(document).encode()
 
     async def _load_balancers(
-        self, store: Store, balancer: Balancer, query: Mapping[str, str]
+        self, store: Store, balancer: Balancer, node: Node, query: Mapping[str, str]
     ) -> tuple[int, str, bytes]:
+        counts: Mapping[tuple[str, str], GroupCounts]
         try:
             counts = await balancer.counts()
         except BalancerRefused:
             counts = {}  # it is being started: the rest is as true
+        flows = await node.flow_counts()
+        counts = {**counts, **{key: with_flows(counts.get(key, GroupCounts()), each) for key, each in flows.items()}}
         code, document = load_balancer.document(store, counts, query.get("name", ""))
         return code, "application/json", json.dumps(document).encode()
 

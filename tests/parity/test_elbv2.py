@@ -473,9 +473,12 @@ def test_network_load_balancer(served: Any, elb: Any, subnets: list[dict[str, An
     rule = {"ListenerArn": listener["ListenerArn"], "Priority": 1, "Conditions": path("/x"), "Actions": forward(group)}
     assert error_of(elb.create_rule, **rule)[0] == "ValidationError"
     arn = group["TargetGroupArn"]
-    kept = [{"Key": "preserve_client_ip.enabled", "Value": "true"}]
+    kept = [
+        {"Key": "preserve_client_ip.enabled", "Value": "true"},
+        {"Key": "proxy_protocol_v2.enabled", "Value": "true"},
+    ]
     assert error_of(elb.modify_target_group_attributes, TargetGroupArn=arn, Attributes=kept)[0] == "ValidationError"
-    kept = [{"Key": "proxy_protocol_v2.enabled", "Value": "true"}]
+    kept = [{"Key": "preserve_client_ip.enabled", "Value": "false"}, kept[1]]
     assert elb.modify_target_group_attributes(TargetGroupArn=arn, Attributes=kept)["Attributes"] == kept
     attributes = elb.describe_listener_attributes(ListenerArn=listener["ListenerArn"])["Attributes"]
     assert attributes == [{"Key": "tcp.idle_timeout.seconds", "Value": "350"}]

@@ -19,7 +19,10 @@ class ServerCertificate:
 
 @dataclass(frozen=True, kw_only=True)
 class BalancerConfig:
-    """One load balancer with all that hangs on it, level-triggered. `netns_path`: the namespace of its legs."""
+    """One load balancer with all that hangs on it, level-triggered. `netns_path`: the namespace of its legs.
+
+    `in_kernel`: the ARNs of listeners whose flows the VPC's router leads; the data plane checks their targets, and
+    serves the host."""
 
     load_balancer: LoadBalancer
     netns_path: str
@@ -28,6 +31,7 @@ class BalancerConfig:
     target_groups: tuple[TargetGroup, ...]
     targets: tuple[Target, ...]
     certificates: tuple[ServerCertificate, ...] = ()
+    in_kernel: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True)

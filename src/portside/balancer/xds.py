@@ -154,7 +154,8 @@ def render(configs: Sequence[BalancerConfig], options: Options) -> Resources:
                 else:
                     routes[name] = route_configuration(name, [virtual_host(config, listener, ("*",), zone)])
                     handler = http_manager(name, [(config, listener)], options)
-                if legs := [each.address for each in places if each.address]:
+                legs = [each.address for each in places if each.address]
+                if legs and listener.arn not in config.in_kernel:
                     addresses = [socket_address(leg, listener.port, config.netns_path) for leg in legs]
                     listeners[f"{name}_legs"] = listener_resource(f"{name}_legs", addresses, handler, tls=tls)
                 hosts = [each.host_address for each in places if each.host_address]

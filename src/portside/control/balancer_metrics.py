@@ -9,11 +9,13 @@ from portside.balancer.interface import Balancer, BalancerRefused
 from portside.control.loop import Loop
 from portside.domain import load_balancer_metric as rule
 from portside.domain.clock import Clock
+from portside.domain.flow import FlowCounts
 from portside.domain.load_balancer import Target, TargetGroup
 from portside.domain.load_balancer_metric import GroupCounts
 from portside.domain.metric import Sample
 from portside.domain.record import Scope
 from portside.domain.table import LOAD_BALANCER, TARGET, TARGET_GROUP
+from portside.node.interface import Node
 from portside.store.interface import Store
 from portside.telemetry.interface import LogsUnavailable
 from portside.telemetry.metric import MetricStore
@@ -27,16 +29,26 @@ _ALL: Final = "all"
 class BalancerMetricLoop:
     """
     Args:
+        node: has the flows that its routers lead.
         period_s: between two looks.
     """
 
     def __init__(
-        self, store: Store, metrics: MetricStore, clock: Clock, balancer: Balancer, *, period_s: float = PERIOD_S
+        self,
+        store: Store,
+        metrics: MetricStore,
+        clock: Clock,
+        balancer: Balancer,
+        node: Node,
+        *,
+        period_s: float = PERIOD_S,
     ) -> None:
+        self._node = node
         self._store, self._metrics, self._clock, self._balancer = store, metrics, clock, balancer
         self._period_s = period_s
         self._loop = Loop("balancer metrics", clock, self._step, resync_s=2 * period_s)
         self._before: Mapping[tuple[str, str], GroupCounts] | None = None
+        self._flows_before: Mapping[tuple[str, str], FlowCounts] = {}
 
     async def start(self) -> None:
         self._loop.wake(_ALL)
@@ -59,7 +71,9 @@ class BalancerMetricLoop:
             self._before = {}
             return
         found = await self._balancer.counts()
+        flows = await self._node.flow_counts()
         before, self._before = self._before, found
+        flows_before, self._flows_before = self._flows_before, flows
         groups = {each.arn: each for each in self._store.scan(TARGET_GROUP)}
         targets: dict[str, list[Target]] = {}
         for target in self._store.scan(TARGET):
@@ -71,7 +85,11 @@ class BalancerMetricLoop:
             if balancer is None or group is None:
                 continue
             # Without an earlier look, what was counted is of no known time.
-            new = rule.since(counts, before.get((balancer_arn, group_arn))) if before is not None else GroupCounts()
+            key, new = (balancer_arn, group_arn), GroupCounts()
+            if before is not None:
+                new = rule.since(counts, before.get(key))
+                if key in flows:
+                    new = rule.with_flows(new, rule.flows_since(flows[key], flows_before.get(key)))
             by_balancer.setdefault(balancer_arn, []).append((group, new))
         for arn, several in by_balancer.items():
             balancer = balancers[arn]

@@ -18,11 +18,12 @@ from portside.control.vpcs import VpcLoop
 from portside.domain import arn
 from portside.domain.certificate import Certificate
 from portside.domain.clock import Clock, Ids
+from portside.domain.flow import Flow, flows, kernel_listeners
 from portside.domain.load_balancer import Listener, LoadBalancer, Rule, Target, TargetGroup, ZoneMapping
 from portside.domain.load_balancer_rule import deregistration_delay_s, suffix, used_groups
 from portside.domain.record import Scope, replace
 from portside.domain.refusal import Refused
-from portside.domain.table import CERTIFICATE, ENI, LISTENER, LOAD_BALANCER, RULE, TARGET, TARGET_GROUP
+from portside.domain.table import CERTIFICATE, ENI, LISTENER, LOAD_BALANCER, RULE, TARGET, TARGET_GROUP, VPC
 from portside.domain.task.record import EniAttachment, NetworkRequest
 from portside.domain.vpc import Eni
 from portside.node.interface import EniConfig, Node
@@ -71,6 +72,7 @@ class BalancerLoop:
         self._visited: set[str] = set()  # ARNs whose interfaces and namespace were looked at, with success or without
         self._served: set[str] = set()  # ARNs in the configuration that the data plane has
         self._serving: set[str] = set()  # ARNs in the one that it is being given
+        self._led: set[str] = set()  # VPCs whose routers lead flows
         self._applied = False  # once since our start: before that, it may have any of an earlier process
         self._draining: dict[str, datetime] = {}  # target key -> since when the data plane knows
         self._reports: dict[str, HealthReport] = {}  # target key -> report not yet recorded
@@ -253,6 +255,7 @@ class BalancerLoop:
             return None
         configs = self._configs()
         draining = self._due()
+        await self._lead_flows(configs)
         self._serving = {config.load_balancer.arn for config in configs}
         try:
             await self._balancer.apply(configs)
@@ -303,10 +306,28 @@ class BalancerLoop:
                     rules=rules,
                     target_groups=tuple(groups),
                     targets=tuple(targets),
+                    in_kernel=kernel_listeners(balancer, listeners, groups, targets),
                     certificates=self._certificates(balancer.scope, listeners),
                 )
             )
         return configs
+
+    async def _lead_flows(self, configs: Iterable[BalancerConfig]) -> None:
+        """The routers of VPCs lead what needs no proxy."""
+        wanted: dict[str, list[Flow]] = {}
+        for config in configs:
+            balancer = config.load_balancer
+            listeners = [each for each in config.listeners if each.arn in config.in_kernel]
+            if listeners:
+                wanted.setdefault(balancer.vpc_id, []).extend(
+                    flows(balancer, listeners, config.target_groups, config.targets)
+                )
+        led = self._led if self._applied else {vpc.id for vpc in self._store.scan(VPC)}
+        for vpc_id in led - wanted.keys():
+            await self._node.apply_flows(vpc_id, ())
+        for vpc_id, several in wanted.items():
+            await self._node.apply_flows(vpc_id, several)
+        self._led = set(wanted)
 
     def _certificates(self, scope: Scope, listeners: Iterable[Listener]) -> tuple[ServerCertificate, ...]:
         """Of all listeners, opened. One that can not be opened is left out, and said."""
@@ -407,11 +428,13 @@ class BalancerLoop:
         for group_arn, targets in ready.items():
             try:
                 open_requests = await self._balancer.open_requests(group_arn)
+                open_flows = await self._node.standing_flows(group_arn)
             except Exception as error:
                 log.warning("can not count the open requests of %s: %s", group_arn, error)
                 continue
             for target in targets:
-                if open_requests.get((target.address, target.port), 0) == 0:
+                place = target.address, target.port
+                if open_requests.get(place, 0) + open_flows.get(place, 0) == 0:
                     self._drained(target)
         return self._clock.now() + POLL if self._draining else None
 

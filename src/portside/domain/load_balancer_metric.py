@@ -5,10 +5,11 @@ guide, "CloudWatch metrics for your Network Load Balancer". What is nought is le
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final, TypeVar
 
+from portside.domain.flow import FlowCounts
 from portside.domain.load_balancer import LoadBalancer, Target, TargetGroup
 from portside.domain.metric import MetricName, Point, Sample, dimensions_of, point_of
 
@@ -23,7 +24,8 @@ class GroupCounts:
 
     `requests`: those that a target was chosen for. `responses`: of targets, by the first digit of the status.
     `no_target`, `timeouts`, `resets`: answers of the load balancer itself, for want of a target, of an answer in time,
-    and of a connection that held. `times_ms`: how often which response time was seen."""
+    and of a connection that held. `times_ms`: how often which response time was seen. `client_resets`,
+    `target_resets`: packets of TCP that say so, in flows that the kernel carries."""
 
     requests: int = 0
     responses: Mapping[int, int] = field(default_factory=dict)
@@ -34,6 +36,8 @@ class GroupCounts:
     connections: int = 0
     connections_active: int = 0
     bytes: int = 0
+    client_resets: int = 0
+    target_resets: int = 0
     times_ms: Mapping[float, int] = field(default_factory=dict)
 
 
@@ -51,7 +55,34 @@ def since(counts: GroupCounts, before: GroupCounts | None) -> GroupCounts:
         connections=counts.connections - before.connections,
         connections_active=counts.connections_active,
         bytes=max(0, counts.bytes - before.bytes),
+        client_resets=max(0, counts.client_resets - before.client_resets),
+        target_resets=max(0, counts.target_resets - before.target_resets),
         times_ms=_less(counts.times_ms, before.times_ms),
+    )
+
+
+def with_flows(counts: GroupCounts, flows: FlowCounts) -> GroupCounts:
+    """What the data plane and the kernel have counted, together."""
+    return replace(
+        counts,
+        connections=counts.connections + flows.new,
+        connections_active=counts.connections_active + flows.active,
+        bytes=counts.bytes + flows.bytes,
+        client_resets=flows.client_resets,
+        target_resets=flows.target_resets,
+    )
+
+
+def flows_since(flows: FlowCounts, before: FlowCounts | None) -> FlowCounts:
+    """What came on top. Where a number is lower than it was, counting has begun anew."""
+    if before is None or flows.new < before.new or flows.bytes < before.bytes:
+        return flows
+    return FlowCounts(
+        new=flows.new - before.new,
+        active=flows.active,
+        bytes=flows.bytes - before.bytes,
+        client_resets=max(0, flows.client_resets - before.client_resets),
+        target_resets=max(0, flows.target_resets - before.target_resets),
     )
 
 
@@ -85,6 +116,10 @@ def _of_group(balancer: LoadBalancer, counts: GroupCounts) -> Iterator[tuple[str
         yield "ActiveFlowCount", _gauge(counts.connections_active)
         yield "NewFlowCount", _gauge(counts.connections)
         yield "ProcessedBytes", point_of([(counts.bytes, 1.0)], "Bytes")
+        resets = (("TCP_Client_Reset_Count", counts.client_resets), ("TCP_Target_Reset_Count", counts.target_resets))
+        for name, count in resets:
+            if count:
+                yield name, _count(count)
         return
     if counts.requests:
         yield "RequestCount", _count(counts.requests)

@@ -90,7 +90,10 @@ TCP_TARGET_GROUP_ATTRIBUTES: Final[dict[str, str]] = {
     "target_group_health.unhealthy_state_routing.minimum_healthy_targets.count": "1",
     "target_group_health.unhealthy_state_routing.minimum_healthy_targets.percentage": "off",
 }
-"""The attributes of a TCP target group and their defaults, which for targets of type ip are AWS's."""
+"""The attributes of a target group of a Network Load Balancer; those of TCP to addresses have these defaults."""
+
+NETWORK_PROTOCOLS: Final = ("TCP", "UDP", "TCP_UDP")
+"""Of the target groups of Network Load Balancers."""
 
 TARGET_GROUP_ATTRIBUTES: Final[dict[str, str]] = {
     "stickiness.enabled": "false",
@@ -336,8 +339,18 @@ def load_balancer_attributes(kind: str) -> dict[str, str]:
     return NETWORK_LOAD_BALANCER_ATTRIBUTES if kind == "network" else LOAD_BALANCER_ATTRIBUTES
 
 
-def target_group_attributes(protocol: str) -> dict[str, str]:
-    return TCP_TARGET_GROUP_ATTRIBUTES if protocol == "TCP" else TARGET_GROUP_ATTRIBUTES
+def target_group_attributes(protocol: str, target_type: str = "ip") -> dict[str, str]:
+    """The attributes of a target group and their defaults."""
+    if protocol not in NETWORK_PROTOCOLS:
+        return TARGET_GROUP_ATTRIBUTES
+    has_udp = protocol in ("UDP", "TCP_UDP")
+    keeps = has_udp or target_type == "instance"
+    defaults = {PRESERVE_CLIENT: _flag(keeps), TERMINATE: _flag(has_udp)}
+    return {**TCP_TARGET_GROUP_ATTRIBUTES, **defaults}
+
+
+def _flag(on: bool) -> str:
+    return "true" if on else "false"
 
 
 def check_load_balancer_attribute(key: str, value: str, kind: str = "application") -> None:
@@ -366,8 +379,8 @@ _FLAGS: Final = (
 )
 
 
-def check_target_group_attribute(key: str, value: str, protocol: str = "HTTP") -> None:
-    known = target_group_attributes(protocol)
+def check_target_group_attribute(key: str, value: str, protocol: str = "HTTP", target_type: str = "ip") -> None:
+    known = target_group_attributes(protocol, target_type)
     if key not in known:
         raise invalid(f"Target group attribute key '{key}' is not recognized")
     if key == "deregistration_delay.timeout_seconds":
@@ -379,7 +392,10 @@ def check_target_group_attribute(key: str, value: str, protocol: str = "HTTP") -
             _check_number(key, value, 30, 900)
     elif key in ("stickiness.lb_cookie.duration_seconds", "stickiness.app_cookie.duration_seconds"):
         _check_number(key, value, 1, STICKY_MAX_S)
-    elif key in ("proxy_protocol_v2.enabled", "stickiness.enabled"):
+    elif key == PRESERVE_CLIENT and protocol in ("UDP", "TCP_UDP"):
+        if value != "true":
+            raise invalid(f"Client IP preservation cannot be disabled for target groups with protocol '{protocol}'")
+    elif key in ("proxy_protocol_v2.enabled", "stickiness.enabled", PRESERVE_CLIENT):
         _check_choice(key, value, ("true", "false"))
     elif value != known[key]:
         raise unsupported(f"Target group attribute '{key}' with value '{value}' is not supported yet")
@@ -387,6 +403,8 @@ def check_target_group_attribute(key: str, value: str, protocol: str = "HTTP") -
 
 def check_target_group_attributes(attributes: dict[str, str]) -> None:
     """What the attributes must be together."""
+    if attributes.get(PRESERVE_CLIENT) == "true" and attributes.get("proxy_protocol_v2.enabled") == "true":
+        raise unsupported(f"'{PRESERVE_CLIENT}' together with 'proxy_protocol_v2.enabled' is not supported yet")
     algorithm = attributes.get("load_balancing.algorithm.type", "round_robin")
     if attributes.get("slow_start.duration_seconds", "0") != "0" and algorithm != "round_robin":
         raise invalid(f"Slow start is not supported with the load balancing algorithm '{algorithm}'")
@@ -499,6 +517,31 @@ ALPN_POLICIES: Final[dict[str, tuple[str, ...]]] = {
 
 def has_proxy_protocol(group: TargetGroup) -> bool:
     return group.attributes.get("proxy_protocol_v2.enabled") == "true"
+
+
+PRESERVE_CLIENT: Final = "preserve_client_ip.enabled"
+TERMINATE: Final = "deregistration_delay.connection_termination.enabled"
+
+
+def preserves_client(group: TargetGroup) -> bool:
+    """Whether targets see the client's address. Source: Network Load Balancer guide, "Client IP preservation"."""
+    default = target_group_attributes(group.protocol, group.target_type).get(PRESERVE_CLIENT, "false")
+    return group.attributes.get(PRESERVE_CLIENT, default) == "true"
+
+
+def check_preserved(protocol: str, groups: Iterable[TargetGroup]) -> None:
+    """What a listener of this protocol can not do for these target groups, where it was asked for."""
+    for group in groups:
+        if protocol == "TLS" and group.attributes.get(PRESERVE_CLIENT) == "true":
+            raise unsupported(
+                f"A TLS listener that preserves the address of clients for '{group.arn}' is not supported yet"
+            )
+
+
+def terminates(group: TargetGroup) -> bool:
+    """Whether a target's connections end with its deregistration delay."""
+    default = target_group_attributes(group.protocol, group.target_type).get(TERMINATE, "false")
+    return group.attributes.get(TERMINATE, default) == "true"
 
 
 def slow_start_s(group: TargetGroup) -> int:

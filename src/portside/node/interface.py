@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from portside.domain.flow import Flow, FlowCounts
 from portside.domain.image import MachineImage, PullProgress
 from portside.domain.task.record import AnyFact, EniAttachment, NodeEffect, Task
 from portside.domain.usage import Usage
@@ -129,6 +130,22 @@ class Node(Protocol):
         ...
 
     async def remove_balancer_network(self, name: str) -> None: ...
+
+    async def apply_flows(self, vpc_id: str, flows: Sequence[Flow]) -> None:
+        """The VPC's router leads these flows to their targets, and no others; those that stand go on. Idempotent."""
+        ...
+
+    async def flow_counts(self) -> Mapping[tuple[str, str], FlowCounts]:
+        """By the ARNs of load balancer and target group. Numbers begin anew when a VPC's rules are written anew."""
+        ...
+
+    async def standing_flows(self, target_group_arn: str) -> Mapping[tuple[str, int], int]:
+        """How many flows that the router leads are open, by address and port of their target."""
+        ...
+
+    async def end_flows(self, target_group_arn: str, address: str, port: int) -> None:
+        """A target's flows are over: what comes next of them is reset or begins anew. Idempotent."""
+        ...
 
     async def apply_instance(self, config: InstanceConfig) -> None:
         """Make the instance's namespace and cgroup as given; idempotent, cheap if nothing changed. Its VPC is there."""

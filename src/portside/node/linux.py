@@ -14,6 +14,7 @@ from typing import Protocol, assert_never
 
 import msgspec
 
+from portside.domain.flow import Flow, FlowCounts
 from portside.domain.image import MachineImage, PullProgress
 from portside.domain.task.record import (
     AnyFact,
@@ -95,6 +96,10 @@ class Network(Protocol):
     def netns_path(self, task_key: str) -> Path: ...
     async def apply_balancer_network(self, name: str, vpc_id: str, enis: Sequence[EniConfig]) -> str: ...
     async def remove_balancer_network(self, name: str) -> None: ...
+    async def apply_flows(self, vpc_id: str, flows: Sequence[Flow]) -> None: ...
+    async def flow_counts(self) -> Mapping[tuple[str, str], FlowCounts]: ...
+    async def standing_flows(self, target_group_arn: str) -> Mapping[tuple[str, int], int]: ...
+    async def end_flows(self, target_group_arn: str, address: str, port: int) -> None: ...
     async def accepts_connections(self, netns_path: str, address: str, port: int) -> bool: ...
     async def apply_instance(
         self, instance_id: str, eni: EniAttachment, further: Mapping[int, EniAttachment] = ...
@@ -317,6 +322,18 @@ class LinuxNode:
         if name in self._balancers:
             self._balancers.discard(name)
             self._save_balancers()
+
+    async def apply_flows(self, vpc_id: str, flows: Sequence[Flow]) -> None:
+        await self._network.apply_flows(vpc_id, flows)
+
+    async def flow_counts(self) -> Mapping[tuple[str, str], FlowCounts]:
+        return await self._network.flow_counts()
+
+    async def standing_flows(self, target_group_arn: str) -> Mapping[tuple[str, int], int]:
+        return await self._network.standing_flows(target_group_arn)
+
+    async def end_flows(self, target_group_arn: str, address: str, port: int) -> None:
+        await self._network.end_flows(target_group_arn, address, port)
 
     async def apply_instance(self, config: InstanceConfig) -> None:
         limits = cgroup.TaskLimits(cpu_units=config.cpu_units, memory_mib=config.memory_mib)

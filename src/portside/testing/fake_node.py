@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 
+from portside.domain.flow import Flow, FlowCounts
 from portside.domain.image import NO_SPACE, Holding, MachineImage, PullProgress, find
 from portside.domain.image_reference import parse
 from portside.domain.record import replace
@@ -245,6 +246,11 @@ class FakeNode:
         self._starts = 0
         self._pulling: dict[tuple[str, str], str] = {}  # (task key, container) -> image
         self.vpcs: dict[str, VpcConfig] = {}
+        self.flows: dict[str, tuple[Flow, ...]] = {}
+        """By VPC: those that its router leads."""
+        self.counted_flows: dict[tuple[str, str], FlowCounts] = {}
+        self.open_flows: dict[tuple[str, str, int], int] = {}
+        """By target group, address and port."""
         self.instances: dict[str, InstanceConfig] = {}
 
     async def start(self, listener: FactListener) -> None:
@@ -320,6 +326,19 @@ class FakeNode:
 
     async def apply_balancer_network(self, name: str, vpc_id: str, enis: Sequence[EniConfig]) -> str:
         return f"/run/netns/{name}"
+
+    async def apply_flows(self, vpc_id: str, flows: Sequence[Flow]) -> None:
+        await self._delay()
+        self.flows[vpc_id] = tuple(flows)
+
+    async def flow_counts(self) -> Mapping[tuple[str, str], FlowCounts]:
+        return dict(self.counted_flows)
+
+    async def standing_flows(self, target_group_arn: str) -> Mapping[tuple[str, int], int]:
+        return {key[1:]: count for key, count in self.open_flows.items() if key[0] == target_group_arn}
+
+    async def end_flows(self, target_group_arn: str, address: str, port: int) -> None:
+        self.open_flows.pop((target_group_arn, address, port), None)
 
     async def apply_instance(self, config: InstanceConfig) -> None:
         await self._delay()

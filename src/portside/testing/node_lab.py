@@ -9,6 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
 
+from portside.domain.flow import Flow, FlowCounts
 from portside.domain.log import LogEvent, LogGroupMissing
 from portside.domain.record import Scope
 from portside.domain.task.record import (
@@ -80,6 +81,18 @@ class PlainNetwork:
 
     async def remove_balancer_network(self, name: str) -> None:
         raise NotImplementedError("a plain network has no load balancers")
+
+    async def apply_flows(self, vpc_id: str, flows: Sequence[Flow]) -> None:
+        pass
+
+    async def flow_counts(self) -> Mapping[tuple[str, str], FlowCounts]:
+        return {}
+
+    async def standing_flows(self, target_group_arn: str) -> Mapping[tuple[str, int], int]:
+        return {}
+
+    async def end_flows(self, target_group_arn: str, address: str, port: int) -> None:
+        pass
 
     async def apply_instance(
         self, instance_id: str, eni: EniAttachment, further: Mapping[int, EniAttachment] = MappingProxyType({})

@@ -117,7 +117,7 @@ def test_what_has_no_effect_yet_is_said_to() -> None:
     rule.check_target_group_attribute("stickiness.enabled", "true")
     for key, value, protocol in (
         ("stickiness.type", "app_cookie", "HTTP"),
-        ("preserve_client_ip.enabled", "true", "TCP"),
+        ("stickiness.type", "source_ip_dest_ip", "TCP"),
     ):
         with pytest.raises(Refused) as caught:
             rule.check_target_group_attribute(key, value, protocol)
@@ -125,6 +125,30 @@ def test_what_has_no_effect_yet_is_said_to() -> None:
     with pytest.raises(Refused) as caught:
         rule.check_load_balancer_attribute("nonsense", "true")
     assert caught.value.kind is RefusalKind.INVALID
+
+
+@pytest.mark.parametrize(
+    ("protocol", "target_type", "kept", "ended"),
+    [
+        ("TCP", "instance", "true", "false"),
+        ("TCP", "ip", "false", "false"),
+        ("UDP", "instance", "true", "true"),
+        ("UDP", "ip", "true", "true"),
+        ("TCP_UDP", "ip", "true", "true"),
+    ],
+)
+def test_whether_the_client_is_seen_by_default(protocol: str, target_type: str, kept: str, ended: str) -> None:
+    """Client addresses are preserved, and connections ended with the delay, by AWS's defaults per protocol and type of
+    target; where datagrams are involved the first can not be turned off."""
+    known = rule.target_group_attributes(protocol, target_type)
+    assert known["preserve_client_ip.enabled"] == kept
+    assert known["deregistration_delay.connection_termination.enabled"] == ended
+    rule.check_target_group_attribute("preserve_client_ip.enabled", "true", protocol, target_type)
+    if "UDP" in protocol:
+        with pytest.raises(Refused):
+            rule.check_target_group_attribute("preserve_client_ip.enabled", "false", protocol, target_type)
+    else:
+        rule.check_target_group_attribute("preserve_client_ip.enabled", "false", protocol, target_type)
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ class ListenerHandlers:
         rule.check_action(action)
         _check_network_action(balancer, action)
         wire.check_redirect_scheme(protocol, action)
-        lookup.check_forward(self._store, context, balancer, action)
+        lookup.check_forward(self._store, context, balancer, action, protocol)
         tags = wire.tags_from(params.get("Tags"))
         listeners = lookup.listeners_of(self._store, balancer.arn)
         known = next((each for each in listeners if each.port == params["Port"]), None)
@@ -120,8 +120,9 @@ class ListenerHandlers:
             rule.check_action(action)
             _check_network_action(balancer, action)
             wire.check_redirect_scheme(protocol, action)
-            lookup.check_forward(self._store, context, balancer, action)
             listener = replace(listener, default_action=action)
+        if "DefaultActions" in params or "Protocol" in params:
+            lookup.check_forward(self._store, context, balancer, listener.default_action, protocol)
         self._store.transact(Put(LISTENER, listener))
         return {"Listeners": [wire.listener_to(listener)]}
 

@@ -7,7 +7,7 @@ from portside.api.elbv2 import error
 from portside.aws.service import RequestContext, ServiceError
 from portside.domain.certificate import Certificate
 from portside.domain.load_balancer import Action, Listener, LoadBalancer, Rule, TargetGroup
-from portside.domain.load_balancer_rule import forwarded_groups, used_groups
+from portside.domain.load_balancer_rule import check_preserved, forwarded_groups, used_groups
 from portside.domain.record import Scope
 from portside.domain.table import CERTIFICATE, LISTENER, LOAD_BALANCER, RULE, TARGET_GROUP
 from portside.store.interface import Store
@@ -93,7 +93,18 @@ def balancers_by_group(store: Store, context: RequestContext) -> dict[str, list[
     return found
 
 
-def check_forward(store: Store, context: RequestContext, balancer: LoadBalancer, action: Action) -> None:
+def protocols_of(store: Store, group: TargetGroup) -> set[str]:
+    """Of the listeners that send to a target group by themselves."""
+    return {
+        each.protocol
+        for each in store.scan(LISTENER, group.scope.prefix)
+        if group.arn in forwarded_groups(each.default_action)
+    }
+
+
+def check_forward(
+    store: Store, context: RequestContext, balancer: LoadBalancer, action: Action, protocol: str = ""
+) -> None:
     """The target groups of an action are there, fit the load balancer, and are no other one's."""
     arns = forwarded_groups(action)
     if not arns:
@@ -112,6 +123,7 @@ def check_forward(store: Store, context: RequestContext, balancer: LoadBalancer,
                 f"Listener protocol '{wanted}' is not supported with a target group with the protocol "
                 f"'{group.protocol}'",
             )
+    check_preserved(protocol, groups)
     users = balancers_by_group(store, context)
     for arn in arns:
         if any(user != balancer.arn for user in users.get(arn, ())):

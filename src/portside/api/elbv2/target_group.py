@@ -142,15 +142,20 @@ class TargetGroupHandlers:
 
     def describe_attributes(self, context: RequestContext, params: Params) -> Result:
         group = lookup.target_group(self._store, context, params["TargetGroupArn"])
-        shown = rule.attributes_with_defaults(group.attributes, rule.target_group_attributes(group.protocol))
+        shown = rule.attributes_with_defaults(
+            group.attributes, rule.target_group_attributes(group.protocol, group.target_type)
+        )
         return {"Attributes": wire.attributes_to(shown)}
 
     def modify_attributes(self, context: RequestContext, params: Params) -> Result:
         group = lookup.target_group(self._store, context, params["TargetGroupArn"])
         changes = {item.get("Key", ""): item.get("Value", "") for item in params["Attributes"]}
         for key, value in changes.items():
-            rule.check_target_group_attribute(key, value, group.protocol)
+            rule.check_target_group_attribute(key, value, group.protocol, group.target_type)
         attributes = {**group.attributes, **changes}
         rule.check_target_group_attributes(attributes)
-        self._store.transact(Put(TARGET_GROUP, replace(group, attributes=attributes)))
+        changed = replace(group, attributes=attributes)
+        for protocol in lookup.protocols_of(self._store, group):
+            rule.check_preserved(protocol, [changed])
+        self._store.transact(Put(TARGET_GROUP, changed))
         return {"Attributes": wire.attributes_to(changes)}

@@ -16,7 +16,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 
 from portside.domain.vpc import SecurityGroup, SecurityGroupRule
-from portside.node.network import link_local
+from portside.node.network import balanced, link_local
 
 TABLE = "portside"
 EGRESS_MAP = "egress_of"
@@ -33,6 +33,8 @@ QUESTIONS_A_S = 1024
 UNTRACKED_AT_SOURCE, UNTRACKED_AT_TARGET = 1, 2
 """Bits of a flow's mark. Source is who began it. They stay with the flow: what began as tracked goes on as such."""
 _ANYWHERE = "0.0.0.0/0"
+UNGUARDED = "unguarded"
+"""Stands for the groups of an interface that has none and lets everything pass: a Network Load Balancer's."""
 
 Combination = tuple[str, ...]
 """Security group ids, sorted, each once: what decides an interface's chains."""
@@ -54,6 +56,10 @@ def ingress_chain(groups: Combination) -> str:
     return f"ingress_{_digest(groups)}"
 
 
+def balanced_chain(groups: Combination) -> str:
+    return f"balanced_{_digest(groups)}"
+
+
 def member_set(group_id: str) -> str:
     """The set of the addresses of a group's members."""
     return f"members_{group_id.replace('-', '_')}"
@@ -64,6 +70,8 @@ def ruleset(
     members: Mapping[str, Combination],
     public: Mapping[str, str],
     nat_legs: Iterable[str] = (),
+    *,
+    with_flows: bool = False,
 ) -> str:
     """The whole table, replacing what is there in one transaction.
 
@@ -72,6 +80,7 @@ def ruleset(
         members: address -> its groups.
         public: private address -> public address.
         nat_legs: the links that lead to NAT gateways.
+        with_flows: with what the flows of Network Load Balancers need; the flows themselves are added to it.
     """
     combinations = sorted(set(members.values()))
     lines = [f"add table inet {TABLE}", f"delete table inet {TABLE}", f"add table inet {TABLE}"]
@@ -83,12 +92,15 @@ def ruleset(
     lines.append(f"add set inet {TABLE} {NAT_LEGS} {{ type ifname; }}")
     for group_id in sorted({*groups, *(each for combo in combinations for each in combo)}):
         lines.append(add_group(group_id))
-    lines += _base()
+    lines += _base(with_flows)
     for combo in combinations:
-        lines.append(add_combination(combo, groups))
+        lines.append(add_combination(combo, groups, with_flows=with_flows))
     for address, combo in sorted(members.items()):
         lines.append(f"add element inet {TABLE} {EGRESS_MAP} {{ {address} : goto {egress_chain(combo)} }}")
         lines.append(f"add element inet {TABLE} {INGRESS_MAP} {{ {address} : goto {ingress_chain(combo)} }}")
+        if with_flows:
+            chain = balanced_chain(combo)
+            lines.append(f"add element inet {TABLE} {balanced.TARGET_MAP} {{ {address} : goto {chain} }}")
         for group_id in combo:
             lines.append(add_member(group_id, address))
     for address, public_address in sorted(public.items()):
@@ -107,11 +119,14 @@ def delete_nat_leg(link: str) -> str:
     return f'delete element inet {TABLE} {NAT_LEGS} {{ "{link}" }}'
 
 
-def _base() -> list[str]:
+def _base(with_flows: bool) -> list[str]:
     asks = f"meta l4proto {{ tcp, udp }} th dport {link_local.RESOLVER_PORT}"
     too_often = f"limit rate over {QUESTIONS_A_S}/second burst {QUESTIONS_A_S} packets"
     goes, answers = "ct state established ct direction original", "ct state established ct direction reply"
     no_source, no_target = f"ct mark and {UNTRACKED_AT_SOURCE} == 0", f"ct mark and {UNTRACKED_AT_TARGET} == 0"
+    at_inbound = "\n".join(balanced.inbound(TABLE) if with_flows else ())
+    at_forward = "\n".join(balanced.forward(TABLE) if with_flows else ())
+    at_forward_new = "\n".join(balanced.forward_new(TABLE, EGRESS_MAP) if with_flows else ())
     rules = f"""
 add chain inet {TABLE} input {{ type filter hook input priority filter; policy drop; }}
 add rule inet {TABLE} input iifname "lo" accept
@@ -120,6 +135,7 @@ add set inet {TABLE} {ASKERS} {{ type ipv4_addr; size 65535; flags dynamic,timeo
 add rule inet {TABLE} input {asks} update @{ASKERS} {{ ip saddr {too_often} }} drop
 add rule inet {TABLE} input iifname != "{UPLINK}" {asks} accept
 add chain inet {TABLE} inbound
+{at_inbound}
 add rule inet {TABLE} inbound {goes} {no_target} accept
 add rule inet {TABLE} inbound {answers} {no_source} accept
 add rule inet {TABLE} inbound ip daddr vmap @{INGRESS_MAP}
@@ -130,9 +146,11 @@ add chain inet {TABLE} forward {{ type filter hook forward priority filter; poli
 add rule inet {TABLE} forward meta nfproto != ipv4 drop
 add rule inet {TABLE} forward ip daddr 169.254.0.0/16 drop
 add rule inet {TABLE} forward ip saddr 169.254.0.0/16 drop
+{at_forward}
 add rule inet {TABLE} forward ct state related accept
 add rule inet {TABLE} forward ct state established ct mark and {UNTRACKED_AT_SOURCE | UNTRACKED_AT_TARGET} == 0 accept
 add rule inet {TABLE} forward ct state invalid drop
+{at_forward_new}
 add rule inet {TABLE} forward iifname "{UPLINK}" goto inbound
 add rule inet {TABLE} forward iifname @{NAT_LEGS} goto inbound
 add rule inet {TABLE} forward {goes} {no_source} goto inbound
@@ -143,7 +161,10 @@ add rule inet {TABLE} to_private iifname "{UPLINK}" dnat ip to ip daddr map @{PR
 add chain inet {TABLE} to_public {{ type nat hook postrouting priority srcnat; policy accept; }}
 add rule inet {TABLE} to_public oifname "{UPLINK}" snat ip to ip saddr map @{PUBLIC_OF}
 """
-    return rules.strip().splitlines()
+    lines = [line for line in rules.splitlines() if line]
+    if not with_flows:
+        return lines
+    return [f"add chain inet {TABLE} inbound", *balanced.base(TABLE, EGRESS_MAP, UPLINK, NAT_LEGS), *lines]
 
 
 def add_group(group_id: str) -> str:
@@ -158,8 +179,8 @@ def delete_group(group_id: str) -> str:
     return f"delete set inet {TABLE} {member_set(group_id)}"
 
 
-def add_combination(combo: Combination, groups: Mapping[str, SecurityGroup]) -> str:
-    """The two chains of a combination; if they are there, their rules are replaced. One transaction."""
+def add_combination(combo: Combination, groups: Mapping[str, SecurityGroup], *, with_flows: bool = False) -> str:
+    """The two chains of a combination, or three; if they are there, their rules are replaced. One transaction."""
     lines = []
     for chain, egress in ((egress_chain(combo), True), (ingress_chain(combo), False)):
         lines += [f"add chain inet {TABLE} {chain}", f"flush chain inet {TABLE} {chain}"]
@@ -168,26 +189,36 @@ def add_combination(combo: Combination, groups: Mapping[str, SecurityGroup]) -> 
             f"add rule inet {TABLE} {chain} ct state new {each} ct mark set ct mark or {bit}"
             for each in untracked_matches(combo, groups, egress=egress)
         ]
-        seen: set[str] = set()
-        for group_id in combo:
-            group = groups.get(group_id)
-            for rule in group.rules if group is not None else ():
-                if rule.egress != egress:
-                    continue
-                match = rule_match(rule, groups)
-                if match is None or match in seen:
-                    continue
-                seen.add(match)
-                verdict = "goto inbound" if egress else "accept"
-                lines.append(" ".join(f"add rule inet {TABLE} {chain} {match} {verdict}".split()))
+        verdict = "goto inbound" if egress else "accept"
+        if UNGUARDED in combo:
+            lines.append(f"add rule inet {TABLE} {chain} {verdict}")
+        matches = (rule_match(rule, groups) for rule in _rules(combo, groups) if rule.egress == egress)
+        for match in dict.fromkeys(each for each in matches if each is not None):
+            lines.append(" ".join(f"add rule inet {TABLE} {chain} {match} {verdict}".split()))
+        lines.append(f"add rule inet {TABLE} {chain} drop")
+    if with_flows:
+        chain = balanced_chain(combo)
+        lines += [f"add chain inet {TABLE} {chain}", f"flush chain inet {TABLE} {chain}"]
+        found = (each for rule in _rules(combo, groups) if not rule.egress for each in _balanced_matches(rule, groups))
+        lines += [" ".join(f"add rule inet {TABLE} {chain} {each} accept".split()) for each in dict.fromkeys(found)]
         lines.append(f"add rule inet {TABLE} {chain} drop")
     return "\n".join(lines)
 
 
+def _rules(combo: Combination, groups: Mapping[str, SecurityGroup]) -> list[SecurityGroupRule]:
+    return [rule for group_id in combo if group_id in groups for rule in groups[group_id].rules]
+
+
+def _balanced_matches(rule: SecurityGroupRule, groups: Mapping[str, SecurityGroup]) -> list[str]:
+    protocol = _protocol_match(rule)
+    if protocol is None or (other := _other_side(rule, groups)) is None:
+        return []
+    return balanced.target_rules(other, protocol, is_group=rule.group_id is not None)
+
+
 def untracked_matches(combo: Combination, groups: Mapping[str, SecurityGroup], *, egress: bool) -> list[str]:
     """The nft matches of new flows in a direction that are untracked at an interface with these groups."""
-    rules = [rule for group_id in combo if group_id in groups for rule in groups[group_id].rules]
-    to_anywhere = [rule for rule in rules if rule.group_id is None and rule.cidr == _ANYWHERE]
+    to_anywhere = [rule for rule in _rules(combo, groups) if rule.group_id is None and rule.cidr == _ANYWHERE]
     found: dict[str, None] = {}
     for protocol in ("tcp", "udp"):
         whole = f"meta l4proto {protocol}"
@@ -199,27 +230,25 @@ def untracked_matches(combo: Combination, groups: Mapping[str, SecurityGroup], *
     return list(found)
 
 
-def delete_combination(combo: Combination) -> str:
-    return "\n".join(
-        f"{verb} chain inet {TABLE} {chain}"
-        for verb in ("flush", "delete")
-        for chain in (egress_chain(combo), ingress_chain(combo))
-    )
+def delete_combination(combo: Combination, *, with_flows: bool = False) -> str:
+    chains = [egress_chain(combo), ingress_chain(combo), *([balanced_chain(combo)] if with_flows else [])]
+    return "\n".join(f"{verb} chain inet {TABLE} {chain}" for verb in ("flush", "delete") for chain in chains)
 
 
 def rule_match(rule: SecurityGroupRule, groups: Mapping[str, SecurityGroup]) -> str | None:
     """The nft match of a rule, or None for one that can match no packet here (IPv6, a group of another VPC)."""
+    other, protocol = _other_side(rule, groups), _protocol_match(rule)
+    return None if other is None or protocol is None else f"{other} {protocol}".strip()
+
+
+def _other_side(rule: SecurityGroupRule, groups: Mapping[str, SecurityGroup]) -> str | None:
+    """The nft match of the address at the other end; empty for any."""
     side = "daddr" if rule.egress else "saddr"
     if rule.group_id is not None:
-        if rule.group_id not in groups:
-            return None
-        other = f"ip {side} @{member_set(rule.group_id)}"
-    elif rule.cidr is not None:
-        other = "" if rule.cidr.endswith("/0") else f"ip {side} {rule.cidr}"
-    else:
+        return f"ip {side} @{member_set(rule.group_id)}" if rule.group_id in groups else None
+    if rule.cidr is None:
         return None
-    protocol = _protocol_match(rule)
-    return None if protocol is None else f"{other} {protocol}".strip()
+    return "" if rule.cidr.endswith("/0") else f"ip {side} {rule.cidr}"
 
 
 def _protocol_match(rule: SecurityGroupRule) -> str | None:

@@ -11,7 +11,9 @@ import hashlib
 import logging
 import os
 import re
+import shutil
 import threading
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -20,11 +22,14 @@ from types import MappingProxyType
 from typing import TypeVar
 
 from portside.domain import vpc_rule
+from portside.domain.flow import Flow, FlowCounts
 from portside.domain.task.record import EniAttachment, Placement
 from portside.node import failpoint
 from portside.node.interface import EniConfig, VpcConfig
 from portside.node.network import instance_interface, nat_gateway, netns, probe, rtnetlink
 from portside.node.network.bridge import InstanceNamespace
+from portside.node.network.firewall import UNGUARDED
+from portside.node.network.flow_file import FlowFile
 from portside.node.network.link_local import (
     ADDRESS,
     INSTANCE_METADATA_ADDRESS,
@@ -141,6 +146,50 @@ class Network:
         enis = self._balancers.pop(name, ())
         await self._run(lambda: self._remove_balancer(name, enis))
 
+    async def apply_flows(self, vpc_id: str, flows: Sequence[Flow]) -> None:
+        """These flows are led to their targets in the VPC, and no others; standing ones go on. Raises VpcNotReady."""
+
+        def apply() -> None:
+            try:
+                router = self._router(vpc_id)
+            except VpcNotReady:
+                if flows:
+                    raise
+            else:
+                router.apply_flows(tuple(flows))
+
+        await self._run(apply)
+
+    async def flow_counts(self) -> Mapping[tuple[str, str], FlowCounts]:
+        """By load balancer and target group."""
+
+        def count() -> dict[tuple[str, str], FlowCounts]:
+            return {key: each for router in list(self._routers.values()) for key, each in router.flow_counts().items()}
+
+        return await self._run(count)
+
+    async def standing_flows(self, target_group_arn: str) -> Mapping[tuple[str, int], int]:
+        """How many flows are open by target."""
+
+        def count() -> Counter[tuple[str, int]]:
+            return Counter(
+                flow.target
+                for router in list(self._routers.values())
+                for (_, group_arn), flow in router.standing_flows()
+                if group_arn == target_group_arn
+            )
+
+        return await self._run(count)
+
+    async def end_flows(self, target_group_arn: str, address: str, port: int) -> None:
+        """Those to a target are forgotten. Idempotent."""
+
+        def end() -> None:
+            for router in list(self._routers.values()):
+                router.end_flows(target_group_arn, address, port)
+
+        await self._run(end)
+
     async def apply_instance(
         self, instance_id: str, eni: EniAttachment, further: Mapping[int, EniAttachment] = MappingProxyType({})
     ) -> None:
@@ -208,7 +257,9 @@ class Network:
                 pin = self._folder / vpc_id
                 if not make and not netns.is_pinned(pin):
                     raise VpcNotReady(f"the network of {vpc_id} is not there yet")
-                router = self._routers[vpc_id] = Router(vpc_id, pin, self._uplink(vpc_id))
+                router = self._routers[vpc_id] = Router(
+                    vpc_id, pin, self._uplink(vpc_id), FlowFile(self._flow_file(vpc_id))
+                )
                 self._open_sockets(router)
                 self._open_resolver(router, RESOLVER_ADDRESS)
         return router
@@ -238,6 +289,9 @@ class Network:
             return None
         return Uplink(self._settings.instance_id, vpc_id, _outside(self._settings))
 
+    def _flow_file(self, vpc_id: str) -> Path:
+        return self._settings.run_dir / "flows" / f"{vpc_id}.json"
+
     def _remove_vpc(self, vpc_id: str) -> None:
         router = self._routers.pop(vpc_id, None)
         if router is not None:
@@ -249,6 +303,7 @@ class Network:
         for pin in self._folder.glob(f"nat-{vpc_id}-*"):
             netns.drop(pin)
         netns.drop(self._folder / vpc_id)
+        self._flow_file(vpc_id).unlink(missing_ok=True)
 
     def _apply_vpc(self, config: VpcConfig) -> None:
         router = self._router(config.vpc.id, make=True)
@@ -336,7 +391,7 @@ class Network:
     def _apply_balancer(self, pin: Path, vpc_id: str, enis: Sequence[EniConfig]) -> None:
         router = self._router(vpc_id)
         for eni in enis:
-            router.admit(eni.eni_id, eni.address, eni.security_group_ids)
+            router.admit(eni.eni_id, eni.address, eni.security_group_ids or (UNGUARDED,))
         if netns.is_pinned(pin):
             rt, fd = netns.within(pin, _sockets_inside)
         else:
@@ -534,6 +589,7 @@ def teardown(settings: Settings) -> None:
     Containers that still run keep their own namespace, without a network.
     """
     netns.remove_folder(settings.run_dir / "netns")
+    shutil.rmtree(settings.run_dir / "flows", ignore_errors=True)
     if settings.egress != "none":
         with suppress(FileNotFoundError):
             remove_outside(settings.instance_id, _outside(settings))

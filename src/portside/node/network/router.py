@@ -11,15 +11,18 @@ import logging
 import socket
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from portside.domain.flow import Flow, FlowCounts
 from portside.domain.vpc import SecurityGroup
 from portside.domain.vpc_route import Target, cidr_blocks
 from portside.node.interface import VpcConfig
-from portside.node.network import acl, firewall, link_local, netns, rtnetlink
+from portside.node.network import acl, balanced, conntrack, firewall, link_local, netns, rtnetlink
 from portside.node.network.firewall import TABLE, Combination
+from portside.node.network.flow_file import FlowFile
 from portside.node.network.netlink import Message, NetlinkError, NetlinkSocket
 from portside.node.network.nftables import Nftables, NftablesError, add_element, commit, delete_element, nf_socket
 from portside.node.network.uplink import NEXT_HOP, Uplink
@@ -64,8 +67,12 @@ def disable_ipv6() -> None:
 class Router:
     """The namespace of one VPC, opened. Made by `Router.open`; `close` leaves the namespace as it is."""
 
-    def __init__(self, vpc_id: str, pin: Path, uplink: Uplink | None) -> None:
+    def __init__(self, vpc_id: str, pin: Path, uplink: Uplink | None, flow_file: FlowFile) -> None:
         self.vpc_id, self.pin = vpc_id, pin
+        self._flow_file = flow_file
+        self._flows = flow_file.flows
+        self._with_flows = bool(self._flows)
+        self._counted: set[int] = set()  # numbers whose counters are in the table
         self._lock = threading.RLock()
         self._uplink = uplink
         self._groups: dict[str, SecurityGroup] | None = None
@@ -220,6 +227,69 @@ class Router:
         if self._uplink is not None:
             self._uplink.unroute(public)
 
+    def apply_flows(self, flows: tuple[Flow, ...]) -> None:
+        """Make the flows that are led on these; standing ones go on. The first ones write the whole table anew."""
+        with self._lock:
+            if flows == self._flows:
+                return
+            before, self._flows = self._flows, flows
+            self._flow_file.save(flows)
+            if self._groups is None:
+                return  # the first `apply` writes everything
+            if not self._with_flows:
+                self._with_flows = True
+                self._rewrite()
+                return
+            numbers = self._flow_file.numbers
+            stale = balanced.chains(before, numbers) - balanced.chains(flows, numbers)
+            try:
+                self._nft.run(balanced.leads(TABLE, flows, numbers, self._counted, stale))
+                self._counted = set(numbers.values())
+            except NftablesError as error:
+                log.warning("flows of %s could not be changed, writing all rules anew: %s", self.vpc_id, error)
+                self._rewrite()
+
+    def standing_flows(self) -> list[tuple[tuple[str, str], conntrack.Flow]]:
+        """The balanced flows that are open, with the load balancer and target group they are of."""
+        whose = {number: key for key, number in self._flow_file.numbers.items()}
+        return [
+            (whose[number], flow)
+            for flow in conntrack.marked(self._nf, balanced.BALANCED)
+            if (number := flow.mark >> balanced.NUMBER_SHIFT) in whose
+        ]
+
+    def end_flows(self, target_group_arn: str, address: str, port: int) -> int:
+        """What comes next of the target's flows is answered by a reset, or begins anew. Returns how many there were."""
+        ended = [
+            flow
+            for (_, group_arn), flow in self.standing_flows()
+            if group_arn == target_group_arn and flow.target == (address, port)
+        ]
+        return conntrack.delete(self._nf, ended)
+
+    def flow_counts(self) -> dict[tuple[str, str], FlowCounts]:
+        """By load balancer and target group."""
+        if not self._flows:
+            return {}
+        with self._lock:
+            counters = {
+                entry["counter"]["name"]: entry["counter"] for entry in self._nft.tables() if "counter" in entry
+            }
+        active = Counter(key for key, _ in self.standing_flows())
+        wanted = {(flow.load_balancer_arn, each.target_group_arn) for flow in self._flows for each in flow.backends}
+        found = {}
+        for key in wanted:
+            number = self._flow_file.numbers[key]
+            if f"new_{number}" in counters:
+                found[key] = FlowCounts(
+                    new=counters[f"new_{number}"]["packets"],
+                    active=active[key],
+                    bytes=counters[f"bytes_{number}"]["bytes"] + counters[f"new_{number}"]["bytes"],
+                    client_resets=counters[f"client_reset_{number}"]["packets"],
+                    target_resets=counters[f"target_reset_{number}"]["packets"],
+                )
+        return found
+
     def admit(self, eni_id: str, address: str, group_ids: Sequence[str], public_address: str | None = None) -> None:
         """Let the address take part, under the rules of its groups. Idempotent; also changes its groups."""
         combo = firewall.combination(group_ids)
@@ -248,6 +318,8 @@ class Router:
                 add_element(TABLE, firewall.INGRESS_MAP, address, chain=firewall.ingress_chain(combo)),
                 *(add_element(TABLE, firewall.member_set(group), address) for group in combo if group in self._groups),
             ]
+            if self._with_flows:
+                messages.append(add_element(TABLE, balanced.TARGET_MAP, address, chain=firewall.balanced_chain(combo)))
             if address in self._public:
                 messages += _public_elements(address, self._public[address])
             self._commit(messages)
@@ -354,11 +426,11 @@ class Router:
             for each in combo
             if each in new
         ]
-        chains = {combo: firewall.add_combination(combo, groups) for combo in in_use}
+        chains = {combo: firewall.add_combination(combo, groups, with_flows=self._with_flows) for combo in in_use}
         commands += [text for combo, text in chains.items() if self._chains.get(combo) != text]
         stale = [combo for combo in self._chains if combo not in in_use]
         # Reading the rules of unused combinations is not worth it: they may refer to groups that go.
-        commands += [firewall.delete_combination(combo) for combo in stale]
+        commands += [firewall.delete_combination(combo, with_flows=self._with_flows) for combo in stale]
         held = {group for combo in in_use for group in combo}
         gone = set(before) - set(groups)
         commands += [firewall.delete_group(each) for each in sorted(gone - held)]
@@ -373,7 +445,7 @@ class Router:
         assert self._groups is not None
         if combo in self._chains:
             return
-        text = firewall.add_combination(combo, self._groups)
+        text = firewall.add_combination(combo, self._groups, with_flows=self._with_flows)
         self._nft.run(text + "\n")
         self._chains[combo] = text
 
@@ -404,6 +476,8 @@ class Router:
                 if not known or each in known
             ),
         ]
+        if self._with_flows:
+            messages.append(delete_element(TABLE, balanced.TARGET_MAP, address))
         if public is not None:
             messages += _public_removal(address, public)
         return messages
@@ -418,8 +492,16 @@ class Router:
     def _rewrite(self) -> None:
         """The whole table in one transaction. Tracked flows go on: conntrack is not part of it."""
         assert self._groups is not None
-        self._nft.run(firewall.ruleset(self._groups, self._members, self._public, self._nats.values()))
-        self._chains = {combo: firewall.add_combination(combo, self._groups) for combo in set(self._members.values())}
+        with_flows, numbers = self._with_flows, self._flow_file.numbers
+        text = firewall.ruleset(self._groups, self._members, self._public, self._nats.values(), with_flows=with_flows)
+        if with_flows:
+            text += balanced.leads(TABLE, self._flows, numbers, known=(), stale=())
+        self._nft.run(text)
+        self._counted = set(numbers.values()) if with_flows else set()
+        combinations = set(self._members.values())
+        self._chains = {
+            combo: firewall.add_combination(combo, self._groups, with_flows=with_flows) for combo in combinations
+        }
         if self._uplink is not None:
             for public in self._public.values():
                 self._uplink.route(public)

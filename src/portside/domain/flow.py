@@ -1,0 +1,117 @@
+"""The flows of Network Load Balancers that the kernel carries: from records to where each leads. Pure.
+
+A listener of TCP or UDP is a translation in the VPC's router; TLS and the header of the proxy protocol need somebody
+who ends the client's connection, which is the data plane's proxy.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from portside.domain.load_balancer import Forward, Listener, LoadBalancer, Target, TargetGroup
+from portside.domain.load_balancer_rule import has_proxy_protocol, preserves_client, tcp_idle_timeout_s
+from portside.domain.record import Record
+
+PROTOCOLS: Final = {"TCP": ("tcp",), "UDP": ("udp",), "TCP_UDP": ("tcp", "udp")}
+"""By listener protocol: those of its flows."""
+UDP_IDLE_S: Final = 120
+"""Source: Network Load Balancer guide, "Connection idle timeout"."""
+
+
+class FlowBackend(Record, frozen=True, kw_only=True):
+    """A target group of a flow. `targets`: addresses and ports, those that new flows go to.
+
+    `keeps_client`: targets see the client's address, else the load balancer's. `by_source`: a client stays with its
+    target whatever its port."""
+
+    target_group_arn: str
+    weight: int = 1
+    targets: tuple[tuple[str, int], ...] = ()
+    keeps_client: bool = False
+    by_source: bool = False
+
+
+class Flow(Record, frozen=True, kw_only=True):
+    """What comes to an address and port of a load balancer, and where it goes. `idle_s`: when silence ends it."""
+
+    load_balancer_arn: str
+    address: str
+    protocol: str
+    port: int
+    backends: tuple[FlowBackend, ...]
+    idle_s: int
+
+
+class FlowCounts(Record, frozen=True, kw_only=True):
+    """Of a load balancer's target group, since its VPC's rules were written. `active`: now."""
+
+    new: int = 0
+    active: int = 0
+    bytes: int = 0
+    client_resets: int = 0
+    target_resets: int = 0
+
+
+def kernel_listeners(
+    balancer: LoadBalancer, listeners: Iterable[Listener], groups: Iterable[TargetGroup], targets: Iterable[Target]
+) -> frozenset[str]:
+    """The ARNs of the listeners whose flows the kernel carries."""
+    if balancer.type != "network":
+        return frozenset()
+    not_here = {group.arn for group in groups if has_proxy_protocol(group)}
+    not_here |= {target.target_group_arn for target in targets if target.zone == "all"}  # beyond the VPC's router
+    return frozenset(
+        each.arn
+        for each in listeners
+        if each.protocol in PROTOCOLS
+        and isinstance(each.default_action, Forward)
+        and not any(group.target_group_arn in not_here for group in each.default_action.target_groups)
+    )
+
+
+def flows(
+    balancer: LoadBalancer,
+    listeners: Iterable[Listener],
+    groups: Iterable[TargetGroup],
+    targets: Sequence[Target],
+) -> tuple[Flow, ...]:
+    """Of these listeners, at each of the load balancer's addresses.
+
+    Args:
+        targets: as the data plane knows them, by address.
+    """
+    by_arn = {group.arn: group for group in groups}
+    made: list[Flow] = []
+    for listener in sorted(listeners, key=lambda each: each.arn):
+        if not isinstance(listener.default_action, Forward):
+            continue
+        for zone in balancer.zones:
+            backends = tuple(
+                FlowBackend(
+                    target_group_arn=each.target_group_arn,
+                    weight=1 if len(listener.default_action.target_groups) == 1 else each.weight,
+                    targets=chosen_targets([t for t in targets if t.target_group_arn == each.target_group_arn]),
+                    keeps_client=preserves_client(group),
+                    by_source=group.attributes.get("stickiness.enabled") == "true",
+                )
+                for each in listener.default_action.target_groups
+                if (group := by_arn.get(each.target_group_arn)) is not None
+            )
+            for protocol in PROTOCOLS[listener.protocol]:
+                made.append(
+                    Flow(
+                        load_balancer_arn=balancer.arn,
+                        address=zone.address,
+                        protocol=protocol,
+                        port=listener.port,
+                        backends=backends,
+                        idle_s=tcp_idle_timeout_s(listener) if protocol == "tcp" else UDP_IDLE_S,
+                    )
+                )
+    return tuple(made)
+
+
+def chosen_targets(targets: Iterable[Target]) -> tuple[tuple[str, int], ...]:
+    """Where new flows go: to the healthy ones; to all that are registered if none is healthy, as on AWS."""
+    registered = [each for each in targets if each.deregistered_at is None]
+    healthy = [each for each in registered if each.checked == "healthy"]
+    return tuple(sorted((each.address, each.port) for each in healthy or registered))

@@ -1,0 +1,92 @@
+"""Which flows of a Network Load Balancer the kernel carries, and where they lead."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from portside.domain.flow import Flow, FlowBackend, flows, kernel_listeners
+from portside.domain.load_balancer import (
+    Forward,
+    Listener,
+    LoadBalancer,
+    Target,
+    TargetGroup,
+    WeightedTargetGroup,
+    ZoneMapping,
+)
+from portside.domain.record import Scope, replace
+
+SCOPE = Scope(account="000000000000", region="us-east-1")
+AT = datetime(2026, 1, 1, tzinfo=UTC)
+ZONES = (
+    ZoneMapping(zone="us-east-1a", subnet_id="s1", address="172.31.0.10"),
+    ZoneMapping(zone="us-east-1b", subnet_id="s2", address="172.31.16.10"),
+)
+BALANCER = LoadBalancer(
+    scope=SCOPE, arn="lb", name="lb", type="network", dns_name="lb", vpc_id="vpc-1", zones=ZONES, created_at=AT
+)
+
+
+def group(arn: str = "g", protocol: str = "TCP", target_type: Any = "ip", **attributes: str) -> TargetGroup:
+    named = {key.replace("__", "."): value for key, value in attributes.items()}
+    return TargetGroup(
+        scope=SCOPE, arn=arn, name=arn, protocol=protocol, target_type=target_type, attributes=named, created_at=AT
+    )
+
+
+def listener(protocol: Any = "TCP", *arns: str) -> Listener:
+    chosen = tuple(WeightedTargetGroup(target_group_arn=arn) for arn in arns or ("g",))
+    action = Forward(target_groups=chosen)
+    return Listener(
+        scope=SCOPE, arn="l", load_balancer_arn="lb", port=80, protocol=protocol, default_action=action, created_at=AT
+    )
+
+
+def target(address: str, **fields: Any) -> Target:
+    return Target(
+        scope=SCOPE,
+        target_group_arn="g",
+        id=address,
+        port=8080,
+        registered_at=AT,
+        **{"zone": "us-east-1a", "checked": "healthy", **fields},
+    )
+
+
+def test_what_needs_a_proxy_is_not_the_kernels() -> None:
+    """TCP and UDP are the kernel's; TLS, the proxy protocol, targets beyond the VPC, and other kinds of load balancers
+    are not."""
+    for protocol, there in (("TCP", True), ("UDP", True), ("TCP_UDP", True), ("TLS", False)):
+        assert bool(kernel_listeners(BALANCER, [listener(protocol)], [group()], [])) == there
+    assert not kernel_listeners(BALANCER, [listener()], [group(proxy_protocol_v2__enabled="true")], [])
+    assert not kernel_listeners(BALANCER, [listener()], [group()], [target("10.0.0.1", zone="all")])
+    assert not kernel_listeners(replace(BALANCER, type="classic"), [listener()], [group()], [])
+
+
+def test_flows_of_a_listener() -> None:
+    """One for each zone's address and protocol, to the healthy targets; to all registered ones if none is healthy."""
+    targets = [
+        target("172.31.0.20"),
+        target("172.31.16.20", checked="unhealthy"),
+        target("172.31.0.21", deregistered_at=AT),
+    ]
+    made = flows(BALANCER, [listener("TCP_UDP")], [group(protocol="TCP_UDP")], targets)
+    assert [(each.address, each.protocol, each.port, each.idle_s) for each in made] == [
+        (zone.address, *rest) for zone in ZONES for rest in (("tcp", 80, 350), ("udp", 80, 120))
+    ]
+    backend = FlowBackend(target_group_arn="g", targets=(("172.31.0.20", 8080),), keeps_client=True)
+    assert made[0] == Flow(
+        load_balancer_arn="lb", address="172.31.0.10", protocol="tcp", port=80, backends=(backend,), idle_s=350
+    )
+    none_healthy = [replace(each, checked="unhealthy") for each in targets]
+    (first, *_) = flows(BALANCER, [listener()], [group()], none_healthy)
+    assert first.backends[0].targets == (("172.31.0.20", 8080), ("172.31.16.20", 8080))
+    assert not first.backends[0].keeps_client, "targets by address see the load balancer"
+
+
+def test_instances_are_led_to_by_their_address() -> None:
+    """A target that is an instance is known by its address, and sees the client unless that is turned off."""
+    there = target("i-1", instance_address="172.31.0.30")
+    for attributes, kept in (({}, True), ({"preserve_client_ip__enabled": "false"}, False)):
+        (first, *_) = flows(BALANCER, [listener()], [group(target_type="instance", **attributes)], [there])
+        assert first.backends[0].targets == (("172.31.0.30", 8080),)
+        assert first.backends[0].keeps_client == kept
