@@ -87,7 +87,6 @@ def test_an_alarm_rolls_back(portside: Instance) -> None:
         desiredCount=1,
         launchType="FARGATE",
         networkConfiguration=portside.network(),
-        deploymentConfiguration={"alarms": {"alarmNames": ["errors"], "enable": True, "rollback": True}},
     )
 
     def newest() -> dict[str, Any]:
@@ -97,7 +96,11 @@ def test_an_alarm_rolls_back(portside: Instance) -> None:
 
     wait_for(lambda: newest()["status"] == "SUCCESSFUL", timeout_s=30, what="the good deployment")
     (task,) = ecs.list_tasks(serviceName="app")["taskArns"]
-    ecs.update_service(service="app", taskDefinition=bad)
+    ecs.update_service(
+        service="app",
+        taskDefinition=bad,
+        deploymentConfiguration={"alarms": {"alarmNames": ["errors"], "enable": True, "rollback": True}},
+    )
     wait_for(lambda: len(ecs.list_tasks(serviceName="app")["taskArns"]) == 2, timeout_s=30, what="the new task")
     assert newest()["alarms"] == {"status": "MONITORING", "alarmNames": ["errors"], "triggeredAlarmNames": []}
     cloudwatch.set_alarm_state(AlarmName="errors", StateValue="ALARM", StateReason="a test")

@@ -160,6 +160,7 @@ class ServiceLoop:
             now=now,
             draining=self._draining(service) | unfit,
             alarms=self._alarms(service),
+            zones=self._zones(service, definitions),
         )
         started, plan = self._placed(service, plan, definitions, now)
         writes = self._writes(stored.value, stored.version, plan, started, now)
@@ -240,6 +241,37 @@ class ServiceLoop:
             count += fits and each.status == "ACTIVE" and each.agent_connected
         return change.scaled(service, count, now=now), unfit
 
+    def _zones(self, service: Service, definitions: dict[str, TaskDefinition]) -> set[str]:
+        """Availability Zones that the service's tasks may be in, for one that is to be even over them."""
+        primary = change.primary(service)
+        if service.az_rebalancing == "DISABLED" or primary is None:
+            return set()
+        if primary.launch_type == "FARGATE":
+            subnets = primary.network.subnet_ids if primary.network is not None else ()
+            found = (self._store.get(SUBNET, f"{service.scope.prefix}{each}") for each in subnets)
+            return {each.zone for each in found if each is not None}
+        definition = definitions.get(primary.task_definition_arn)
+        expressions = service.placement_constraints.expressions
+        expressions += definition.placement_expressions if definition is not None else ()
+        return {
+            each.zone
+            for each in self._store.scan(CONTAINER_INSTANCE, f"{service.scope.prefix}{service.cluster}/")
+            if each.status == "ACTIVE"
+            and each.agent_connected
+            and all(cluster_query.parsed(text)(each, ()) for text in expressions)
+        }
+
+    def _in_zone(self, task: Task, zone: str) -> Task:
+        """The task, to be in that zone only."""
+        if not zone or task.network is None:
+            return task
+        inside = tuple(
+            each
+            for each in task.network.subnet_ids
+            if (found := self._store.get(SUBNET, f"{task.scope.prefix}{each}")) is not None and found.zone == zone
+        )
+        return replace(task, network=replace(task.network, subnet_ids=inside))
+
     def _draining(self, service: Service) -> set[str]:
         """Container instances of the cluster that tasks are to leave."""
         if all(each.launch_type == "FARGATE" for each in service.deployments):
@@ -259,13 +291,14 @@ class ServiceLoop:
         providers = capacity_provider.of_each(
             deployment.capacity_provider_strategy, plan.start.count, self._staying(service, deployment, plan)
         )
-        tasks = [self._new_task(service, deployment, definition, each, now) for each in providers]
+        zone = plan.start.zone
+        tasks = [self._in_zone(self._new_task(service, deployment, definition, each, now), zone) for each in providers]
         if deployment.launch_type == "FARGATE":
             return tasks, plan
         instances = [
             each
             for each in self._store.scan(CONTAINER_INSTANCE, f"{service.scope.prefix}{service.cluster}/")
-            if each.status == "ACTIVE"
+            if each.status == "ACTIVE" and zone in ("", each.zone)
         ]
         capacity = placement.Capacity(
             instances,
@@ -291,6 +324,8 @@ class ServiceLoop:
                     if found
                     else event.no_instances(service.name)
                 )
+                if zone:
+                    message = event.unmoved(service.name, zone)
                 break
             task = placement.at_its_place(task, found)
             capacity.add(task)

@@ -106,6 +106,16 @@ def _named(message: str) -> tuple[str, str, str] | None:
         return "INFO", "SERVICE_STEADY_STATE", ""
     if message.endswith("is unable to consistently start tasks successfully."):
         return "WARN", "SERVICE_TASK_START_IMPAIRED", ""
+    if message.endswith(". AZ Rebalancing in progress."):
+        return "INFO", "SERVICE_REBALANCING_STARTED", ""
+    if " is AZ balanced with " in message:
+        return "INFO", "SERVICE_REBALANCING_COMPLETED", ""
+    if message.startswith("(service ") and " to AZ Rebalance: " in message:
+        return "INFO", "TASKS_STARTED", ""
+    if message.startswith("(service ") and " due to AZ rebalancing: " in message:
+        return "INFO", "TASKS_STOPPED", ""
+    if "is unable to place a task in " in message:
+        return "ERROR", "SERVICE_TASK_PLACEMENT_FAILURE", ""
     if "was unable to place a task" in message:
         found = next((reason for words, reason in _REASONS if words in message), None)
         return "ERROR", "SERVICE_TASK_PLACEMENT_FAILURE", found or message.partition("Reason: ")[2].rstrip(".")

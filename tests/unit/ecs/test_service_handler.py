@@ -134,7 +134,14 @@ BOTH_100 = {"minimumHealthyPercent": 100, "maximumPercent": 100}
             "The daemon scheduling strategy does not support a desired count.",
         ),
         ({"deploymentController": {"type": "CODE_DEPLOY"}}, "ClientException", "Portside does not support"),
-        ({"availabilityZoneRebalancing": "ENABLED"}, "ClientException", "Portside does not support"),
+        (
+            {
+                "availabilityZoneRebalancing": "ENABLED",
+                "deploymentConfiguration": {"maximumPercent": 100, "minimumHealthyPercent": 0},
+            },
+            "InvalidParameterException",
+            "Availability Zone rebalancing is not supported for services with a maximumPercent of 100.",
+        ),
         ({"serviceName": "no spaces"}, "InvalidParameterException", "Service names can have up to 255"),
         ({"desiredCount": None}, "InvalidParameterException", "desiredCount is required"),
         ({"desiredCount": -1}, "InvalidParameterException", "desiredCount must be between"),
@@ -272,3 +279,31 @@ def test_rollout_state_is_the_schedulers(ready: Any) -> None:
     ready.store.transact(Put(SERVICE, replace(stored, deployments=(done,))))
     service = ready("UpdateService", service="web", forceNewDeployment=True)["service"]
     assert [each["rolloutState"] for each in service["deployments"]] == ["IN_PROGRESS", "COMPLETED"]
+
+
+def test_rebalancing(ready: Any) -> None:
+    """A new service is rebalanced if it can be and nothing is said; an update keeps that, or changes it without a
+    deployment, and can not take away what it needs."""
+    made = ready.create_service()["service"]
+    assert made["availabilityZoneRebalancing"] == "ENABLED"
+    config = {"maximumPercent": 100, "minimumHealthyPercent": 50}
+    code, _ = ready.error("UpdateService", service="web", deploymentConfiguration=config)
+    assert code == "InvalidParameterException"
+    changed = ready("UpdateService", service="web", availabilityZoneRebalancing="DISABLED")["service"]
+    assert changed["availabilityZoneRebalancing"] == "DISABLED"
+    assert [each["id"] for each in changed["deployments"]] == [each["id"] for each in made["deployments"]]
+    kept = ready("UpdateService", service="web", deploymentConfiguration=config)["service"]
+    assert kept["availabilityZoneRebalancing"] == "DISABLED"
+    ready("CreateService", **(_asked("other") | {"deploymentConfiguration": config}))
+    (other,) = ready("DescribeServices", services=["other"])["services"]
+    assert other["availabilityZoneRebalancing"] == "DISABLED"
+
+
+def _asked(name: str) -> dict[str, Any]:
+    return {
+        "serviceName": name,
+        "taskDefinition": "web:1",
+        "desiredCount": 2,
+        "launchType": "FARGATE",
+        "networkConfiguration": NETWORK,
+    }

@@ -9,7 +9,7 @@ from test_scheduler import DEFINITIONS, NEW, NOW, OLD, S, deployment, planned, s
 
 from portside.domain.alarm import Alarm, State
 from portside.domain.record import replace
-from portside.domain.service import breaker, rollout
+from portside.domain.service import breaker, event, rollout
 from portside.domain.service.record import CircuitBreaker, DeploymentAlarms, RolloutState, Service
 from portside.domain.service.scheduler import ServicePlan, plan
 from portside.domain.task.record import Stop, StopCode, Task
@@ -165,3 +165,27 @@ def test_history_follows_and_ends(steps: list[str]) -> None:
             assert record is before
         assert (record.finished_at is not None) == (record.status in rollout.ENDED)
         assert (record.rollback is not None) == record.status.startswith("ROLLBACK")
+
+
+def test_alarms_are_watched_a_while_longer() -> None:
+    """A deployment that is done is watched as long as its slowest alarm needs: it is COMPLETED after that, with one
+    steady state told, or rolled back if an alarm goes off meanwhile."""
+    slow = replace(alarm("errors", "OK", ago_s=0), period_s=60, evaluation_periods=5)
+    of = service(
+        1,
+        deployment(),
+        alarms=DeploymentAlarms(names=("errors",), enable=True, rollback=True),
+        last_completed=deployment(OLD, rollout_state=RolloutState.COMPLETED),
+    )
+    done = plan(of, [task(1)], [], DEFINITIONS, now=NOW, alarms=[slow])
+    (baking,) = done.service.deployments
+    later = NOW + timedelta(minutes=5)
+    assert (baking.rollout_state, baking.baking_until, done.service.steady) == (RolloutState.IN_PROGRESS, later, True)
+    assert done.wake_at == later
+    on = event.with_events(done.service, done.messages, ["1"] * len(done.messages), now=NOW)
+    over = plan(on, [task(1)], [], DEFINITIONS, now=later, alarms=[slow])
+    assert over.service.deployments[0].rollout_state is RolloutState.COMPLETED
+    assert over.messages == (event.completed("web", NEW),)
+    rang = replace(slow, state="ALARM", transitioned_at=NOW + timedelta(minutes=1))
+    back = plan(on, [task(1)], [], DEFINITIONS, now=NOW + timedelta(minutes=1), alarms=[rang])
+    assert [each.id for each in back.service.deployments] == [OLD, NEW]

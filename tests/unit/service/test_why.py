@@ -9,6 +9,7 @@ from test_scheduler import NEW, NOW, OLD, S, deployment, service, task
 
 from portside.domain.load_balancer import Target
 from portside.domain.record import replace
+from portside.domain.service import event
 from portside.domain.service.record import RolloutState, Service, ServiceEvent
 from portside.domain.service.why import blocked
 from portside.domain.task.record import ContainerHistory, HealthStatus, Stop, StopCode, TargetRef, Task
@@ -100,6 +101,17 @@ def test_what_was_before() -> None:
     assert "taken out of its target groups" in str(what(of, good, replace(behind(old), stop=stop)))
     full = replace(of, maximum_percent=100)
     assert "maximumPercent 100 lets no more than 1" in str(what(full, old))
+
+
+def test_zones_and_alarms() -> None:
+    """Tasks that are moved between zones, and what keeps them where they are; alarms that are watched still."""
+    moving = service(1, rebalancing=True)
+    assert what(moving, task(1)) == "Its tasks are moved between Availability Zones, until these are even."
+    messages = [event.unbalanced("web", {"a": 2, "b": 0}), event.unmoved("web", "b")]
+    full = event.with_events(moving, messages, ["1", "2"], now=NOW)
+    assert str(what(full, task(1))).startswith("Is unable to place a task in b because")
+    baking = service(1, deployment(baking_until=NOW))
+    assert what(baking, task(1)) == "All is well; its alarms are watched a while longer."
 
 
 @given(st.integers(0, 3), st.lists(st.tuples(st.sampled_from(list(S)), st.sampled_from([OLD, NEW])), max_size=4))

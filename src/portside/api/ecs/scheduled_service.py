@@ -25,7 +25,7 @@ from portside.domain.fargate import unsupported
 from portside.domain.load_balancer import Forward
 from portside.domain.record import replace
 from portside.domain.refusal import RefusalKind, Refused
-from portside.domain.service import breaker, change
+from portside.domain.service import balance, breaker, change
 from portside.domain.service.record import CircuitBreaker, Deployment, DeploymentAlarms, Service
 from portside.domain.table import ALARM, CLASSIC_LOAD_BALANCER, LISTENER, RULE, SERVICE, TARGET_GROUP, TASK
 from portside.domain.task.record import TargetRef
@@ -123,6 +123,7 @@ class Services:
             params,
             has_targets=bool(targets),
         )
+        service = _rebalanced(service, params.get("availabilityZoneRebalancing"), targets, is_new=True)
         self._check_alarms(service)
         service = change.deployed(
             service,
@@ -172,6 +173,7 @@ class Services:
         if params.get("platformVersion"):
             service = replace(service, platform_version=params["platformVersion"])
         service = _configured(service, params, has_targets=bool(wanted.targets))
+        service = _rebalanced(service, params.get("availabilityZoneRebalancing"), wanted.targets, is_new=False)
         self._check_alarms(service)
         writes: list[Write] = []
         if wanted != current or params.get("forceNewDeployment"):
@@ -432,8 +434,6 @@ def _refuse(params: Params) -> None:
             raise unsupported(member)
     if (params.get("serviceConnectConfiguration") or {}).get("enabled"):
         raise unsupported("serviceConnectConfiguration")
-    if params.get("availabilityZoneRebalancing") == "ENABLED":
-        raise unsupported("availabilityZoneRebalancing ENABLED")
     controller = (params.get("deploymentController") or {}).get("type", "ECS")
     if controller != "ECS":
         raise unsupported(f"deploymentController {controller}")
@@ -474,6 +474,28 @@ def _configured(service: Service, params: Params, *, has_targets: bool) -> Servi
         propagate_tags=params.get("propagateTags") or service.propagate_tags,
         enable_execute_command=service.enable_execute_command if executable is None else executable,
     )
+
+
+def _rebalanced(
+    service: Service, asked: balance.Rebalancing | None, targets: Sequence[TargetRef], *, is_new: bool
+) -> Service:
+    """The service with the rebalancing asked for; a new one of which nothing is said has it if it can.
+
+    Raises:
+        Refused: the service can not be rebalanced.
+    """
+    hindrance = balance.hindrance(
+        is_daemon=service.scheduling_strategy == "DAEMON",
+        is_classic=any(each.load_balancer_name for each in targets),
+        maximum_percent=service.maximum_percent,
+        strategies=service.placement_strategies,
+        constraints=service.placement_constraints,
+    )
+    if is_new and asked is None:
+        return replace(service, az_rebalancing="DISABLED" if hindrance else "ENABLED")
+    asked = asked or service.az_rebalancing
+    balance.check(asked, hindrance)
+    return replace(service, az_rebalancing=asked)
 
 
 def _alarms_from(item: Mapping[str, Any]) -> DeploymentAlarms:

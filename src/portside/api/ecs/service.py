@@ -42,7 +42,7 @@ PARTIAL: Final = {
     "whatever the cluster's configuration says",
     "ListTasks": "there are no daemons to filter by",
     "CreateService": "rolling updates with the circuit breaker and alarms; no "
-    "Service Connect, volumeInitializationRate, Availability Zone rebalancing",
+    "Service Connect, volumeInitializationRate",
     "UpdateService": "as CreateService",
     "UpdateTaskProtection": "no DEPLOYMENT_BLOCKED failure",
     "PutAccountSetting": SETTINGS,

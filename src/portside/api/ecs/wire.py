@@ -463,7 +463,7 @@ def service_to(service: Service, tasks: Sequence[Task], *, with_tags: bool) -> W
         "enableECSManagedTags": service.enable_ecs_managed_tags,
         "propagateTags": service.propagate_tags,
         "enableExecuteCommand": service.enable_execute_command,
-        "availabilityZoneRebalancing": "DISABLED",
+        "availabilityZoneRebalancing": service.az_rebalancing,
     }
     if primary is not None:
         wire["taskDefinition"] = primary.task_definition_arn

@@ -86,6 +86,22 @@ def triggered(service: Service, deployment: Deployment, alarms: Iterable[Alarm])
     return tuple(each.name for each in alarms if each.state == "ALARM" and each.transitioned_at > deployment.updated_at)
 
 
+def bake_s(service: Service, alarms: Iterable[Alarm]) -> int:
+    """How long a deployment that is done is still watched: as long as the slowest of the alarms needs to go off, as
+    "Amazon ECS computes this time period based on the alarm configuration" (guide, "How CloudWatch alarms detect Amazon
+    ECS deployment failures") does not say how. One that is in ALARM was so before, and is not watched."""
+    if not service.alarms.enable:
+        return 0
+    return max((_period_s(each) * each.evaluation_periods for each in alarms if each.state != "ALARM"), default=0)
+
+
+def _period_s(alarm: Alarm) -> int:
+    """A composite alarm has none: it follows others at once."""
+    if alarm.rule:
+        return 0
+    return max((each.period_s or 0 for each in alarm.queries), default=0) or alarm.period_s
+
+
 def candidate(service: Service, failed: Deployment) -> Deployment | None:
     """What a failed deployment can be rolled back to: the last one that completed, once."""
     last = service.last_completed
@@ -126,6 +142,7 @@ def given_up(
         rollout_state=RolloutState.IN_PROGRESS,
         rollout_reason=f"{by}: rolling back to deploymentId {back.id}.",
         failed_tasks=0,
+        baking_until=None,
         updated_at=now,
     )
     others = tuple(each for each in service.deployments if each.id not in (failed.id, back.id))

@@ -72,6 +72,7 @@ def deployed(service: Service, deployment: Deployment) -> Service:
         rollout_state=RolloutState.IN_PROGRESS,
         rollout_reason=f"ECS deployment {deployment.id} in progress.",
         failed_tasks=0,
+        baking_until=None,
     )
     replaced = tuple(
         replace(each, status="ACTIVE", updated_at=begun.created_at) if each.status == "PRIMARY" else each

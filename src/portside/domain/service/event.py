@@ -3,7 +3,7 @@
 Source: ECS developer guide, "Service event messages", and events of real services as published in issue threads.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -30,6 +30,35 @@ def started(service: str, task_ids: Sequence[str]) -> tuple[str, ...]:
 def stopped(service: str, task_ids: Sequence[str]) -> tuple[str, ...]:
     return tuple(
         f"(service {service}) has stopped {len(batch)} running tasks: {_tasks(batch)}." for batch in _batches(task_ids)
+    )
+
+
+def unbalanced(service: str, counts: Mapping[str, int]) -> str:
+    return f"(service {service}) is not AZ balanced with {_zones(counts)}. AZ Rebalancing in progress."
+
+
+def balanced(service: str, counts: Mapping[str, int]) -> str:
+    return f"(service {service}) is AZ balanced with {_zones(counts)}."
+
+
+def moved_to(service: str, zone: str, task_ids: Sequence[str]) -> tuple[str, ...]:
+    return tuple(
+        f"(service {service}) has started {len(batch)} tasks in {zone} to AZ Rebalance: {_tasks(batch)}."
+        for batch in _batches(task_ids)
+    )
+
+
+def moved_from(service: str, zone: str, task_ids: Sequence[str]) -> tuple[str, ...]:
+    return tuple(
+        f"(service {service}) has stopped {len(batch)} running tasks in {zone} due to AZ rebalancing: {_tasks(batch)}."
+        for batch in _batches(task_ids)
+    )
+
+
+def unmoved(service: str, zone: str) -> str:
+    return (
+        f"(service {service}) is unable to place a task in {zone} because no container instance met all of its "
+        "requirements."
     )
 
 
@@ -162,6 +191,11 @@ def with_events(service: Service, messages: Sequence[str], event_ids: Sequence[s
 
 def _tasks(task_ids: Sequence[str]) -> str:
     return " ".join(f"(task {task_id})" for task_id in task_ids)
+
+
+def _zones(counts: Mapping[str, int]) -> str:
+    found = [f"{count} tasks in {zone}" for zone, count in counts.items()]
+    return found[0] if len(found) < 2 else f"{', '.join(found[:-1])}{',' if len(found) > 2 else ''} and {found[-1]}"
 
 
 def _batches(task_ids: Sequence[str]) -> list[Sequence[str]]:

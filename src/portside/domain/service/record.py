@@ -37,6 +37,7 @@ class Deployment(Record, frozen=True, kw_only=True):
     rollout_reason: str = ""
     failed_tasks: int = 0
     triggered_alarms: tuple[str, ...] = ()  # for which it was given up
+    baking_until: datetime | None = None  # all is done, and alarms are watched so long
     image_digests: dict[str, str] = {}  # container -> digest that the deployment's first task resolved
     created_at: datetime
     updated_at: datetime
@@ -86,6 +87,7 @@ class Service(Record, frozen=True, kw_only=True):
     platform_version: str = "LATEST"  # as asked for; a deployment has the version it stands for
     placement_strategies: tuple[Strategy, ...] = ()  # on container instances
     placement_constraints: Constraints = Constraints()
+    az_rebalancing: Literal["ENABLED", "DISABLED"] = "DISABLED"
     creation_digest: str = (
         ""  # of the parameters of CreateService, until the first update: the same again is no conflict
     )
@@ -102,6 +104,8 @@ class Service(Record, frozen=True, kw_only=True):
     steady: bool = False  # the steady-state event has been given for the present state
     watched: tuple[str, ...] = ()  # ids of tasks whose end the scheduler has not taken note of yet
     registered: tuple[str, ...] = ()  # of these, the ones reported as registered with their target groups
+    rebalancing: bool = False  # tasks are moved between Availability Zones
+    rebalanced: tuple[str, ...] = ()  # ids of the tasks that were started for that
     consecutive_start_failures: int = 0
     consecutive_short_lives: int = 0
     start_not_before: datetime | None = None  # throttle of failing starts

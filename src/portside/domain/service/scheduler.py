@@ -10,7 +10,10 @@ Rules, with D the desired count and percentages of the deployment configuration:
 - an unhealthy task is replaced: its replacement starts first where there is room;
 - a task on a container instance that drains goes at once if it does not run yet, else when the minimum allows or its
   replacement is healthy;
-- tasks of superseded deployments go as soon as the minimum allows.
+- tasks of superseded deployments go as soon as the minimum allows;
+- a service in its steady state is evened out over its Availability Zones, if it wants that: a task starts where the
+  fewest are, and once it is healthy one goes where the most are;
+- a deployment that alarms watch is COMPLETED when all has been well for as long as they take to notice.
 
 Source: API_DeploymentConfiguration, API_Service; ECS guide, "Amazon ECS services" and "Service throttle logic".
 """
@@ -25,7 +28,7 @@ from typing import Final
 from portside.domain.alarm import Alarm
 from portside.domain.load_balancer import Target
 from portside.domain.record import Record, replace
-from portside.domain.service import breaker, event
+from portside.domain.service import balance, breaker, event
 from portside.domain.service.record import Deployment, RolloutState, Service
 from portside.domain.task import health, target
 from portside.domain.task.record import HealthStatus, Stop, StopCode, TargetRef, Task, TaskStatus
@@ -62,10 +65,11 @@ class Health(IntEnum):
 
 class Start(Record, frozen=True, kw_only=True):
     """So many tasks to be made of a deployment. Where each goes is decided when it is made, on container instances (and
-    there may be room for fewer), or when its network interface is allocated."""
+    there may be room for fewer), or when its network interface is allocated. `zone`: only there, to even zones out."""
 
     deployment: Deployment
     count: int
+    zone: str = ""
 
 
 class TaskStop(Record, frozen=True, kw_only=True):
@@ -112,11 +116,17 @@ def settle(plan: ServicePlan, task_ids: Sequence[str], event_ids: Sequence[str],
     service = event.with_events(plan.service, messages, event_ids[: len(messages)], now=now)
     if task_ids:
         service = replace(service, watched=(*service.watched, *task_ids))
+    if task_ids and plan.start is not None and plan.start.zone:
+        service = replace(service, rebalanced=(*service.rebalanced, *task_ids))
     return service
 
 
 def messages_of(plan: ServicePlan, task_ids: Sequence[str]) -> tuple[str, ...]:
-    return (*event.started(plan.service.name, task_ids), *plan.messages)
+    name, zone = plan.service.name, plan.start.zone if plan.start is not None else ""
+    told = event.moved_to(name, zone, task_ids) if zone else event.started(name, task_ids)
+    # That tasks are moved is said before the first of them.
+    first = tuple(each for each in plan.messages if zone and "AZ Rebalancing in progress" in each)
+    return (*first, *told, *(each for each in plan.messages if each not in first))
 
 
 def plan(
@@ -128,6 +138,7 @@ def plan(
     now: datetime,
     draining: Collection[str] = (),
     alarms: Collection[Alarm] = (),
+    zones: Collection[str] = (),
 ) -> ServicePlan:
     """Decide what the service needs next.
 
@@ -137,8 +148,9 @@ def plan(
         definitions: the task definitions of its deployments, by ARN; one that is missing can not be started.
         draining: ids of container instances that tasks are to leave.
         alarms: those that watch its deployments.
+        zones: Availability Zones that its tasks may be in.
     """
-    return _Pass(service, tasks, targets, definitions, now, draining, alarms).run()
+    return _Pass(service, tasks, targets, definitions, now, draining, alarms, zones).run()
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,9 +184,10 @@ class _Pass:
         now: datetime,
         draining: Collection[str] = (),
         alarms: Collection[Alarm] = (),
+        zones: Collection[str] = (),
     ) -> None:
         self.service, self.definitions, self.now, self.draining = service, definitions, now, draining
-        self.alarms = alarms
+        self.alarms, self.zones = alarms, zones
         self.by_id = {task.id: task for task in tasks}
         self.targets: dict[TargetKey, Target] = {(t.target_group_arn, t.id, t.port): t for t in targets}
         self.primary = next((d for d in service.deployments if d.status == "PRIMARY"), None)
@@ -420,6 +433,7 @@ class _Pass:
             return
         missing = self.desired - len(self._good)
         if missing <= 0:
+            self._rebalance()
             return
         not_before = self.service.start_not_before
         if not_before is not None and self.now < not_before:
@@ -439,6 +453,36 @@ class _Pass:
         if wanted > START_BATCH:
             self._wake(self.now)
 
+    def _rebalance(self) -> None:
+        """Even the zones out, one after another, while all else is in order."""
+        service, good = self.service, self._good
+        is_wanted = service.az_rebalancing == "ENABLED" and service.status == "ACTIVE" and not self.old
+        if not is_wanted or self.primary is None or self.primary.rollout_state is not RolloutState.COMPLETED:
+            if service.rebalancing:
+                self.service = replace(service, rebalancing=False, rebalanced=())
+            return
+        if not (service.rebalancing or service.steady):
+            return
+        if len(good) != self.desired or len(good) != len(self.mine) or any(x.health != Health.HEALTHY for x in good):
+            return
+        counts = balance.counted(self.zones, (_zone(each.task) for each in good))
+        move = balance.move(counts)
+        if move is None:
+            if service.rebalancing:
+                self.messages.append(event.balanced(service.name, counts))
+                self.service = replace(service, rebalancing=False, rebalanced=())
+            return
+        if not service.rebalancing:
+            self.messages.append(event.unbalanced(service.name, counts))
+            self.service = replace(service, rebalancing=True, rebalanced=())
+        not_before = service.start_not_before
+        if not_before is not None and self.now < not_before:
+            self._wake(not_before)
+            return
+        count = min(move.count, self._room(), START_BATCH)
+        if count > 0 and self.primary.task_definition_arn in self.definitions:
+            self.start = Start(deployment=self.primary, count=count, zone=move.zone)
+
     def _room(self) -> int:
         """How many more tasks may be starting or running."""
         active = sum(task.last_status <= TaskStatus.RUNNING for task in self.live)
@@ -452,7 +496,9 @@ class _Pass:
                     self._stop(each)
             return
         self._replace_unhealthy()
-        good = self._good
+        # One that was started to even zones out is not counted before something can go in its place.
+        moved = self.service.rebalanced
+        good = [each for each in self._good if each.health == Health.HEALTHY or each.task.id not in moved]
         if len(good) > self.desired:
             base = self._base(good)
             # Among equally healthy ones those of the base go last.
@@ -571,7 +617,14 @@ class _Pass:
             return
         stopped = [each.task for each in self.stops.values()]
         registered = set(self.service.registered)
-        self.messages += event.stopped(self.service.name, [task.id for task in stopped])
+        if self.service.rebalancing:
+            by_zone: dict[str, list[str]] = {}
+            for task in stopped:
+                by_zone.setdefault(_zone(task), []).append(task.id)
+            for zone, task_ids in by_zone.items():
+                self.messages += event.moved_from(self.service.name, zone, task_ids)
+        else:
+            self.messages += event.stopped(self.service.name, [task.id for task in stopped])
         self.messages += self._draining([task for task in stopped if task.id in registered])
         self.service = replace(
             self.service,
@@ -660,7 +713,8 @@ class _Pass:
             return
         if service.status != "ACTIVE" or self.primary is None:
             return
-        settled = self.start is None and not self.stops and not self.old and len(self.mine) == self.desired
+        is_starting = self.start is not None and not self.start.zone
+        settled = not is_starting and not self.stops and not self.old and len(self.mine) == self.desired
         self._await_counting(first=not settled)
         active = sum(task.last_status <= TaskStatus.RUNNING for task in self.live)
         is_done = (
@@ -670,12 +724,27 @@ class _Pass:
             and all(each.health == Health.HEALTHY for each in self.mine)
         )
         if is_done and service.deployments[0].rollout_state == RolloutState.IN_PROGRESS:
-            service = self._complete(service)
+            service = self._bake(service)
         busy = sum(task.last_status <= TaskStatus.DEACTIVATING for task in self.live)
         is_steady = is_done and busy == self.desired
         if is_steady and (not service.steady or self._is_silent_for_long()):
             self.messages.append(event.steady(service.name))
         self.service = service if is_steady == service.steady else replace(service, steady=is_steady)
+
+    def _bake(self, service: Service) -> Service:
+        """All is done: COMPLETED, at once or when the alarms that watch have had their time to go off."""
+        deployment = service.deployments[0]
+        bake_s = breaker.bake_s(service, self.alarms)
+        if not bake_s:
+            return self._complete(service)
+        until = deployment.baking_until or self.now + timedelta(seconds=bake_s)
+        if self.now >= until:
+            return replace(self._complete(service), steady=service.steady)
+        self._wake(until)
+        if deployment.baking_until is None:
+            baking = replace(deployment, baking_until=until)
+            service = replace(service, deployments=(baking,))
+        return service
 
     def _complete(self, service: Service) -> Service:
         assert self.primary is not None
@@ -684,6 +753,7 @@ class _Pass:
             rollout_state=RolloutState.COMPLETED,
             rollout_reason=f"ECS deployment {self.primary.id} completed.",
             failed_tasks=0,
+            baking_until=None,
             updated_at=self.now,
         )
         self.messages.append(event.completed(service.name, done.id))

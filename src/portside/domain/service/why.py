@@ -52,6 +52,8 @@ def blocked(
         or _not_healthy(service, mine, targets)
         or _too_few(service, mine, others)
         or _old_ones(others)
+        or _moving(service)
+        or _baking(primary)
     )
 
 
@@ -142,6 +144,23 @@ def _old_ones(others: Sequence[Task]) -> Reason | None:
     if ending:
         return Reason(what=f"{_count(ending, 'task')} ending.", task=ending[0].id)
     return Reason(what=f"{_count(others, 'task')} of an older deployment still there.", task=others[0].id)
+
+
+def _moving(service: Service) -> Reason | None:
+    if not service.rebalancing:
+        return None
+    for each in service.events:
+        if each.message.startswith(f"(service {service.name}) is unable to place a task in "):
+            return Reason(what=each.message.partition(") ")[2].capitalize())
+        if each.message.endswith("AZ Rebalancing in progress."):
+            break
+    return Reason(what="Its tasks are moved between Availability Zones, until these are even.")
+
+
+def _baking(primary: Deployment) -> Reason | None:
+    if primary.baking_until is None:
+        return None
+    return Reason(what="All is well; its alarms are watched a while longer.", until=primary.baking_until)
 
 
 def _count(tasks: Sequence[Task], word: str) -> str:
