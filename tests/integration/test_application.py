@@ -276,6 +276,45 @@ def test_deployment_under_load_fails_no_request(portside: Instance) -> None:
     web.delete()
 
 
+def test_a_bad_image_under_load_fails_no_request(portside: Instance) -> None:
+    """An image that there is none of, under load: the breaker trips at the documented count, the good revision is back
+    with the tasks that it had, and not one request fails on the way."""
+    web = Application(portside, "guarded", ensure_web_image(), None)
+    web.stable()
+    wait_for(lambda: web.health() == ["healthy", "healthy"], timeout_s=30, what="two healthy targets")
+    good, before = web.ecs.describe_services(services=["guarded"])["services"][0]["taskDefinition"], web.tasks()
+    output: list[str] = []
+
+    def load() -> None:
+        command = ["wrk", "-t1", "-c16", "-d20s", "--timeout", "30s", web.url]
+        output.append(subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout)
+
+    thread = threading.Thread(target=load)
+    thread.start()
+    web.image = "localhost/portside-there-is-none:1"
+    web.ecs.update_service(
+        service="guarded",
+        taskDefinition=web.revision(None),
+        deploymentConfiguration={"deploymentCircuitBreaker": {"enable": True, "rollback": True}},
+    )
+
+    def newest() -> dict[str, Any]:
+        return dict(web.ecs.list_service_deployments(service="guarded")["serviceDeployments"][0])
+
+    wait_for(lambda: newest()["status"] == "ROLLBACK_SUCCESSFUL", timeout_s=90, what="the rollback")
+    thread.join()
+    arns = [newest()["serviceDeploymentArn"]]
+    (told,) = web.ecs.describe_service_deployments(serviceDeploymentArns=arns)["serviceDeployments"]
+    breaker = told["deploymentCircuitBreaker"]
+    assert (breaker["status"], breaker["threshold"]) == ("TRIGGERED", 3)
+    assert breaker["failureCount"] in (3, 4)  # two start at once
+    assert web.stable()["taskDefinition"] == good
+    assert {each["taskArn"] for each in web.tasks()} == {each["taskArn"] for each in before}
+    assert "Non-2xx" not in output[0], output[0]
+    assert "Socket errors" not in output[0], output[0]
+    web.delete()
+
+
 def test_limits_are_in_the_kernel(portside: Instance) -> None:
     """A container that takes more memory than its limit ends with 137 and AWS's words for it."""
     hog = ["sh", "-c", "x=a; while true; do x=$x$x; done"]

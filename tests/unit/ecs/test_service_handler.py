@@ -142,6 +142,11 @@ BOTH_100 = {"minimumHealthyPercent": 100, "maximumPercent": 100}
             "InvalidParameterException",
             "Availability Zone rebalancing is not supported for services with a maximumPercent of 100.",
         ),
+        (
+            {"tags": [{"key": "portside:pace", "value": "0.5"}]},
+            "InvalidParameterException",
+            "The tag portside:pace is not valid: a pace is a number from 1 to 10000, not '0.5'.",
+        ),
         ({"serviceName": "no spaces"}, "InvalidParameterException", "Service names can have up to 255"),
         ({"desiredCount": None}, "InvalidParameterException", "desiredCount is required"),
         ({"desiredCount": -1}, "InvalidParameterException", "desiredCount must be between"),
@@ -279,6 +284,20 @@ def test_rollout_state_is_the_schedulers(ready: Any) -> None:
     ready.store.transact(Put(SERVICE, replace(stored, deployments=(done,))))
     service = ready("UpdateService", service="web", forceNewDeployment=True)["service"]
     assert [each["rolloutState"] for each in service["deployments"]] == ["IN_PROGRESS", "COMPLETED"]
+
+
+def test_a_new_deployment_resolves_its_images_anew(ready: Any) -> None:
+    """The digests that a deployment's tasks are held to are its own: an update to another image, or one that is forced,
+    begins without any."""
+    ready.create_service()
+    key = "000000000000/us-east-1/default/web"
+    stored = ready.store.get(SERVICE, key)
+    (first,) = stored.deployments
+    pulled = replace(first, image_digests={"app": "sha256:1"}, rollout_state=RolloutState.COMPLETED)
+    ready.store.transact(Put(SERVICE, replace(stored, deployments=(pulled,), last_completed=pulled)))
+    ready("UpdateService", service="web", forceNewDeployment=True)
+    fresh, before = ready.store.get(SERVICE, key).deployments
+    assert (fresh.image_digests, before.image_digests) == ({}, {"app": "sha256:1"})
 
 
 def test_rebalancing(ready: Any) -> None:

@@ -64,7 +64,9 @@ def primary(service: Service) -> Deployment | None:
 
 
 def deployed(service: Service, deployment: Deployment) -> Service:
-    """The service with that deployment as its PRIMARY one; those it replaces are ACTIVE until their tasks are gone."""
+    """The service with that deployment as its PRIMARY one; those it replaces are ACTIVE until their tasks are gone.
+
+    Its images are resolved anew, whatever those of the deployment that it was made from were."""
     begun = replace(
         deployment,
         status="PRIMARY",
@@ -72,7 +74,9 @@ def deployed(service: Service, deployment: Deployment) -> Service:
         rollout_state=RolloutState.IN_PROGRESS,
         rollout_reason=f"ECS deployment {deployment.id} in progress.",
         failed_tasks=0,
+        triggered_alarms=(),
         baking_until=None,
+        image_digests={},
     )
     replaced = tuple(
         replace(each, status="ACTIVE", updated_at=begun.created_at) if each.status == "PRIMARY" else each
