@@ -117,7 +117,7 @@ from portside.control.vpcs import VpcLoop
 from portside.control.ways_out import WaysOut
 from portside.dns.forward import Forwarder
 from portside.dns.server import DnsServer
-from portside.domain import arn
+from portside.domain import arn, pace
 from portside.domain.clock import Clock, Ids
 from portside.domain.cloud_map import DiscoveryInstance
 from portside.domain.docker_volume import KeptVolume, local_mount
@@ -335,7 +335,7 @@ class Daemon:
         enis = Enis(store, ids, public_addresses(settings))
         vpcs = VpcLoop(store, clock, node)
         nats = NatGatewayLoop(store, clock, vpcs)
-        targets = Targets(store, clock)
+        targets = Targets(store, clock, pace=settings.pace)
         resolver = VaultResolver(store, vault)
         retention_s = settings.stopped_task_retention_s
         images = ImageLoop(
@@ -358,9 +358,9 @@ class Daemon:
             way_out=WaysOut(store) if settings.strict_pulls else None,
             retention_s=retention_s,
         )
-        services = ServiceLoop(store, clock, ids, retention_s=settings.stopped_task_retention_s)
+        services = ServiceLoop(store, clock, ids, retention_s=settings.stopped_task_retention_s, pace=settings.pace)
         instances = InstanceLoop(store, clock, ids, node, enis, vpcs, architecture=NATIVE_ARCHITECTURE)
-        balancers = BalancerLoop(store, clock, ids, node, balancer, enis, vpcs, vault)
+        balancers = BalancerLoop(store, clock, ids, node, balancer, enis, vpcs, vault, pace=settings.pace)
         definitions = DefinitionLoop(store, clock)
         retention = RetentionLoop(store, logs, clock)
         exports = ExportLoop(store, logs, clock, settings.data_dir / "exports")
@@ -589,7 +589,11 @@ class Daemon:
             in_memory=lambda kept: in_memory.fill(kept.id),
             of_ebs=meters.block_storage,
         )
-        return 200, "application/json", json.dumps(status(store, problems, node.pulls())).encode()
+        return (
+            200,
+            "application/json",
+            json.dumps(status(store, problems, node.pulls(), pace=self.settings.pace)).encode(),
+        )
 
     async def _volumes(
         self, store: Store, meters: volume.Meters, extend: Callable[[str], None], method: str, path: str
@@ -642,7 +646,9 @@ class Daemon:
 
     async def _service(self, store: Store, path: str, query: Mapping[str, str]) -> tuple[int, str, bytes]:
         named = unquote(path.removeprefix("/_portside/services/"))
-        code, document = scheduled_service.answer(store, self._clock, named, query.get("cluster", ""))
+        code, document = scheduled_service.answer(
+            store, self._clock, named, query.get("cluster", ""), pace=self.settings.pace
+        )
         return code, "application/json", json.dumps(document).encode()
 
     async def _reach(self, store: Store, query: Mapping[str, str]) -> tuple[int, str, bytes]:
@@ -661,7 +667,9 @@ class Daemon:
         if named and rest == "story":
             found = story.answer(store, self._clock, unquote(named), query.get("cluster", ""), node.pulls())
         elif named and rest == "interruption":
-            found = interruption.answer(store, self._clock, method, unquote(named), query.get("cluster", ""))
+            found = interruption.answer(
+                *(store, self._clock, method, unquote(named), query.get("cluster", "")), pace=self.settings.pace
+            )
         elif named and rest == "network":
             found = inside.answer(store, node.process, unquote(named), query.get("cluster", ""))
         return found[0], "application/json", json.dumps(found[1]).encode()
@@ -747,6 +755,13 @@ def _positive(text: str) -> int:
     return number
 
 
+def _pace(text: str | float) -> float:
+    try:
+        return pace.parse(str(text))
+    except ValueError as error:
+        raise StartRefused(f"--pace: {error}") from None
+
+
 def _mirrors(text: str) -> tuple[tuple[str, str], ...]:
     try:
         return parse_mirrors(text)
@@ -767,6 +782,7 @@ SETTINGS_FROM_OUTSIDE: dict[str, Any] = {
     "auth": _truth,
     "task_endpoint": _truth,
     "strict_pulls": _truth,
+    "pace": _pace,
     "account": str,
     "region": str,
     "hosts_file": _path_or_none,

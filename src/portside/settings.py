@@ -27,6 +27,7 @@ class Settings:
             runs code in a container can then do all that the API can, as root.
         strict_pulls: a Fargate task pulls images by its own subnet's routes: without a way out it does not start, as on
             AWS. Else images come by the host's network, whatever the subnet's routes are.
+        pace: how many times faster than real time long timers run (`domain/pace.py`).
         durability: `normal` survives the end of the process, `full` also a power cut (ADR 0003).
         failpoint: for tests: where the daemon kills itself (`node/failpoint.py`). From the environment alone.
         s3_endpoint: where objects of S3 that task definitions name are: scheme, host and port.
@@ -48,6 +49,7 @@ class Settings:
     auth: bool = False
     task_endpoint: bool = False
     strict_pulls: bool = False
+    pace: float = 1.0
     account: str = DEFAULT_ACCOUNT
     region: str = DEFAULT_REGION
     hosts_file: Path | None = Path("/etc/hosts")

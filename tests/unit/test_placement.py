@@ -7,9 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from portside.domain import placement
+from portside.domain.capacity import Capacity
 from portside.domain.container_instance import RESERVED_PORTS, ContainerInstance, registered
 from portside.domain.instance import Instance
-from portside.domain.placement import Capacity, Constraints, Placed, Strategy
+from portside.domain.placement import Constraints, Placed, Strategy
 from portside.domain.record import Scope, replace
 from portside.domain.task.record import NetworkRequest, Task, TaskStatus
 from portside.domain.task_definition import ContainerDefinition, PortMapping
@@ -112,10 +113,13 @@ strategies = st.lists(
         [
             Strategy(type="random"),
             Strategy(type="binpack", field="cpu"),
+            Strategy(type="binpack", field="memory"),
             Strategy(type="spread", field="attribute:ecs.availability-zone"),
+            Strategy(type="spread", field="attribute:ecs.instance-type"),
+            Strategy(type="spread", field="instanceId"),
         ]
     ),
-    max_size=2,
+    max_size=3,
 )
 
 
@@ -139,12 +143,12 @@ def test_nothing_is_given_out_twice(
     tasks: dict[str, list[Task]] = {each.id: [] for each in instances}
     for number, (mode, described, strategy, distinct) in enumerate(wanted):
         task = a_task(number, mode, described)
-        found = Capacity(instances, tasks, SUBNETS).place(
+        found = Capacity(instances, tasks, {each.id: each for each in SUBNETS}.get).place(
             placement.wanted_of(task),
             task.network,
             strategies=strategy,
             constraints=Constraints(distinct=distinct),
-            luck=[number],
+            luck=number,
         )
         if not isinstance(found, Placed):
             assert {each.id for each, _ in found} == set(tasks)
@@ -167,6 +171,124 @@ def test_nothing_is_given_out_twice(
         )
         for instance in instances:
             check(instance, [each for each in tasks[instance.id] if each.last_status < TaskStatus.STOPPED])
+
+
+def ranked(instances: list[ContainerInstance], tasks: dict[str, list[Task]], group: str, by: list[Strategy]) -> Any:
+    """The instances' ranks as the strategies say, worked out from scratch."""
+    live = {home: [each for each in on if each.last_status < TaskStatus.STOPPED] for home, on in tasks.items()}
+    peers = {home: sum(each.group == group for each in on) for home, on in live.items()}
+
+    def of(instance: ContainerInstance) -> tuple[int, ...]:
+        left, found = placement.room(instance, live[instance.id]), []
+        for each in by or placement.DEFAULT:
+            match each.type, each.field:
+                case "random", _:
+                    found.append(0)
+                case "binpack", field:
+                    found.append(left.cpu_units if field == "cpu" else left.memory_mib)
+                case _, "instanceId":
+                    found.append(peers[instance.id])
+                case _, "attribute:ecs.availability-zone":
+                    found.append(sum(peers[other.id] for other in instances if other.zone == instance.zone))
+                case _:
+                    kind = instance.instance_type
+                    found.append(sum(peers[other.id] for other in instances if other.instance_type == kind))
+        return tuple(found)
+
+    return {each.id: of(each) for each in instances}
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    fleet=st.lists(
+        st.tuples(st.sampled_from(["t3.nano", "t3.small", "m5.large"]), st.sampled_from("ab")), min_size=1, max_size=6
+    ),
+    steps=st.lists(
+        st.tuples(
+            st.sampled_from(["place", "place", "place", "stop", "forget", "leave", "return"]),
+            st.integers(0, 30),
+            strategies,
+            st.booleans(),
+        ),
+        max_size=30,
+    ),
+)
+def test_what_is_kept_is_what_is_there(
+    fleet: list[tuple[str, str]], steps: list[tuple[str, int, list[Strategy], bool]]
+) -> None:
+    """One capacity that follows tasks and instances as they come and go answers every question as one made anew does:
+    with the instance that the strategies put first, worked out from scratch, or with a reason for each."""
+    instances = {
+        each.id: each for each in (an_instance(n, kind, zone) for n, (kind, zone) in enumerate(fleet, start=4))
+    }
+    away: set[str] = set()
+    tasks: dict[str, list[Task]] = {each: [] for each in instances}
+    kept = Capacity(instances.values())
+    small = ContainerDefinition(name="main", image="busybox", cpu_units=300, memory_mib=300)
+    for number, (what, choice, by, distinct) in enumerate(steps):
+        home = list(instances)[choice % len(instances)]
+        on = tasks[home]
+        if what == "leave":
+            away.add(home)
+            kept.discard(home)
+        elif what == "return":
+            away.discard(home)
+            kept.put(instances[home], on)
+        elif what in ("stop", "forget") and on:
+            gone = on.pop(choice % len(on))
+            if what == "stop":
+                on.append(replace(gone, last_status=TaskStatus.STOPPED, stopped_at=NOW))
+                kept.add(on[-1])
+            else:
+                kept.remove(gone)
+        elif what == "place":
+            task = a_task(number, "none", (small,))
+            here = [each for each in instances.values() if each.id not in away]
+            asked: dict[str, Any] = {"strategies": by, "constraints": Constraints(distinct=distinct)}
+            found = kept.place(placement.wanted_of(task), None, **asked)
+            anew = Capacity(here, tasks).place(placement.wanted_of(task), None, **asked)
+            if not isinstance(found, Placed):
+                assert not isinstance(anew, Placed)
+                assert {(each.id, why) for each, why in found} == {(each.id, why) for each, why in anew}
+                continue
+            assert isinstance(anew, Placed)
+            chosen = found.placement.container_instance
+            ranks = ranked(here, {each.id: tasks[each.id] for each in here}, task.group, by)
+            fits = [
+                each.id
+                for each in here
+                if placement.lacking(
+                    each, placement.room(each, _live(tasks[each.id])), placement.demand(placement.wanted_of(task))
+                )
+                is None
+                and not (distinct and any(other.group == task.group for other in _live(tasks[each.id])))
+            ]
+            assert chosen in fits
+            assert ranks[chosen] == min(ranks[each] for each in fits)
+            assert ranks[anew.placement.container_instance] == ranks[chosen]
+            placed = replace(task, placement=found.placement, last_status=TaskStatus.RUNNING)
+            tasks[chosen].append(placed)
+            kept.add(placed)
+
+
+def _live(tasks: list[Task]) -> list[Task]:
+    return [each for each in tasks if each.last_status < TaskStatus.STOPPED]
+
+
+def test_random_goes_everywhere() -> None:
+    """By chance alone, all instances get about as many tasks, however often the same is asked."""
+    instances = [an_instance(number, "m5.large", "a") for number in range(4, 14)]
+    capacity, counts = Capacity(instances), dict.fromkeys((each.id for each in instances), 0)
+    tiny = ContainerDefinition(name="main", image="busybox", memory_mib=1)
+    for number in range(1000):
+        task = a_task(number, "none", (tiny,))
+        random = [Strategy(type="random")]
+        found = capacity.place(placement.wanted_of(task), None, strategies=random, luck=number * 7919 % 999_983 + 1)
+        assert isinstance(found, Placed)
+        counts[found.placement.container_instance] += 1
+        capacity.add(replace(task, placement=found.placement, last_status=TaskStatus.RUNNING))
+    assert min(counts.values()) > 60
+    assert max(counts.values()) < 160
 
 
 def check(instance: ContainerInstance, live: list[Task]) -> None:

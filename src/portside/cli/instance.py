@@ -246,8 +246,11 @@ def arguments(settings: Settings) -> list[str]:
         given += ["--envoy-path", str(settings.envoy_path)]
     if settings.mirrors:
         given += ["--mirrors", ",".join(f"{registry}={place}" for registry, place in settings.mirrors)]
-    if settings.auth:
-        given.append("--auth")
+    if settings.pace != 1:
+        given += ["--pace", f"{settings.pace:g}"]
+    for name in ("auth", "task_endpoint", "strict_pulls"):
+        if getattr(settings, name):
+            given.append(f"--{name.replace('_', '-')}")
     return given
 
 

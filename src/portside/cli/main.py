@@ -102,6 +102,12 @@ def application() -> "typer.Typer":
             "--strict-pulls", help="Fargate tasks pull images by their subnet's routes. [PORTSIDE_STRICT_PULLS]"
         ),
     ]
+    pace = Annotated[
+        str | None,
+        typer.Option(
+            "--pace", metavar="N", help="Long timers of services run N times as fast as on AWS. [PORTSIDE_PACE, 1]"
+        ),
+    ]
     hosts_file = Annotated[
         str | None,
         typer.Option(
@@ -155,6 +161,7 @@ def application() -> "typer.Typer":
         auth: auth = None,
         task_endpoint: task_endpoint = None,
         strict_pulls: strict_pulls = None,
+        pace: pace = None,
         hosts_file: hosts_file = None,
         envoy_path: envoy_path = None,
         durability: durability = None,
@@ -173,6 +180,7 @@ def application() -> "typer.Typer":
                 auth=auth,
                 task_endpoint=task_endpoint,
                 strict_pulls=strict_pulls,
+                pace=pace,
                 hosts_file=hosts_file,
                 envoy_path=envoy_path,
                 durability=durability,
@@ -447,6 +455,7 @@ def application() -> "typer.Typer":
         auth: auth = None,
         task_endpoint: task_endpoint = None,
         strict_pulls: strict_pulls = None,
+        pace: pace = None,
         hosts_file: hosts_file = None,
         envoy_path: envoy_path = None,
         durability: durability = None,
@@ -464,6 +473,7 @@ def application() -> "typer.Typer":
             "auth": auth,
             "task_endpoint": task_endpoint,
             "strict_pulls": strict_pulls,
+            "pace": pace,
         }
         given |= {"hosts_file": hosts_file, "envoy_path": envoy_path, "durability": durability}
         given |= {"s3_endpoint": s3_endpoint}

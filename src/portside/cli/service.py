@@ -82,6 +82,8 @@ def render(answer: dict[str, Any], now: datetime) -> Group:
         head.append(f", {answer['pending']} starting", "yellow")
     if answer["status"] != "ACTIVE":
         head.append(f" ({answer['status']})", "yellow")
+    if answer.get("pace", 1) != 1:
+        head.append(f" (long timers {answer['pace']:g} times as fast as on AWS)", "yellow")
     parts: list[Any] = [head, *_why(answer, now)]
     for each in answer["deployments"]:
         parts += ["", _deployment(each, now)]

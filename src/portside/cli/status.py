@@ -47,6 +47,12 @@ def render(answer: dict[str, Any], now: datetime) -> list[Table | Text]:
     sections: list[Table | Text] = [Text(problem, style="red") for problem in answer.get("problems", ())]
     clusters = [f"{cluster['name']} ({cluster['region']})" for cluster in answer["clusters"]]
     sections.append(Text(f"Clusters: {', '.join(clusters) or 'none yet'}"))
+    pace = answer.get("pace", 1)
+    paces = {"": pace} if pace != 1 else {}
+    paces |= {f" of {each['name']}": each["pace"] for each in answer["services"] if each.get("pace", pace) != pace}
+    for whose, own in paces.items():
+        said = f"{own:g} times as fast as" if own != 1 else "as"
+        sections.append(Text(f"Pace{whose}: long timers run {said} on AWS.", style="yellow"))
     if answer["services"]:
         sections.append(_services(answer["services"]))
         sections += [

@@ -21,6 +21,7 @@ from portside.domain.clock import Clock, Ids
 from portside.domain.flow import Flow, flows, kernel_listeners
 from portside.domain.load_balancer import Listener, LoadBalancer, Rule, Target, TargetGroup, ZoneMapping
 from portside.domain.load_balancer_rule import deregistration_delay_s, suffix, used_groups
+from portside.domain.pace import REAL, shortened
 from portside.domain.record import Scope, replace
 from portside.domain.refusal import Refused
 from portside.domain.table import CERTIFICATE, ENI, LISTENER, LOAD_BALANCER, RULE, TARGET, TARGET_GROUP, VPC
@@ -62,7 +63,10 @@ class BalancerLoop:
         enis: Enis,
         vpcs: VpcLoop,
         vault: Vault,
+        *,
+        pace: float = REAL,
     ) -> None:
+        self._pace = pace
         self._store, self._clock, self._ids = store, clock, ids
         self._node, self._balancer, self._enis, self._vpcs = node, balancer, enis, vpcs
         self._vault = vault
@@ -400,7 +404,7 @@ class BalancerLoop:
         group = self._store.get(TARGET_GROUP, f"{target.scope.prefix}{target.target_group_arn}")
         if group is None or target.deregistered_at is None:
             return None
-        return target.deregistered_at + timedelta(seconds=deregistration_delay_s(group))
+        return target.deregistered_at + shortened(deregistration_delay_s(group), target.pace or self._pace)
 
     def _follow_draining(self, draining: set[str]) -> datetime | None:
         """The data plane has taken these as draining: count their requests from now on. Returns when the next one

@@ -9,8 +9,10 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Final
 
+from portside.control.cluster_instances import ClusterInstances
 from portside.control.loop import Loop
 from portside.domain import capacity_provider, cluster_query, managed_volume, placement
+from portside.domain import pace as pace_rule
 from portside.domain.alarm import Alarm
 from portside.domain.clock import Clock, Ids
 from portside.domain.container_instance import ContainerInstance
@@ -51,18 +53,24 @@ class ServiceLoop:
 
     Args:
         retention_s: seconds that an INACTIVE service stays visible.
+        pace: how many times as fast as real time long timers run, where a service's tags do not say otherwise.
 
     Effects: writes SERVICE and TASK records. `start` looks at every service once, so that what a crash interrupted goes
     on.
     """
 
-    def __init__(self, store: Store, clock: Clock, ids: Ids, *, retention_s: float = RETENTION_S) -> None:
+    def __init__(
+        self, store: Store, clock: Clock, ids: Ids, *, retention_s: float = RETENTION_S, pace: float = pace_rule.REAL
+    ) -> None:
         self._store, self._clock, self._ids = store, clock, ids
+        self._pace = pace
         self._retention = timedelta(seconds=retention_s)
         self._loop = Loop("service", clock, self._step)
         self._soon: dict[str, asyncio.TimerHandle] = {}
+        self._instances = ClusterInstances(store)
         self._services_of: dict[str, set[str]] = {}  # target group ARN -> service keys
         self._unplaced: set[str] = set()  # keys of services with tasks that no container instance has room for
+        self._everywhere: set[str] = set()  # keys of services that are to be on all instances, or even over their zones
         self._own_write = False
         self._unsubscribe: Callable[[], None] | None = None
 
@@ -70,6 +78,7 @@ class ServiceLoop:
         self._unsubscribe = self._store.subscribe(self._changed)
         for service in self._store.scan(SERVICE):
             self._follow_groups(service.key, None, service)
+            self._follow_everywhere(service.key, service)
             self._loop.wake(service.key)
 
     async def close(self) -> None:
@@ -85,6 +94,7 @@ class ServiceLoop:
 
     def _changed(self, news: Change) -> None:
         old, new = news.old, news.value
+        self._instances.follow(news)
         if isinstance(new, Task) and isinstance(old, Task):
             if new.placement is not None and old.last_status < TaskStatus.STOPPED <= new.last_status:
                 for key in self._unplaced:  # there is more room by now
@@ -97,6 +107,7 @@ class ServiceLoop:
                     self._wake_soon(key)
         elif news.kind == SERVICE:
             self._follow_groups(news.key, old, new)
+            self._follow_everywhere(news.key, new)
             if not self._own_write:
                 self._loop.wake(news.key)
         elif news.kind == CONTAINER_INSTANCE:
@@ -118,11 +129,20 @@ class ServiceLoop:
                 self._loop.wake(service.key)
 
     def _wake_cluster(self, instance: Record | None) -> None:
-        """A container instance came, changed or went: services with tasks on instances look again."""
+        """A container instance came, changed or went: services that it matters to look again."""
         assert isinstance(instance, ContainerInstance)
-        for service in self._store.scan(SERVICE, f"{instance.scope.prefix}{instance.cluster}/"):
-            if any(each.launch_type == "EC2" for each in service.deployments):
-                self._wake_soon(service.key)
+        prefix = f"{instance.scope.prefix}{instance.cluster}/"
+        there = {task.service for task in self._store.find(TASK, "placed", instance.key) if task.service is not None}
+        waiting = {key for key in (*self._unplaced, *self._everywhere) if key.startswith(prefix)}
+        for key in waiting | {f"{prefix}{name}" for name in there}:
+            self._wake_soon(key)
+
+    def _follow_everywhere(self, key: str, new: Record | None) -> None:
+        """Services with something to do on whatever instance there is."""
+        concerned = isinstance(new, Service) and any(each.launch_type == "EC2" for each in new.deployments)
+        if concerned and isinstance(new, Service):
+            concerned = new.scheduling_strategy == "DAEMON" or new.az_rebalancing == "ENABLED"
+        (self._everywhere.add if concerned else self._everywhere.discard)(key)
 
     def _follow_groups(self, key: str, old: Record | None, new: Record | None) -> None:
         before = scheduler.target_group_arns(old) if isinstance(old, Service) else set()
@@ -161,6 +181,7 @@ class ServiceLoop:
             draining=self._draining(service) | unfit,
             alarms=self._alarms(service),
             zones=self._zones(service, definitions),
+            pace=pace_rule.of(service.tags, self._pace),
         )
         started, plan = self._placed(service, plan, definitions, now)
         writes = self._writes(stored.value, stored.version, plan, started, now)
@@ -168,6 +189,9 @@ class ServiceLoop:
             self._own_write = True
             try:
                 self._store.transact(*writes)
+            except Exception:
+                self._instances.forget(service)  # it counts on tasks that were not made
+                raise
             finally:
                 self._own_write = False
         return plan.wake_at
@@ -232,7 +256,7 @@ class ServiceLoop:
         for each in self._store.scan(CONTAINER_INSTANCE, f"{service.scope.prefix}{service.cluster}/"):
             others = [
                 task
-                for task in self._store.find(TASK, "placed", each.key)
+                for task in (self._store.find(TASK, "placed", each.key) if expressions else ())
                 if task.last_status < TaskStatus.STOPPED and task.service != service.name
             ]
             fits = all(cluster_query.parsed(text)(each, others) for text in expressions)
@@ -244,7 +268,7 @@ class ServiceLoop:
     def _zones(self, service: Service, definitions: dict[str, TaskDefinition]) -> set[str]:
         """Availability Zones that the service's tasks may be in, for one that is to be even over them."""
         primary = change.primary(service)
-        if service.az_rebalancing == "DISABLED" or primary is None:
+        if service.az_rebalancing == "DISABLED" or primary is None or not (service.steady or service.rebalancing):
             return set()
         if primary.launch_type == "FARGATE":
             subnets = primary.network.subnet_ids if primary.network is not None else ()
@@ -253,6 +277,8 @@ class ServiceLoop:
         definition = definitions.get(primary.task_definition_arn)
         expressions = service.placement_constraints.expressions
         expressions += definition.placement_expressions if definition is not None else ()
+        if not expressions:
+            return self._instances.of(service).capacity.zones()
         return {
             each.zone
             for each in self._store.scan(CONTAINER_INSTANCE, f"{service.scope.prefix}{service.cluster}/")
@@ -276,8 +302,7 @@ class ServiceLoop:
         """Container instances of the cluster that tasks are to leave."""
         if all(each.launch_type == "FARGATE" for each in service.deployments):
             return set()
-        prefix = f"{service.scope.prefix}{service.cluster}/"
-        return {each.id for each in self._store.scan(CONTAINER_INSTANCE, prefix) if each.status == "DRAINING"}
+        return self._instances.of(service).draining
 
     def _placed(
         self, service: Service, plan: ServicePlan, definitions: dict[str, TaskDefinition], now: datetime
@@ -295,16 +320,7 @@ class ServiceLoop:
         tasks = [self._in_zone(self._new_task(service, deployment, definition, each, now), zone) for each in providers]
         if deployment.launch_type == "FARGATE":
             return tasks, plan
-        instances = [
-            each
-            for each in self._store.scan(CONTAINER_INSTANCE, f"{service.scope.prefix}{service.cluster}/")
-            if each.status == "ACTIVE" and zone in ("", each.zone)
-        ]
-        capacity = placement.Capacity(
-            instances,
-            {each.id: self._store.find(TASK, "placed", each.key) for each in instances},
-            self._store.scan(SUBNET, service.scope.prefix),
-        )
+        capacity = self._instances.of(service).capacity
         placed: list[Task] = []
         message = ""
         constraints = service.placement_constraints
@@ -316,7 +332,8 @@ class ServiceLoop:
                 task.network,
                 strategies=service.placement_strategies or placement.DEFAULT_OF_SERVICE,
                 constraints=constraints,
-                luck=[int(self._ids.number(6))],
+                zone=zone,
+                luck=int(self._ids.number(6)),
             )
             if not isinstance(found, placement.Placed):
                 message = (

@@ -1,7 +1,7 @@
 """Targets as the task loop registers and drains them: records in, records awaited. What acts on them is `balancers`."""
 
 import asyncio
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from portside.control.loop import spawn
 from portside.domain import classic_load_balancer_rule as classic
@@ -10,6 +10,7 @@ from portside.domain.clock import Clock
 from portside.domain.instance import Instance
 from portside.domain.load_balancer import Target, TargetGroup
 from portside.domain.load_balancer_rule import deregistration_delay_s
+from portside.domain.pace import REAL, shortened
 from portside.domain.record import Scope, replace
 from portside.domain.table import CLASSIC_LOAD_BALANCER, INSTANCE, TARGET, TARGET_GROUP, TASK
 from portside.domain.task.record import TargetRef, TaskStatus
@@ -17,8 +18,13 @@ from portside.store.interface import Change, Put, Store
 
 
 class Targets:
-    def __init__(self, store: Store, clock: Clock) -> None:
-        self._store, self._clock = store, clock
+    """
+    Args:
+        pace: how many times as fast as real time deregistration delays run.
+    """
+
+    def __init__(self, store: Store, clock: Clock, *, pace: float = REAL) -> None:
+        self._store, self._clock, self._pace = store, clock, pace
 
     def register(self, scope: Scope, refs: tuple[TargetRef, ...], address: str, zone: str, now: datetime) -> None:
         """The address, or the instance of that id, is a target of each group, at the ref's port. Idempotent; a draining
@@ -46,11 +52,20 @@ class Targets:
         if writes:
             self._store.transact(*writes)
 
-    async def drain(self, scope: Scope, refs: tuple[TargetRef, ...], address: str, task_key: str = "") -> None:
+    async def drain(
+        self,
+        scope: Scope,
+        refs: tuple[TargetRef, ...],
+        address: str,
+        task_key: str = "",
+        pace: float | None = None,
+    ) -> None:
         """Deregister, and return once no request is open any more, at the latest after the deregistration delay.
 
         An instance stays with a Classic Load Balancer while another task there needs it.
 
+        Args:
+            pace: of the service that they are of.
         Raises: StoreUnavailable."""
         refs = self._each_port(
             scope, tuple(each for each in refs if not self._is_needed(scope, each, address, task_key))
@@ -65,7 +80,7 @@ class Targets:
         end = self._store.subscribe(listen)
         timer: asyncio.Task[None] | None = None
         try:
-            deadline = self._deregister(scope, refs, address)
+            deadline = self._deregister(scope, refs, address, self._pace if pace is None else pace)
             while self._draining(waiting) and self._clock.now() < deadline:
                 if timer is None:
                     timer = spawn(f"drain:{address}", self._clock.sleep_until(deadline))
@@ -77,7 +92,7 @@ class Targets:
             if timer is not None:
                 timer.cancel()
 
-    def _deregister(self, scope: Scope, refs: tuple[TargetRef, ...], address: str) -> datetime:
+    def _deregister(self, scope: Scope, refs: tuple[TargetRef, ...], address: str, pace: float) -> datetime:
         """Mark the targets; returns when the last of them is over at the latest."""
         now = self._clock.now()
         deadline = now
@@ -88,9 +103,9 @@ class Targets:
             if target is None or group is None:
                 continue
             since = target.deregistered_at or now
-            deadline = max(deadline, since + timedelta(seconds=deregistration_delay_s(group)))
+            deadline = max(deadline, since + shortened(deregistration_delay_s(group), pace))
             if target.deregistered_at is None:
-                writes.append(Put(TARGET, replace(target, deregistered_at=now)))
+                writes.append(Put(TARGET, replace(target, deregistered_at=now, pace=pace)))
         for name in dict.fromkeys(ref.load_balancer_name for ref in refs if ref.load_balancer_name):
             balancer = self._store.get(CLASSIC_LOAD_BALANCER, f"{scope.prefix}{name}")
             if balancer is not None:

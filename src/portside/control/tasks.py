@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol
 from portside.control import file_mounts, instance_mounts
 from portside.control.loop import Loop, spawn
 from portside.control.secret_resolver import SecretResolver
-from portside.domain import image_reference, table
+from portside.domain import image_reference, pace, table
 from portside.domain.clock import Clock, Ids
 from portside.domain.image import NO_SPACE
 from portside.domain.managed_volume import ManagedVolume
@@ -121,8 +121,15 @@ class RoomMaker(Protocol):
 class TargetRegistrar(Protocol):
     def register(self, scope: Scope, refs: tuple[TargetRef, ...], address: str, zone: str, now: datetime) -> None: ...
 
-    async def drain(self, scope: Scope, refs: tuple[TargetRef, ...], address: str, task_key: str = "") -> None:
-        """Deregister, and return when drained (at most the deregistration delay)."""
+    async def drain(
+        self,
+        scope: Scope,
+        refs: tuple[TargetRef, ...],
+        address: str,
+        task_key: str = "",
+        pace: float | None = None,
+    ) -> None:
+        """Deregister, and return when drained (at most the deregistration delay, at the pace of its service)."""
         ...
 
 
@@ -521,11 +528,17 @@ class TaskLoop:
         if self._discovery is not None and task.registries:
             self._discovery.deregister(task)
         try:
-            await self._targets.drain(task.scope, effect.targets, effect.address, task.key)
+            await self._targets.drain(task.scope, effect.targets, effect.address, task.key, self._pace(task))
         except Refused as refused:
             if refused.kind is not RefusalKind.NOT_FOUND:
                 raise
         return r.TargetsDrained()
+
+    def _pace(self, task: Task) -> float | None:
+        """That of its service; None where it is the instance's."""
+        key = f"{task.scope.prefix}{task.cluster}/{task.service}"
+        service = self._store.get(table.SERVICE, key) if task.service is not None else None
+        return pace.of(service.tags, 0.0) or None if service is not None else None
 
 
 def owner(task: Task) -> str:

@@ -9,6 +9,8 @@ from fractions import Fraction
 from typing import Final
 
 from portside.domain.cluster import CapacityProviderShare
+from portside.domain.pace import REAL
+from portside.domain.record import replace
 from portside.domain.refusal import RefusalKind, Refused
 from portside.domain.task import machine
 from portside.domain.task.record import StopCode, Task, TaskStatus
@@ -56,10 +58,12 @@ def of_each(strategy: Sequence[CapacityProviderShare], count: int, there: Iterab
     return found
 
 
-def interrupted(task: Task, *, at: datetime) -> Task:
+def interrupted(task: Task, *, at: datetime, pace: float = REAL) -> Task:
     """The task with the notice that its capacity is taken back: SIGTERM now, and its end within two minutes, since no
     container of Fargate is given longer to stop.
 
+    Args:
+        pace: how many times as fast as real time these two minutes run.
     Raises:
         Refused: it is not on FARGATE_SPOT, or it ends already.
     """
@@ -68,4 +72,4 @@ def interrupted(task: Task, *, at: datetime) -> Task:
         raise Refused(RefusalKind.INVALID, f"only tasks on {SPOT} are interrupted; {task.id} is on {where}", "task")
     if task.stop is not None or task.last_status is TaskStatus.STOPPED:
         raise Refused(RefusalKind.CONFLICT, f"{task.id} is stopped or about to be", "task")
-    return machine.stop(task, code=StopCode.SPOT_INTERRUPTION, reason=INTERRUPTED, at=at)
+    return machine.stop(replace(task, pace=pace), code=StopCode.SPOT_INTERRUPTION, reason=INTERRUPTED, at=at)

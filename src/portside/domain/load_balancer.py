@@ -191,6 +191,7 @@ class Target(Record, frozen=True, kw_only=True):
     failure_code: str = ""  # AWS's reason code for unhealthy
     failure_detail: str = ""
     deregistered_at: datetime | None = None
+    pace: float | None = None  # at which its deregistration delay runs, where it is not the instance's
     drained_at: datetime | None = None  # idle: no request open any more
 
     @property

@@ -1,13 +1,15 @@
-"""Placement: what a task takes of a container instance, what is left there, and which instance it goes to. Pure.
+"""Placement: what a task takes of a container instance, what is left there, and what it gets of it. Pure.
+
+Which instance it goes to is `capacity`.
 
 Sources: ECS developer guide, "How Amazon ECS places tasks on container instances" and "Task placement strategies";
 API_failures_messages for the reasons.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, Literal
 
-from portside.domain import cluster_query, instance_network
+from portside.domain import instance_network
 from portside.domain.container_instance import ContainerInstance
 from portside.domain.record import Record, replace
 from portside.domain.task.record import (
@@ -20,7 +22,6 @@ from portside.domain.task.record import (
     TaskStatus,
 )
 from portside.domain.task_definition import ContainerDefinition, PortMapping
-from portside.domain.vpc import Subnet
 
 CPU: Final = "RESOURCE:CPU"
 MEMORY: Final = "RESOURCE:MEMORY"
@@ -198,106 +199,6 @@ def at_its_place(task: Task, found: Placed) -> Task:
     ports = ", ".join(f"{each.host_ports[0]}/{each.protocol} for {each.container}" for each in place.bindings)
     told = Moment(at=task.created_at, what="Placed", detail=f"on {place.instance_id}{f': {ports}' if ports else ''}")
     return replace(task, placement=place, network=found.network, story=(*task.story, told))
-
-
-class Capacity:
-    """The container instances of a cluster with the tasks on them, while tasks are placed one after another.
-
-    Args:
-        instances: those that may be chosen.
-        tasks: container instance id -> all tasks that are known on it, also stopped ones.
-        subnets: those that requests may name.
-    """
-
-    def __init__(
-        self,
-        instances: Iterable[ContainerInstance],
-        tasks: Mapping[str, Iterable[Task]],
-        subnets: Iterable[Subnet] = (),
-    ) -> None:
-        self._instances = tuple(instances)
-        self._tasks = {each.id: list(tasks.get(each.id, ())) for each in self._instances}
-        self._subnets = {each.id: each for each in subnets}
-
-    def add(self, task: Task) -> None:
-        """A task that was just placed takes its part."""
-        if task.placement is not None:
-            self._tasks.setdefault(task.placement.container_instance, []).append(task)
-
-    def place(
-        self,
-        wanted: Wanted,
-        request: NetworkRequest | None,
-        *,
-        strategies: Sequence[Strategy] = (),
-        constraints: Constraints = NONE,
-        luck: Sequence[int] = (),
-    ) -> Placed | tuple[tuple[ContainerInstance, str], ...]:
-        """Where the task goes, or for each instance why it does not go there.
-
-        Args:
-            luck: random numbers, for what nothing else decides.
-        """
-        asked = demand(wanted)
-        failures: list[tuple[ContainerInstance, str]] = []
-        candidates: list[tuple[tuple[int, ...], ContainerInstance]] = []
-        for index, instance in enumerate(self._instances):
-            live = self._live(instance)
-            left = room(instance, live)
-            reason = lacking(instance, left, asked)
-            if reason is None and request is not None and not self._there(request, instance).subnet_ids:
-                reason = ATTRIBUTE
-            if reason is None and constraints.distinct and any(task.group == wanted.group for task in live):
-                reason = DISTINCT
-            expressions = (*wanted.expressions, *constraints.expressions)
-            if reason is None and not all(cluster_query.parsed(each)(instance, live) for each in expressions):
-                reason = MEMBER_OF
-            if reason is not None:
-                failures.append((instance, reason))
-                continue
-            chance = luck[index % len(luck)] if luck else 0
-            rank = tuple(self._rank(each, instance, left, wanted.group, chance) for each in strategies or DEFAULT)
-            candidates.append(((*rank, chance), instance))
-        if not candidates:
-            return tuple(failures)
-        chosen = min(candidates, key=lambda each: each[0])[1]
-        return Placed(
-            placement=placed(chosen, wanted, self._tasks[chosen.id]),
-            network=None if request is None else self._there(request, chosen),
-        )
-
-    def _live(self, instance: ContainerInstance) -> list[Task]:
-        return [task for task in self._tasks[instance.id] if task.last_status < TaskStatus.STOPPED]
-
-    def _there(self, request: NetworkRequest, instance: ContainerInstance) -> NetworkRequest:
-        """An interface of the instance can be in subnets of its zone and VPC only."""
-        fitting = tuple(
-            each
-            for each in request.subnet_ids
-            if (subnet := self._subnets.get(each)) is not None
-            and (subnet.vpc_id, subnet.zone) == (instance.vpc_id, instance.zone)
-        )
-        return replace(request, subnet_ids=fitting)
-
-    def _rank(self, strategy: Strategy, instance: ContainerInstance, left: Room, group: str, chance: int) -> int:
-        """The lower, the better."""
-        match strategy.type, strategy.field:
-            case "random", _:
-                return chance
-            case "binpack", "cpu":
-                return left.cpu_units
-            case "binpack", _:
-                return left.memory_mib
-            case _, "attribute:ecs.availability-zone":
-                peers = [each for each in self._instances if each.zone == instance.zone]
-            case _, field if field.startswith("attribute:"):
-                # Those without the attribute are alike, too.
-                name = field.removeprefix("attribute:")
-                own = instance.attribute(name)
-                peers = [each for each in self._instances if each.attribute(name) == own]
-            case _:
-                peers = [instance]
-        return sum(task.group == group for each in peers for task in self._live(each))
 
 
 def placed(instance: ContainerInstance, wanted: Wanted, tasks: Sequence[Task]) -> Placement:

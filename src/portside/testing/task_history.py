@@ -143,7 +143,14 @@ class FakeTargets:
             raise RuntimeError("a passing cause")
         self.registered.add(address)
 
-    async def drain(self, scope: Scope, refs: tuple[TargetRef, ...], address: str, task_key: str = "") -> None:
+    async def drain(
+        self,
+        scope: Scope,
+        refs: tuple[TargetRef, ...],
+        address: str,
+        task_key: str = "",
+        pace: float | None = None,
+    ) -> None:
         await asyncio.sleep(self.world.rng.uniform(0, self.drain_s))
         if self.world.chance(self.world.behaviour.passing):
             raise RuntimeError("a passing cause")

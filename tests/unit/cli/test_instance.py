@@ -113,6 +113,9 @@ def test_daemon_understands_every_argument(tmp_path: Path) -> None:
         hosts_file=None,
         envoy_path=tmp_path / "envoy",
         auth=True,
+        task_endpoint=True,
+        strict_pulls=True,
+        pace=2.5,
         durability="full",
         s3_endpoint="http://127.0.0.1:9000",
         mirrors=(("docker.io", "localhost:5000"), ("ghcr.io", "127.0.0.1:5001/ghcr")),
@@ -122,7 +125,7 @@ def test_daemon_understands_every_argument(tmp_path: Path) -> None:
     while words:
         name = words.pop(0).removeprefix("--").replace("-", "_")
         assert name in SETTINGS_FROM_OUTSIDE
-        setattr(given, name, True if name == "auth" else words.pop(0))
+        setattr(given, name, True if name in ("auth", "task_endpoint", "strict_pulls") else words.pop(0))
     assert settings_from({}, given) == settings
 
 

@@ -451,6 +451,20 @@ def test_failed_starts_are_throttled_by_bout() -> None:
     assert started(later) == 2
 
 
+def test_the_pace_shortens_what_is_waited_for() -> None:
+    """At sixty times real time a failing start is tried again sixty times as soon, and a grace period is as short."""
+    failed = task(1, S.STOPPED, started_at=None, stop=Stop(code=StopCode.TASK_FAILED_TO_START, reason="", at=NOW))
+    of = service(1, watched=(failed.id,), consecutive_start_failures=9, throttled_deployment=NEW)
+    held = plan(of, [failed], [], DEFINITIONS, now=NOW, pace=60)
+    assert held.service.start_not_before == NOW + timedelta(seconds=512 / 60)
+    patient = service(1, deployment(targets=(REF,)), health_check_grace_period_s=600)
+    fresh = balanced(1, started_at=NOW - timedelta(seconds=9))
+    sick = [target(fresh, "unhealthy")]
+    assert started(plan(patient, [fresh], sick, DEFINITIONS, now=NOW, pace=60)) == 0
+    late = NOW + timedelta(seconds=1)
+    assert started(plan(patient, [fresh], sick, DEFINITIONS, now=late, pace=60)) == 1
+
+
 def test_a_new_deployment_ends_the_throttle() -> None:
     """What failed before does not hold up another task definition."""
     held = service(1, throttled_deployment=OLD, consecutive_start_failures=9, start_not_before=NOW + timedelta(hours=1))

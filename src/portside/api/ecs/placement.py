@@ -11,10 +11,11 @@ from portside.api.ecs.error import invalid
 from portside.api.ecs.field import is_asked_for
 from portside.aws.service import Params
 from portside.domain import arn, cluster_rule, fargate
+from portside.domain.capacity import Capacity
 from portside.domain.cluster import CapacityProviderShare, Cluster
 from portside.domain.container_instance import ContainerInstance
 from portside.domain.fargate import unsupported
-from portside.domain.placement import Capacity, Constraints, Strategy
+from portside.domain.placement import Constraints, Strategy
 from portside.domain.table import CONTAINER_INSTANCE, SUBNET, TASK
 from portside.domain.task.record import NetworkRequest
 from portside.domain.task_definition import TaskDefinition
@@ -122,7 +123,7 @@ def capacity(store: Store, cluster: Cluster, instances: Iterable[ContainerInstan
     return Capacity(
         found,
         {each.id: store.find(TASK, "placed", each.key) for each in found},
-        store.scan(SUBNET, cluster.scope.prefix),
+        lambda each: store.get(SUBNET, f"{cluster.scope.prefix}{each}"),
     )
 
 

@@ -18,7 +18,7 @@ from portside.api.ecs import (
 from portside.api.ecs.error import invalid, service_not_found
 from portside.api.ecs.field import is_asked_for
 from portside.aws.service import Handler, Params, RequestContext, Result
-from portside.domain import arn, classic_load_balancer_rule, fargate, tag_rule
+from portside.domain import arn, classic_load_balancer_rule, fargate, pace, tag_rule
 from portside.domain.clock import Clock, Ids
 from portside.domain.cluster import CapacityProviderShare, Cluster
 from portside.domain.fargate import unsupported
@@ -102,6 +102,7 @@ class Services:
         )
         tags = wire.tags_from(params.get("tags"))
         tag_rule.check(tags)
+        pace.check(tags)
         now = self._clock.now()
         service = _configured(
             Service(

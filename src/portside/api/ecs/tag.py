@@ -6,7 +6,7 @@ from typing import Any
 from portside.api.ecs import lookup, wire
 from portside.api.ecs.error import cluster_not_found, invalid, resource_not_found, service_not_found
 from portside.aws.service import Handler, Params, RequestContext, Result
-from portside.domain import arn, cluster_rule, tag_rule
+from portside.domain import arn, cluster_rule, pace, tag_rule
 from portside.domain.clock import Clock
 from portside.domain.cluster import Cluster
 from portside.domain.container_instance import ContainerInstance
@@ -36,6 +36,8 @@ class TagsOfResources:
         kind, tagged = self._found(context, params["resourceArn"])
         new = wire.tags_from(params["tags"])
         tag_rule.check(new)
+        if isinstance(tagged, Service):
+            pace.check(new)
         self._write(kind, tagged, tag_rule.merged(tagged.tags, new))
         return {}
 

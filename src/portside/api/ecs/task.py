@@ -20,9 +20,10 @@ from portside.domain import (
     tag_rule,
     task_definition_rule,
 )
+from portside.domain.capacity import Capacity
 from portside.domain.clock import Clock, Ids
 from portside.domain.cluster import Cluster
-from portside.domain.placement import INACTIVE, Capacity, Placed, at_its_place, wanted_of
+from portside.domain.placement import INACTIVE, Placed, at_its_place, wanted_of
 from portside.domain.record import Tag, Tags, replace
 from portside.domain.table import CONTAINER_INSTANCE, SERVICE, TASK
 from portside.domain.task import machine
@@ -36,8 +37,6 @@ STARTED_MOST: Final = 10
 """Tasks of one RunTask."""
 STARTED_ON_MOST: Final = 10
 """Container instances of one StartTask."""
-_LUCK: Final = 16
-"""Random numbers for one placement; beyond as many instances they repeat."""
 GROUP_MAX: Final = 255
 STARTED_BY_MAX: Final = 128
 _STARTED_BY: Final = re.compile(r"[A-Za-z0-9_/-]+")
@@ -89,7 +88,7 @@ class Tasks:
         for provider in capacity_provider.of_each(launch.strategy, count):
             task = make(request, platform_version)
             if capacity is not None:
-                luck = [int(self._ids.number(6)) for _ in range(_LUCK)]
+                luck = int(self._ids.number(6))
                 found = capacity.place(
                     wanted_of(task), request, strategies=strategies, constraints=constraints, luck=luck
                 )

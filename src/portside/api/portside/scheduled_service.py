@@ -4,8 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from portside.domain import arn, load_balancer_rule
+from portside.domain import pace as pace_rule
 from portside.domain.clock import Clock
 from portside.domain.load_balancer import Target
+from portside.domain.pace import REAL
 from portside.domain.service import scheduler, why
 from portside.domain.service.record import Deployment, Service
 from portside.domain.service.why import TargetKey
@@ -18,12 +20,15 @@ from portside.store.interface import Store
 EVENTS_SHOWN: Final = 10
 
 
-def answer(store: Store, clock: Clock, named: str, cluster: str = "") -> tuple[int, dict[str, Any]]:
+def answer(
+    store: Store, clock: Clock, named: str, cluster: str = "", *, pace: float = REAL
+) -> tuple[int, dict[str, Any]]:
     """HTTP status and document.
 
     Args:
         named: a service's name or ARN.
         cluster: only in the cluster of this name.
+        pace: the instance's.
 
     Returns: the service; {"error": ...} with 404 for no such service, with 409 where several clusters have one.
     """
@@ -40,10 +45,10 @@ def answer(store: Store, clock: Clock, named: str, cluster: str = "") -> tuple[i
     if len(found) > 1:
         places = ", ".join(f"{each.cluster} ({each.scope.region})" for each in found)
         return 409, {"error": f"several clusters have a service {named}: {places}"}
-    return 200, _document(store, clock, found[0])
+    return 200, _document(store, clock, found[0], pace)
 
 
-def _document(store: Store, clock: Clock, service: Service) -> dict[str, Any]:
+def _document(store: Store, clock: Clock, service: Service, pace: float) -> dict[str, Any]:
     """Times in ISO 8601. `why` is None for a service that is as it should be."""
     tasks = store.find(TASK, "service", service.key)
     targets: dict[TargetKey, Target] = {
@@ -58,6 +63,7 @@ def _document(store: Store, clock: Clock, service: Service) -> dict[str, Any]:
         "name": service.name,
         "cluster": service.cluster,
         "status": service.status,
+        "pace": pace_rule.of(service.tags, pace),
         "desired": service.desired_count,
         "running": sum(each.last_status is TaskStatus.RUNNING for each in live),
         "pending": sum(each.last_status < TaskStatus.RUNNING for each in live),

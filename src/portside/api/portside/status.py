@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from portside.domain import arn, placement
+from portside.domain import pace as pace_rule
 from portside.domain.image import PullProgress
 from portside.domain.instance import Instance, InstanceState
 from portside.domain.load_balancer import Listener, LoadBalancer
+from portside.domain.pace import REAL
 from portside.domain.record import Scope
 from portside.domain.service.record import Service
 from portside.domain.table import (
@@ -24,12 +26,15 @@ from portside.domain.task.record import Task, TaskStatus
 from portside.store.interface import Store
 
 
-def status(store: Store, problems: Sequence[str] = (), pulls: Sequence[PullProgress] = ()) -> dict[str, Any]:
+def status(
+    store: Store, problems: Sequence[str] = (), pulls: Sequence[PullProgress] = (), *, pace: float = REAL
+) -> dict[str, Any]:
     """Clusters, services, tasks and load balancers of every account and region.
 
     Args:
         problems: what a person should know or do, in sentences.
         pulls: images that are being pulled.
+        pace: the instance's.
 
     Returns: {"problems": [...], "clusters": [...], "services": [...], "tasks": [...], "pulls": [...],
         "loadBalancers": [...]}, times in ISO 8601.
@@ -41,7 +46,8 @@ def status(store: Store, problems: Sequence[str] = (), pulls: Sequence[PullProgr
             for c in store.scan(CLUSTER)
             if c.status == "ACTIVE"
         ],
-        "services": [_service(store, s) for s in store.scan(SERVICE) if s.status != "INACTIVE"],
+        "pace": pace,
+        "services": [_service(store, s, pace) for s in store.scan(SERVICE) if s.status != "INACTIVE"],
         "tasks": [_task(t) for t in store.scan(TASK)],
         "pulls": [pull(each) for each in pulls],
         "instances": [_instance(store, i) for i in store.scan(INSTANCE) if i.state is not InstanceState.TERMINATED],
@@ -64,7 +70,7 @@ def pull(progress: PullProgress) -> dict[str, Any]:
     }
 
 
-def _service(store: Store, service: Service) -> dict[str, Any]:
+def _service(store: Store, service: Service, pace: float) -> dict[str, Any]:
     tasks = store.find(TASK, "service", service.key)
     primary = next((d for d in service.deployments if d.status == "PRIMARY"), None)
     return {
@@ -77,6 +83,7 @@ def _service(store: Store, service: Service) -> dict[str, Any]:
         "desired": service.desired_count,
         "running": sum(t.last_status == TaskStatus.RUNNING for t in tasks),
         "pending": sum(t.last_status < TaskStatus.RUNNING for t in tasks),
+        "pace": pace_rule.of(service.tags, pace),
         "lastEvent": service.events[0].message if service.events else "",
     }
 

@@ -27,6 +27,7 @@ from typing import Final
 
 from portside.domain.alarm import Alarm
 from portside.domain.load_balancer import Target
+from portside.domain.pace import REAL, shortened
 from portside.domain.record import Record, replace
 from portside.domain.service import balance, breaker, event
 from portside.domain.service.record import Deployment, RolloutState, Service
@@ -139,6 +140,7 @@ def plan(
     draining: Collection[str] = (),
     alarms: Collection[Alarm] = (),
     zones: Collection[str] = (),
+    pace: float = REAL,
 ) -> ServicePlan:
     """Decide what the service needs next.
 
@@ -149,8 +151,9 @@ def plan(
         draining: ids of container instances that tasks are to leave.
         alarms: those that watch its deployments.
         zones: Availability Zones that its tasks may be in.
+        pace: how many times as fast as real time grace periods, bake times and the backoff of failing starts run.
     """
-    return _Pass(service, tasks, targets, definitions, now, draining, alarms, zones).run()
+    return _Pass(service, tasks, targets, definitions, now, draining, alarms, zones, pace).run()
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,9 +188,10 @@ class _Pass:
         draining: Collection[str] = (),
         alarms: Collection[Alarm] = (),
         zones: Collection[str] = (),
+        pace: float = REAL,
     ) -> None:
         self.service, self.definitions, self.now, self.draining = service, definitions, now, draining
-        self.alarms, self.zones = alarms, zones
+        self.alarms, self.zones, self.pace = alarms, zones, pace
         self.by_id = {task.id: task for task in tasks}
         self.targets: dict[TargetKey, Target] = {(t.target_group_arn, t.id, t.port): t for t in targets}
         self.primary = next((d for d in service.deployments if d.status == "PRIMARY"), None)
@@ -246,7 +250,7 @@ class _Pass:
         if task.last_status < TaskStatus.RUNNING:
             return _Judged(task, Health.STARTING)
         started_at = task.started_at or self.now
-        grace_ends = started_at + timedelta(seconds=self.service.health_check_grace_period_s or 0)
+        grace_ends = started_at + shortened(self.service.health_check_grace_period_s or 0, self.pace)
         inside = health.of_task(task)
         if inside is HealthStatus.UNHEALTHY:
             if self.now >= grace_ends:
@@ -385,7 +389,7 @@ class _Pass:
                 service,
                 consecutive_start_failures=count,
                 throttled_at=now,
-                start_not_before=now + timedelta(seconds=delay_s),
+                start_not_before=now + shortened(delay_s, self.pace),
             )
             if count >= IMPAIRED_AFTER:
                 self._report_cause(event.impaired(service.name))
@@ -737,7 +741,7 @@ class _Pass:
         bake_s = breaker.bake_s(service, self.alarms)
         if not bake_s:
             return self._complete(service)
-        until = deployment.baking_until or self.now + timedelta(seconds=bake_s)
+        until = deployment.baking_until or self.now + shortened(bake_s, self.pace)
         if self.now >= until:
             return replace(self._complete(service), steady=service.steady)
         self._wake(until)

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Final, assert_never
 
 from portside.domain import arn, metadata
+from portside.domain.pace import shortened
 from portside.domain.record import replace
 from portside.domain.task import record as r
 from portside.domain.task import target
@@ -798,7 +799,7 @@ def _ending(
     if task.targets_drained_at is not None and _drains_first(why):
         due = max(due, task.targets_drained_at)
     timeout_s = definition.stop_timeout_s if definition.stop_timeout_s is not None else STOP_TIMEOUT_S
-    kill_at = (h.signalled_at or due) + timedelta(seconds=timeout_s)
+    kill_at = (h.signalled_at or due) + shortened(timeout_s, task.pace)
     if h.kill_issued_at is not None:
         kill_at = h.kill_issued_at + timedelta(seconds=KILL_AGAIN_S)
     if now >= kill_at:

@@ -259,6 +259,7 @@ class Task(Record, frozen=True, kw_only=True):
 
     # desired: written by the API and the schedulers
     stop: Stop | None = None
+    pace: float = 1.0  # at which the time runs that an interruption leaves it
     protected_until: datetime | None = None  # the service scheduler spares it on scale-in and deployments
 
     # known: written by observe()

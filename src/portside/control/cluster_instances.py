@@ -1,0 +1,66 @@
+"""What is left on the container instances of each cluster, followed change by change for the service loop."""
+
+from dataclasses import dataclass, field
+
+from portside.domain.capacity import Capacity
+from portside.domain.container_instance import ContainerInstance
+from portside.domain.service.record import Service
+from portside.domain.table import CONTAINER_INSTANCE, SUBNET, TASK
+from portside.domain.task.record import Task
+from portside.store.interface import Change, Store
+
+
+@dataclass
+class Instances:
+    """`capacity`: of those that may be chosen; `draining`: ids of those that tasks are to leave."""
+
+    capacity: Capacity
+    draining: set[str] = field(default_factory=set)
+
+
+class ClusterInstances:
+    """Looked up in the store at the first question about a cluster; then `follow` must see every change."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._of: dict[str, Instances] = {}
+
+    def of(self, service: Service) -> Instances:
+        """Those of the service's cluster."""
+        prefix = f"{service.scope.prefix}{service.cluster}/"
+        found = self._of.get(prefix)
+        if found is None:
+            scope = service.scope.prefix
+            found = Instances(Capacity(subnet=lambda each: self._store.get(SUBNET, f"{scope}{each}")))
+            for each in self._store.scan(CONTAINER_INSTANCE, prefix):
+                self._put(found, each)
+            self._of[prefix] = found
+        return found
+
+    def forget(self, service: Service) -> None:
+        """They are looked up again at the next question."""
+        self._of.pop(f"{service.scope.prefix}{service.cluster}/", None)
+
+    def follow(self, news: Change) -> None:
+        record = news.value or news.old
+        if isinstance(record, Task):
+            known = self._of.get(f"{record.scope.prefix}{record.cluster}/") if record.placement is not None else None
+            if known is not None:
+                known.capacity.remove(record) if news.value is None else known.capacity.add(record)
+        elif isinstance(record, ContainerInstance):
+            known = self._of.get(f"{record.scope.prefix}{record.cluster}/")
+            if known is None:
+                return
+            if news.value is None:
+                known.capacity.discard(record.id)
+                known.draining.discard(record.id)
+            else:
+                self._put(known, record)
+
+    def _put(self, known: Instances, instance: ContainerInstance) -> None:
+        if instance.status == "ACTIVE":
+            known.draining.discard(instance.id)
+            known.capacity.put(instance, self._store.find(TASK, "placed", instance.key))
+        else:
+            known.capacity.discard(instance.id)
+            known.draining.add(instance.id)
