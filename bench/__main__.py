@@ -14,6 +14,8 @@ NAMES = (
     "dependency",
     "replace",
     "scale",
+    "deployment",
+    "scheduler",
     "pull",
     "api",
     "balancer",

@@ -625,6 +625,55 @@ def test_a_plan_carried_out_leaves_nothing_to_do(state: tuple[Service, list[Task
     assert not {each.task.id for each in again.stops} & healthy(after, targets)
 
 
+@settings(max_examples=300, deadline=None)
+@given(
+    homes=st.lists(
+        st.tuples(st.sampled_from("abc"), st.sampled_from([S.PENDING, S.RUNNING, S.RUNNING]), st.booleans())
+    ),
+    draining=st.sets(st.sampled_from("abc")),
+    desired=st.integers(1, 8),
+    minimum=st.sampled_from([0, 33, 50, 100]),
+    maximum=st.sampled_from([100, 150, 200]),
+)
+def test_instances_drain_within_the_limits(
+    homes: list[tuple[str, S, bool]], draining: set[str], desired: int, minimum: int, maximum: int
+) -> None:
+    """Whatever drains: stops leave the minimum of tasks that serve, starts keep to the maximum, what does not run yet
+    leaves at once, and with replacements that come up the instances are empty in the end."""
+    of = service(desired, minimum_healthy_percent=minimum, maximum_percent=maximum)
+    tasks = [
+        on_instance(number, home, status=status, of=NEW if is_new else OLD)
+        for number, (home, status, is_new) in enumerate(homes)
+    ]
+    number = 100
+    for _ in range(60):
+        result = plan(of, tasks, [], DEFINITIONS, now=NOW, draining=draining)
+        serving = {each.id for each in tasks if each.last_status is S.RUNNING}
+        is_calm = len(serving) == len(tasks)
+        gone = {each.task.id for each in result.stops}
+        if serving & gone:
+            assert len(serving - gone) >= -(-desired * minimum // 100)
+        if started(result):
+            assert len(tasks) + started(result) <= desired * maximum // 100
+        starting = {each.id for each in tasks if each.last_status < S.RUNNING and _home(each) in draining}
+        assert starting <= gone
+        of = scheduler.settle(result, [], ["0"] * 100, now=NOW) if not started(result) else result.service
+        tasks = [each for each in tasks if each.id not in gone]
+        tasks = [replace(each, last_status=S.RUNNING, started_at=LONG_AGO) for each in tasks]
+        tasks += [on_instance(number + at, "d", status=S.PENDING, of=NEW) for at in range(started(result))]
+        number += started(result)
+        if not gone and not started(result) and is_calm:
+            break
+    blocked = desired * maximum // 100 <= desired and -(-desired * minimum // 100) >= desired
+    assert blocked or not [each for each in tasks if _home(each) in draining]
+    assert blocked or len(tasks) == desired
+
+
+def _home(of: Task) -> str:
+    assert of.placement is not None
+    return of.placement.container_instance
+
+
 def pulled(number: int, digest: str, at: datetime, **changes: object) -> Task:
     history = (ContainerHistory(name="web", runtime_id=f"r{number}", pulled_at=at, image_digest=digest),)
     return task(number, history=history, **changes)  # type: ignore[arg-type]

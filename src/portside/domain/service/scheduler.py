@@ -580,15 +580,15 @@ class _Pass:
 
     def _retire_old(self) -> None:
         staying = [each for each in (*self.mine, *self.old) if each.task.id not in self.stops]
-        healthy = sum(each.health == Health.HEALTHY for each in staying)
+        healthy = sum(each.health == Health.HEALTHY or each.serves for each in staying)
         running = sum(each.is_running for each in staying)
         least = lower_limit(self.desired, self.service.minimum_healthy_percent)
         for each in _given_up_first(self.old):
             if self._is_protected(each):
                 continue
-            if each.health == Health.STARTING:
+            if each.health == Health.STARTING or (each.leaving and not each.is_running):
                 allowed = True
-            elif each.health == Health.HEALTHY:
+            elif each.health == Health.HEALTHY or each.serves:
                 allowed = healthy > least
                 healthy -= allowed
             else:
