@@ -6,6 +6,7 @@ a wake-up that the loop fails to ask for shows as a service that never gets wher
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -20,9 +21,10 @@ from portside.domain.record import Scope, replace
 from portside.domain.service import breaker as breaker_rule
 from portside.domain.service import scheduler
 from portside.domain.service.record import CircuitBreaker, Deployment, RolloutState, Service
-from portside.domain.table import SERVICE, TARGET, TASK, TASK_DEFINITION
+from portside.domain.table import SERVICE, SUBNET, TARGET, TASK, TASK_DEFINITION
 from portside.domain.task.record import EniAttachment, NetworkRequest, Stop, StopCode, TargetRef, Task, TaskStatus
 from portside.domain.task_definition import ContainerDefinition, TaskDefinition
+from portside.domain.vpc import Subnet
 from portside.store.interface import Change, Delete, Put
 from portside.store.memory import MemoryStore
 
@@ -101,6 +103,17 @@ class World:
                 registered_by="test",
             )
             self.store.transact(Put(TASK_DEFINITION, definition))
+        for zone in "ab":
+            subnet = Subnet(
+                scope=SCOPE,
+                id=f"subnet-{zone}",
+                vpc_id="vpc-1",
+                cidr_block="10.0.0.0/16",
+                zone=zone,
+                zone_id=zone,
+                created_at=START,
+            )
+            self.store.transact(Put(SUBNET, subnet))
         self.boot()
 
     def boot(self) -> None:
@@ -127,6 +140,7 @@ class World:
         maximum: int = 200,
         grace_s: int | None = None,
         breaker: CircuitBreaker = NO_BREAKER,
+        is_rebalanced: bool = False,
     ) -> None:
         service = Service(
             scope=SCOPE,
@@ -137,6 +151,7 @@ class World:
             maximum_percent=maximum,
             health_check_grace_period_s=grace_s,
             breaker=breaker,
+            az_rebalancing="ENABLED" if is_rebalanced else "DISABLED",
             created_at=self.clock.at,
             created_by="test",
             deployments=(self._deployment(1, desired),),
@@ -272,11 +287,13 @@ class World:
         changes: dict[str, Any] = {"last_status": TaskStatus(status + 1)}
         if status == S.PROVISIONING:
             self.address += 1
+            assert task.network is not None
+            subnet = self.rng.choice(task.network.subnet_ids)
             changes["eni"] = EniAttachment(
                 eni_id="eni-1",
-                subnet_id="subnet-a",
+                subnet_id=subnet,
                 vpc_id="vpc-1",
-                zone=self.rng.choice("ab"),
+                zone=subnet[-1],
                 address=f"10.0.{self.address // 250}.{self.address % 250}",
                 prefix_length=16,
                 gateway="10.0.0.1",
@@ -375,6 +392,10 @@ class World:
             raise Violation("the deployment is not completed")
         if not service.steady or service.events[0].message != "(service web) has reached a steady state.":
             raise Violation("the service does not say that it is steady")
+        zones = Counter(task.eni.zone for task in tasks if task.eni is not None)
+        has_room = service.desired_count * service.maximum_percent // 100 > service.desired_count
+        if service.az_rebalancing == "ENABLED" and has_room and abs(zones["a"] - zones["b"]) > 1:
+            raise Violation(f"the zones are uneven: {zones}")
         if set(service.watched) != {task.id for task in tasks}:
             raise Violation("the service watches other tasks than it has")
 
@@ -384,7 +405,9 @@ def history(seed: int) -> World:
     shape = random.Random(seed)
     world = World(seed, balanced=shape.random() < 0.5, start_failure=shape.choice((0, 0.05, 0.3)))
     minimum, maximum = shape.choice(((100, 200), (50, 100), (0, 100), (50, 150), (66, 133), (75, 150)))
-    world.create(shape.randint(1, 6), minimum=minimum, maximum=maximum, grace_s=shape.choice((None, 5)))
+    grace_s = shape.choice((None, 5))
+    is_rebalanced = maximum > 100 and shape.random() < 0.5
+    world.create(shape.randint(1, 6), minimum=minimum, maximum=maximum, grace_s=grace_s, is_rebalanced=is_rebalanced)
     world.chaos(250)
     if world.service.desired_count * maximum // 100 == world.service.desired_count:
         # No room to start and none to stop: AWS, too, waits for somebody to change the numbers.
@@ -536,6 +559,10 @@ def _forgets_starts(plan: Any, task_ids: Any, event_ids: Any, *, now: datetime) 
     return replace(_settle(plan, task_ids, event_ids, now=now), watched=plan.service.watched)
 
 
+def _forgets_moves(plan: Any, task_ids: Any, event_ids: Any, *, now: datetime) -> Service:
+    return replace(_settle(plan, task_ids, event_ids, now=now), rebalanced=())
+
+
 def _room_by_running(self: Any) -> int:
     active = sum(task.last_status == S.RUNNING for task in self.live)
     return scheduler.upper_limit(self.desired, self.service.maximum_percent) - active
@@ -570,6 +597,8 @@ MUTANTS: dict[str, tuple[Any, str, Any]] = {
     "unhealthy tasks go before their replacements come": (scheduler._Pass, "_replace_unhealthy", _stops_first),
     "surplus tasks stay": (scheduler, "_given_up_first", _keeps_surplus),
     "only stops wake the loop": (services, "_matters", _deaf_to_running),
+    "zones are left as they are": (scheduler._Pass, "_rebalance", lambda self: None),
+    "tasks that are moved are not known as such": (scheduler, "settle", _forgets_moves),
     "failed starts are not throttled": (scheduler._Pass, "_throttle", _never_throttles),
 }
 

@@ -733,6 +733,8 @@ class _Pass:
         is_steady = is_done and busy == self.desired
         if is_steady and (not service.steady or self._is_silent_for_long()):
             self.messages.append(event.steady(service.name))
+            if service.az_rebalancing == "ENABLED":
+                self._wake(self.now)  # now its zones are looked at
         self.service = service if is_steady == service.steady else replace(service, steady=is_steady)
 
     def _bake(self, service: Service) -> Service:
@@ -773,8 +775,9 @@ class _Pass:
 
     def _await_counting(self, *, first: bool) -> None:
         """Completion waits for the last of the tasks that only time makes healthy, a rollout for the first, and so do
-        tasks that are to be replaced."""
-        if first and not self.old and all(each.health != Health.UNHEALTHY for each in self.mine):
+        tasks that are to be replaced, or moved to another zone."""
+        waits = self.old or self.service.rebalancing or any(each.health == Health.UNHEALTHY for each in self.mine)
+        if first and not waits:
             return
         times = [
             each.task.started_at + COUNTED_AFTER
