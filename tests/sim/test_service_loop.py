@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from portside.control.clock import RandomIds, SystemClock
 from portside.control.services import ServiceLoop
@@ -11,7 +12,7 @@ from portside.domain import arn
 from portside.domain.container_instance import Attribute, ContainerInstance
 from portside.domain.placement import Constraints
 from portside.domain.record import Scope, replace
-from portside.domain.service import change
+from portside.domain.service import change, event
 from portside.domain.service.record import Deployment, Service
 from portside.domain.table import CONTAINER_INSTANCE, SERVICE, TASK, TASK_DEFINITION
 from portside.domain.task import machine
@@ -204,8 +205,8 @@ def test_a_deleted_service_is_seen_for_a_while_and_then_forgotten() -> None:
     asyncio.run(run())
 
 
-def on_instances(*instances: ContainerInstance) -> MemoryStore:
-    """A DAEMON service for the instances of the stack red."""
+def on_instances(*instances: ContainerInstance, **changes: Any) -> MemoryStore:
+    """A DAEMON service for the instances of the stack red, or what the changes make of it."""
     store, now = MemoryStore(), datetime.now(UTC)
     definition = TaskDefinition(
         scope=SCOPE,
@@ -240,38 +241,70 @@ def on_instances(*instances: ContainerInstance) -> MemoryStore:
         created_by="test",
         deployments=(deployment,),
     )
-    store.transact(Put(TASK_DEFINITION, definition), Put(SERVICE, service))
+    store.transact(Put(TASK_DEFINITION, definition), Put(SERVICE, replace(service, **changes)))
     store.transact(*(Put(CONTAINER_INSTANCE, each) for each in instances))
     return store
+
+
+def an_instance(number: int, zone: str = "us-east-1a") -> ContainerInstance:
+    return ContainerInstance(
+        scope=SCOPE,
+        cluster="default",
+        id=f"{number:032x}",
+        instance_id=f"i-{number}",
+        instance_type="t3.small",
+        cpu_units=2048,
+        memory_mib=2048,
+        interfaces=2,
+        vpc_id="vpc-1",
+        subnet_id="subnet-a",
+        zone=zone,
+        address=f"10.0.0.{number}",
+        private_dns_name="",
+        attributes=(Attribute(name="stack", value="red"),),
+        registered_at=datetime.now(UTC),
+    )
+
+
+def homes(store: MemoryStore) -> list[str]:
+    return sorted(task.placement.instance_id for task in alive(store) if task.placement is not None)
+
+
+def test_tasks_move_to_a_zone_that_comes_later() -> None:
+    """An instance in another Availability Zone joins: half of the tasks move there, one after another; when it drains,
+    they are back; and a task that does not fit on it stays, with an event about that."""
+
+    async def run() -> None:
+        store = on_instances(
+            an_instance(4),
+            scheduling_strategy="REPLICA",
+            desired_count=2,
+            minimum_healthy_percent=100,
+            maximum_percent=200,
+            placement_constraints=Constraints(),
+            az_rebalancing="ENABLED",
+        )
+        Tasks(store)
+        loop = ServiceLoop(store, SystemClock(), RandomIds())
+        await loop.start()
+        await until(store, lambda: homes(store) == ["i-4", "i-4"] and is_steady(store))
+        store.transact(Put(CONTAINER_INSTANCE, an_instance(5, "us-east-1b")))
+        await until(store, lambda: homes(store) == ["i-4", "i-5"] and is_steady(store))
+        store.transact(Put(CONTAINER_INSTANCE, replace(an_instance(5, "us-east-1b"), status="DRAINING")))
+        await until(store, lambda: homes(store) == ["i-4", "i-4"] and is_steady(store))
+        store.transact(Put(CONTAINER_INSTANCE, replace(an_instance(6, "us-east-1c"), memory_mib=1)))
+        told = event.unmoved("web", "us-east-1c")
+        await until(store, lambda: told in [each.message for each in next(iter(store.scan(SERVICE))).events])
+        assert homes(store) == ["i-4", "i-4"]
+        await loop.close()
+
+    asyncio.run(run())
 
 
 def test_a_daemon_leaves_the_instance_that_is_none_of_its_own_any_more() -> None:
     """Of three daemon tasks the one goes whose instance no longer meets the constraint, whatever its age, and one is
     there again once the instance does."""
-    red = (Attribute(name="stack", value="red"),)
-    instances = [
-        ContainerInstance(
-            scope=SCOPE,
-            cluster="default",
-            id=f"{number:032x}",
-            instance_id=f"i-{number}",
-            instance_type="t3.small",
-            cpu_units=2048,
-            memory_mib=2048,
-            interfaces=2,
-            vpc_id="vpc-1",
-            subnet_id="subnet-a",
-            zone="us-east-1a",
-            address=f"10.0.0.{number}",
-            private_dns_name="",
-            attributes=red,
-            registered_at=datetime.now(UTC),
-        )
-        for number in range(4, 7)
-    ]
-
-    def homes(store: MemoryStore) -> list[str]:
-        return sorted(task.placement.instance_id for task in alive(store) if task.placement is not None)
+    instances = [an_instance(number) for number in range(4, 7)]
 
     async def run() -> None:
         store = on_instances(*instances)
