@@ -87,8 +87,9 @@ def test_services_and_deployments(portside: Instance) -> None:
 
     wanted = {"SERVICE_DEPLOYMENT_IN_PROGRESS", "SERVICE_DEPLOYMENT_COMPLETED", "SERVICE_STEADY_STATE"}
     wait_for(lambda: wanted <= names(), timeout_s=40, what="the service's events")
-    ecs.update_service(service="web", desiredCount=2)
-    wait_for(lambda: "SERVICE_DESIRED_COUNT_UPDATED" in names(), timeout_s=20, what="the change of the count")
+    ecs.update_service(service="web", desiredCount=0)
+    wait_for(lambda: "TASKS_STOPPED" in names(), timeout_s=20, what="the end of its task")
+    assert "SERVICE_DESIRED_COUNT_UPDATED" not in names()  # that is told of counts that the scheduler updates
     assert {tuple(each["resources"]) for each in told(portside, "services")} == {(service,)}
 
 

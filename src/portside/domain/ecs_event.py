@@ -59,7 +59,8 @@ def happenings(old: Record | None, new: Record | None, *, since: datetime, now: 
 
 def _of_service(old: Service | None, new: Service, since: datetime, now: datetime) -> Iterator[Happening]:
     resource = arn.service(new.scope, new.cluster, new.name)
-    if old is not None and old.desired_count != new.desired_count:
+    # Of others it is a user, or a scaling policy as one, that updates it.
+    if old is not None and old.desired_count != new.desired_count and new.scheduling_strategy == "DAEMON":
         detail = _action(new, now, "INFO", "SERVICE_DESIRED_COUNT_UPDATED") | {"desiredCount": new.desired_count}
         yield Happening(detail_type=SERVICE, resource=resource, at=now, detail=detail)
     known = {each.id: each for each in old.deployments} if old is not None else {}
@@ -112,7 +113,7 @@ def _named(message: str) -> tuple[str, str, str] | None:
         return "INFO", "SERVICE_REBALANCING_COMPLETED", ""
     if message.startswith("(service ") and " to AZ Rebalance: " in message:
         return "INFO", "TASKS_STARTED", ""
-    if message.startswith("(service ") and " due to AZ rebalancing: " in message:
+    if " has stopped " in message and " running tasks" in message:
         return "INFO", "TASKS_STOPPED", ""
     if "is unable to place a task in " in message:
         return "ERROR", "SERVICE_TASK_PLACEMENT_FAILURE", ""
