@@ -43,6 +43,7 @@ from portside.api.ec2.service import PUBLIC_BLOCK, ec2_service
 from portside.api.ecs.data_channel import serve_session
 from portside.api.ecs.event import detail_of
 from portside.api.ecs.execute_command import DATA_CHANNEL, ExecSessions
+from portside.api.ecs.placement import ClusterCapacities
 from portside.api.ecs.service import ecs_service
 from portside.api.efs.file_system import Meter
 from portside.api.efs.service import efs_service
@@ -177,11 +178,12 @@ def api_services(
     meter: Meter = lambda file_system_id: 0,
     queries: InsightsQueries | None = None,
     tails: LiveTails | None = None,
+    capacities: ClusterCapacities | None = None,
 ) -> tuple[Service, ...]:
     """Every AWS service that is answered, in one visible list."""
 
     return (
-        with_default_network(ecs_service(store, clock, ids, sessions, identities), store, clock, ids),
+        with_default_network(ecs_service(store, clock, ids, sessions, identities, capacities), store, clock, ids),
         ec2_service(store, clock, ids, public_block),
         with_default_network(elbv2_service(store, clock, ids), store, clock, ids),
         with_default_network(elb_service(store, clock, ids), store, clock, ids),
@@ -390,6 +392,7 @@ class Daemon:
             *(store, logs, metrics, clock, ids, vault, sts, sessions, block, identities, folders.used_bytes),
             queries=queries,
             tails=tails,
+            capacities=services.instances,
         )
         events = EventLoop(store, clock, ids, partial(detail_of, store))
         schedules = ScheduleLoop(store, clock)

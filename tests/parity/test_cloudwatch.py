@@ -81,7 +81,7 @@ def test_by_the_command(served: Served) -> None:
         )
     (metric,) = served.aws("cloudwatch", "list-metrics", "--namespace", "App")["Metrics"]
     assert metric["Dimensions"] == [{"Name": "Service", "Value": "web"}]
-    start, end = NOW - timedelta(minutes=5), NOW + timedelta(minutes=5)
+    start, end = NOW - timedelta(minutes=5), datetime.now(UTC) + timedelta(minutes=5)  # NOW may be long ago
     found = served.aws(
         *("cloudwatch", "get-metric-statistics", "--namespace", "App", "--metric-name", "Latency", "--period", "600"),
         *("--dimensions", "Name=Service,Value=web", "--statistics", "Sum", "Average", "Maximum"),

@@ -1,10 +1,10 @@
-"""What is left on the container instances of each cluster, followed change by change for the service loop."""
+"""What is left on the container instances of each cluster, followed change by change for all that place tasks."""
 
 from dataclasses import dataclass, field
 
 from portside.domain.capacity import Capacity
 from portside.domain.container_instance import ContainerInstance
-from portside.domain.service.record import Service
+from portside.domain.record import Scope
 from portside.domain.table import CONTAINER_INSTANCE, SUBNET, TASK
 from portside.domain.task.record import Task
 from portside.store.interface import Change, Store
@@ -25,21 +25,23 @@ class ClusterInstances:
         self._store = store
         self._of: dict[str, Instances] = {}
 
-    def of(self, service: Service) -> Instances:
-        """Those of the service's cluster."""
-        prefix = f"{service.scope.prefix}{service.cluster}/"
+    def of(self, scope: Scope, cluster: str) -> Instances:
+        """Those of the cluster."""
+        prefix = f"{scope.prefix}{cluster}/"
         found = self._of.get(prefix)
         if found is None:
-            scope = service.scope.prefix
-            found = Instances(Capacity(subnet=lambda each: self._store.get(SUBNET, f"{scope}{each}")))
+            found = Instances(Capacity(subnet=lambda each: self._store.get(SUBNET, f"{scope.prefix}{each}")))
             for each in self._store.scan(CONTAINER_INSTANCE, prefix):
                 self._put(found, each)
             self._of[prefix] = found
         return found
 
-    def forget(self, service: Service) -> None:
-        """They are looked up again at the next question."""
-        self._of.pop(f"{service.scope.prefix}{service.cluster}/", None)
+    def capacity(self, scope: Scope, cluster: str) -> Capacity:
+        return self.of(scope, cluster).capacity
+
+    def forget(self, scope: Scope, cluster: str) -> None:
+        """They are looked up again at the next question: a task that was placed has not been made after all."""
+        self._of.pop(f"{scope.prefix}{cluster}/", None)
 
     def follow(self, news: Change) -> None:
         record = news.value or news.old

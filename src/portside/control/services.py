@@ -74,6 +74,11 @@ class ServiceLoop:
         self._own_write = False
         self._unsubscribe: Callable[[], None] | None = None
 
+    @property
+    def instances(self) -> ClusterInstances:
+        """What is left on container instances, true while the loop runs."""
+        return self._instances
+
     async def start(self) -> None:
         self._unsubscribe = self._store.subscribe(self._changed)
         for service in self._store.scan(SERVICE):
@@ -190,7 +195,7 @@ class ServiceLoop:
             try:
                 self._store.transact(*writes)
             except Exception:
-                self._instances.forget(service)  # it counts on tasks that were not made
+                self._instances.forget(service.scope, service.cluster)
                 raise
             finally:
                 self._own_write = False
@@ -278,7 +283,7 @@ class ServiceLoop:
         expressions = service.placement_constraints.expressions
         expressions += definition.placement_expressions if definition is not None else ()
         if not expressions:
-            return self._instances.of(service).capacity.zones()
+            return self._instances.of(service.scope, service.cluster).capacity.zones()
         return {
             each.zone
             for each in self._store.scan(CONTAINER_INSTANCE, f"{service.scope.prefix}{service.cluster}/")
@@ -302,7 +307,7 @@ class ServiceLoop:
         """Container instances of the cluster that tasks are to leave."""
         if all(each.launch_type == "FARGATE" for each in service.deployments):
             return set()
-        return self._instances.of(service).draining
+        return self._instances.of(service.scope, service.cluster).draining
 
     def _placed(
         self, service: Service, plan: ServicePlan, definitions: dict[str, TaskDefinition], now: datetime
@@ -320,7 +325,7 @@ class ServiceLoop:
         tasks = [self._in_zone(self._new_task(service, deployment, definition, each, now), zone) for each in providers]
         if deployment.launch_type == "FARGATE":
             return tasks, plan
-        capacity = self._instances.of(service).capacity
+        capacity = self._instances.of(service.scope, service.cluster).capacity
         placed: list[Task] = []
         message = ""
         constraints = service.placement_constraints

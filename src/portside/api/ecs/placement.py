@@ -4,7 +4,7 @@ On Fargate there is always room; on container instances a task is placed when it
 """
 
 from collections.abc import Iterable
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple, Protocol
 
 from portside.api.ecs import wire
 from portside.api.ecs.error import invalid
@@ -16,6 +16,7 @@ from portside.domain.cluster import CapacityProviderShare, Cluster
 from portside.domain.container_instance import ContainerInstance
 from portside.domain.fargate import unsupported
 from portside.domain.placement import Constraints, Strategy
+from portside.domain.record import Scope
 from portside.domain.table import CONTAINER_INSTANCE, SUBNET, TASK
 from portside.domain.task.record import NetworkRequest
 from portside.domain.task_definition import TaskDefinition
@@ -115,6 +116,16 @@ def check_on_instance(request: NetworkRequest | None) -> None:
     """
     if request is not None and request.assign_public_ip:
         raise invalid("Assign public IP is not supported for this launch type.")
+
+
+class ClusterCapacities(Protocol):
+    """What is left on the instances of each cluster, kept up to date by somebody else."""
+
+    def capacity(self, scope: Scope, cluster: str) -> Capacity: ...
+
+    def forget(self, scope: Scope, cluster: str) -> None:
+        """A task that was placed has not been made after all."""
+        ...
 
 
 def capacity(store: Store, cluster: Cluster, instances: Iterable[ContainerInstance]) -> Capacity:

@@ -10,6 +10,7 @@ from portside.api.ecs.container_instance import ContainerInstances
 from portside.api.ecs.error import mapped
 from portside.api.ecs.execute_command import ExecSessions, ExecuteCommand
 from portside.api.ecs.field import member_table
+from portside.api.ecs.placement import ClusterCapacities
 from portside.api.ecs.scheduled_service import Services
 from portside.api.ecs.service_deployment import ServiceDeployments
 from portside.api.ecs.tag import TagsOfResources
@@ -58,10 +59,12 @@ def ecs_service(
     ids: Ids,
     sessions: ExecSessions | None = None,
     identities: InstanceIdentities | None = None,
+    capacities: ClusterCapacities | None = None,
 ) -> Service:
     """The service for the gateway. Operations that are not in its list are not implemented.
 
     Args:
+        capacities: where container instances are followed.
         identities: who has signed the documents of instances; without it nobody has.
     """
     identities = identities or InstanceIdentities(token_bytes(32))
@@ -69,7 +72,7 @@ def ecs_service(
         **Clusters(store, clock).handlers(),
         **CapacityProviders(store, clock).handlers(),
         **TaskDefinitions(store, clock).handlers(),
-        **Tasks(store, clock, ids).handlers(),
+        **Tasks(store, clock, ids, capacities).handlers(),
         **ExecuteCommand(store, clock, sessions or ExecSessions(clock)).handlers(),
         **Services(store, clock, ids).handlers(),
         **ServiceDeployments(store, clock, ids).handlers(),

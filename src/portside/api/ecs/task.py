@@ -3,7 +3,8 @@
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Final, Literal
 
 from portside.api.ecs import definition_wire, lookup, network, page, placement, volume_configuration, wire
@@ -49,8 +50,16 @@ REMEMBERED: Final = 4096
 
 
 class Tasks:
-    def __init__(self, store: Store, clock: Clock, ids: Ids) -> None:
+    """
+    Args:
+        capacities: where the container instances are followed; without it each request looks at all of them.
+    """
+
+    def __init__(
+        self, store: Store, clock: Clock, ids: Ids, capacities: placement.ClusterCapacities | None = None
+    ) -> None:
         self._store, self._clock, self._ids = store, clock, ids
+        self._capacities = capacities
         self._shown: dict[str, tuple[Task, wire.Wire]] = {}
 
     def handlers(self) -> Mapping[str, Handler]:
@@ -80,33 +89,55 @@ class Tasks:
         capacity: Capacity | None = None
         if launch.type == "EC2":
             placement.check_on_instance(request)
-            instances = placement.active_instances(self._store, cluster)
-            capacity = placement.capacity(self._store, cluster, instances)
+            capacity = self._capacity(cluster)
         make = self._maker(context, params, cluster, definition, launch.type)
         tasks: list[Task] = []
         failures: list[wire.Wire] = []
-        for provider in capacity_provider.of_each(launch.strategy, count):
-            task = make(request, platform_version)
-            if capacity is not None:
-                luck = int(self._ids.number(6))
-                found = capacity.place(
-                    wanted_of(task), request, strategies=strategies, constraints=constraints, luck=luck
+        with self._placing(cluster):
+            for provider in capacity_provider.of_each(launch.strategy, count):
+                task = make(request, platform_version)
+                if capacity is not None:
+                    luck = int(self._ids.number(6))
+                    found = capacity.place(
+                        wanted_of(task), request, strategies=strategies, constraints=constraints, luck=luck
+                    )
+                    if not isinstance(found, Placed):
+                        failures = placement.failures_to(found)
+                        break
+                    task = at_its_place(task, found)
+                    capacity.add(task)
+                tasks.append(
+                    replace(
+                        task,
+                        capacity_provider=provider,
+                        client_token=client_token,
+                        request_digest=digest,
+                    )
                 )
-                if not isinstance(found, Placed):
-                    failures = placement.failures_to(found)
-                    break
-                task = at_its_place(task, found)
-                capacity.add(task)
-            tasks.append(
-                replace(
-                    task,
-                    capacity_provider=provider,
-                    client_token=client_token,
-                    request_digest=digest,
-                )
-            )
-        self._store.transact(*(Put(TASK, task) for task in tasks))
+            self._store.transact(*(Put(TASK, task) for task in tasks))
         return {"tasks": [_with_tags(wire.task_to(task), task) for task in tasks], "failures": failures}
+
+    @contextmanager
+    def _placing(self, cluster: Cluster) -> Iterator[None]:
+        """Whatever fails on the way, nobody counts on tasks that were placed and not made."""
+        try:
+            yield
+        except Exception:
+            if self._capacities is not None:
+                self._capacities.forget(cluster.scope, cluster.name)
+            raise
+
+    def _capacity(self, cluster: Cluster) -> Capacity:
+        """
+        Raises:
+            ServiceError: there is no instance.
+        """
+        if self._capacities is None:
+            return placement.capacity(self._store, cluster, placement.active_instances(self._store, cluster))
+        found = self._capacities.capacity(cluster.scope, cluster.name)
+        if not len(found):
+            raise invalid(placement.NO_INSTANCES)
+        return found
 
     def start(self, context: RequestContext, params: Params) -> Result:
         """StartTask: one task on each of the instances named."""
