@@ -11,8 +11,14 @@ import { type ReactNode, useEffect, useState } from "react";
 import type { About } from "./api/call";
 import { follow, onLive } from "./api/changes";
 import { HereContext } from "./context";
+import { BalancerPage, Balancers } from "./pages/balancers";
 import { ClusterPage, Clusters } from "./pages/clusters";
+import { DefinitionPage, Definitions, FamilyPage } from "./pages/definitions";
+import { LogGroupPage, LogGroups } from "./pages/logs";
 import { Overview } from "./pages/overview";
+import { ServicePage, Services } from "./pages/services";
+import { Settings } from "./pages/settings";
+import { ShellPage } from "./pages/shell";
 import { TaskPage, Tasks } from "./pages/tasks";
 import { REGIONS } from "./regions";
 import { hrefOf, placeOf } from "./route";
@@ -41,11 +47,24 @@ function useMode(): [boolean, () => void] {
 }
 
 function page(path: string[]): ReactNode {
-  const [first, name, second, id] = path;
+  const [first, name, second, id, third, container] = path;
   if (first === undefined) return <Overview />;
   if (first === "clusters" && name === undefined) return <Clusters />;
   if (first === "clusters" && name && second === undefined) return <ClusterPage name={name} />;
+  if (first === "clusters" && name && second === "tasks" && id && third === "shell" && container) {
+    return <ShellPage cluster={name} task={id} container={container} />;
+  }
   if (first === "clusters" && name && second === "tasks" && id) return <TaskPage cluster={name} id={id} />;
+  if (first === "clusters" && name && second === "services" && id) return <ServicePage cluster={name} name={id} />;
+  if (first === "services" && name === undefined) return <Services />;
+  if (first === "task-definitions" && name === undefined) return <Definitions />;
+  if (first === "task-definitions" && name && second === undefined) return <FamilyPage family={name} />;
+  if (first === "task-definitions" && name && second) return <DefinitionPage family={name} revision={second} />;
+  if (first === "load-balancers" && name === undefined) return <Balancers />;
+  if (first === "load-balancers" && name) return <BalancerPage name={name} />;
+  if (first === "log-groups" && name === undefined) return <LogGroups />;
+  if (first === "log-groups" && name) return <LogGroupPage name={name} />;
+  if (first === "settings") return <Settings />;
   if (first === "tasks" && name === undefined) return <Tasks />;
   return (
     <>
@@ -55,7 +74,16 @@ function page(path: string[]): ReactNode {
   );
 }
 
-const WORDS: Record<string, string> = { clusters: "Clusters", tasks: "Tasks" };
+const WORDS: Record<string, string> = {
+  clusters: "Clusters",
+  services: "Services",
+  tasks: "Tasks",
+  "task-definitions": "Task definitions",
+  "load-balancers": "Load balancers",
+  "log-groups": "Log groups",
+  settings: "Account settings",
+  shell: "Shell",
+};
 
 export function App({ about }: { about: About }) {
   const place = usePlace();
@@ -74,8 +102,8 @@ export function App({ about }: { about: About }) {
   }, [title]);
   const crumbs = place.path.map((part, at) => ({
     text: WORDS[part] ?? part,
-    // `tasks` of a cluster is no page of its own: the cluster's page has them.
-    href: hrefOf(place.path.slice(0, at + (at === 2 ? 0 : 1)), region),
+    // A cluster's tasks and services have no page of their own: the cluster's page has them.
+    href: hrefOf(place.path.slice(0, at + ((at === 2 || at === 4) && place.path[0] === "clusters" ? 0 : 1)), region),
   }));
   return (
     <HereContext.Provider value={{ about, region, place }}>
@@ -119,7 +147,13 @@ export function App({ about }: { about: About }) {
             items={[
               { type: "link", text: "Overview", href: hrefOf([], region) },
               { type: "link", text: "Clusters", href: hrefOf(["clusters"], region) },
+              { type: "link", text: "Services", href: hrefOf(["services"], region) },
               { type: "link", text: "Tasks", href: hrefOf(["tasks"], region) },
+              { type: "link", text: "Task definitions", href: hrefOf(["task-definitions"], region) },
+              { type: "link", text: "Load balancers", href: hrefOf(["load-balancers"], region) },
+              { type: "link", text: "Log groups", href: hrefOf(["log-groups"], region) },
+              { type: "divider" },
+              { type: "link", text: "Account settings", href: hrefOf(["settings"], region) },
             ]}
           />
         }

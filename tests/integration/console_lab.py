@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from portside.settings import DEFAULT_CONSOLE_DIR
 from portside.testing.instance import Instance
@@ -22,6 +22,7 @@ DESIGN_SYSTEMS_OWN = "mobile-toolbar-nav"
 """The design system gives its narrow toolbar an orientation, which browsers ignore there; it is not ours to mend."""
 
 DEADLINE_MS = 30_000
+expect.set_options(timeout=DEADLINE_MS)
 
 
 @contextlib.contextmanager
@@ -55,8 +56,13 @@ class Console:
         context.set_default_timeout(DEADLINE_MS)
         self.page: Page = context.new_page()
         self.page.on("pageerror", lambda error: self.wrong.append(f"error: {error}"))
-        self.page.on("console", lambda said: self.wrong.append(said.text) if said.type == "error" else None)
+        self.page.on("console", self._said)
         self.page.on("request", self._asked)
+
+    def _said(self, said: Any) -> None:
+        # The browser calls an answer of 400 an error, which is what the API says to what can not be.
+        if said.type == "error" and "status of 400" not in said.text:
+            self.wrong.append(said.text)
 
     def _asked(self, request: Any) -> None:
         if not request.url.startswith(("data:", "blob:", f"{self.url}/")):

@@ -1,6 +1,7 @@
 """The console in a browser, before a real Portside with real tasks: what it shows is true, and stays true."""
 
 import http.server
+import json
 import threading
 from collections.abc import Callable, Iterator
 
@@ -122,6 +123,214 @@ def test_all_tasks_are_found_by_words(portside: Instance, visit: Callable[..., C
     console.see("No task matches")
     page = console.open("tasks?region=eu-west-1")
     console.see("No task runs")
+    portside.client("ecs").stop_task(cluster="shop", task=arn)
+
+
+def test_a_service_from_form_to_form(portside: Instance, visit: Callable[..., Console]) -> None:
+    """A service's page shows its deployment, its events and tasks; it is made, scaled and deleted by forms that show
+    the command, and the page follows."""
+    console = visit()
+    page = console.open("task-definitions/web/1")
+    page.get_by_role("button", name="Create service").click()
+    form = page.get_by_role("dialog")
+    form.get_by_label("Name", exact=True).fill("front")
+    expect(form.get_by_label("Command", exact=True)).to_contain_text("--service-name front")
+    expect(form.get_by_label("Command", exact=True)).to_contain_text("subnet-")
+    form.get_by_role("button", name="Create", exact=True).click()
+    page.get_by_role("heading", name="front").wait_for()
+    page = console.open("services")
+    expect(console.row("front")).to_contain_text("1 of 1 running")
+    console.accessible()
+    page.get_by_role("link", name="front").click()
+    console.see("1 of 1 running, 0 pending")
+    console.see("has reached a steady state")
+    console.accessible()
+    console.picture("service")
+    page.get_by_role("button", name="Update").click()
+    form.get_by_label("Tasks wanted").fill("2")
+    expect(form.get_by_label("Command", exact=True)).to_contain_text("aws ecs update-service")
+    expect(form.get_by_label("Command", exact=True)).to_contain_text("--desired-count 2")
+    console.accessible()
+    form.get_by_role("button", name="Update").click()
+    console.see("2 of 2 running, 0 pending")
+    page.get_by_role("button", name="Update").click()
+    form.get_by_label("Task definition").fill("nothing:7")
+    form.get_by_role("button", name="Update").click()
+    expect(form.get_by_role("alert").or_(form.get_by_text("ClientException")).first).to_be_visible()
+    form.get_by_role("button", name="Cancel").click()
+    page.get_by_role("button", name="Delete").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    expect(page.get_by_role("button", name="Update")).to_be_disabled()
+    wait_for(
+        lambda: not portside.client("ecs").list_tasks(cluster="shop", serviceName="front")["taskArns"],
+        timeout_s=30,
+        what="the end of the service's tasks",
+    )
+
+
+def test_a_definition_is_made_and_run(portside: Instance, visit: Callable[..., Console]) -> None:
+    """A definition is registered from JSON, which is checked as it is typed; a task of it is run by the form, its
+    output read live, and it is stopped with a reason."""
+    console = visit()
+    page = console.open("task-definitions")
+    expect(console.row("web")).to_be_visible()
+    page.get_by_role("button", name="Create").click()
+    form = page.get_by_role("dialog")
+    form.get_by_label("Definition").first.fill("{")
+    expect(form.get_by_role("button", name="Register")).to_be_disabled()
+    definition = {
+        "family": "talks",
+        "networkMode": "awsvpc",
+        "requiresCompatibilities": ["FARGATE"],
+        "cpu": "256",
+        "memory": "512",
+        "executionRoleArn": "arn:aws:iam::000000000000:role/execution",
+        "containerDefinitions": [
+            {
+                "name": "main",
+                "image": IMAGE,
+                "command": ["sh", "-c", "n=0; while true; do n=$((n+1)); echo line $n; sleep 1; done"],
+                "stopTimeout": 2,
+                "logConfiguration": {
+                    "logDriver": "awslogs",
+                    "options": {
+                        "awslogs-group": "/ecs/talks",
+                        "awslogs-region": "us-east-1",
+                        "awslogs-stream-prefix": "talks",
+                        "awslogs-create-group": "true",
+                    },
+                },
+            }
+        ],
+    }
+    form.get_by_label("Definition").first.fill(json.dumps(definition))
+    form.get_by_role("button", name="Register").click()
+    page.get_by_role("heading", name="talks:1").wait_for()
+    console.accessible()
+    page.get_by_role("button", name="Run task").click()
+    form = page.get_by_role("dialog")
+    expect(form.get_by_label("Command", exact=True)).to_contain_text("subnet-")
+    console.accessible()
+    console.picture("run-task")
+    form.get_by_role("button", name="Run", exact=True).click()
+    page.get_by_role("heading", name="Task ").wait_for()
+    console.see("line 1")
+    console.see("line 3")
+    task_id = page.url.partition("/tasks/")[2].partition("?")[0]
+    assert portside.task(f"arn:aws:ecs:us-east-1:000000000000:task/shop/{task_id}")["taskDefinitionArn"].endswith(
+        "talks:1"
+    )
+    page.get_by_role("link", name="All of /ecs/talks").click()
+    page.get_by_label("Filter pattern").fill('"line 2"')
+    log = page.get_by_role("log")
+    expect(log).to_contain_text("line 2")
+    expect(log).not_to_contain_text("line 3")
+    console.accessible()
+    page.go_back()
+    page.get_by_role("button", name="Stop").first.click()
+    form = page.get_by_role("dialog")
+    form.get_by_label("Reason").fill("heard enough")
+    form.get_by_role("button", name="Stop", exact=True).click()
+    console.see("Stopped: UserInitiated")
+    console.see("heard enough")
+
+
+def test_a_cluster_is_made(portside: Instance, visit: Callable[..., Console]) -> None:
+    """The form makes the cluster that the command would, and the list has it at once; what the API refuses is shown."""
+    console = visit()
+    page = console.open("clusters")
+    page.get_by_role("button", name="Create").click()
+    form = page.get_by_role("dialog")
+    form.get_by_label("Name", exact=True).fill("no such name!")
+    form.get_by_role("button", name="Create", exact=True).click()
+    form.get_by_text("InvalidParameterException").first.wait_for()
+    form.get_by_label("Name", exact=True).fill("made-here")
+    expect(form.get_by_label("Command", exact=True)).to_contain_text("--cluster-name made-here")
+    form.get_by_role("button", name="Create", exact=True).click()
+    expect(console.row("made-here")).to_contain_text("Active")
+    portside.client("ecs").delete_cluster(cluster="made-here")
+
+
+def test_container_insights_is_switched_on(portside: Instance, visit: Callable[..., Console]) -> None:
+    """The account setting, switched on for everybody, is what the API has, and what a new cluster begins with."""
+    console = visit()
+    page = console.open("settings")
+    console.row("containerInsights").wait_for()
+    console.accessible()
+    page.get_by_role("button", name="Change", exact=True).first.click()
+    form = page.get_by_role("dialog")
+    form.get_by_label("Enhanced").check()
+    expect(form.get_by_label("Command", exact=True)).to_contain_text("put-account-setting-default")
+    console.picture("settings")
+    form.get_by_role("button", name="Save").click()
+    expect(console.row("containerInsights")).to_contain_text("enhanced")
+    ecs = portside.client("ecs")
+    assert (
+        ecs.list_account_settings(name="containerInsights", effectiveSettings=True)["settings"][0]["value"]
+        == "enhanced"
+    )
+    made = ecs.create_cluster(clusterName="watched")["cluster"]
+    assert made["settings"] == [{"name": "containerInsights", "value": "enhanced"}]
+    ecs.delete_cluster(cluster="watched")
+
+
+def test_a_load_balancers_rules_and_targets(portside: Instance, visit: Callable[..., Console]) -> None:
+    """Rules stand in the order in which they are tried, in words; a target's health is followed."""
+    elb = portside.client("elbv2")
+    arn = elb.create_load_balancer(Name="edge", Subnets=portside.subnets()[:2])["LoadBalancers"][0]["LoadBalancerArn"]
+    group = elb.create_target_group(
+        Name="fronts",
+        Protocol="HTTP",
+        Port=80,
+        VpcId=portside.vpc(),
+        TargetType="ip",
+        HealthCheckIntervalSeconds=5,
+        HealthCheckTimeoutSeconds=2,
+        UnhealthyThresholdCount=2,
+    )
+    target_group = group["TargetGroups"][0]["TargetGroupArn"]
+    listener = elb.create_listener(
+        LoadBalancerArn=arn,
+        Protocol="HTTP",
+        Port=80,
+        DefaultActions=[{"Type": "fixed-response", "FixedResponseConfig": {"StatusCode": "404"}}],
+    )["Listeners"][0]["ListenerArn"]
+    elb.create_rule(
+        ListenerArn=listener,
+        Priority=5,
+        Conditions=[{"Field": "path-pattern", "Values": ["/shop/*"]}],
+        Actions=[{"Type": "forward", "TargetGroupArn": target_group}],
+    )
+    console = visit()
+    page = console.open("load-balancers")
+    expect(console.row("edge")).to_contain_text("HTTP 80")
+    page.get_by_role("link", name="edge").click()
+    expect(console.row("path pattern is /shop/*")).to_contain_text("forward to fronts")
+    expect(console.row("Anything else")).to_contain_text("answer 404")
+    task = portside.run_task("web", cluster="shop")
+    details = portside.wait_task(task, "RUNNING")["attachments"][0]["details"]
+    address = next(each["value"] for each in details if each["name"] == "privateIPv4Address")
+    elb.register_targets(TargetGroupArn=target_group, Targets=[{"Id": address, "Port": 80}])
+    expect(console.row(f"{address}:80")).to_contain_text("Unhealthy")
+    console.accessible()
+    elb.delete_load_balancer(LoadBalancerArn=arn)
+    portside.client("ecs").stop_task(cluster="shop", task=task)
+
+
+def test_a_shell_in_a_container(portside: Instance, visit: Callable[..., Console]) -> None:
+    """What is typed goes to the container and what it says is seen; the end of the shell is told."""
+    arn = portside.run_task("web", cluster="shop", enableExecuteCommand=True)
+    portside.wait_task(arn, "RUNNING")
+    console = visit()
+    page = console.open(f"clusters/shop/tasks/{arn.rpartition('/')[2]}")
+    console.row("main").filter(has_text=IMAGE).get_by_role("link", name="Open").click()
+    screen = page.locator(".xterm-rows")
+    expect(screen).to_contain_text("#")
+    page.keyboard.type("echo $((6 * 7)) is the answer\n")
+    expect(screen).to_contain_text("42 is the answer")
+    console.picture("shell")
+    page.keyboard.type("exit 4\n")
+    console.see("It ended with 4.")
     portside.client("ecs").stop_task(cluster="shop", task=arn)
 
 

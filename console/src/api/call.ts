@@ -12,18 +12,39 @@ export class ApiError extends Error {
   }
 }
 
-export async function call<T>(service: string, operation: string, region: string, parameters: object = {}): Promise<T> {
-  const answer = await fetch(`${BELOW}/call/${service}/${operation}?region=${encodeURIComponent(region)}`, {
+function post(service: string, operation: string, region: string, parameters: object, signal?: AbortSignal) {
+  return fetch(`${BELOW}/call/${service}/${operation}?region=${encodeURIComponent(region)}`, {
     method: "POST",
     headers: { "content-type": "application/json", "x-portside-console": "1" },
     body: JSON.stringify(parameters),
+    signal,
   });
+}
+
+export async function call<T>(service: string, operation: string, region: string, parameters: object = {}): Promise<T> {
+  const answer = await post(service, operation, region, parameters);
   const text = await answer.text();
   const document = text ? JSON.parse(text) : {};
   if (!answer.ok) {
     throw new ApiError(document.__type ?? String(answer.status), document.message ?? text, answer.status);
   }
   return document as T;
+}
+
+/** The body of an answer that goes on, until the signal ends it. */
+export async function stream(
+  service: string,
+  operation: string,
+  region: string,
+  parameters: object,
+  signal: AbortSignal,
+): Promise<ReadableStream<Uint8Array>> {
+  const answer = await post(service, operation, region, parameters, signal);
+  if (!answer.ok || !answer.body) {
+    const document = await answer.json();
+    throw new ApiError(document.__type ?? String(answer.status), document.message, answer.status);
+  }
+  return answer.body;
 }
 
 /** All pages of a list. */

@@ -6,11 +6,14 @@ import { changesUrl } from "./call";
 export type Told = Record<string, string[] | null>;
 
 /** Told is null when everything may be different: the stream was cut off, and is there again. */
+const RETRY_MS = 1000;
+
 type Listener = (told: Told | null) => void;
 
 const listeners = new Set<Listener>();
 const watchers = new Set<(isLive: boolean) => void>();
 let source: EventSource | undefined;
+let timer: ReturnType<typeof setTimeout> | undefined;
 let region = "";
 let isLive = false;
 
@@ -22,34 +25,47 @@ function setLive(value: boolean): void {
 /** Listen to another region's changes from now on. */
 export function follow(wanted: string): void {
   if (wanted === region && source) return;
-  source?.close();
+  close();
   region = wanted;
-  let wasThere = false;
-  const opened = new EventSource(changesUrl(wanted));
+  open();
+}
+
+function open(): void {
+  // Browsers keep few connections to a host, for all their tabs: one that nobody looks at gives its own back.
+  if (document.hidden) return;
+  const opened = new EventSource(changesUrl(region));
   source = opened;
   opened.addEventListener("ready", () => {
     setLive(true);
-    if (wasThere) for (const listener of listeners) listener(null);
-    wasThere = true;
+    // What happened before this stream was there is not told by it.
+    for (const listener of listeners) listener(null);
   });
   opened.onmessage = (event) => {
     const told = JSON.parse(event.data) as Told;
     for (const listener of listeners) listener(told);
   };
   opened.onerror = () => {
+    if (source !== opened) return;
     setLive(false);
     // The browser tries again by itself, but not after an answer that is no stream (while Portside starts, say).
-    if (opened.readyState === EventSource.CLOSED && source === opened) {
-      setTimeout(() => {
-        if (source === opened) {
-          source = undefined;
-          region = "";
-          follow(wanted);
-          for (const listener of listeners) listener(null);
-        }
-      }, 1000);
-    }
+    if (opened.readyState !== EventSource.CLOSED) return;
+    close();
+    timer = setTimeout(open, RETRY_MS);
   };
+}
+
+function close(): void {
+  clearTimeout(timer);
+  source?.close();
+  source = undefined;
+}
+
+/** A tab that is hidden hears nothing, and catches up when it is seen again. */
+export function followWhileSeen(): void {
+  document.addEventListener("visibilitychange", () => {
+    close();
+    if (region) open();
+  });
 }
 
 export function onChange(listener: Listener): () => void {

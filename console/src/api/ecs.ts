@@ -47,6 +47,63 @@ export interface Task {
   attachments?: { type: string; details: { name: string; value: string }[] }[];
 }
 
+export interface Deployment {
+  id: string;
+  status: string;
+  taskDefinition: string;
+  desiredCount: number;
+  runningCount: number;
+  pendingCount: number;
+  failedTasks?: number;
+  rolloutState?: string;
+  rolloutStateReason?: string;
+  createdAt?: number;
+}
+
+export interface Service {
+  serviceArn: string;
+  serviceName: string;
+  clusterArn: string;
+  status: string;
+  desiredCount: number;
+  runningCount: number;
+  pendingCount: number;
+  launchType?: string;
+  taskDefinition: string;
+  schedulingStrategy?: string;
+  createdAt?: number;
+  enableExecuteCommand?: boolean;
+  deployments: Deployment[];
+  events: { id: string; createdAt: number; message: string }[];
+  loadBalancers?: { targetGroupArn?: string; loadBalancerName?: string; containerName?: string; containerPort?: number }[];
+}
+
+/** What keeps a service from its steady state, as `portside why SERVICE` says it; null if nothing does. */
+export interface Why {
+  what: string;
+  until: string | null;
+  task: string | null;
+}
+
+export interface TaskDefinition {
+  taskDefinitionArn: string;
+  family: string;
+  revision: number;
+  status: string;
+  registeredAt?: number;
+  cpu?: string;
+  memory?: string;
+  networkMode?: string;
+  requiresCompatibilities?: string[];
+  containerDefinitions: {
+    name: string;
+    image: string;
+    essential?: boolean;
+    portMappings?: { containerPort?: number; hostPort?: number; protocol?: string }[];
+    logConfiguration?: { logDriver: string; options?: Record<string, string> };
+  }[];
+}
+
 export interface Phase {
   name: string;
   startedAt: string;
@@ -85,6 +142,37 @@ export async function tasks(region: string, cluster: string, filter: object = {}
   );
   return pages.flatMap((page) => page.tasks).sort((a, b) => (b.createdAt ?? 0) - (a.createdAt ?? 0));
 }
+
+export async function services(region: string, cluster: string): Promise<Service[]> {
+  const arns = await every<string>("ecs", "ListServices", region, { cluster, maxResults: 100 }, "serviceArns");
+  const pages = await Promise.all(
+    pieces(arns, 10).map((some) =>
+      call<{ services: Service[] }>("ecs", "DescribeServices", region, { cluster, services: some }),
+    ),
+  );
+  return pages.flatMap((page) => page.services).sort((a, b) => a.serviceName.localeCompare(b.serviceName));
+}
+
+export async function service(region: string, cluster: string, name: string): Promise<Service | null> {
+  const found = await call<{ services: Service[] }>("ecs", "DescribeServices", region, { cluster, services: [name] });
+  return found.services[0] ?? null;
+}
+
+export const why = async (cluster: string, name: string) =>
+  (await read<{ why: Why | null }>(`/_portside/services/${encodeURIComponent(name)}?cluster=${encodeURIComponent(cluster)}`)).why;
+
+export async function definition(region: string, name: string): Promise<TaskDefinition> {
+  const found = await call<{ taskDefinition: TaskDefinition }>("ecs", "DescribeTaskDefinition", region, {
+    taskDefinition: name,
+  });
+  return found.taskDefinition;
+}
+
+export const families = (region: string, status: string) =>
+  every<string>("ecs", "ListTaskDefinitionFamilies", region, { status }, "families");
+
+export const revisions = (region: string, familyPrefix: string, status: string) =>
+  every<string>("ecs", "ListTaskDefinitions", region, { familyPrefix, status, sort: "DESC" }, "taskDefinitionArns");
 
 export async function task(region: string, cluster: string, id: string): Promise<Task | undefined> {
   const found = await call<{ tasks: Task[] }>("ecs", "DescribeTasks", region, { cluster, tasks: [id] });

@@ -33,25 +33,13 @@ export function useLive<T>(load: () => Promise<T>, watched: Watched, on: Depende
       }
     });
     pace.ask();
-    // A page that nobody looks at reads nothing; it catches up when it is looked at.
-    let isStale = false;
     const leave = onChange((told) => {
-      if (!concerns(told, watched.kinds, watched.prefix)) return;
-      if (document.hidden) isStale = true;
-      else pace.ask();
+      if (concerns(told, watched.kinds, watched.prefix)) pace.ask();
     });
-    const seen = () => {
-      if (!document.hidden && isStale) {
-        isStale = false;
-        pace.ask();
-      }
-    };
-    document.addEventListener("visibilitychange", seen);
     return () => {
       isOver = true;
       pace.end();
       leave();
-      document.removeEventListener("visibilitychange", seen);
     };
   }, on);
   return state;

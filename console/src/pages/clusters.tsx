@@ -4,19 +4,51 @@ import Box from "@cloudscape-design/components/box";
 import Alert from "@cloudscape-design/components/alert";
 import ColumnLayout from "@cloudscape-design/components/column-layout";
 import Container from "@cloudscape-design/components/container";
+import Button from "@cloudscape-design/components/button";
+import FormField from "@cloudscape-design/components/form-field";
+import Input from "@cloudscape-design/components/input";
 import Header from "@cloudscape-design/components/header";
 import SpaceBetween from "@cloudscape-design/components/space-between";
-import { clusters, tasks } from "../api/ecs";
+import { useState } from "react";
+import { clusters, services, tasks } from "../api/ecs";
 import { useLive } from "../api/live";
 import { useHere } from "../context";
+import { Act } from "../parts/act";
 import { ClusterList, insightsOf } from "../parts/clusters";
+import { ServiceList } from "../parts/services";
 import { Status } from "../parts/status";
 import { TaskList } from "../parts/tasks";
 
 export function Clusters() {
   const { region } = useHere();
   const live = useLive(() => clusters(region), { kinds: ["cluster", "service", "task"] }, [region]);
-  return <ClusterList live={live} />;
+  const [isNew, setNew] = useState(false);
+  const [name, setName] = useState("");
+  return (
+    <>
+      <ClusterList
+        live={live}
+        actions={
+          <Button variant="primary" onClick={() => setNew(true)}>
+            Create
+          </Button>
+        }
+      />
+      {isNew && (
+        <Act
+          title="Create a cluster"
+          word="Create"
+          operation="CreateCluster"
+          parameters={{ clusterName: name || undefined }}
+          onClose={() => setNew(false)}
+        >
+          <FormField label="Name" description="Without one: default">
+            <Input value={name} onChange={({ detail }) => setName(detail.value)} />
+          </FormField>
+        </Act>
+      )}
+    </>
+  );
 }
 
 export function ClusterPage({ name }: { name: string }) {
@@ -27,6 +59,7 @@ export function ClusterPage({ name }: { name: string }) {
     [region, name],
   );
   const ofTasks = useLive(() => tasks(region, name), { kinds: ["task"], prefix: `${name}/` }, [region, name]);
+  const ofServices = useLive(() => services(region, name), { kinds: ["service", "task"], prefix: `${name}/` }, [region, name]);
   const cluster = live.value;
   if (cluster === null) return <Alert type="error">There is no cluster {name} in {region}.</Alert>;
   return (
@@ -52,6 +85,7 @@ export function ClusterPage({ name }: { name: string }) {
           </div>
         </ColumnLayout>
       </Container>
+      <ServiceList live={ofServices} />
       <TaskList live={ofTasks} />
     </SpaceBetween>
   );

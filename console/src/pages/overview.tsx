@@ -39,7 +39,7 @@ export function Overview() {
       <Container header={<Header variant="h2">In this region</Header>}>
         <ColumnLayout columns={4} variant="text-grid" minColumnWidth={150}>
           <Figure label="Clusters" value={live.value?.length} href={to(["clusters"])} />
-          <Figure label="Services" value={sum("activeServicesCount")} />
+          <Figure label="Services" value={sum("activeServicesCount")} href={to(["services"])} />
           <Figure label="Tasks running" value={sum("runningTasksCount")} href={to(["tasks"])} />
           <Figure label="Tasks pending" value={sum("pendingTasksCount")} href={to(["tasks"])} />
         </ColumnLayout>

@@ -1,16 +1,24 @@
 /** The tasks of every cluster, and one task. */
 
 import Alert from "@cloudscape-design/components/alert";
-import Box from "@cloudscape-design/components/box";
+import Button from "@cloudscape-design/components/button";
 import ColumnLayout from "@cloudscape-design/components/column-layout";
 import Container from "@cloudscape-design/components/container";
 import Header from "@cloudscape-design/components/header";
+import Input from "@cloudscape-design/components/input";
+import FormField from "@cloudscape-design/components/form-field";
+import Link from "@cloudscape-design/components/link";
 import SpaceBetween from "@cloudscape-design/components/space-between";
 import Table from "@cloudscape-design/components/table";
-import { addressOf, clusters, story, task as readTask, tasks } from "../api/ecs";
+import Tabs from "@cloudscape-design/components/tabs";
+import { useState } from "react";
+import { addressOf, clusters, definition as readDefinition, story, task as readTask, type TaskDefinition, tasks, type Container as ContainerOf } from "../api/ecs";
 import { useLive } from "../api/live";
 import { useHere } from "../context";
-import { memory, nameOf, time, vcpu } from "../format";
+import { familyOf, memory, nameOf, time, vcpu } from "../format";
+import { Act } from "../parts/act";
+import { Fact } from "../parts/fact";
+import { Output } from "../parts/output";
 import { Phases } from "../parts/phases";
 import { Status } from "../parts/status";
 import { TaskList } from "../parts/tasks";
@@ -26,17 +34,33 @@ export function Tasks() {
 }
 
 export function TaskPage({ cluster, id }: { cluster: string; id: string }) {
-  const { region } = useHere();
+  const { region, to } = useHere();
   const watched = { kinds: ["task"], prefix: `${cluster}/${id}` };
   const live = useLive(async () => (await readTask(region, cluster, id)) ?? null, watched, [region, cluster, id]);
   const told = useLive(() => story(cluster, id), watched, [region, cluster, id]);
+  const [isStopping, setStopping] = useState(false);
+  const [reason, setReason] = useState("");
   const task = live.value;
+  const definitionArn = task?.taskDefinitionArn;
+  const definition = useLive(
+    async () => (definitionArn ? readDefinition(region, definitionArn) : undefined),
+    { kinds: [] },
+    [region, definitionArn],
+  );
   if (task === null || live.error) {
     return <Alert type="error">{live.error?.message ?? `There is no task ${id} in the cluster ${cluster}.`}</Alert>;
   }
   return (
     <SpaceBetween size="l">
-      <Header variant="h1" description={told.value?.summary}>
+      <Header
+        variant="h1"
+        description={told.value?.summary}
+        actions={
+          <Button disabled={task?.desiredStatus !== "RUNNING"} onClick={() => setStopping(true)}>
+            Stop
+          </Button>
+        }
+      >
         Task {id}
       </Header>
       {task?.stoppedReason && (
@@ -55,7 +79,13 @@ export function TaskPage({ cluster, id }: { cluster: string; id: string }) {
           <Fact label="Health">
             <Status of={task?.healthStatus} />
           </Fact>
-          <Fact label="Task definition">{nameOf(task?.taskDefinitionArn)}</Fact>
+          <Fact label="Task definition">
+            {definitionArn && (
+              <Link href={to(["task-definitions", familyOf(definitionArn).family, familyOf(definitionArn).revision])}>
+                {nameOf(definitionArn)}
+              </Link>
+            )}
+          </Fact>
           <Fact label="Group">{task?.group ?? "–"}</Fact>
           <Fact label="Address">{task ? addressOf(task) : "–"}</Fact>
           <Fact label="Zone">{task?.availabilityZone ?? "–"}</Fact>
@@ -81,10 +111,25 @@ export function TaskPage({ cluster, id }: { cluster: string; id: string }) {
           { id: "status", header: "Status", cell: (each) => <Status of={each.lastStatus} /> },
           { id: "health", header: "Health", cell: (each) => <Status of={each.healthStatus} /> },
           { id: "image", header: "Image", cell: (each) => each.image ?? "–" },
+          ...(task?.enableExecuteCommand
+            ? [
+                {
+                  id: "shell",
+                  header: "Shell",
+                  cell: (each: ContainerOf) =>
+                    each.lastStatus === "RUNNING" ? (
+                      <Link href={to(["clusters", cluster, "tasks", id, "shell", each.name])}>Open</Link>
+                    ) : (
+                      "–"
+                    ),
+                },
+              ]
+            : []),
           { id: "exit", header: "Exit code", cell: (each) => each.exitCode ?? "–" },
           { id: "reason", header: "Reason", cell: (each) => each.reason ?? "–" },
         ]}
       />
+      {definition.value && task && <Outputs id={id} definition={definition.value} since={task.createdAt ?? 0} />}
       <Table
         header={<Header variant="h2">Story</Header>}
         items={told.value?.story ?? []}
@@ -96,15 +141,49 @@ export function TaskPage({ cluster, id }: { cluster: string; id: string }) {
           { id: "detail", header: "Detail", cell: (each) => each.detail || "–" },
         ]}
       />
+      {isStopping && (
+        <Act
+          title="Stop this task?"
+          word="Stop"
+          operation="StopTask"
+          parameters={{ cluster, task: id, reason: reason || undefined }}
+          onClose={() => setStopping(false)}
+        >
+          Its containers get their stop signal, then are ended. A service starts another in its place.
+          <FormField label="Reason" description="Kept with the task">
+            <Input value={reason} onChange={({ detail }) => setReason(detail.value)} />
+          </FormField>
+        </Act>
+      )}
     </SpaceBetween>
   );
 }
 
-function Fact({ label, children }: { label: string; children: React.ReactNode }) {
+/** What the containers write, of those whose output goes to a log group. */
+function Outputs({ id, definition, since }: { id: string; definition: TaskDefinition; since: number }) {
+  const { to } = useHere();
+  const streams = definition.containerDefinitions.flatMap((each) => {
+    const { logDriver, options } = each.logConfiguration ?? { logDriver: "" };
+    const group = options?.["awslogs-group"];
+    const prefix = options?.["awslogs-stream-prefix"];
+    return logDriver === "awslogs" && group && prefix ? [{ name: each.name, group, stream: `${prefix}/${each.name}/${id}` }] : [];
+  });
+  if (streams.length === 0) return null;
   return (
-    <div>
-      <Box variant="awsui-key-label">{label}</Box>
-      <div>{children}</div>
-    </div>
+    <Container header={<Header variant="h2">Output</Header>}>
+      <Tabs
+        ariaLabel="Output of containers"
+        tabs={streams.map(({ name, group, stream }) => ({
+          id: name,
+          label: name,
+          content: (
+            <SpaceBetween size="s">
+              <Output wanted={{ group, streams: [stream] }} sinceMs={since * 1000 - 60_000} label={`Output of ${name}`} />
+              <Link href={to(["log-groups", group])}>All of {group}</Link>
+            </SpaceBetween>
+          ),
+        }))}
+      />
+    </Container>
   );
 }

@@ -3,6 +3,7 @@
 import Box from "@cloudscape-design/components/box";
 import Link from "@cloudscape-design/components/link";
 import SpaceBetween from "@cloudscape-design/components/space-between";
+import type { ReactNode } from "react";
 import type { Cluster } from "../api/ecs";
 import type { Live } from "../api/live";
 import { useHere } from "../context";
@@ -16,13 +17,14 @@ export function insightsOf(cluster: Cluster): string {
   return INSIGHTS[value ?? "disabled"] ?? value ?? "–";
 }
 
-export function ClusterList({ live }: { live: Live<Cluster[]> }) {
+export function ClusterList({ live, actions }: { live: Live<Cluster[]>; actions?: ReactNode }) {
   const { to } = useHere();
   return (
     <List<Cluster>
       title="Clusters"
       noun="cluster"
       live={live}
+      actions={actions}
       keyOf={(cluster) => cluster.clusterArn}
       empty={
         <SpaceBetween size="xs">

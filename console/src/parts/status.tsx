@@ -18,6 +18,8 @@ const TYPES: Record<string, StatusIndicatorProps.Type> = {
   STOPPED: "stopped",
   INACTIVE: "stopped",
   DELETED: "stopped",
+  INITIAL: "pending",
+  UNUSED: "stopped",
   UNHEALTHY: "error",
   FAILED: "error",
 };

@@ -1,0 +1,192 @@
+/** Task definitions: families, their revisions, one of them as JSON, and new ones. */
+
+import Alert from "@cloudscape-design/components/alert";
+import Button from "@cloudscape-design/components/button";
+import ColumnLayout from "@cloudscape-design/components/column-layout";
+import Container from "@cloudscape-design/components/container";
+import FormField from "@cloudscape-design/components/form-field";
+import Header from "@cloudscape-design/components/header";
+import Link from "@cloudscape-design/components/link";
+import SpaceBetween from "@cloudscape-design/components/space-between";
+import Table from "@cloudscape-design/components/table";
+import Textarea from "@cloudscape-design/components/textarea";
+import { useState } from "react";
+import { definition as readDefinition, families, revisions, type TaskDefinition } from "../api/ecs";
+import { useLive } from "../api/live";
+import { useHere } from "../context";
+import { registrable, parsed, SAMPLE } from "../definition";
+import { familyOf, memory, nameOf, time, vcpu } from "../format";
+import { Act } from "../parts/act";
+import { Fact } from "../parts/fact";
+import { List } from "../parts/list";
+import { CreateService, RunTask } from "../parts/run-task";
+import { Status } from "../parts/status";
+
+const KINDS = { kinds: ["task_definition", "task_definition_family"] };
+
+export function Definitions() {
+  const { region, to } = useHere();
+  const [isNew, setNew] = useState(false);
+  const live = useLive(
+    async () => (await families(region, "ACTIVE")).map((family) => ({ family })),
+    KINDS,
+    [region],
+  );
+  return (
+    <>
+      <List<{ family: string }>
+        title="Task definitions"
+        noun="task definition"
+        live={live}
+        keyOf={(each) => each.family}
+        actions={
+          <Button variant="primary" onClick={() => setNew(true)}>
+            Create
+          </Button>
+        }
+        columns={[
+          {
+            id: "family",
+            header: "Family",
+            cell: (each) => <Link href={to(["task-definitions", each.family])}>{each.family}</Link>,
+            sortingField: "family",
+            isRowHeader: true,
+          },
+        ]}
+      />
+      {isNew && <Create from={SAMPLE} onClose={() => setNew(false)} />}
+    </>
+  );
+}
+
+export function FamilyPage({ family }: { family: string }) {
+  const { region, to } = useHere();
+  const live = useLive(
+    async () => {
+      const all = await Promise.all(["ACTIVE", "INACTIVE"].map((status) => revisions(region, family, status)));
+      return all.flatMap((arns, at) => arns.map((arn) => ({ arn, status: at ? "INACTIVE" : "ACTIVE" }))).filter((each) => familyOf(each.arn).family === family);
+    },
+    KINDS,
+    [region, family],
+  );
+  return (
+    <List<{ arn: string; status: string }>
+      title={family}
+      noun="revision"
+      live={live}
+      keyOf={(each) => each.arn}
+      columns={[
+        {
+          id: "revision",
+          header: "Revision",
+          cell: (each) => (
+            <Link href={to(["task-definitions", family, familyOf(each.arn).revision])}>{nameOf(each.arn)}</Link>
+          ),
+          isRowHeader: true,
+        },
+        { id: "status", header: "Status", cell: (each) => <Status of={each.status} /> },
+      ]}
+    />
+  );
+}
+
+export function DefinitionPage({ family, revision }: { family: string; revision: string }) {
+  const { region } = useHere();
+  const name = `${family}:${revision}`;
+  const live = useLive(() => readDefinition(region, name), KINDS, [region, name]);
+  const [shown, setShown] = useState<"" | "create" | "run" | "service" | "deregister">("");
+  const found = live.value;
+  if (live.error) return <Alert type="error">{live.error.message}</Alert>;
+  const close = () => setShown("");
+  return (
+    <SpaceBetween size="l">
+      <Header
+        variant="h1"
+        actions={
+          <SpaceBetween direction="horizontal" size="xs">
+            <Button disabled={found?.status !== "ACTIVE"} onClick={() => setShown("deregister")}>
+              Deregister
+            </Button>
+            <Button disabled={!found} onClick={() => setShown("create")}>
+              Create revision
+            </Button>
+            <Button disabled={found?.status !== "ACTIVE"} onClick={() => setShown("service")}>
+              Create service
+            </Button>
+            <Button variant="primary" disabled={found?.status !== "ACTIVE"} onClick={() => setShown("run")}>
+              Run task
+            </Button>
+          </SpaceBetween>
+        }
+      >
+        {name}
+      </Header>
+      <Container>
+        <ColumnLayout columns={4} variant="text-grid" minColumnWidth={150}>
+          <Fact label="Status">
+            <Status of={found?.status} />
+          </Fact>
+          <Fact label="Size">
+            {vcpu(found?.cpu)}, {memory(found?.memory)}
+          </Fact>
+          <Fact label="Network mode">{found?.networkMode ?? "–"}</Fact>
+          <Fact label="Registered">{time(found?.registeredAt)}</Fact>
+        </ColumnLayout>
+      </Container>
+      <Table
+        header={<Header variant="h2">Containers</Header>}
+        items={found?.containerDefinitions ?? []}
+        trackBy="name"
+        columnDefinitions={[
+          { id: "name", header: "Name", cell: (each) => each.name, isRowHeader: true },
+          { id: "image", header: "Image", cell: (each) => each.image },
+          { id: "essential", header: "Essential", cell: (each) => (each.essential === false ? "No" : "Yes") },
+          {
+            id: "ports",
+            header: "Ports",
+            cell: (each) => each.portMappings?.map((port) => `${port.containerPort}/${port.protocol ?? "tcp"}`).join(", ") || "–",
+          },
+          { id: "log", header: "Output", cell: (each) => each.logConfiguration?.options?.["awslogs-group"] ?? each.logConfiguration?.logDriver ?? "–" },
+        ]}
+      />
+      <Container header={<Header variant="h2">JSON</Header>}>
+        <pre className="output" tabIndex={0} aria-label="The definition as JSON">
+          {found ? JSON.stringify(registrable(found), null, 2) : ""}
+        </pre>
+      </Container>
+      {shown === "create" && found && <Create from={JSON.stringify(registrable(found), null, 2)} onClose={close} />}
+      {shown === "run" && found && <RunTask definition={name} onClose={close} />}
+      {shown === "service" && found && <CreateService definition={name} onClose={close} />}
+      {shown === "deregister" && (
+        <Act title={`Deregister ${name}?`} word="Deregister" operation="DeregisterTaskDefinition" parameters={{ taskDefinition: name }} onClose={close}>
+          Nothing new can be started by it. Tasks that run go on.
+        </Act>
+      )}
+    </SpaceBetween>
+  );
+}
+
+/** By JSON. What the API says to it is shown; nothing is registered that it refuses. */
+function Create({ from, onClose }: { from: string; onClose: () => void }) {
+  const { to } = useHere();
+  const [text, setText] = useState(from);
+  const { value, error } = parsed(text);
+  return (
+    <Act<{ taskDefinition: TaskDefinition }>
+      title="Create a task definition"
+      word="Register"
+      size="large"
+      operation="RegisterTaskDefinition"
+      parameters={value ?? {}}
+      isReady={value !== undefined}
+      onClose={onClose}
+      onDone={({ taskDefinition }) => {
+        location.hash = to(["task-definitions", taskDefinition.family, String(taskDefinition.revision)]);
+      }}
+    >
+      <FormField label="Definition" description="JSON, as register-task-definition takes it" errorText={error} stretch>
+        <Textarea value={text} onChange={({ detail }) => setText(detail.value)} rows={18} spellcheck={false} ariaLabel="Definition" />
+      </FormField>
+    </Act>
+  );
+}

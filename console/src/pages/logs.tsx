@@ -1,0 +1,90 @@
+/** Log groups, and one of them: searched by AWS's filter patterns, and followed. */
+
+import ColumnLayout from "@cloudscape-design/components/column-layout";
+import Container from "@cloudscape-design/components/container";
+import FormField from "@cloudscape-design/components/form-field";
+import Header from "@cloudscape-design/components/header";
+import Input from "@cloudscape-design/components/input";
+import Link from "@cloudscape-design/components/link";
+import Select from "@cloudscape-design/components/select";
+import SpaceBetween from "@cloudscape-design/components/space-between";
+import { useEffect, useState } from "react";
+import { type LogGroup, logGroups } from "../api/logs";
+import { useLive } from "../api/live";
+import { useHere } from "../context";
+import { time } from "../format";
+import { List } from "../parts/list";
+import { Output } from "../parts/output";
+
+export function LogGroups() {
+  const { region, to } = useHere();
+  const live = useLive(() => logGroups(region), { kinds: ["log_group"] }, [region]);
+  return (
+    <List<LogGroup>
+      title="Log groups"
+      noun="log group"
+      live={live}
+      keyOf={(group) => group.logGroupName}
+      columns={[
+        {
+          id: "name",
+          header: "Log group",
+          cell: (group) => <Link href={to(["log-groups", group.logGroupName])}>{group.logGroupName}</Link>,
+          sortingField: "logGroupName",
+          isRowHeader: true,
+        },
+        {
+          id: "retention",
+          header: "Retention",
+          cell: (group) => (group.retentionInDays ? `${group.retentionInDays} days` : "Never expires"),
+        },
+        { id: "class", header: "Class", cell: (group) => group.logGroupClass ?? "–" },
+        { id: "created", header: "Created", cell: (group) => time(group.creationTime && group.creationTime / 1000) },
+      ]}
+    />
+  );
+}
+
+const SPANS = [
+  { value: "900", label: "15 minutes" },
+  { value: "3600", label: "1 hour" },
+  { value: "86400", label: "1 day" },
+  { value: "604800", label: "7 days" },
+];
+
+export function LogGroupPage({ name }: { name: string }) {
+  const [span, setSpan] = useState("3600");
+  const [typed, setTyped] = useState("");
+  const [pattern, setPattern] = useState("");
+  const [now, setNow] = useState(() => Date.now());
+  useEffect(() => {
+    // Not with each letter: when the typing pauses.
+    const pause = setTimeout(() => setPattern(typed), 400);
+    return () => clearTimeout(pause);
+  }, [typed]);
+  return (
+    <SpaceBetween size="l">
+      <Header variant="h1">{name}</Header>
+      <Container>
+        <SpaceBetween size="m">
+          <ColumnLayout columns={2}>
+            <FormField label="Filter pattern" description='ERROR, "the words", { $.status >= 500 }'>
+              <Input type="search" value={typed} onChange={({ detail }) => setTyped(detail.value)} ariaLabel="Filter pattern" />
+            </FormField>
+            <FormField label="Lines of the last" description="New ones follow by themselves">
+              <Select
+                selectedOption={SPANS.find((each) => each.value === span) ?? null}
+                options={SPANS}
+                onChange={({ detail }) => {
+                  setSpan(detail.selectedOption.value ?? "3600");
+                  setNow(Date.now());
+                }}
+              />
+            </FormField>
+          </ColumnLayout>
+          <Output wanted={{ group: name, pattern }} sinceMs={now - Number(span) * 1000} label={`Lines of ${name}`} />
+        </SpaceBetween>
+      </Container>
+    </SpaceBetween>
+  );
+}

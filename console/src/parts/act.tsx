@@ -1,0 +1,102 @@
+/** Something that is done to the account: asked once more, shown as the `aws` command that does the same, and told if it fails. */
+
+import Alert from "@cloudscape-design/components/alert";
+import Box from "@cloudscape-design/components/box";
+import Button from "@cloudscape-design/components/button";
+import CopyToClipboard from "@cloudscape-design/components/copy-to-clipboard";
+import FormField from "@cloudscape-design/components/form-field";
+import Modal from "@cloudscape-design/components/modal";
+import SpaceBetween from "@cloudscape-design/components/space-between";
+import { type ReactNode, useState } from "react";
+import { ApiError, call } from "../api/call";
+import { commandOf } from "../command";
+import { useHere } from "../context";
+import "./act.css";
+
+interface Props<T> {
+  title: string;
+  /** What the button says. */
+  word: string;
+  service?: string;
+  operation: string;
+  parameters: object;
+  onClose: () => void;
+  /** What came of it. An error thrown here is shown as one of the call. */
+  onDone?: (answer: T) => void;
+  isReady?: boolean;
+  size?: "medium" | "large" | "max";
+  children?: ReactNode;
+}
+
+export function Act<T>(props: Props<T>) {
+  const { region } = useHere();
+  const [error, setError] = useState<Error>();
+  const [isRunning, setRunning] = useState(false);
+  const service = props.service ?? "ecs";
+  const run = async () => {
+    setRunning(true);
+    setError(undefined);
+    try {
+      const answer = await call<T>(service, props.operation, region, props.parameters);
+      props.onDone?.(answer);
+      props.onClose();
+    } catch (failure) {
+      setError(failure as Error);
+      setRunning(false);
+    }
+  };
+  return (
+    <Modal
+      visible
+      header={props.title}
+      size={props.size ?? "medium"}
+      closeAriaLabel="Close"
+      onDismiss={props.onClose}
+      footer={
+        <Box float="right">
+          <SpaceBetween direction="horizontal" size="xs">
+            <Button variant="link" onClick={props.onClose}>
+              Cancel
+            </Button>
+            <Button variant="primary" onClick={run} loading={isRunning} disabled={props.isReady === false}>
+              {props.word}
+            </Button>
+          </SpaceBetween>
+        </Box>
+      }
+    >
+      <SpaceBetween size="l">
+        {props.children}
+        <Command text={commandOf(service, props.operation, props.parameters)} />
+        {error && (
+          <Alert type="error" header={error instanceof ApiError ? error.code : "It failed"}>
+            {error.message}
+          </Alert>
+        )}
+      </SpaceBetween>
+    </Modal>
+  );
+}
+
+/** A command, to be copied. */
+export function Command({ text }: { text: string }) {
+  return (
+    <FormField
+      label="The same by command"
+      stretch
+      info={
+        <CopyToClipboard
+          variant="icon"
+          textToCopy={text}
+          copyButtonAriaLabel="Copy the command"
+          copySuccessText="Copied"
+          copyErrorText="Could not be copied"
+        />
+      }
+    >
+      <pre className="command" tabIndex={0} aria-label="Command">
+        {text}
+      </pre>
+    </FormField>
+  );
+}
