@@ -59,6 +59,7 @@ from portside.api.portside import (
     image,
     inside,
     interruption,
+    listener_route,
     load_balancer,
     network,
     prometheus,
@@ -434,6 +435,7 @@ class Daemon:
                 "/_portside/lb": lambda _method, _path, query, _body: self._load_balancers(
                     store, balancer, node, query
                 ),
+                "/_portside/lb/route": lambda _method, _path, _query, body: self._route(store, body),
                 "/_portside/usage": lambda *_: self._usage(store, watch),
                 "/_portside/metrics": lambda *_: self._metrics(store, watch, calls),
                 "/_portside/network": lambda *_: self._network(store),
@@ -645,6 +647,10 @@ class Daemon:
         flows = await node.flow_counts()
         counts = {**counts, **{key: with_flows(counts.get(key, GroupCounts()), each) for key, each in flows.items()}}
         code, document = load_balancer.document(store, counts, query.get("name", ""))
+        return code, "application/json", json.dumps(document).encode()
+
+    async def _route(self, store: Store, body: bytes) -> tuple[int, str, bytes]:
+        code, document = await listener_route.answer(store, body)
         return code, "application/json", json.dumps(document).encode()
 
     async def _service(self, store: Store, path: str, query: Mapping[str, str]) -> tuple[int, str, bytes]:

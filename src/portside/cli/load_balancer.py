@@ -10,6 +10,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from portside.cli import instance as daemon
+from portside.cli.failure import Failure
 from portside.settings import Settings
 
 COLOURS: Final = {"healthy": "green", "unhealthy": "red", "active": "green", "failed": "red"}
@@ -25,6 +26,61 @@ def show(settings: Settings, name: str, *, as_json: bool) -> None:
     console = Console(highlight=False)
     for each in render(answer, datetime.now(UTC)):
         console.print(each, soft_wrap=True)
+
+
+def route(
+    settings: Settings, name: str, method: str, url: str, *, headers: list[str], source: str, as_json: bool
+) -> None:
+    """Where a request would go, and why. Raises: Failure for what is unknown, and when the daemon does not run."""
+    sent = [(key.strip(), value.strip()) for key, colon, value in (each.partition(":") for each in headers) if colon]
+    if len(sent) != len(headers):
+        raise Failure("A header is given as 'NAME: VALUE'")
+    body = {"name": name, "method": method, "url": url, "headers": sent, "from": source}
+    answer = daemon.ask(
+        settings,
+        "/_portside/lb/route",
+        "All load balancers: portside lb",
+        method="POST",
+        body=json.dumps(body).encode(),
+    )[1]
+    if as_json:
+        print(json.dumps(answer, indent=2))
+        return
+    console = Console(highlight=False)
+    for line in route_lines(answer):
+        console.print(line, soft_wrap=True)
+
+
+def route_lines(answer: dict[str, Any]) -> list[Text]:
+    """One line for each rule that was tried, with the conditions over which it failed, then the answer."""
+    request, listener = answer["request"], answer["listener"]
+    query = f"?{request['query']}" if request["query"] else ""
+    lines = [
+        Text.assemble(
+            (f"{request['method']} {request['path']}{query}", "bold"),
+            f" for {request['host']}, from {request['from']}, to {listener['protocol']} {listener['port']}",
+        )
+    ]
+    for rule in answer["rules"]:
+        lines.append(
+            Text.assemble(f"{rule['priority']:>7}  ", ("matches", "green") if rule["matches"] else ("no", "yellow"))
+        )
+        for each in rule["conditions"]:
+            if rule["matches"] or not each["holds"]:
+                sign = ("+", "green") if each["holds"] else ("-", "yellow")
+                field = _condition_name(each["condition"])
+                lines.append(Text.assemble("         ", sign, f" {field}: {each['why']}"))
+    if not answer["rules"] or not answer["rules"][-1]["matches"]:
+        lines.append(Text("default  no rule matches: the listener's default action"))
+    names = {each["arn"]: each["name"] for each in answer["targetGroups"]}
+    said = _action(answer["action"], names)
+    lines.append(Text.assemble("→ ", (f"redirects to {answer['location']}" if "location" in answer else said, "bold")))
+    for group in answer["targetGroups"]:
+        colour = "green" if group["healthy"] else "red"
+        lines.append(
+            Text.assemble(f"  {group['name']}: ", (f"{group['healthy']} of {group['targets']} targets healthy", colour))
+        )
+    return lines
 
 
 def render(answer: dict[str, Any], now: datetime) -> list[Tree | Text]:
@@ -59,12 +115,19 @@ def _conditions(rule: dict[str, Any]) -> str:
 
 def _condition(condition: dict[str, Any]) -> str:
     """As `path-pattern /a or /b`; of conditions with parts, as query strings have them, the parts as JSON."""
-    config: dict[str, Any] = next((each for name, each in condition.items() if name.endswith("Config")), {})
+    config = _config(condition)
     values = condition.get("Values") or config.get("Values") or config.get("RegexValues") or ()
-    field = condition["Field"]
-    if "HttpHeaderName" in config:
-        field += f" {config['HttpHeaderName']}"
-    return f"{field} {' or '.join(each if isinstance(each, str) else json.dumps(each) for each in values)}"
+    said = " or ".join(each if isinstance(each, str) else json.dumps(each) for each in values)
+    return f"{_condition_name(condition)} {said}"
+
+
+def _condition_name(condition: dict[str, Any]) -> str:
+    header = _config(condition).get("HttpHeaderName")
+    return f"{condition['Field']} {header}" if header else str(condition["Field"])
+
+
+def _config(condition: dict[str, Any]) -> dict[str, Any]:
+    return next((each for name, each in condition.items() if name.endswith("Config")), {})
 
 
 def _actions(rule: dict[str, Any], names: dict[str, str]) -> str:

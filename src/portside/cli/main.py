@@ -292,14 +292,36 @@ def application() -> "typer.Typer":
 
     @app.command()
     def lb(
-        name: Annotated[str, typer.Argument(metavar="[NAME]", help="Only this one.")] = "",
+        words: Annotated[
+            list[str] | None,
+            typer.Argument(metavar="[NAME] | route NAME METHOD URL", help="Only this one; or where a request goes."),
+        ] = None,
+        headers: Annotated[
+            list[str] | None, typer.Option("--header", "-H", metavar="'NAME: VALUE'", help="route: what it sends.")
+        ] = None,
+        source: Annotated[
+            str, typer.Option("--from", metavar="ADDRESS", help="route: the client's address.")
+        ] = "127.0.0.1",
         as_json: as_json = False,
         data_dir: data_dir = None,
     ) -> None:
-        """Load balancers: listeners, rules in their order, targets with their health, and what was counted."""
+        """Load balancers: listeners, rules in their order, targets with their health, and what was counted.
+
+        route NAME METHOD URL: which rule a request would go by, and why none before it."""
         from portside.cli import load_balancer
 
-        load_balancer.show(settings(data_dir=data_dir), name, as_json=as_json)
+        match words or []:
+            case ["route", name, method, url]:
+                load_balancer.route(
+                    *(settings(data_dir=data_dir), name, method, url),
+                    headers=headers or [],
+                    source=source,
+                    as_json=as_json,
+                )
+            case [] | [_] as named:
+                load_balancer.show(settings(data_dir=data_dir), "".join(named), as_json=as_json)
+            case _:
+                raise Failure("portside lb takes one name, or: route NAME METHOD URL")
 
     @app.command()
     def forward(

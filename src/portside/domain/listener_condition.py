@@ -168,7 +168,8 @@ def condition_regex(condition: Condition) -> str:
         case "host-header":
             if condition.regex_values:
                 return "|".join(f"(?i:{_host_regex(each)})" for each in condition.regex_values)
-            return "(?i)(?:" + "|".join(map(pattern_regex, condition.values)) + ")(?::[0-9]+)?"
+            # no wildcard stands for the colon before a port, which is no part of the name
+            return "(?i)(?:" + "|".join(pattern_regex(each, "[^:]") for each in condition.values) + ")(?::[0-9]+)?"
         case "http-header":
             return _either(condition) or "(?i)(?:" + "|".join(map(pattern_regex, condition.values)) + ")"
         case "http-request-method":

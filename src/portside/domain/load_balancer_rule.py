@@ -114,6 +114,8 @@ TARGET_GROUP_ATTRIBUTES: Final[dict[str, str]] = {
 """The attributes of a target group of addresses and their defaults."""
 
 _NAME = re.compile(r"[a-zA-Z0-9-]+")
+VALID_HEADER: Final = re.compile(r"[-A-Za-z0-9]+")
+"""The names that routing.http.drop_invalid_header_fields leaves."""
 
 
 class TargetHealth(NamedTuple):

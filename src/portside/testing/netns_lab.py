@@ -10,7 +10,7 @@ import secrets
 import socket
 import subprocess
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -83,9 +83,10 @@ async def request(
     netns: str = "",
     headers: dict[str, str] | None = None,
     method: str = "GET",
+    lines: Sequence[str] = (),
     timeout_s: float = 10,
 ) -> Answer:
-    """One request on a connection of its own."""
+    """One request on a connection of its own. `lines`: headers as they are, where a name is there more than once."""
 
     def make() -> socket.socket:
         made = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
@@ -97,9 +98,9 @@ async def request(
         async with asyncio.timeout(timeout_s):
             await asyncio.get_running_loop().sock_connect(connection, (address, port))
             reader, writer = await asyncio.open_connection(sock=connection)
-            lines = [f"{method} {path} HTTP/1.1", f"Host: {host}", "Connection: close"]
-            lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
-            writer.write(("\r\n".join(lines) + "\r\n\r\n").encode())
+            sent = [f"{method} {path} HTTP/1.1", f"Host: {host}", "Connection: close", *lines]
+            sent += [f"{name}: {value}" for name, value in (headers or {}).items()]
+            writer.write(("\r\n".join(sent) + "\r\n\r\n").encode())
             head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").removesuffix("\r\n\r\n")
             first, *rest = head.split("\r\n")
             named = {line.partition(":")[0].lower(): line.partition(":")[2].strip() for line in rest}
