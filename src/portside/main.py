@@ -640,13 +640,14 @@ class Daemon:
         self, store: Store, balancer: Balancer, node: Node, query: Mapping[str, str]
     ) -> tuple[int, str, bytes]:
         counts: Mapping[tuple[str, str], GroupCounts]
+        hits: Mapping[str, int]
         try:
-            counts = await balancer.counts()
+            counts, hits = await balancer.counts(), await balancer.hits()
         except BalancerRefused:
-            counts = {}  # it is being started: the rest is as true
+            counts, hits = {}, {}  # it is being started: the rest is as true
         flows = await node.flow_counts()
         counts = {**counts, **{key: with_flows(counts.get(key, GroupCounts()), each) for key, each in flows.items()}}
-        code, document = load_balancer.document(store, counts, query.get("name", ""))
+        code, document = load_balancer.document(store, counts, hits, query.get("name", ""))
         return code, "application/json", json.dumps(document).encode()
 
     async def _route(self, store: Store, body: bytes) -> tuple[int, str, bytes]:

@@ -13,7 +13,7 @@ from portside.domain.listener_condition import check_conditions
 from portside.domain.load_balancer import Condition, HealthCheck, QueryParameter, Redirect
 from portside.domain.record import replace
 from portside.domain.refusal import Refused
-from portside.testing.balancer_lab import LEG, fixed, forward, group, paths, target
+from portside.testing.balancer_lab import LEG, eventually, fixed, forward, group, paths, target
 from portside.testing.envoy_lab import ONE, TWO, Lab, in_lab
 from portside.testing.netns_lab import inside, request
 
@@ -145,6 +145,47 @@ def test_a_client_stays_with_its_target_group(tmp_path: Path) -> None:
         held = first.headers["set-cookie"].partition(";")[0]
         names = {(await lab.ask(cookie=f"x=1; {held}")).body.splitlines()[0] for _ in range(12)}
         assert names == {first.body.splitlines()[0]}
+
+    in_lab(tmp_path, body)
+
+
+def test_rules_are_counted(tmp_path: Path) -> None:
+    """Each rule's requests are counted, also those that no target sees and those that stay with their target group, and
+    go on being counted when something changes."""
+
+    async def body(lab: Lab) -> None:
+        a, b = group("a"), group("b")
+        lab.web.groups = [a, b]
+        lab.web.targets = [target(a, ONE), target(b, TWO)]
+        await lab.serve(ONE, TWO)
+        listener = lab.web.listen(80, fixed(404))
+        split = lab.web.rule(listener, 1, replace(forward(a, b), sticky_s=30), paths("/split"))
+        closed = lab.web.rule(listener, 2, fixed(503), paths("/closed"))
+        other = lab.web.rule(listener, 3, Redirect(status_code="HTTP_301", path="/"), paths("/moved"))
+        await lab.apply()
+        for address in (ONE, TWO):
+            await lab.reports.wait(address, "healthy")
+        held = (await lab.ask("/split")).headers["set-cookie"].partition(";")[0]
+        for _ in range(3):
+            await lab.ask("/split", cookie=held)
+        await lab.ask("/closed")
+        await lab.ask("/")
+        await lab.ask("/nowhere")
+
+        async def counted(**expected: int) -> None:
+            named = {"split": split.arn, "closed": closed.arn, "other": other.arn, "default": listener.arn}
+
+            async def as_expected() -> bool:
+                found = await lab.envoy.hits()
+                return {name: found[arn] for name, arn in named.items()} == expected
+
+            await eventually(as_expected)
+
+        await counted(split=4, closed=1, other=0, default=2)
+        lab.web.attributes = {"idle_timeout.timeout_seconds": "61"}
+        await lab.apply()
+        await lab.ask("/moved")
+        await counted(split=4, closed=1, other=1, default=2)
 
     in_lab(tmp_path, body)
 

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
+from portside.balancer import hit
+
 TIMEOUT_S: Final = 5.0
 
 _STAT = re.compile(
@@ -131,6 +133,10 @@ class Admin:
                 _, cluster, name = entry["name"].split(".", 2)
                 found.setdefault(cluster, {})[name] = entry["value"]
         return found
+
+    async def hits(self) -> dict[str, int]:
+        """By the beginning of a route's name, up to its underscore."""
+        return hit.read(await self.get("/stats?filter=" + _quote(hit.FILTER)))
 
     async def reopen_logs(self) -> None:
         await self.get("/reopen_logs", method="POST")

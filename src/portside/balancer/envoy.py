@@ -23,6 +23,7 @@ from portside.balancer.access_log import AccessLog
 from portside.balancer.address import is_free
 from portside.balancer.admin import Admin, AdminUnavailable, Subscription
 from portside.balancer.health import CheckedGroup, HealthTracker, HostKey, LogTail, parse
+from portside.balancer.hit import default_name
 from portside.balancer.interface import BalancerConfig, BalancerRefused, HealthListener, HealthReport
 from portside.balancer.namespace import reserve_ports
 from portside.balancer.process import DRAIN_S, EnvoyMissing, EnvoyProcess, descriptor_limit, find_binary
@@ -41,7 +42,7 @@ from portside.balancer.xds import (
 from portside.domain import access_log
 from portside.domain.load_balancer import LoadBalancer
 from portside.domain.load_balancer_metric import GroupCounts
-from portside.domain.load_balancer_rule import answering_zones, used_groups
+from portside.domain.load_balancer_rule import answering_zones, suffix, used_groups
 from portside.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -648,6 +649,18 @@ class EnvoyBalancer:
             for group in config.target_groups
             if (cluster := cluster_name(config.load_balancer.arn, group.arn)) in found
         }
+
+    async def hits(self) -> Mapping[str, int]:
+        try:
+            found = await self._admin.hits()
+        except AdminUnavailable as error:
+            raise BalancerRefused(str(error)) from error
+        counted: dict[str, int] = {}
+        for config in self._configured or ():
+            counted |= {rule.arn: found.get(suffix(rule.arn), 0) for rule in config.rules}
+            spoken = [each for each in config.listeners if each.protocol in ("HTTP", "HTTPS")]
+            counted |= {each.arn: found.get(default_name(each.arn), 0) for each in spoken}
+        return counted
 
     async def open_requests(self, target_group_arn: str) -> dict[tuple[str, int], int]:
         """Targets that Envoy was already told to forget have, together, what the cluster still counts beyond its

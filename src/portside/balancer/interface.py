@@ -70,6 +70,13 @@ class Balancer(Protocol):
         Raises: BalancerRefused if it does not answer."""
         ...
 
+    async def hits(self) -> Mapping[str, int]:
+        """How often each rule was gone by, by its ARN; a default action, where HTTP is spoken, by its listener's.
+        Numbers begin anew when the data plane does. Requests are counted when they have ended.
+
+        Raises: BalancerRefused if it does not answer."""
+        ...
+
     def claim_host_address(self, balancer: str, zone: str, preferred: str = "") -> str:
         """A loopback address of this machine (127.66.x.y) that no other leg and no other instance has. Idempotent.
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from portside.balancer import hit
 from portside.balancer.follower import FOLLOWER
 from portside.balancer.interface import BalancerConfig, ServerCertificate
 from portside.domain.access_log import FIELDS, is_logged
@@ -364,6 +365,7 @@ def http_manager(routes: str, members: Sequence[tuple[BalancerConfig, Listener]]
                 },
             }
         ],
+        "access_log": [hit.logger()],
         "http_filters": [
             *([FOLLOWS] if any(_follows(listener) for _, listener in members) else []),
             # idle but where a route has a cookie for it
@@ -615,7 +617,8 @@ def _host_names(config: BalancerConfig, listener: Listener) -> set[str]:
 def virtual_host(config: BalancerConfig, listener: Listener, domains: Iterable[str], zone: str = "") -> Resource:
     rules = in_order(rule for rule in config.rules if rule.listener_arn == listener.arn)
     routes = [made for rule in rules for made in route(config, rule)]
-    routes += _onward({"match": {"prefix": "/"}}, config, listener.default_action)
+    everything = {"name": hit.default_name(listener.arn), "match": {"prefix": "/"}}
+    routes += _onward(everything, config, listener.default_action)
     if zone:
         for each in routes:
             if "route" in each:

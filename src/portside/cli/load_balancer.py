@@ -102,7 +102,10 @@ def _balancer(balancer: dict[str, Any], now: datetime) -> Tree:
     for listener in balancer["listeners"]:
         branch = tree.add(Text(f"{listener['protocol']} {listener['port']}"))
         for rule in listener["rules"]:
-            branch.add(Text(f"{rule['Priority']:>7}  {_conditions(rule)}{_actions(rule, names)}"))
+            line = Text(f"{rule['Priority']:>7}  {_conditions(rule)}{_actions(rule, names)}")
+            if (hits := rule.get("hits")) is not None:
+                line.append(f"  {hits} request{'s' if hits != 1 else ''}", "dim")
+            branch.add(line)
     for group in balancer["targetGroups"]:
         _group(tree, group, now, what="instances" if balancer["type"] == "classic" else "target group")
     return tree

@@ -7,7 +7,7 @@ answer.
 from collections.abc import Mapping, Sequence
 
 from portside.balancer.interface import BalancerConfig, BalancerRefused, HealthListener, HealthReport
-from portside.domain.load_balancer import FixedResponse
+from portside.domain.load_balancer import FixedResponse, Listener
 from portside.domain.load_balancer_metric import GroupCounts
 from portside.domain.load_balancer_rule import used_groups
 
@@ -26,6 +26,8 @@ class FakeBalancer:
         self.requests: dict[Key, int] = {}
         self.counted: dict[tuple[str, str], GroupCounts] = {}
         """By load balancer and target group: what there is to tell."""
+        self.hit: dict[str, int] = {}
+        """By rule or listener: what there is to tell."""
         self.running = False
         self._listener: HealthListener = lambda report: None
         self._known: dict[Key, str] = {}
@@ -87,6 +89,11 @@ class FakeBalancer:
             for key in [(config.load_balancer.arn, group.arn)]
         }
 
+    async def hits(self) -> Mapping[str, int]:
+        arns = [each.arn for config in self.configs for each in config.rules]
+        arns += [each.arn for config in self.configs for each in _speaking_http(config)]
+        return {arn: self.hit.get(arn, 0) for arn in arns}
+
     async def open_requests(self, target_group_arn: str) -> dict[tuple[str, int], int]:
         known = {
             (target.id, target.port): 0
@@ -113,6 +120,10 @@ class FakeBalancer:
 
     async def stop(self) -> None:
         self.running = False
+
+
+def _speaking_http(config: BalancerConfig) -> list[Listener]:
+    return [each for each in config.listeners if each.protocol in ("HTTP", "HTTPS")]
 
 
 def _report(key: Key, ok: bool) -> HealthReport:

@@ -49,6 +49,7 @@ ANSWER = {
                                 },
                             ],
                             "Actions": [{"Type": "forward", **forward(("arn:a", 9), ("arn:b", 1))}],
+                            "hits": 7,
                         },
                         {
                             "Priority": "20",
@@ -116,7 +117,7 @@ def test_a_load_balancer() -> None:
     for line in (
         "web (application, internet-facing) active",
         "path-pattern /a or /b/* and http-header X-Beta yes and query-string ",
-        '{"Key": "v", "Value": "2"}: to a (9), b (1)',
+        '{"Key": "v", "Value": "2"}: to a (9), b (1)  7 requests',
         'host-header old.example: redirect {"RedirectConfig": {"StatusCode": "HTTP_301"}}',
         "default  answers 404",
         "50 requests: 40 2xx, 10 4xx; 2 without a target; p50 1.2 ms, p99 80.0 ms",

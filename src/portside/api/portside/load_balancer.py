@@ -13,25 +13,30 @@ from portside.domain.table import LISTENER, LOAD_BALANCER, RULE, TARGET, TARGET_
 from portside.store.interface import Store
 
 
-def document(store: Store, counts: Mapping[tuple[str, str], GroupCounts], name: str = "") -> tuple[int, dict[str, Any]]:
+def document(
+    store: Store, counts: Mapping[tuple[str, str], GroupCounts], hits: Mapping[str, int], name: str = ""
+) -> tuple[int, dict[str, Any]]:
     """HTTP status and document.
 
     Args:
         counts: what the data plane has counted since it began.
+        hits: how often each rule was gone by, likewise; the default rule under its listener's ARN.
         name: only load balancers of this name.
 
     Returns: {"loadBalancers": [{"name", "arn", "type", "scheme", "state", "dnsName", "listeners": [{"protocol", "port",
-        "rules": [in AWS's shapes]}], "targetGroups": [{"name", "arn", "protocol", "port", "targets": [{"id", "port",
-        "zone", "state", "reason", "description", "checkedAt"}], "counted"}]}]}; {"error": ...} with 404 for a name that
-        none has.
+        "rules": [in AWS's shapes, with "hits"]}], "targetGroups": [{"name", "arn", "protocol", "port",
+        "targets": [{"id", "port", "zone", "state", "reason", "description", "checkedAt"}], "counted"}]}]};
+        {"error": ...} with 404 for a name that none has.
     """
     found = [each for each in store.scan(LOAD_BALANCER) if not name or each.name == name]
     if name and not found:
         return 404, {"error": f"there is no load balancer {name}"}
-    return 200, {"loadBalancers": [_balancer(store, each, counts) for each in found]}
+    return 200, {"loadBalancers": [_balancer(store, each, counts, hits) for each in found]}
 
 
-def _balancer(store: Store, balancer: LoadBalancer, counts: Mapping[tuple[str, str], GroupCounts]) -> dict[str, Any]:
+def _balancer(
+    store: Store, balancer: LoadBalancer, counts: Mapping[tuple[str, str], GroupCounts], hits: Mapping[str, int]
+) -> dict[str, Any]:
     listeners = sorted(store.find(LISTENER, "load_balancer", balancer.arn), key=lambda each: each.port)
     rules = [each for listener in listeners for each in store.find(RULE, "listener", listener.arn)]
     groups = [
@@ -46,17 +51,20 @@ def _balancer(store: Store, balancer: LoadBalancer, counts: Mapping[tuple[str, s
         "scheme": balancer.scheme,
         "state": balancer.state,
         "dnsName": balancer.dns_name,
-        "listeners": [_listener(store, each) for each in listeners],
+        "listeners": [_listener(store, each, hits) for each in listeners],
         "targetGroups": [_group(store, balancer, each, counts.get((balancer.arn, each.arn))) for each in groups],
     }
 
 
-def _listener(store: Store, listener: Listener) -> dict[str, Any]:
+def _listener(store: Store, listener: Listener, hits: Mapping[str, int]) -> dict[str, Any]:
     rules = rule.in_order(store.find(RULE, "listener", listener.arn))
     return {
         "protocol": listener.protocol,
         "port": listener.port,
-        "rules": [*map(wire.rule_to, rules), wire.default_rule_to(listener)],
+        "rules": [
+            *(wire.rule_to(each) | {"hits": hits.get(each.arn)} for each in rules),
+            wire.default_rule_to(listener) | {"hits": hits.get(listener.arn)},
+        ],
     }
 
 
