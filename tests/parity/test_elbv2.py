@@ -482,3 +482,60 @@ def test_network_load_balancer(served: Any, elb: Any, subnets: list[dict[str, An
     assert elb.modify_target_group_attributes(TargetGroupArn=arn, Attributes=kept)["Attributes"] == kept
     attributes = elb.describe_listener_attributes(ListenerArn=listener["ListenerArn"])["Attributes"]
     assert attributes == [{"Key": "tcp.idle_timeout.seconds", "Value": "350"}]
+
+
+def test_grpc_target_groups(
+    elb: Any, balancer: dict[str, Any], group: dict[str, Any], subnets: list[dict[str, Any]]
+) -> None:
+    """Target groups of gRPC have codes of gRPC, and are for HTTPS listeners; what cannot be checked is refused."""
+    grpc = {"ProtocolVersion": "GRPC", "HealthCheckPath": "/grpc.health.v1.Health/Check", "Matcher": {"GrpcCode": "0"}}
+    made = make_group(elb, subnets, "talk", **grpc)
+    assert (made["ProtocolVersion"], made["Matcher"]) == ("GRPC", {"GrpcCode": "0"})
+    other = {"HealthCheckPath": "/any", "Matcher": {"GrpcCode": "0-99"}}
+    modified = elb.modify_target_group(TargetGroupArn=made["TargetGroupArn"], **other)["TargetGroups"][0]
+    assert (modified["HealthCheckPath"], modified["Matcher"]) == ("/any", {"GrpcCode": "0-99"})
+    base = {"Name": "other", "Protocol": "HTTP", "Port": 80, "VpcId": subnets[0]["VpcId"], "TargetType": "ip"}
+    for wrong, said in (
+        ({}, "Health check path '/AWS.ALB/healthcheck' with gRPC code '12' is not supported yet"),
+        ({**grpc, "Matcher": {"GrpcCode": "100"}}, "must be a code or range between '0' and '99'"),
+        ({**grpc, "Matcher": {"HttpCode": "200"}}, "HttpCode cannot be specified"),
+        ({"ProtocolVersion": "HTTP1", "Matcher": {"GrpcCode": "0"}}, "GrpcCode cannot be specified"),
+        ({"ProtocolVersion": "SPDY"}, "must be one of 'HTTP1, HTTP2, GRPC'"),
+    ):
+        code, status, message = error_of(elb.create_target_group, **{**base, "ProtocolVersion": "GRPC", **wrong})
+        assert (code, status) == ("ValidationError", 400)
+        assert said in message
+    arn = balancer["LoadBalancerArn"]
+    code, _, message = error_of(
+        elb.create_listener, LoadBalancerArn=arn, Protocol="HTTP", Port=80, DefaultActions=forward(made)
+    )
+    assert (code, message) == (
+        "IncompatibleProtocols",
+        "Listener protocol 'HTTP' is not supported with a target group with the protocol-version 'GRPC'",
+    )
+    listener = make_listener(elb, balancer, forward(group))
+    assert (
+        error_of(
+            elb.create_rule,
+            ListenerArn=listener["ListenerArn"],
+            Priority=1,
+            Conditions=path("/a"),
+            Actions=forward(made),
+        )[0]
+        == "IncompatibleProtocols"
+    )
+
+
+def test_https_target_groups(elb: Any, balancer: dict[str, Any], subnets: list[dict[str, Any]]) -> None:
+    """Targets may speak TLS, and their checks, too: by HTTP unless it is asked for, as on AWS."""
+    made = make_group(elb, subnets, "tls", Protocol="HTTPS", Port=443)
+    assert (made["Protocol"], made["HealthCheckProtocol"]) == ("HTTPS", "HTTP")
+    arn = made["TargetGroupArn"]
+    changed = elb.modify_target_group(TargetGroupArn=arn, HealthCheckProtocol="HTTPS", HealthCheckPath="/up")
+    (group,) = changed["TargetGroups"]
+    assert (group["HealthCheckProtocol"], group["HealthCheckPath"], group["Matcher"]) == (
+        "HTTPS",
+        "/up",
+        {"HttpCode": "200"},
+    )
+    assert make_listener(elb, balancer, forward(made))["DefaultActions"][0]["TargetGroupArn"] == arn

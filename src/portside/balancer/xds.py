@@ -31,6 +31,7 @@ from portside.domain.load_balancer import (
 )
 from portside.domain.load_balancer_rule import (
     ALPN_POLICIES,
+    GRPC_HEALTH,
     RESPONSE_HEADERS,
     SERVER_HEADER,
     TLS_HEADERS,
@@ -868,6 +869,16 @@ _POLICIES: Final = {
 }
 
 
+LEAST_OUTSTANDING: Final[Resource] = {
+    "name": "envoy.load_balancing_policies.least_request",
+    "typed_config": {
+        "@type": f"{_TYPE}extensions.load_balancing_policies.least_request.v3.LeastRequest",
+        # by default Envoy takes the better of two that it draws
+        "selection_method": "FULL_SCAN",
+    },
+}
+
+
 def cluster(config: BalancerConfig, group: TargetGroup, options: Options) -> Resource:
     name = cluster_name(config.load_balancer.arn, group.arn)
     source = next(zone.address for zone in config.load_balancer.zones if zone.address)
@@ -883,7 +894,7 @@ def cluster(config: BalancerConfig, group: TargetGroup, options: Options) -> Res
     }
     protocol: Resource = (
         {"http2_protocol_options": {}}
-        if group.protocol_version == "HTTP2"
+        if group.protocol_version in ("HTTP2", "GRPC")
         else {"http_protocol_options": {"header_key_format": _KEEP_CASE}}
     )
     made: Resource = {
@@ -911,13 +922,17 @@ def cluster(config: BalancerConfig, group: TargetGroup, options: Options) -> Res
         made["transport_socket"] = proxied("V2", RAW)
     if group.classic is not None:
         made.update(classic_transport(group, group.classic))
-    if group.classic is not None:
         # What comes from no zone's own address may go to any; in a zone without a target there is none. Always there,
         # so that zones which begin to keep to themselves, or cease to, cost no request.
         made["lb_subset_config"] = {
             "fallback_policy": "ANY_ENDPOINT",
             "subset_selectors": [{"keys": ["zone"], "fallback_policy": "NO_FALLBACK"}],
         }
+    else:
+        made.update(http_transport(group))
+    if algorithm == "least_outstanding_requests" and group.classic is None:
+        del made["lb_policy"]
+        made["load_balancing_policy"] = {"policies": [{"typed_extension_config": LEAST_OUTSTANDING}]}
     if seconds := slow_start_s(group):
         made["round_robin_lb_config"] = {"slow_start_config": {"slow_start_window": f"{seconds}s"}}
     if group.protocol != "TCP":
@@ -937,11 +952,13 @@ RAW: Final[Resource] = {
 }
 
 
-def tls_to_target(key_digests: Sequence[str] = ()) -> Resource:
+def tls_to_target(key_digests: Sequence[str] = (), *, alpn: Sequence[str] = ()) -> Resource:
     """Whatever certificate the target shows is taken, as on AWS, unless its key is to be one of these."""
     context: Resource = {"tls_params": {"tls_minimum_protocol_version": "TLSv1_0"}}
     if key_digests:
         context["validation_context"] = {"verify_certificate_spki": list(key_digests)}
+    if alpn:
+        context["alpn_protocols"] = list(alpn)
     return {
         "name": "envoy.transport_sockets.tls",
         "typed_config": {
@@ -961,6 +978,22 @@ def proxied(version: str, inner: Resource) -> Resource:
             "transport_socket": inner,
         },
     }
+
+
+def http_transport(group: TargetGroup) -> Resource:
+    """What carries requests to HTTPS targets, and what carries checks where only the one or the other speaks TLS."""
+    tls = tls_to_target(alpn=("h2",) if group.protocol_version in ("HTTP2", "GRPC") else ())
+    made: Resource = {"transport_socket": tls} if group.protocol == "HTTPS" else {}
+    if _is_checked_otherwise(group):
+        check = tls if group.health_check.protocol == "HTTPS" else RAW
+        made["transport_socket_matches"] = [{"name": "check", "match": _CHECK, "transport_socket": check}]
+    return made
+
+
+def _is_checked_otherwise(group: TargetGroup) -> bool:
+    """Whether checks speak TLS and requests do not, or the other way round."""
+    is_secured = group.protocol == "HTTPS", group.health_check.protocol == "HTTPS"
+    return group.classic is not None or (group.protocol in ("HTTP", "HTTPS") and is_secured[0] != is_secured[1])
 
 
 def classic_transport(group: TargetGroup, backend: ClassicBackend) -> Resource:
@@ -987,7 +1020,9 @@ def health_check(group: TargetGroup, options: Options) -> Resource:
     check = group.health_check
     connects = check.protocol in ("TCP", "SSL")
     how: Resource = {"tcp_health_check": {}} if connects else {"http_health_check": http_check(group)}
-    if group.classic is not None:
+    if group.protocol_version == "GRPC" and check.path == GRPC_HEALTH:
+        how = {"grpc_health_check": {"initial_metadata": [_user_agent(group)]}}
+    if _is_checked_otherwise(group):
         how["transport_socket_match_criteria"] = _CHECK
     return {
         "timeout": f"{check.timeout_s}s",
@@ -1013,22 +1048,26 @@ def health_check(group: TargetGroup, options: Options) -> Resource:
 
 def http_check(group: TargetGroup) -> Resource:
     check = group.health_check
-    expected = matcher_ranges(check.matcher)
+    is_grpc = group.protocol_version == "GRPC"
+    # any gRPC answer has this status, whatever its own code
+    expected = [(200, 201)] if is_grpc else matcher_ranges(check.matcher)
     http: Resource = {
         "path": check.path,
         "expected_statuses": [{"start": start, "end": end} for start, end in expected],
         # Without this one wrong answer makes a target unhealthy at once, whatever the threshold.
         "retriable_statuses": [{"start": start, "end": end} for start, end in other_ranges(expected)],
-        "request_headers_to_add": [
-            {
-                "header": {"key": "user-agent", "value": f"ELB-HealthChecker/{2 if group.classic is None else 1}.0"},
-                "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
-            }
-        ],
+        "request_headers_to_add": [_user_agent(group)],
     }
-    if group.protocol_version == "HTTP2":
+    if group.protocol_version in ("HTTP2", "GRPC"):
         http["codec_client_type"] = "HTTP2"
+    if is_grpc:
+        http["method"] = "POST"
+        http["request_headers_to_add"] += [_overwrite("content-type", "application/grpc"), _overwrite("te", "trailers")]
     return http
+
+
+def _user_agent(group: TargetGroup) -> Resource:
+    return _overwrite("user-agent", f"ELB-HealthChecker/{2 if group.classic is None else 1}.0")
 
 
 def shown_targets(targets: Sequence[Target]) -> list[Target]:

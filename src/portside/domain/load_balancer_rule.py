@@ -259,8 +259,15 @@ def other_ranges(ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
     return others
 
 
-def default_health_check(protocol: str, check_protocol: str | None) -> HealthCheck:
+GRPC_HEALTH: Final = "/grpc.health.v1.Health/Check"
+"""The method of gRPC's own health service. Source: https://grpc.io/docs/guides/health-checking/"""
+ANY_GRPC_CODE: Final = "0-99"
+
+
+def default_health_check(protocol: str, check_protocol: str | None, version: str = "") -> HealthCheck:
     """Source: CreateTargetGroup, the members' defaults."""
+    if version == "GRPC":
+        return HealthCheck(path="/AWS.ALB/healthcheck", matcher="12")
     if protocol != "TCP":
         return HealthCheck()
     if check_protocol in (None, "TCP"):
@@ -268,13 +275,13 @@ def default_health_check(protocol: str, check_protocol: str | None) -> HealthChe
     return HealthCheck(timeout_s=6, matcher="200-399")
 
 
-def check_health_check(check: HealthCheck, protocol: str = "HTTP") -> None:
+def check_health_check(check: HealthCheck, protocol: str = "HTTP", version: str = "") -> None:
     """Source: https://docs.aws.amazon.com/elasticloadbalancing/latest/application/target-group-health-checks.html"""
     if not check.enabled:
         raise invalid("Health check enabled must be true for target groups with target type 'ip'")
     if check.protocol == "TCP" and protocol != "TCP":
         raise invalid(f"Health check protocol 'TCP' is not supported for target groups with protocol '{protocol}'")
-    if check.protocol not in ("HTTP", "TCP"):
+    if check.protocol not in ("HTTP", "TCP") and (check.protocol != "HTTPS" or protocol == "TCP"):
         raise unsupported(f"Health check protocol '{check.protocol}' is not supported yet")
     for name, value, low, high in (
         ("interval", check.interval_s, 5, 300),
@@ -298,7 +305,27 @@ def check_health_check(check: HealthCheck, protocol: str = "HTTP") -> None:
         raise invalid(
             f"Health check path '{check.path}' must begin with a '/' character and have at most 1024 characters"
         )
-    matcher_ranges(check.matcher)
+    if version == "GRPC":
+        _check_grpc_matcher(check)
+    else:
+        matcher_ranges(check.matcher)
+
+
+def _check_grpc_matcher(check: HealthCheck) -> None:
+    """Of the answers' codes the data plane sees no more than what gRPC's own health service says.
+
+    Source: API_Matcher: codes between 0 and 99."""
+    for part in check.matcher.split(","):
+        found = re.fullmatch(r"(\d{1,2})(?:-(\d{1,2}))?", part)
+        if not found or int(found[1]) > int(found[2] or found[1]):
+            raise invalid(
+                f"Health check matcher gRPC code '{check.matcher}' must be a code or range between '0' and '99'"
+            )
+    if check.matcher != ANY_GRPC_CODE and (check.path, check.matcher) != (GRPC_HEALTH, "0"):
+        raise unsupported(
+            f"Health check path '{check.path}' with gRPC code '{check.matcher}' is not supported yet by Portside: use "
+            f"'{GRPC_HEALTH}' with '0', or any path with '{ANY_GRPC_CODE}'"
+        )
 
 
 def check_port(target: Target, check: HealthCheck) -> int:

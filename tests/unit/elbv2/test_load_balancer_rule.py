@@ -92,7 +92,7 @@ def test_health_check_limits() -> None:
         {"path": "x"},
         {"port": "0"},
         {"enabled": False},
-        {"protocol": "HTTPS"},
+        {"protocol": "UDP"},
     ):
         with pytest.raises(Refused):
             rule.check_health_check(replace(good, **wrong))

@@ -39,6 +39,7 @@ class ListenerHandlers:
         rule.check_action(action)
         _check_network_action(balancer, action)
         wire.check_redirect_scheme(protocol, action)
+        lookup.check_versions(self._store, context, protocol, action)
         lookup.check_forward(self._store, context, balancer, action, protocol)
         tags = wire.tags_from(params.get("Tags"))
         listeners = lookup.listeners_of(self._store, balancer.arn)
@@ -122,6 +123,7 @@ class ListenerHandlers:
             wire.check_redirect_scheme(protocol, action)
             listener = replace(listener, default_action=action)
         if "DefaultActions" in params or "Protocol" in params:
+            lookup.check_versions(self._store, context, protocol, listener.default_action)
             lookup.check_forward(self._store, context, balancer, listener.default_action, protocol)
         self._store.transact(Put(LISTENER, listener))
         return {"Listeners": [wire.listener_to(listener)]}

@@ -102,6 +102,18 @@ def protocols_of(store: Store, group: TargetGroup) -> set[str]:
     }
 
 
+def check_versions(store: Store, context: RequestContext, protocol: str, action: Action) -> None:
+    """Target groups that speak HTTP/2 or gRPC are for HTTPS listeners."""
+    for arn in forwarded_groups(action) if protocol == "HTTP" else ():
+        group = target_group(store, context, arn)
+        if group.protocol_version in ("HTTP2", "GRPC"):
+            raise ServiceError(
+                "IncompatibleProtocolsException",
+                f"Listener protocol 'HTTP' is not supported with a target group with the protocol-version "
+                f"'{group.protocol_version}'",
+            )
+
+
 def check_forward(
     store: Store, context: RequestContext, balancer: LoadBalancer, action: Action, protocol: str = ""
 ) -> None:
@@ -116,11 +128,11 @@ def check_forward(
                 "InvalidConfigurationRequestException",
                 f"Target group '{group.arn}' is not in the VPC '{balancer.vpc_id}' of the load balancer",
             )
-        wanted = "TCP" if balancer.type == "network" else "HTTP"
-        if group.protocol != wanted:
+        wanted = ("TCP",) if balancer.type == "network" else ("HTTP", "HTTPS")
+        if group.protocol not in wanted:
             raise ServiceError(
                 "IncompatibleProtocolsException",
-                f"Listener protocol '{wanted}' is not supported with a target group with the protocol "
+                f"Listener protocol '{wanted[0]}' is not supported with a target group with the protocol "
                 f"'{group.protocol}'",
             )
     check_preserved(protocol, groups)

@@ -41,12 +41,10 @@ class TargetGroupHandlers:
             raise error.invalid("A protocol must be specified")
         if protocol == "TCP" and version:
             raise error.invalid("Protocol version cannot be specified for target groups with protocol 'TCP'")
-        if protocol not in ("HTTP", "TCP"):
+        if protocol not in ("HTTP", "HTTPS", "TCP"):
             raise error.unsupported(f"A target group with protocol '{protocol}'")
-        if protocol == "HTTP" and version not in ("HTTP1", "HTTP2", "GRPC"):
+        if protocol != "TCP" and version not in ("HTTP1", "HTTP2", "GRPC"):
             raise error.invalid(f"Protocol version '{version}' must be one of 'HTTP1, HTTP2, GRPC'")
-        if version == "GRPC":
-            raise error.unsupported("A target group with protocol version 'GRPC'")
         for member, what in (("Port", "port"), ("VpcId", "VPC ID")):
             if member not in params:
                 raise error.invalid(f"A {what} must be specified")
@@ -56,9 +54,9 @@ class TargetGroupHandlers:
             raise error.unsupported("The parameter TargetControlPort")
         if self._store.get(VPC, context.prefix + params["VpcId"]) is None:
             raise error.invalid(f"The VPC ID '{params['VpcId']}' is not found")
-        base = rule.default_health_check(protocol, params.get("HealthCheckProtocol"))
-        check = wire.health_check_from(params, base)
-        rule.check_health_check(check, protocol)
+        base = rule.default_health_check(protocol, params.get("HealthCheckProtocol"), version)
+        check = wire.health_check_from(params, base, version)
+        rule.check_health_check(check, protocol, version)
         tags = wire.tags_from(params.get("Tags"))
         scope = lookup.scope(context)
         group = TargetGroup(
@@ -117,9 +115,9 @@ class TargetGroupHandlers:
         group = lookup.target_group(self._store, context, params["TargetGroupArn"])
         base = group.health_check
         if params.get("HealthCheckProtocol", base.protocol) != base.protocol:
-            base = rule.default_health_check(group.protocol, params["HealthCheckProtocol"])
-        check = wire.health_check_from(params, base)
-        rule.check_health_check(check, group.protocol)
+            base = rule.default_health_check(group.protocol, params["HealthCheckProtocol"], group.protocol_version)
+        check = wire.health_check_from(params, base, group.protocol_version)
+        rule.check_health_check(check, group.protocol, group.protocol_version)
         changed = replace(group, health_check=check)
         self._store.transact(Put(TARGET_GROUP, changed))
         return {"TargetGroups": [self._shown(context, changed)]}

@@ -89,11 +89,12 @@ def zones_to(balancer: LoadBalancer) -> list[Result]:
 # --- target groups --------------------------------------------------------------------------------------------------
 
 
-def health_check_from(params: Params, base: HealthCheck) -> HealthCheck:
+def health_check_from(params: Params, base: HealthCheck, version: str = "") -> HealthCheck:
     """The health check of `base` with what the request names."""
     matcher = params.get("Matcher", {})
-    if "GrpcCode" in matcher:
-        raise unsupported("A health check matcher for gRPC codes")
+    wanted, other = ("GrpcCode", "HttpCode") if version == "GRPC" else ("HttpCode", "GrpcCode")
+    if other in matcher:
+        raise invalid(f"{other} cannot be specified for a target group with protocol version '{version or 'none'}'")
     return HealthCheck(
         enabled=params.get("HealthCheckEnabled", base.enabled),
         protocol=params.get("HealthCheckProtocol", base.protocol),
@@ -103,7 +104,7 @@ def health_check_from(params: Params, base: HealthCheck) -> HealthCheck:
         timeout_s=params.get("HealthCheckTimeoutSeconds", base.timeout_s),
         healthy_threshold=params.get("HealthyThresholdCount", base.healthy_threshold),
         unhealthy_threshold=params.get("UnhealthyThresholdCount", base.unhealthy_threshold),
-        matcher=matcher.get("HttpCode", base.matcher),
+        matcher=matcher.get(wanted, base.matcher),
     )
 
 
@@ -126,8 +127,9 @@ def target_group_to(group: TargetGroup, load_balancer_arns: Sequence[str]) -> Re
         "TargetType": group.target_type,
         "IpAddressType": "ipv4",
     }
-    if check.protocol == "HTTP":
-        shown |= {"HealthCheckPath": check.path, "Matcher": {"HttpCode": check.matcher}}
+    if check.protocol in ("HTTP", "HTTPS"):
+        code = "GrpcCode" if group.protocol_version == "GRPC" else "HttpCode"
+        shown |= {"HealthCheckPath": check.path, "Matcher": {code: check.matcher}}
     if group.protocol_version:
         shown["ProtocolVersion"] = group.protocol_version
     return shown
