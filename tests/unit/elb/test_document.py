@@ -54,7 +54,7 @@ def test_document() -> None:
         *(Put(TARGET_GROUP, each) for each in groups),
         *(Put(TARGET, each) for each in targets),
     )
-    status, answer = document(store, {}, "web")
+    status, answer = document(store, {}, {}, "web")
     (shown,) = answer["loadBalancers"]
     assert (status, shown["type"]) == (200, "classic")
     assert [(each["protocol"], each["port"]) for each in shown["listeners"]] == [("HTTP", 80), ("TCP", 5432)]
