@@ -126,6 +126,40 @@ def test_a_client_stays_with_its_target(tmp_path: Path) -> None:
     in_lab(tmp_path, body)
 
 
+def test_a_client_stays_by_the_cookie_of_its_application(tmp_path: Path) -> None:
+    """The load balancer's cookie comes with the application's, for its own time, and leads nowhere without it."""
+
+    async def body(lab: Lab) -> None:
+        attributes = {
+            "stickiness.enabled": "true",
+            "stickiness.type": "app_cookie",
+            "stickiness.app_cookie.cookie_name": "SESSION",
+            "stickiness.app_cookie.duration_seconds": "90",
+        }
+        g = group("one", attributes=attributes)
+        lab.web.groups = [g]
+        lab.web.targets = [target(g, ONE), target(g, TWO)]
+        await lab.serve(ONE, TWO)
+        lab.web.listen(80, forward(g))
+        await lab.apply()
+        for address in (ONE, TWO):
+            await lab.reports.wait(address, "healthy")
+        assert not [each for each in (await lab.ask()).raw_headers if each.lower().startswith("set-cookie")]
+        for server in lab.servers:
+            server.cookie = "SESSION=abc; Path=/; HttpOnly"
+        first = await lab.ask()
+        cookies = [each.partition(": ")[2] for each in first.raw_headers if each.lower().startswith("set-cookie")]
+        assert cookies[0] == "SESSION=abc; Path=/; HttpOnly"
+        own = re.fullmatch(r"(AWSALBAPP-0=[^;]+); Path=/; Max-Age=90", cookies[1])
+        assert own is not None
+        held = f"SESSION=abc; {own[1]}"
+        name = first.body.splitlines()[0]
+        assert {(await lab.ask(cookie=held)).body.splitlines()[0] for _ in range(6)} == {name}
+        assert len({(await lab.ask(cookie=own[1])).body.splitlines()[0] for _ in range(6)}) == 2
+
+    in_lab(tmp_path, body)
+
+
 def test_a_client_stays_with_its_target_group(tmp_path: Path) -> None:
     """With stickiness of a weighted action the cookie leads to the same group, even against the weights."""
 

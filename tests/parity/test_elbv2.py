@@ -182,7 +182,7 @@ def test_attributes_are_kept_or_refused(elb: Any, balancer: dict[str, Any], grou
     )
     answer = elb.describe_target_group_attributes(TargetGroupArn=group_arn)["Attributes"]
     assert {"Key": "deregistration_delay.timeout_seconds", "Value": "5"} in answer
-    for key, value in (("stickiness.type", "app_cookie"), ("deregistration_delay.timeout_seconds", "3601")):
+    for key, value in (("stickiness.type", "source_ip"), ("deregistration_delay.timeout_seconds", "3601")):
         call = elb.modify_target_group_attributes
         assert error_of(call, TargetGroupArn=group_arn, Attributes=[{"Key": key, "Value": value}])[1] == 400
 
@@ -539,3 +539,19 @@ def test_https_target_groups(elb: Any, balancer: dict[str, Any], subnets: list[d
         {"HttpCode": "200"},
     )
     assert make_listener(elb, balancer, forward(made))["DefaultActions"][0]["TargetGroupArn"] == arn
+
+
+def test_stickiness_by_an_applications_cookie(elb: Any, group: dict[str, Any]) -> None:
+    """It takes the cookie's name, which may be none of the load balancer's own."""
+    arn = group["TargetGroupArn"]
+
+    def modify(**values: str) -> Any:
+        attributes = [{"Key": f"stickiness.{key.replace('__', '.')}", "Value": value} for key, value in values.items()]
+        return elb.modify_target_group_attributes(TargetGroupArn=arn, Attributes=attributes)
+
+    for wrong in ("", "AWSALBAPP-0", "a b", 'a"b', "a;b"):
+        given = {"enabled": "true", "type": "app_cookie", "app_cookie__cookie_name": wrong}
+        assert error_of(modify, **given)[:2] == ("ValidationError", 400), wrong
+    modify(enabled="true", type="app_cookie", app_cookie__cookie_name="SESSION", app_cookie__duration_seconds="60")
+    shown = elb.describe_target_group_attributes(TargetGroupArn=arn)["Attributes"]
+    assert {"Key": "stickiness.app_cookie.cookie_name", "Value": "SESSION"} in shown

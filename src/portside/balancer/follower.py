@@ -1,14 +1,21 @@
 """The script by which a load balancer's cookie follows one of the application's, for Envoy's Lua filter.
 
 A request without the application's cookie is not led anywhere by the load balancer's. An answer that sets the
-application's cookie sets the load balancer's, too, with the same lifetime; so does one that had to come from another
-target. No other answer does.
+application's cookie sets the load balancer's, too, with the same lifetime or one of its own; so does one that had to
+come from another target. No other answer does.
 """
 
 from typing import Final
 
-FOLLOWER: Final = r"""
-local OWN, APPLICATION = "$OWN", "$APPLICATION"
+
+def follower(own: str, application: str, lasting_s: int | None = None) -> str:
+    """Args: lasting_s: the lifetime of the load balancer's cookie; None: that of the application's."""
+    lasting = "" if lasting_s is None else str(lasting_s)
+    return _FOLLOWER.replace("$OWN", own).replace("$APPLICATION", application).replace("$LASTING", lasting)
+
+
+_FOLLOWER: Final = r"""
+local OWN, APPLICATION, LASTING = "$OWN", "$APPLICATION", "$LASTING"
 
 function envoy_on_request(handle)
   local headers = handle:headers()
@@ -55,9 +62,13 @@ function envoy_on_response(handle)
   own = own or held
   if own == nil or (application == nil and held == nil) then return end
   local made = OWN .. "=" .. own .. "; Path=/"
-  for attribute in (application or ""):gmatch(";%s*([^;]+)") do
-    local name = attribute:match("^([^=]*)"):lower()
-    if name == "max-age" or name == "expires" then made = made .. "; " .. attribute end
+  if LASTING ~= "" then
+    made = made .. "; Max-Age=" .. LASTING
+  else
+    for attribute in (application or ""):gmatch(";%s*([^;]+)") do
+      local name = attribute:match("^([^=]*)"):lower()
+      if name == "max-age" or name == "expires" then made = made .. "; " .. attribute end
+    end
   end
   headers:add("set-cookie", made)
 end

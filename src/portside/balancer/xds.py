@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from portside.balancer import hit
-from portside.balancer.follower import FOLLOWER
+from portside.balancer.follower import follower
 from portside.balancer.interface import BalancerConfig, ServerCertificate
 from portside.domain.access_log import FIELDS, is_logged
 from portside.domain.listener_condition import condition_regex
@@ -35,6 +35,8 @@ from portside.domain.load_balancer_rule import (
     RESPONSE_HEADERS,
     SERVER_HEADER,
     TLS_HEADERS,
+    app_cookie,
+    app_cookie_s,
     check_port,
     client_keep_alive_s,
     has_proxy_protocol,
@@ -259,7 +261,7 @@ def tcp_proxy(config: BalancerConfig, listener: Listener, options: Options, zone
         # counts where a target group is sticky
         "hash_policy": [{"source_ip": {}}],
         **in_zone(zone),
-        **access_logs([config], options),
+        "access_log": access_logs([config], options),
     }
     if len(weighted) > 1:
         proxy["weighted_clusters"] = {"clusters": weighted}
@@ -366,9 +368,9 @@ def http_manager(routes: str, members: Sequence[tuple[BalancerConfig, Listener]]
                 },
             }
         ],
-        "access_log": [hit.logger()],
+        "access_log": [hit.logger(), *access_logs([config for config, _ in members], options)],
         "http_filters": [
-            *([FOLLOWS] if any(_follows(listener) for _, listener in members) else []),
+            *([FOLLOWS] if any(_follows(config, listener) for config, listener in members) else []),
             # idle but where a route has a cookie for it
             {
                 "name": _STATEFUL_SESSION,
@@ -399,7 +401,6 @@ def http_manager(routes: str, members: Sequence[tuple[BalancerConfig, Listener]]
         "upgrade_configs": [] if is_classic else [{"upgrade_type": "websocket"}],
         "internal_address_config": {"unix_sockets": False},
         "local_reply_config": local_replies(server=any(_names_server(listener) for _, listener in members)),
-        **access_logs([config for config, _ in members], options),
     }
     return {"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}
 
@@ -412,10 +413,13 @@ FOLLOWS: Final[Resource] = {
 """Before the stateful session on the way in, after it on the way out; idle but where a route has a script for it."""
 
 
-def _follows(listener: Listener) -> bool:
-    """Whether its stickiness goes by a cookie of the application's."""
+def _follows(config: BalancerConfig, listener: Listener) -> bool:
+    """Whether its stickiness, or that of any of its target groups, goes by a cookie of the application's."""
     action = listener.default_action
-    return isinstance(action, Forward) and action.cookie is not None and bool(action.cookie.follows)
+    if isinstance(action, Forward) and action.cookie is not None and action.cookie.follows:
+        return True
+    used = used_groups([listener], [rule for rule in config.rules if rule.listener_arn == listener.arn])
+    return any(app_cookie(group) for group in config.target_groups if group.arn in used)
 
 
 _TOLD: Final[dict[str, str]] = {
@@ -441,7 +445,7 @@ _TOLD: Final[dict[str, str]] = {
 }
 
 
-def access_logs(configs: Sequence[BalancerConfig], options: Options) -> Resource:
+def access_logs(configs: Sequence[BalancerConfig], options: Options) -> list[Resource]:
     """Each load balancer that has its requests logged has them in a file of its own, also of a port that it shares."""
     logs: list[Resource] = []
     for config in configs:
@@ -467,7 +471,7 @@ def access_logs(configs: Sequence[BalancerConfig], options: Options) -> Resource
                 }
             }
         logs.append(log)
-    return {"access_log": logs} if logs else {}
+    return logs
 
 
 def host_name(balancer: LoadBalancer) -> str:
@@ -718,6 +722,7 @@ def _onward(base: Resource, config: BalancerConfig, chosen: Action) -> list[Reso
 
 GROUP_COOKIE: Final = "AWSALBTG"
 TARGET_COOKIE: Final = "AWSALB"
+APP_COOKIE: Final = "AWSALBAPP-0"
 
 
 def action(config: BalancerConfig, chosen: Action) -> Resource:
@@ -765,6 +770,8 @@ def action(config: BalancerConfig, chosen: Action) -> Resource:
 
 def group_cookie(group: TargetGroup) -> TargetCookie | None:
     """The cookie of a target group's attributes."""
+    if name := app_cookie(group):
+        return TargetCookie(name=APP_COOKIE, duration_s=app_cookie_s(group), follows=name)
     seconds = sticky_s(group)
     return TargetCookie(name=TARGET_COOKIE, duration_s=seconds) if seconds else None
 
@@ -773,17 +780,16 @@ def stickiness(cookie: TargetCookie | None) -> Resource:
     """A client stays with its target by a cookie, as long as the target is healthy and registered."""
     if cookie is None:
         return {}
-    follower: Resource = {}
+    following: Resource = {}
     if cookie.follows:
-        script = FOLLOWER.replace("$OWN", cookie.name).replace("$APPLICATION", cookie.follows)
-        follower[_LUA] = {
+        following[_LUA] = {
             "@type": f"{_TYPE}extensions.filters.http.lua.v3.LuaPerRoute",
-            "source_code": {"inline_string": script},
+            "source_code": {"inline_string": follower(cookie.name, cookie.follows, cookie.duration_s)},
         }
     lasting = {"ttl": f"{cookie.duration_s}s"} if cookie.duration_s is not None else {}
     return {
         "typed_per_filter_config": {
-            **follower,
+            **following,
             _STATEFUL_SESSION: {
                 "@type": f"{_TYPE}extensions.filters.http.stateful_session.v3.StatefulSessionPerRoute",
                 "stateful_session": {

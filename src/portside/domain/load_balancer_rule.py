@@ -114,6 +114,7 @@ TARGET_GROUP_ATTRIBUTES: Final[dict[str, str]] = {
 """The attributes of a target group of addresses and their defaults."""
 
 _NAME = re.compile(r"[a-zA-Z0-9-]+")
+_COOKIE_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,256}")
 VALID_HEADER: Final = re.compile(r"[-A-Za-z0-9]+")
 """The names that routing.http.drop_invalid_header_fields leaves."""
 
@@ -424,6 +425,11 @@ def check_target_group_attribute(key: str, value: str, protocol: str = "HTTP", t
     elif key == PRESERVE_CLIENT and protocol in ("UDP", "TCP_UDP"):
         if value != "true":
             raise invalid(f"Client IP preservation cannot be disabled for target groups with protocol '{protocol}'")
+    elif key == "stickiness.type" and protocol in ("HTTP", "HTTPS"):
+        _check_choice(key, value, ("lb_cookie", "app_cookie"))
+    elif key == "stickiness.app_cookie.cookie_name":
+        if value and (not _COOKIE_NAME.fullmatch(value) or value.startswith(("AWSALB", "AWSELB"))):
+            raise invalid(f"'{value}' is not a valid value for attribute '{key}'")
     elif key in ("proxy_protocol_v2.enabled", "stickiness.enabled", PRESERVE_CLIENT):
         _check_choice(key, value, ("true", "false"))
     elif value != known[key]:
@@ -437,6 +443,9 @@ def check_target_group_attributes(attributes: dict[str, str]) -> None:
     algorithm = attributes.get("load_balancing.algorithm.type", "round_robin")
     if attributes.get("slow_start.duration_seconds", "0") != "0" and algorithm != "round_robin":
         raise invalid(f"Slow start is not supported with the load balancing algorithm '{algorithm}'")
+    by_cookie = attributes.get("stickiness.enabled") == "true" and attributes.get("stickiness.type") == "app_cookie"
+    if by_cookie and not attributes.get("stickiness.app_cookie.cookie_name"):
+        raise invalid("The attribute 'stickiness.app_cookie.cookie_name' must be specified for the type 'app_cookie'")
 
 
 RESPONSE_HEADERS: Final[dict[str, str]] = {
@@ -575,6 +584,17 @@ def terminates(group: TargetGroup) -> bool:
 
 def slow_start_s(group: TargetGroup) -> int:
     return int(group.attributes.get("slow_start.duration_seconds", "0"))
+
+
+def app_cookie(group: TargetGroup) -> str:
+    """The name of the application's cookie that keeps a client at its target; empty without."""
+    if group.attributes.get("stickiness.enabled") != "true" or group.attributes.get("stickiness.type") != "app_cookie":
+        return ""
+    return group.attributes.get("stickiness.app_cookie.cookie_name", "")
+
+
+def app_cookie_s(group: TargetGroup) -> int:
+    return int(group.attributes.get("stickiness.app_cookie.duration_seconds", "86400"))
 
 
 def sticky_s(group: TargetGroup) -> int:

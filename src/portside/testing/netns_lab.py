@@ -121,11 +121,13 @@ async def request(
 class WebServer:
     """An HTTP/1.1 server with keep-alive inside a namespace. It answers with its name and the request's head.
 
-    `health` is the status it answers to `/health`; `hold` (an event) delays answers to `/slow` until set."""
+    `health` is the status it answers to `/health`; `cookie` what it sets with each answer; `hold` (an event) delays
+    answers to `/slow` until set."""
 
     def __init__(self, netns: str, address: str, port: int, name: str) -> None:
         self.netns, self.address, self.port, self.name = netns, address, port, name
         self.health = 200
+        self.cookie = ""
         self.hold = asyncio.Event()
         self.holding = asyncio.Event()
         self.requests = 0
@@ -159,7 +161,8 @@ class WebServer:
                     self.holding.set()
                     await self.hold.wait()
                 body = f"{self.name}\n{head}".encode()
-                own = f"Content-Length: {len(body)}\r\nServer: own\r\nX-Own-Case: 1\r\n\r\n"
+                cookie = f"Set-Cookie: {self.cookie}\r\n" if self.cookie else ""
+                own = f"Content-Length: {len(body)}\r\nServer: own\r\n{cookie}X-Own-Case: 1\r\n\r\n"
                 writer.write(f"HTTP/1.1 {status} X\r\n{own}".encode() + body)
                 await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError):

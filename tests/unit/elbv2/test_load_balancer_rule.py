@@ -116,7 +116,7 @@ def test_what_has_no_effect_yet_is_said_to() -> None:
     """An attribute that Portside can not honour is refused as unsupported, never kept and ignored."""
     rule.check_target_group_attribute("stickiness.enabled", "true")
     for key, value, protocol in (
-        ("stickiness.type", "app_cookie", "HTTP"),
+        ("load_balancing.algorithm.anomaly_mitigation", "on", "HTTP"),
         ("stickiness.type", "source_ip_dest_ip", "TCP"),
     ):
         with pytest.raises(Refused) as caught:
