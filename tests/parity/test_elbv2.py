@@ -555,3 +555,30 @@ def test_stickiness_by_an_applications_cookie(elb: Any, group: dict[str, Any]) -
     modify(enabled="true", type="app_cookie", app_cookie__cookie_name="SESSION", app_cookie__duration_seconds="60")
     shown = elb.describe_target_group_attributes(TargetGroupArn=arn)["Attributes"]
     assert {"Key": "stickiness.app_cookie.cookie_name", "Value": "SESSION"} in shown
+
+
+def test_access_log_attributes(elb: Any, balancer: dict[str, Any]) -> None:
+    """Access logs take a bucket, and a prefix within it; connection logs are refused."""
+    arn = balancer["LoadBalancerArn"]
+
+    def modify(**values: str) -> Any:
+        attributes = [{"Key": f"access_logs.s3.{key}", "Value": value} for key, value in values.items()]
+        return elb.modify_load_balancer_attributes(LoadBalancerArn=arn, Attributes=attributes)
+
+    for wrong in (
+        {},
+        {"bucket": "../up"},
+        {"bucket": "logs", "prefix": "a/../b"},
+        {"bucket": "logs", "prefix": "/a"},
+        {"bucket": "logs", "prefix": "AWSLogs"},
+    ):
+        code, status, _ = error_of(modify, enabled="true", **wrong)
+        assert (code, status) == ("InvalidConfigurationRequest", 400), wrong
+    assert error_of(modify, enabled="yes")[0] == "ValidationError"
+    modify(enabled="true", bucket="logs", prefix="site/a")
+    shown = elb.describe_load_balancer_attributes(LoadBalancerArn=arn)["Attributes"]
+    assert {"Key": "access_logs.s3.prefix", "Value": "site/a"} in shown
+    connections = [{"Key": "connection_logs.s3.enabled", "Value": "true"}]
+    assert error_of(elb.modify_load_balancer_attributes, LoadBalancerArn=arn, Attributes=connections)[0] == (
+        "ValidationError"
+    )

@@ -4,14 +4,16 @@ Envoy writes what it knows as JSON; whenever an interval ends, the file is taken
 was taken stays until its file is complete, so that a crash costs no line, and repeats none.
 """
 
+import gzip
 import hashlib
 import json
 import os
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, TextIO, cast
 
 from portside.domain import access_log as rule
+from portside.domain.application_access_log import application_line
 from portside.domain.load_balancer import LoadBalancer
 
 CHUNK: Final = 1 << 20
@@ -58,15 +60,19 @@ class AccessLog:
         whole = self._folder / self._balancer.attributes[rule.BUCKET] / name
         whole.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         partial = whole.with_name(f".{whole.name}.partial")
-        with self._taken.open(errors="replace") as lines, partial.open("w") as output:
-            for line in lines:
+        line = rule.classic_line if self._balancer.type == "classic" else application_line
+        with self._taken.open(errors="replace") as lines, _opened(partial, whole.suffix == ".gz") as output:
+            for text in lines:
                 try:
-                    told = json.loads(line)
+                    told = json.loads(text)
                 except ValueError:
                     continue  # cut off by the end of Envoy
-                output.write(rule.classic_line(self._balancer, told) + "\n")
-            output.flush()
-            os.fsync(output.fileno())
+                output.write(line(self._balancer, told) + "\n")
+        descriptor = os.open(partial, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
         partial.rename(whole)
         self._taken.unlink()
         return whole
@@ -75,3 +81,7 @@ class AccessLog:
         """Nobody is to have what is left."""
         self._taken.unlink(missing_ok=True)
         self._spool.unlink(missing_ok=True)
+
+
+def _opened(path: Path, compressed: bool) -> TextIO:
+    return cast(TextIO, gzip.open(path, "wt", compresslevel=6)) if compressed else path.open("w")

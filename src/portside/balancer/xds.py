@@ -13,6 +13,7 @@ from typing import Any, Final
 from portside.balancer import hit
 from portside.balancer.follower import follower
 from portside.balancer.interface import BalancerConfig, ServerCertificate
+from portside.domain import application_access_log
 from portside.domain.access_log import FIELDS, is_logged
 from portside.domain.listener_condition import condition_regex
 from portside.domain.load_balancer import (
@@ -442,6 +443,19 @@ _TOLD: Final[dict[str, str]] = {
     "agent": "%REQ(USER-AGENT)%",
     "cipher": "%DOWNSTREAM_TLS_CIPHER%",
     "version": "%DOWNSTREAM_TLS_VERSION%",
+    # of Application Load Balancers
+    "began": "%START_TIME(%s.%6f)%",
+    "ended": "%EMIT_TIME(%s.%6f)%",
+    "connection": "%CONNECTION_ID%",
+    "cluster": "%UPSTREAM_CLUSTER_RAW%",
+    "wire_received": "%DOWNSTREAM_WIRE_BYTES_RECEIVED%",
+    "wire_sent": "%DOWNSTREAM_WIRE_BYTES_SENT%",
+    "trace": "%REQ(X-AMZN-TRACE-ID)%",
+    "upgrade": "%REQ(UPGRADE)%",
+    "content_type": "%REQ(CONTENT-TYPE)%",
+    "location": "%RESP(LOCATION)%",
+    "name": "%REQUESTED_SERVER_NAME%",
+    "route": "%METADATA(ROUTE:portside)%",
 }
 
 
@@ -452,12 +466,13 @@ def access_logs(configs: Sequence[BalancerConfig], options: Options) -> list[Res
         balancer = config.load_balancer
         if not is_logged(balancer):
             continue
+        fields = FIELDS if balancer.type == "classic" else application_access_log.FIELDS
         log: Resource = {
             "name": "envoy.access_loggers.file",
             "typed_config": {
                 "@type": f"{_TYPE}extensions.access_loggers.file.v3.FileAccessLog",
                 "path": str(options.access_log(balancer.arn)),
-                "log_format": {"json_format": {name: _TOLD[name] for name in FIELDS}},
+                "log_format": {"json_format": {name: _TOLD[name] for name in fields}},
             },
         }
         if len(configs) > 1:
@@ -472,6 +487,22 @@ def access_logs(configs: Sequence[BalancerConfig], options: Options) -> list[Res
             }
         logs.append(log)
     return logs
+
+
+def known_of(config: BalancerConfig, listener: Listener, priority: int, action: Action) -> Resource:
+    """What a route knows for an Application Load Balancer's log. Args: priority: nought for the default action."""
+    balancer = config.load_balancer
+    if balancer.type != "application" or not is_logged(balancer):
+        return {}
+    kinds = {FixedResponse: "fixed-response", Redirect: "redirect"}
+    told = {
+        "priority": str(priority),
+        "action": kinds.get(type(action), "forward"),
+        "groups": {suffix(group.arn): group.arn for group in config.target_groups},
+        # which one of several a client got, Envoy does not tell
+        "certificate": "" if listener.certificate_list else listener.certificate_arn,
+    }
+    return {"metadata": {"filter_metadata": {"portside": told}}}
 
 
 def host_name(balancer: LoadBalancer) -> str:
@@ -621,8 +652,16 @@ def _host_names(config: BalancerConfig, listener: Listener) -> set[str]:
 
 def virtual_host(config: BalancerConfig, listener: Listener, domains: Iterable[str], zone: str = "") -> Resource:
     rules = in_order(rule for rule in config.rules if rule.listener_arn == listener.arn)
-    routes = [made for rule in rules for made in route(config, rule)]
-    everything = {"name": hit.default_name(listener.arn), "match": {"prefix": "/"}}
+    routes = [
+        {**made, **known_of(config, listener, rule.priority or 0, rule.action)}
+        for rule in rules
+        for made in route(config, rule)
+    ]
+    everything = {
+        "name": hit.default_name(listener.arn),
+        "match": {"prefix": "/"},
+        **known_of(config, listener, 0, listener.default_action),
+    }
     routes += _onward(everything, config, listener.default_action)
     if zone:
         for each in routes:

@@ -1,6 +1,7 @@
 """Access logs of load balancers: which are asked for, what a request's line says, and what a file is called. Pure.
 
-Source: Classic Load Balancer guide, "Access logs for your Classic Load Balancer".
+Source: Classic Load Balancer guide, "Access logs for your Classic Load Balancer"; Application Load Balancer guide,
+"Access logs for your Application Load Balancer".
 """
 
 import re
@@ -35,11 +36,12 @@ def check(bucket: str, prefix: str, interval_minutes: int) -> None:
 
 
 def is_logged(balancer: LoadBalancer) -> bool:
-    return balancer.type == "classic" and balancer.attributes.get(ENABLED) == "true"
+    return balancer.type in ("classic", "application") and balancer.attributes.get(ENABLED) == "true"
 
 
 def interval(balancer: LoadBalancer) -> timedelta:
-    return timedelta(minutes=int(balancer.attributes.get(INTERVAL, "60")))
+    usual = "60" if balancer.type == "classic" else "5"
+    return timedelta(minutes=int(balancer.attributes.get(INTERVAL, usual)))
 
 
 def boundary(balancer: LoadBalancer, now: datetime) -> datetime:
@@ -54,10 +56,14 @@ def file_name(balancer: LoadBalancer, end: datetime, unique: str) -> str:
     address = next((zone.address for zone in balancer.zones if zone.address), "0.0.0.0")
     prefix = balancer.attributes.get(PREFIX, "")
     folder = f"AWSLogs/{owner.account}/elasticloadbalancing/{owner.region}/{end:%Y/%m/%d}"
-    name = (
-        f"{owner.account}_elasticloadbalancing_{owner.region}_{balancer.name}_{end:%Y%m%dT%H%MZ}_{address}_{unique}.log"
-    )
+    named, ending = (balancer.name, "log") if balancer.type == "classic" else (resource_name(balancer.arn), "log.gz")
+    name = f"{owner.account}_elasticloadbalancing_{owner.region}_{named}_{end:%Y%m%dT%H%MZ}_{address}_{unique}.{ending}"
     return f"{prefix}/{folder}/{name}" if prefix else f"{folder}/{name}"
+
+
+def resource_name(balancer_arn: str) -> str:
+    """As the files of Application Load Balancers have it: `app.NAME.ID`."""
+    return balancer_arn.rpartition(":")[2].removeprefix("loadbalancer/").replace("/", ".")
 
 
 FIELDS: Final = (

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
+from portside.domain import access_log
 from portside.domain.listener_condition import check_redirect
 from portside.domain.load_balancer import (
     Action,
@@ -393,6 +394,10 @@ def check_load_balancer_attribute(key: str, value: str, kind: str = "application
         _check_number(key, value, 60, STICKY_MAX_S)
     elif key == "routing.http.xff_header_processing.mode":
         _check_choice(key, value, ("append", "preserve", "remove"))
+    elif kind == "application" and key == access_log.ENABLED:
+        _check_choice(key, value, ("true", "false"))
+    elif kind == "application" and key in (access_log.BUCKET, access_log.PREFIX):
+        pass  # once logs are enabled, with each other
     elif key in _FLAGS:
         _check_choice(key, value, ("true", "false"))
     elif value != known[key]:

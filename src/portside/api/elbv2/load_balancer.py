@@ -5,11 +5,13 @@ from collections.abc import Sequence
 from portside.api.elbv2 import error, lookup, wire
 from portside.api.elbv2.page import page
 from portside.aws.service import Handler, Params, RequestContext, Result, ServiceError
+from portside.domain import access_log
 from portside.domain import arn as arns
 from portside.domain import load_balancer_rule as rule
 from portside.domain.clock import Clock, Ids
 from portside.domain.load_balancer import LoadBalancer, ZoneMapping
 from portside.domain.record import replace
+from portside.domain.refusal import Refused
 from portside.domain.table import INTERNET_GATEWAY, LISTENER, LOAD_BALANCER, RULE, SECURITY_GROUP, SUBNET
 from portside.domain.vpc import Subnet
 from portside.store.interface import ABSENT, Delete, Put, Store, Write
@@ -178,6 +180,11 @@ class LoadBalancerHandlers:
         for key, value in changes.items():
             rule.check_load_balancer_attribute(key, value, balancer.type)
         attributes = {**balancer.attributes, **changes}
+        if attributes.get(access_log.ENABLED) == "true":
+            try:
+                access_log.check(attributes.get(access_log.BUCKET, ""), attributes.get(access_log.PREFIX, ""), 5)
+            except Refused as refused:
+                raise ServiceError("InvalidConfigurationRequestException", str(refused)) from refused
         self._store.transact(Put(LOAD_BALANCER, replace(balancer, attributes=attributes)))
         return {"Attributes": wire.attributes_to(changes)}
 

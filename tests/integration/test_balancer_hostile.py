@@ -1,0 +1,92 @@
+"""Requests that are malformed, or meant to be taken for two, on the real Envoy."""
+
+import asyncio
+import socket
+from pathlib import Path
+
+import pytest
+
+from portside.testing.balancer_lab import LEG, LabAuthority, forward, group, target
+from portside.testing.envoy_lab import ONE, Lab, in_lab
+from portside.testing.netns_lab import envoys, inside
+
+pytestmark = pytest.mark.integration
+
+SMUGGLED = b"GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n"
+
+
+def post(*headers: bytes, body: bytes = b"") -> bytes:
+    return b"\r\n".join((b"POST / HTTP/1.1", b"Host: a", *headers, b"", body))
+
+
+MALFORMED = {
+    "length and chunks": post(b"Content-Length: 5", b"Transfer-Encoding: chunked", body=b"0\r\n\r\n" + SMUGGLED),
+    "two lengths": post(b"Content-Length: 0", b"Content-Length: 36", body=SMUGGLED),
+    "a list of lengths": post(b"Content-Length: 0, 36", body=SMUGGLED),
+    "a length with a sign": post(b"Content-Length: +0", body=SMUGGLED),
+    "chunks in disguise": post(b"Transfer-Encoding: xchunked", body=b"0\r\n\r\n" + SMUGGLED),
+    "chunks, and not last": post(b"Transfer-Encoding: chunked, identity", body=b"0\r\n\r\n" + SMUGGLED),
+    "a space before the colon": post(b"Content-Length : 36", body=SMUGGLED),
+    "a folded header": post(b"X-A: 1", b" Content-Length: 36", body=SMUGGLED),
+    "a nought in a value": post(b"X-A: 1\0", b"Content-Length: 0"),
+    "no host": b"GET / HTTP/1.1\r\n\r\n",
+    "a wrong chunk": post(b"Transfer-Encoding: chunked", body=b"0x24\r\n" + SMUGGLED),
+    "no HTTP": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\0" * 64,
+}
+
+
+async def exchange(lab: Lab, sent: bytes, port: int = 80, *, whole: bool = True) -> bytes:
+    """What is answered until the load balancer closes the connection, or for a valid request would go on."""
+
+    def connect() -> socket.socket:
+        made = socket.create_connection((LEG, port), timeout=10)
+        made.setblocking(False)
+        return made
+
+    reader, writer = await asyncio.open_connection(sock=await asyncio.to_thread(inside, lab.netns.path, connect))
+    writer.write(sent)
+    if whole:
+        writer.write_eof()
+    try:
+        async with asyncio.timeout(20):
+            return await reader.read()
+    except ConnectionResetError:
+        return b""
+    finally:
+        writer.close()
+
+
+def test_malformed_requests(tmp_path: Path) -> None:
+    """Each is refused and its connection closed; no target sees a part of one as a request; the next good request is
+    answered by the same process."""
+
+    async def body(lab: Lab) -> None:
+        authority = LabAuthority()
+        g = group("g")
+        lab.web.groups, lab.web.targets = [g], [target(g, ONE)]
+        lab.web.listen(80, forward(g))
+        lab.web.listen_tls(443, forward(g), authority.issue("web.test"))
+        lab.web.attributes = {"idle_timeout.timeout_seconds": "1"}
+        await lab.serve(ONE)
+        await lab.apply()
+        await lab.reports.wait(ONE, "healthy")
+        pids = envoys(tmp_path / "data")
+        for name, sent in MALFORMED.items():
+            answer = await exchange(lab, sent)
+            assert answer.count(b"HTTP/1.1 ") <= 1, (name, answer)
+            assert answer == b"" or answer.startswith((b"HTTP/1.1 400 ", b"HTTP/1.1 501 ")), (name, answer)
+        large = post(*(b"X-%d: %s" % (number, b"a" * 1000) for number in range(80)), b"Content-Length: 0")
+        refused = await exchange(lab, large)
+        # nothing is left of an answer where the client was still sending when the connection ended
+        assert refused == b"" or refused.startswith(b"HTTP/1.1 431 ")
+        # a client that never ends its headers, or its body
+        assert (await exchange(lab, b"GET / HTTP/1.1\r\nHost: a\r\nX-A: ", whole=False)).startswith(b"HTTP/1.1 408 ")
+        await exchange(lab, b"GET / HTTP/1.1\r\n\r\n", 443)
+        await exchange(lab, b"\x16\x03\x01\x00\x05hello", 443)
+        assert lab.servers[0].requests == 0
+        answer = await lab.ask("/good")
+        assert answer.status == 200
+        assert lab.servers[0].requests == 1
+        assert envoys(tmp_path / "data") == pids
+
+    in_lab(tmp_path, body)
