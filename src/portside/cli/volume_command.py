@@ -45,6 +45,33 @@ def add(app: typer.Typer, settings: Callable[..., Any], *, data_dir: Any, as_jso
         volume.grow(settings(data_dir=data_dir), name)
 
     @volumes.command()
+    def export(
+        name: Annotated[
+            str, typer.Argument(metavar="FILE_SYSTEM", help="Of EFS: its id, or a name that only one has.")
+        ],
+        address: Annotated[str, typer.Option(help="Of this machine, to answer at.")],
+        clients: Annotated[str, typer.Option(help="Who may mount it: an address or a block, as 192.168.1.0/24.")],
+        port: Annotated[int, typer.Option(help="TCP.")] = 2049,
+        access_point: Annotated[str, typer.Option(help="Its directory only, and every client as its POSIX user.")] = "",
+        read_only: Annotated[bool, typer.Option("--read-only", help="Clients can not write.")] = False,
+        network_namespace: Annotated[str, typer.Option(help="Of `ip netns`, where the address is.")] = "",
+        data_dir: data_dir = None,
+    ) -> None:
+        """Serve a file system of EFS to other machines by NFS 4, in the foreground (nfs-ganesha of Debian)."""
+        from portside.cli import volume_export
+
+        volume_export.export(
+            settings(data_dir=data_dir),
+            name,
+            address=address,
+            port=port,
+            clients=clients,
+            access_point=access_point,
+            read_only=read_only,
+            network_namespace=network_namespace,
+        )
+
+    @volumes.command()
     def rm(
         names: Annotated[list[str], typer.Argument(metavar="VOLUME…", help="Ids, or names that only one has.")],
         data_dir: data_dir = None,

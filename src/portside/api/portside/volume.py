@@ -12,9 +12,10 @@ from typing import Any, Final
 from portside.domain import docker_volume, ebs
 from portside.domain.docker_volume import KeptVolume
 from portside.domain.ebs import EbsVolume, VolumeUsage
+from portside.domain.file_system import AccessPoint
 from portside.domain.record import Tags
 from portside.domain.refusal import RefusalKind, Refused
-from portside.domain.table import DOCKER_VOLUME, EBS_SNAPSHOT, EBS_VOLUME, FILE_SYSTEM, MOUNT_TARGET, TASK
+from portside.domain.table import ACCESS_POINT, DOCKER_VOLUME, EBS_SNAPSHOT, EBS_VOLUME, FILE_SYSTEM, MOUNT_TARGET, TASK
 from portside.domain.task.record import TaskStatus
 from portside.store.interface import Delete, Store
 
@@ -68,6 +69,7 @@ async def document(store: Store, meters: Meters) -> dict[str, Any]:
                 "account": system.scope.account,
                 "region": system.scope.region,
                 "zones": sorted(each.zone for each in store.find(MOUNT_TARGET, "file_system", key)),
+                "accessPoints": [_point_row(each) for each in store.find(ACCESS_POINT, "file_system", key)],
                 "usedBy": sorted(using.get(key, [])),
             }
         )
@@ -128,6 +130,17 @@ async def _extended(store: Store, extend: Callable[[str], None], named: str) -> 
     except OSError as error:
         raise Refused(RefusalKind.CONFLICT, error.strerror or str(error), "volume") from None
     return {"id": row["id"], "name": row["name"]}
+
+
+def _point_row(point: AccessPoint) -> dict[str, Any]:
+    user = point.posix_user
+    return {
+        "id": point.id,
+        "path": point.path,
+        "posixUser": None
+        if user is None
+        else {"uid": user.uid, "gid": user.gid, "secondaryGids": list(user.secondary_gids)},
+    }
 
 
 def _docker_row(kept: KeptVolume, used_by: list[str]) -> dict[str, Any]:
