@@ -52,7 +52,7 @@ class Lab:
         ]
         self.folder = Path(portside.settings.data_dir) / "efs" / self.id
 
-    def run(self, script: str, user: str = "", **configuration: Any) -> str:
+    def run(self, script: str, user: str = "", task_role: str = "", **configuration: Any) -> str:
         """A task of one container that mounts it at /data."""
         container: dict[str, Any] = {
             "name": "main",
@@ -62,11 +62,13 @@ class Lab:
         if user:
             container["user"] = user
         efs = {"fileSystemId": self.id, **configuration}
-        self.portside.register(self.name, container, volumes=[{"name": "data", "efsVolumeConfiguration": efs}])
+        more = {"taskRoleArn": task_role} if task_role else {}
+        volumes = [{"name": "data", "efsVolumeConfiguration": efs}]
+        self.portside.register(self.name, container, volumes=volumes, **more)
         return self.portside.run_task(self.name)
 
-    def ended(self, script: str, user: str = "", **configuration: Any) -> Mapping[str, Any]:
-        return self.portside.wait_task(self.run(script, user, **configuration), "STOPPED")
+    def ended(self, script: str, user: str = "", task_role: str = "", **configuration: Any) -> Mapping[str, Any]:
+        return self.portside.wait_task(self.run(script, user, task_role, **configuration), "STOPPED")
 
     def code(self, script: str, user: str = "", **configuration: Any) -> int:
         """The exit code of the script."""
@@ -152,6 +154,51 @@ def test_secondary_groups_of_an_access_point_open_what_is_theirs(portside: Insta
     for who in ("", "77:88"):
         assert lab.code("cat /data/shared && ! id -G | grep -qw 42", user=who, **point) == 0
         assert lab.code("echo more >> /data/shared", user=who, **point) == 1
+
+
+def test_the_policy_decides_who_mounts_writes_and_is_root(portside: Instance) -> None:
+    """A task whose role it does not name can not mount; one that may only mount can not write; root in a container
+    without root access is nobody; with all three nothing is different from before; a role's own policy counts, too."""
+    lab = Lab(portside, "policy")
+    assert (
+        lab.code(
+            "echo secret > /data/secret && chmod 600 /data/secret && mkdir /data/open && chown 65534:65534 /data/open"
+        )
+        == 0
+    )
+    role = "arn:aws:iam::000000000000:role/app"
+    by_iam = {"transitEncryption": "ENABLED", "authorizationConfig": {"iam": "ENABLED"}}
+
+    def allow(*actions: str, to: str = role) -> None:
+        statement = {
+            "Effect": "Allow",
+            "Principal": {"AWS": to},
+            "Action": [f"elasticfilesystem:Client{each}" for each in actions],
+        }
+        lab.efs.put_file_system_policy(FileSystemId=lab.id, Policy=json.dumps({"Statement": [statement]}))
+
+    def code(script: str) -> int:
+        task = lab.ended(script, task_role=role, **by_iam)
+        return int(task["containers"][0]["exitCode"])
+
+    allow("Mount", "Write", "RootAccess")
+    assert "access denied by server" in lab.reason()
+    assert "access denied by server" in lab.reason(**by_iam)
+    assert code("cat /data/secret && echo more >> /data/secret") == 0
+    allow("Mount", "RootAccess")
+    assert code("cat /data/secret && ! touch /data/new") == 0
+    allow("Mount", "Write")
+    assert code("! cat /data/secret && ! touch /data/new && touch /data/open/new") == 0
+    assert (lab.folder / "open" / "new").stat().st_uid == 65534
+    allow("Mount", to="arn:aws:iam::000000000000:role/other")
+    iam = portside.client("iam")
+    trust = {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"Service": "ecs-tasks.amazonaws.com"}}
+    iam.create_role(RoleName="app", AssumeRolePolicyDocument=json.dumps({"Statement": [trust]}))
+    own = {"Effect": "Allow", "Action": "elasticfilesystem:Client*", "Resource": "*"}
+    iam.put_role_policy(RoleName="app", PolicyName="p", PolicyDocument=json.dumps({"Statement": [own]}))
+    assert code("cat /data/secret && touch /data/new") == 0
+    lab.efs.delete_file_system_policy(FileSystemId=lab.id)
+    assert lab.code("cat /data/secret") == 0
 
 
 def test_no_path_leads_out(portside: Instance) -> None:

@@ -1,5 +1,6 @@
 """EFS as boto3 and the aws command see it."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -190,13 +191,29 @@ def test_lifecycle_and_backup_policy_are_kept(efs: Any) -> None:
     assert changed["ProvisionedThroughputInMibps"] == 64.0
 
 
+def test_a_policy_is_kept_shown_and_removed(efs: Any) -> None:
+    """As given; there is none before, and what is no policy is refused."""
+    system = efs.create_file_system(CreationToken="policy")["FileSystemId"]
+    with pytest.raises(ClientError, match="PolicyNotFound"):
+        efs.describe_file_system_policy(FileSystemId=system)
+    with pytest.raises(ClientError, match="InvalidPolicyException"):
+        efs.put_file_system_policy(FileSystemId=system, Policy="{}")
+    allow = {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "elasticfilesystem:ClientMount"}
+    text = json.dumps({"Version": "2012-10-17", "Statement": [allow]})
+    assert efs.put_file_system_policy(FileSystemId=system, Policy=text)["Policy"] == text
+    assert efs.describe_file_system_policy(FileSystemId=system)["Policy"] == text
+    efs.delete_file_system_policy(FileSystemId=system)
+    with pytest.raises(ClientError, match="PolicyNotFound"):
+        efs.describe_file_system_policy(FileSystemId=system)
+
+
 def test_what_is_not_there_is_said_by_name(efs: Any) -> None:
-    """Replication and policies."""
+    """Replication."""
     system = efs.create_file_system(CreationToken="one")["FileSystemId"]
     with pytest.raises(ClientError) as caught:
-        efs.put_file_system_policy(FileSystemId=system, Policy="{}")
+        efs.create_replication_configuration(SourceFileSystemId=system, Destinations=[{"Region": "us-west-2"}])
     assert code_of(caught) == "NotImplemented"
-    assert "efs:PutFileSystemPolicy" in str(caught.value)
+    assert "efs:CreateReplicationConfiguration" in str(caught.value)
     with pytest.raises(ClientError) as caught:
         efs.describe_replication_configurations()
     assert "efs:DescribeReplicationConfigurations" in str(caught.value)

@@ -3,10 +3,11 @@
 A running container keeps what it has, as a mounted NFS file system would: what is changed later, the next one meets.
 """
 
-from portside.domain import file_mount
+from portside.domain import file_mount, file_system_policy
 from portside.domain.file_system import AccessPoint, FileSystem, MountTarget
+from portside.domain.file_system_policy import Access, Client
 from portside.domain.secret_reference import Unresolvable
-from portside.domain.table import ACCESS_POINT, ENI, FILE_SYSTEM, MOUNT_TARGET, SECURITY_GROUP
+from portside.domain.table import ACCESS_POINT, ENI, FILE_SYSTEM, MOUNT_TARGET, POLICY, ROLE, SECURITY_GROUP
 from portside.domain.task.record import FileMount, Task
 from portside.domain.task_definition import EfsVolume
 from portside.domain.vpc import Eni, SecurityGroup
@@ -25,14 +26,59 @@ def _resolved(store: Store, task: Task, volume: str, efs: EfsVolume) -> FileMoun
         raise Unresolvable(file_mount.unresolved(named, task.scope.region, "there is no such file system"))
     _check_reach(store, task, system)
     point = _access_point(store, task, system, efs)
-    if point is None:
-        return FileMount(volume=volume, file_system_id=system.id, path=efs.root_directory or "/")
+    may = _access(store, task, system, efs, point)
+    if not may.mount:
+        whom = task.task_role_arn or "a task without a role" if efs.iam == "ENABLED" else "a client without IAM"
+        cause = f"the policy of {system.id} does not let {whom} mount it"
+        raise Unresolvable(
+            file_mount.failed("b'mount.nfs4: access denied by server while mounting 127.0.0.1:/'", 32, cause)
+        )
     return FileMount(
         volume=volume,
         file_system_id=system.id,
-        path=point.path,
-        creation=point.creation,
-        posix_user=point.posix_user,
+        path=point.path if point is not None else efs.root_directory or "/",
+        creation=point.creation if point is not None else None,
+        posix_user=point.posix_user if point is not None else None,
+        is_read_only=not may.write,
+        squashes_root=not may.root,
+    )
+
+
+def _access(store: Store, task: Task, system: FileSystem, efs: EfsVolume, point: AccessPoint | None) -> Access:
+    client = Client()
+    if efs.iam == "ENABLED" and task.task_role_arn:
+        client = _client(store, _full(task.task_role_arn, task))
+    known = {
+        "aws:securetransport": "true" if efs.is_encrypted_in_transit else "false",
+        "elasticfilesystem:accessedviamounttarget": "true",
+    }
+    if point is not None:
+        known["elasticfilesystem:accesspointarn"] = point.arn
+    if client.role_arn:
+        known["aws:principalarn"] = client.role_arn
+        known["aws:principalaccount"] = client.role_arn.split(":")[4]
+    return file_system_policy.access(system.policy, client, arn=system.arn, known=known)
+
+
+def _full(role: str, task: Task) -> str:
+    """A role that a task definition names by its name alone is one of the account."""
+    return role if role.startswith("arn:") else f"arn:aws:iam::{task.scope.account}:role/{role}"
+
+
+def _client(store: Store, role_arn: str) -> Client:
+    """With what IAM holds of the role; of one that it does not hold, nothing more is known."""
+    account, name = role_arn.split(":")[4], role_arn.rpartition("/")[2]
+    role = store.get(ROLE, f"{account}/{name}")
+    if role is None:
+        return Client(role_arn=role_arn)
+    attached = [
+        store.get(POLICY, f"{each.split(':')[4]}//{each.partition(':policy/')[2]}")
+        for each in role.attached_policy_arns
+    ]
+    return Client(
+        role_arn=role_arn,
+        policies=(*role.inline_policies.values(), *(each.document for each in attached if each is not None)),
+        managed=role.attached_policy_arns,
     )
 
 

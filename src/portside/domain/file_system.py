@@ -33,6 +33,7 @@ class FileSystem(Record, frozen=True, kw_only=True):
     zone: str = ""
     is_backed_up: bool = False
     lifecycle: tuple[LifecycleRule, ...] = ()
+    policy: str = ""  # JSON, as given; empty: none
     tags: Tags = ()
     created_at: datetime
 

@@ -140,7 +140,7 @@ SUPPORTED: Final[Mapping[str, str]] = {
     "volumes.efsVolumeConfiguration.transitEncryptionPort": "kept and shown",
     "volumes.efsVolumeConfiguration.authorizationConfig": "",
     "volumes.efsVolumeConfiguration.authorizationConfig.accessPointId": "with its root directory and POSIX user",
-    "volumes.efsVolumeConfiguration.authorizationConfig.iam": "kept and shown: file systems have no policies",
+    "volumes.efsVolumeConfiguration.authorizationConfig.iam": "by policies of the file system and of the task's role",
     "requiresCompatibilities": "EC2, FARGATE and EXTERNAL; there are no external instances",
     "cpu": "",
     "memory": "",

@@ -7,10 +7,11 @@ from typing import Any
 from portside.api.ec2.default_network import new_id
 from portside.api.efs import lookup
 from portside.aws.service import Handler, Params, RequestContext, Result, ServiceError
-from portside.domain import vpc_rule
+from portside.domain import file_system_policy, vpc_rule
 from portside.domain.clock import Clock, Ids
 from portside.domain.file_system import AccessPoint, FileSystem, LifecycleRule
 from portside.domain.record import Tags, replace
+from portside.domain.refusal import Refused
 from portside.domain.table import ACCESS_POINT, FILE_SYSTEM, MOUNT_TARGET
 from portside.store.interface import ABSENT, Delete, Put, Store
 
@@ -32,6 +33,9 @@ class FileSystems:
             "DescribeLifecycleConfiguration": self.describe_lifecycle,
             "PutBackupPolicy": self.put_backup,
             "DescribeBackupPolicy": self.describe_backup,
+            "PutFileSystemPolicy": self.put_policy,
+            "DescribeFileSystemPolicy": self.describe_policy,
+            "DeleteFileSystemPolicy": self.delete_policy,
             "TagResource": self.tag,
             "UntagResource": self.untag,
             "ListTagsForResource": self.list_tags,
@@ -137,6 +141,25 @@ class FileSystems:
 
     def describe_backup(self, context: RequestContext, params: Params) -> Result:
         return _backup_to(lookup.file_system(self._store, context, params["FileSystemId"]))
+
+    def put_policy(self, context: RequestContext, params: Params) -> Result:
+        known = lookup.file_system(self._store, context, params["FileSystemId"])
+        try:
+            policy = file_system_policy.check(params["Policy"])
+        except Refused as refused:
+            raise ServiceError("InvalidPolicyException", refused.message) from None
+        self._store.transact(Put(FILE_SYSTEM, replace(known, policy=policy)))
+        return {"FileSystemId": known.id, "Policy": policy}
+
+    def describe_policy(self, context: RequestContext, params: Params) -> Result:
+        known = lookup.file_system(self._store, context, params["FileSystemId"])
+        if not known.policy:
+            raise ServiceError("PolicyNotFound", f"File system '{known.id}' has no policy.", 404)
+        return {"FileSystemId": known.id, "Policy": known.policy}
+
+    def delete_policy(self, context: RequestContext, params: Params) -> None:
+        known = lookup.file_system(self._store, context, params["FileSystemId"])
+        self._store.transact(Put(FILE_SYSTEM, replace(known, policy="")))
 
     # --- tags
 

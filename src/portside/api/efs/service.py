@@ -22,6 +22,8 @@ def efs_service(store: Store, clock: Clock, ids: Ids, meter: Meter) -> Service:
             "is throttled, and data is as encrypted as the machine's disk is",
             "CreateMountTarget": "IPv4; nothing answers at the address by NFS",
             "PutLifecycleConfiguration": "kept and shown; there is one storage class",
+            "PutFileSystemPolicy": "for tasks that mount it; callers of the API are not refused by it, and none is "
+            "kept from locking itself out",
             "PutBackupPolicy": "kept and shown; nothing is backed up",
         },
     )

@@ -389,13 +389,16 @@ class PullImage(_ContainerEffect, frozen=True, kw_only=True):
 
 class FileMount(Record, frozen=True, kw_only=True):
     """A volume that is a directory of a file system of EFS. `creation`: how it is made if it is not there yet;
-    `posix_user`: whom all that the container does there is done by."""
+    `posix_user`: whom all that the container does there is done by. `squashes_root`: root in the container is nobody
+    there, whatever the POSIX user is."""
 
     volume: str
     file_system_id: str
     path: str
     creation: CreationInfo | None = None
     posix_user: PosixUser | None = None
+    is_read_only: bool = False
+    squashes_root: bool = False
 
 
 class InstanceMount(Record, frozen=True, kw_only=True):

@@ -21,6 +21,7 @@ from portside.node.rootfs.account import Account
 from portside.node.rootfs.file_system import FileSystemFolders
 
 _DIRECTORY = os.O_PATH | os.O_DIRECTORY
+_NOBODY = 65534
 _STAND_IN = 2_000_000_000
 """The first of the groups that stand for others; no image has groups as high."""
 _making = threading.Lock()
@@ -52,18 +53,32 @@ def pin(folders: FileSystemFolders, mount: FileMount, account: Account, name: st
         found = _opened(root, folders, mount)
     finally:
         os.close(root)
-    pinned = Pinned(folders.mount_point(name), gids=tuple(_stand_ins(mount.posix_user)))
+    user = _user(mount, account)
+    options = ("nodev", "ro") if mount.is_read_only else ("nodev",)
+    pinned = Pinned(folders.mount_point(name), options, gids=tuple(_stand_ins(user)))
     try:
-        if mount.posix_user is None:
+        if user is None:
             syscall.mount(f"/proc/self/fd/{found}", str(pinned.source), None, syscall.MS_BIND)
         else:
-            _mount_as(mount.posix_user, account, found, pinned.source)
+            _mount_as(user, account, found, pinned.source)
     except BaseException:
         pinned.close()
         raise
     finally:
         os.close(found)
     return pinned
+
+
+def _user(mount: FileMount, account: Account) -> PosixUser | None:
+    """Who the container's user is in the file system; None: itself, and root has all power."""
+    asked = mount.posix_user
+    if not mount.squashes_root:
+        return asked
+    if asked is None:
+        asked = PosixUser(uid=account.uid, gid=account.gid)
+    if asked.uid == 0:
+        return PosixUser(uid=_NOBODY, gid=_NOBODY)
+    return asked
 
 
 def _opened(root: int, folders: FileSystemFolders, mount: FileMount) -> int:
