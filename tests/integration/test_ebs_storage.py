@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from portside.node import loop
+from portside.node import loop, syscall
 from portside.node.rootfs.account import ROOT, Account
 from portside.node.rootfs.ebs import BlockStorage, CannotAttach
 from portside.node.rootfs.mount_point import mounts_below
@@ -232,6 +232,43 @@ def test_a_volume_whose_file_is_missing_or_spoilt_is_said_to_be(storage: BlockSt
         opened.write(b"no file system at all")
     with pytest.raises(CannotAttach, match="holds no file system"):
         storage.attach(TWO, "ext4")
+
+
+def test_a_volume_that_is_full_or_read_only_says_so_and_harms_no_other(storage: BlockStorage, kind: str) -> None:
+    """Writers are told; what was there before, and another volume, is as it was; a snapshot can still be taken."""
+    for each in (ONE, TWO):
+        storage.make(each, GIB)
+        storage.attach(each, kind)
+    kept = write(storage, ONE, "kept", b"a" * MIB, kind)
+    other = write(storage, TWO, "other", b"b" * MIB, kind)
+    pinned = storage.pin(ONE, kind, ROOT, "full")
+
+    def fill() -> None:
+        with (pinned.source / "much").open("wb", buffering=0) as writing:
+            while True:
+                writing.write(b"c" * MIB)
+
+    with pytest.raises(OSError, match="No space left"):
+        fill()
+    usage = storage.usage(ONE)
+    assert usage is not None
+    assert usage.is_nearly_full
+    assert not usage.is_read_only
+    (pinned.source / "much").unlink()
+    syscall.mount("none", str(pinned.source), None, syscall.MS_REMOUNT | syscall.MS_RDONLY | syscall.MS_NODEV)
+    usage = storage.usage(ONE)
+    assert usage is not None
+    assert usage.is_read_only
+    with pytest.raises(OSError, match="Read-only"):
+        (pinned.source / "new").touch()
+    storage.snapshot(ONE, "snap-1")
+    with pytest.raises(CannotAttach, match="is read-only"):
+        storage.pin(ONE, kind, ROOT, "another")
+    pinned.close()
+    storage.detach(ONE)
+    storage.attach(ONE, kind)
+    assert read(storage, ONE, kind)["kept"] == kept
+    assert read(storage, TWO, kind)["other"] == other
 
 
 def test_a_user_that_is_not_root_can_write(storage: BlockStorage) -> None:

@@ -233,6 +233,28 @@ def test_a_volume_of_a_task_is_in_use(ec2: Any, store: MemoryStore, settle: Sett
     assert shown["Attachments"][0]["AssociatedResource"] == "arn:task"
 
 
+def test_fast_restores_are_kept_and_shown(ec2: Any, settle: Settle) -> None:
+    """Enabled at once, zone by zone; what can not be is said by snapshot and zone."""
+    volume_id = volume_of(ec2)
+    settle()
+    taken = ec2.create_snapshot(VolumeId=volume_id)["SnapshotId"]
+    asked = {"AvailabilityZones": [ZONE, "mars-1a"], "SourceSnapshotIds": [taken, "snap-0"]}
+    done = ec2.enable_fast_snapshot_restores(**asked)
+    assert [(each["SnapshotId"], each["AvailabilityZone"]) for each in done["Successful"]] == [(taken, ZONE)]
+    codes = [
+        (each["SnapshotId"], error["Error"]["Code"])
+        for each in done["Unsuccessful"]
+        for error in each["FastSnapshotRestoreStateErrors"]
+    ]
+    missing = ("snap-0", "InvalidSnapshot.NotFound")
+    assert codes == [(taken, "InvalidZone.NotFound"), missing, missing]
+    filters = [{"Name": "snapshot-id", "Values": [taken]}]
+    (shown,) = ec2.describe_fast_snapshot_restores(Filters=filters)["FastSnapshotRestores"]
+    assert (shown["AvailabilityZone"], shown["State"]) == (ZONE, "enabled")
+    ec2.disable_fast_snapshot_restores(AvailabilityZones=[ZONE], SourceSnapshotIds=[taken])
+    assert ec2.describe_fast_snapshot_restores()["FastSnapshotRestores"] == []
+
+
 def an_instance(store: MemoryStore, zone: str = ZONE, state: InstanceState = InstanceState.RUNNING) -> str:
     made = Instance(
         scope=Scope(account=ACCOUNT, region=REGION),

@@ -104,6 +104,8 @@ def test_a_task_shows_the_attachment_of_its_volume(ecs: Any, network: dict[str, 
         (configuration(volumeType="floppy"), "floppy"),
         (configuration(filesystemType="ntfs"), "ntfs"),
         (configuration(roleArn=None), "roleArn"),
+        (configuration(volumeInitializationRate=100), "only supported for volumes created from snapshots"),
+        (configuration(snapshotId="snap-0", volumeInitializationRate=99), "between 100 and 300"),
         (configuration(tagSpecifications=[{"resourceType": "volume", "propagateTags": "SERVICE"}]), "SERVICE"),
         (
             configuration(tagSpecifications=[{"resourceType": "volume", "tags": [{"key": "AmazonECSManaged"}]}]),
@@ -121,9 +123,7 @@ def test_a_volume_that_does_not_fit_is_refused(ecs: Any, network: dict[str, Any]
 
 
 def test_what_portside_has_not_is_refused(ecs: Any, network: dict[str, Any]) -> None:
-    """A rate of initialization is not taken and forgotten; nor is a volume for a definition that has none."""
-    with pytest.raises(ClientError, match="volumeInitializationRate"):
-        run(ecs, network, configuration(snapshotId="snap-0", volumeInitializationRate=100))
+    """A volume for a definition that has none."""
     with pytest.raises(ClientError, match="not configured at launch"):
         run(ecs, network, configuration(), family="other")
 
@@ -132,7 +132,13 @@ def test_a_service_keeps_changes_and_loses_its_volume(ecs: Any, network: dict[st
     """It is shown in its deployments and revisions; another one is a new deployment; an empty list takes it away, with
     a task definition that has none."""
     tags = [{"resourceType": "volume", "propagateTags": "SERVICE", "tags": [{"key": "a", "value": "b"}]}]
-    asked = configuration(tagSpecifications=tags, volumeType="gp3", filesystemType="ext4")
+    asked = configuration(
+        tagSpecifications=tags,
+        volumeType="gp3",
+        filesystemType="ext4",
+        snapshotId="snap-0",
+        volumeInitializationRate=100,
+    )
     made = ecs.create_service(
         serviceName="web",
         taskDefinition="ebs",

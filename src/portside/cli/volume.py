@@ -58,6 +58,8 @@ def render(rows: Sequence[Mapping[str, Any]]) -> Table:
             used = f"{used} of {size(each['capacityBytes'])}"
         if each.get("isNearlyFull"):
             used = f"[red]{used}, nearly full[/red]"
+        if each.get("isReadOnly"):
+            used = f"[red]{used}, read-only after an error[/red]"
         if each.get("isMissing"):
             used = "[red]its file is missing[/red]"
         if each.get("status") == "error":

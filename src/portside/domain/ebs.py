@@ -160,6 +160,13 @@ def unplugged(volume: EbsVolume, failure: str = "") -> EbsVolume:
     )
 
 
+class FastRestore(Record, frozen=True, kw_only=True):
+    """Asked for by EnableFastSnapshotRestores."""
+
+    zone: str
+    enabled_at: datetime
+
+
 class EbsSnapshot(Record, frozen=True, kw_only=True):
     scope: Scope
     id: str
@@ -172,6 +179,7 @@ class EbsSnapshot(Record, frozen=True, kw_only=True):
     is_encrypted: bool = False
     kms_key_id: str = ""
     tags: Tags = ()
+    fast_restores: tuple[FastRestore, ...] = ()
     started_at: datetime
     completed_at: datetime | None = None
 
@@ -182,12 +190,13 @@ class EbsSnapshot(Record, frozen=True, kw_only=True):
 
 class VolumeUsage(Record, frozen=True, kw_only=True):
     """`used_bytes` and `capacity_bytes` as the file system says; None while nobody uses it. `stored_bytes`: what the
-    file takes on the disk of the host."""
+    file takes on the disk of the host. `is_read_only`: the kernel lets nobody write there, as after an error."""
 
     size_bytes: int
     stored_bytes: int
     used_bytes: int | None = None
     capacity_bytes: int | None = None
+    is_read_only: bool = False
 
     @property
     def fill(self) -> tuple[int, int] | None:

@@ -31,6 +31,7 @@ class ManagedVolume(Record, frozen=True, kw_only=True):
     tags: Tags = ()
     propagate_tags: Propagate = "NONE"
     delete_on_termination: bool = True
+    initialization_rate: int | None = None  # MiB/s; kept and shown
 
 
 def of_task(asked: ManagedVolume | None, *, definition_tags: Tags, service_tags: Tags = ()) -> ManagedVolume | None:

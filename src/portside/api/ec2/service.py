@@ -2,6 +2,7 @@
 
 from portside.api.ec2.default_network import with_default_network
 from portside.api.ec2.elastic_address import ElasticAddressHandlers
+from portside.api.ec2.fast_restore import FastRestoreHandlers
 from portside.api.ec2.image import ImageHandlers
 from portside.api.ec2.instance import InstanceHandlers
 from portside.api.ec2.instance_type import InstanceTypeHandlers
@@ -43,6 +44,7 @@ def ec2_service(store: Store, clock: Clock, ids: Ids, public_block: str = PUBLIC
         **NetworkInterfaceHandlers(store, clock, ids).handlers(),
         **VolumeHandlers(store, clock, ids).handlers(),
         **SnapshotHandlers(store, clock, ids).handlers(),
+        **FastRestoreHandlers(store, clock).handlers(),
         "DescribeSecurityGroups": groups.describe_security_groups,
         "DescribeSecurityGroupRules": groups.describe_security_group_rules,
         "CreateSecurityGroup": groups.create_security_group,
@@ -107,6 +109,7 @@ def ec2_service(store: Store, clock: Clock, ids: Ids, public_block: str = PUBLIC
             "AttachVolume": "as a device file in the instance's folder; no EBS cards",
             "DetachVolume": "Force waits, too, until nobody uses the device",
             "CreateSnapshot": "no Outposts, no Local Zones",
+            "EnableFastSnapshotRestores": "kept and shown as enabled; every volume is whole before it is available",
             "DescribeSnapshots": "of the account's own",
             "CreateTags": "instances, volumes, snapshots and all that belongs to a VPC",
             "DeleteTags": "instances, volumes, snapshots and all that belongs to a VPC",

@@ -256,6 +256,7 @@ RUN_SUPPORTED: Final[Mapping[str, str]] = {
     "volumeConfigurations.name": "",
     "volumeConfigurations.managedEBSVolume": "",
     "volumeConfigurations.managedEBSVolume.encrypted": "kept and shown",
+    "volumeConfigurations.managedEBSVolume.volumeInitializationRate": "kept and shown: a volume is whole at once",
     "volumeConfigurations.managedEBSVolume.filesystemType": "ext3, ext4, xfs (needs mkfs.xfs on the machine)",
     "volumeConfigurations.managedEBSVolume.iops": "kept and shown",
     "volumeConfigurations.managedEBSVolume.kmsKeyId": "kept and shown",
@@ -289,7 +290,6 @@ START_SUPPORTED: Final[Mapping[str, str]] = {
 RUN_REFUSED: Final[Mapping[str, Reason]] = {
     "overrides.containerOverrides.resourceRequirements": NOT_YET,
     "overrides.inferenceAcceleratorOverrides": NOT_YET,
-    "volumeConfigurations.managedEBSVolume.volumeInitializationRate": NOT_YET,
 }
 """Members that RunTask and StartTask refuse."""
 

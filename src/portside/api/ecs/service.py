@@ -42,8 +42,7 @@ PARTIAL: Final = {
     "ExecuteCommand": "sessions are neither logged nor encrypted by a KMS key, "
     "whatever the cluster's configuration says",
     "ListTasks": "there are no daemons to filter by",
-    "CreateService": "rolling updates with the circuit breaker and alarms; no "
-    "Service Connect, volumeInitializationRate",
+    "CreateService": "rolling updates with the circuit breaker and alarms; no Service Connect",
     "UpdateService": "as CreateService",
     "UpdateTaskProtection": "no DEPLOYMENT_BLOCKED failure",
     "PutAccountSetting": SETTINGS,

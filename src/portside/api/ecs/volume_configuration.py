@@ -9,12 +9,13 @@ from typing import Any, Final, get_args
 from portside.api.ecs import wire
 from portside.api.ecs.error import invalid
 from portside.domain import ebs, tag_rule
-from portside.domain.fargate import unsupported
 from portside.domain.managed_volume import RESERVED_TAGS, FileSystemType, ManagedVolume
 from portside.domain.refusal import Refused
 from portside.domain.task_definition import TaskDefinition
 
 MOST: Final = 1
+RATES: Final = ebs.Range(100, 300)
+"""MiB/s. A volume here is whole before its task starts, whatever is asked for."""
 
 
 def checked(
@@ -55,8 +56,11 @@ def check_again(volume: ManagedVolume | None, definition: TaskDefinition) -> Non
 def _from(name: str, given: Mapping[str, Any], *, of_service: bool) -> ManagedVolume:
     if not given.get("roleArn"):
         raise invalid("roleArn can not be blank in managedEBSVolume.")
-    if given.get("volumeInitializationRate") is not None:
-        raise unsupported("volumeConfigurations.managedEBSVolume.volumeInitializationRate")
+    rate = given.get("volumeInitializationRate")
+    if rate is not None and not given.get("snapshotId"):
+        raise invalid("volumeInitializationRate is only supported for volumes created from snapshots.")
+    if rate is not None and not RATES.least <= rate <= RATES.most:
+        raise invalid(f"volumeInitializationRate must be between {RATES.least} and {RATES.most} MiB/s.")
     tags: list[Mapping[str, Any]] = []
     propagate: Any = "NONE"
     specifications = given.get("tagSpecifications") or ()
@@ -87,6 +91,7 @@ def _from(name: str, given: Mapping[str, Any], *, of_service: bool) -> ManagedVo
         file_system=kind,
         is_encrypted=given.get("encrypted"),
         kms_key_id=given.get("kmsKeyId") or "",
+        initialization_rate=rate,
         tags=wire.tags_from(tags),
         propagate_tags=propagate,
         delete_on_termination=policy.get("deleteOnTermination") is not False,

@@ -404,6 +404,7 @@ def volume_configurations_to(volume: ManagedVolume | None) -> list[Wire]:
         "throughput": volume.throughput,
         "roleArn": volume.role_arn,
         "filesystemType": volume.file_system,
+        "volumeInitializationRate": volume.initialization_rate,
     }
     if volume.tags or volume.propagate_tags != "NONE":
         specification: Wire = {"resourceType": "volume", "tags": tags_to(volume.tags)}

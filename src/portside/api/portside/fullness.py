@@ -43,11 +43,15 @@ def problems(
         if volume.status == "error":
             yield f"the EBS volume {volume.id} could not be made: {volume.reason}"
         elif volume.attached_at is not None:
-            usage = of_ebs(volume.id)
+            usage, holder = of_ebs(volume.id), f"task {user_of(volume)}"
+            if volume.instance_id:
+                holder = f"instance {volume.instance_id}"
             if usage is None:
-                yield f"the file of the EBS volume {volume.id} is missing, which task {user_of(volume)} uses"
+                yield f"the file of the EBS volume {volume.id} is missing, which {holder} uses"
             elif usage.is_nearly_full:
-                yield f"the EBS volume {volume.id} of task {user_of(volume)} is {_words(usage.fill)}"
+                yield f"the EBS volume {volume.id} of {holder} is {_words(usage.fill)}"
+            elif usage.is_read_only:
+                yield f"the EBS volume {volume.id} of {holder} is read-only: its file system met an error"
 
 
 def _is_nearly_full(fill: Fill) -> bool:

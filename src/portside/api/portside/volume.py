@@ -179,6 +179,7 @@ def _ebs_row(store: Store, volume: EbsVolume, usage: VolumeUsage | None) -> dict
         "capacityBytes": volume.size_gib * ebs.GIB,
         "storedBytes": None if usage is None else usage.stored_bytes,
         "isNearlyFull": usage is not None and usage.is_nearly_full,
+        "isReadOnly": usage is not None and usage.is_read_only,
         "isMissing": usage is None and volume.status not in ("creating", "error", "deleting"),
         "snapshotId": volume.snapshot_id,
         "snapshots": sorted(each.id for each in store.find(EBS_SNAPSHOT, "volume", volume.key)),

@@ -166,6 +166,7 @@ class BlockStorage:
                     stored_bytes=stored,
                     used_bytes=(held.f_blocks - held.f_bfree) * held.f_frsize,
                     capacity_bytes=held.f_blocks * held.f_frsize,
+                    is_read_only=bool(held.f_flag & os.ST_RDONLY),
                 )
         return VolumeUsage(size_bytes=size, stored_bytes=stored)
 
@@ -212,6 +213,8 @@ class BlockStorage:
             self._attach(volume_id, volume, kind)
             assert volume.root is not None
             assert volume.device is not None
+            if os.fstatvfs(volume.root).f_flag & os.ST_RDONLY:
+                raise CannotAttach(f"the file system of volume {volume_id} is read-only: it met an error")
             _open_to(account, volume.root)
             point = self._points / name
             point.mkdir(exist_ok=True)
