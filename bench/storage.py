@@ -23,7 +23,7 @@ JOBS = {
     "random_read": ("randread", "4k"),
     "random_write": ("randwrite", "4k"),
 }
-KINDS = ("layer", "task_volume", "source_path", "docker_volume", "efs", "efs_access_point")
+KINDS = ("layer", "task_volume", "source_path", "docker_volume", "efs", "efs_access_point", "ebs_ext4", "ebs_xfs")
 
 
 def bench(quick: bool) -> dict[str, Any]:
@@ -31,20 +31,24 @@ def bench(quick: bool) -> dict[str, Any]:
         return {"skipped": "fio is not installed"}
     ensure_busybox_image(IMAGE)
     with instance() as running:
-        root = _task(running)
+        roots = dict.fromkeys(KINDS, _task(running)) | {
+            f"ebs_{kind}": _task_with_ebs(running, kind) for kind in ("ext4", "xfs") if shutil.which(f"mkfs.{kind}")
+        }
         host = Path(running.settings.data_dir)
         # Each beside the host's own, at once before it: what else the machine does meets both.
         pairs = [
-            (kind, _measured(host, quick), _measured(root / kind, quick))
+            (kind, _measured(host, quick), _measured(roots[kind] / kind, quick))
             for _ in range(1 if quick else 3)
             for kind in KINDS
+            if kind in roots
         ]
+    kinds = list(dict.fromkeys(kind for kind, _, _ in pairs))
     return {
         job: {
             "host_mb_s": statistics.median(own[job] for _, own, _ in pairs),
             **{
                 f"{kind}_of_host": statistics.median(its[job] / own[job] for each, own, its in pairs if each == kind)
-                for kind in KINDS
+                for kind in kinds
             },
         }
         for job in JOBS
@@ -116,7 +120,40 @@ def _task(running: Instance) -> Path:
         ],
         volumes=volumes,
     )
-    task = ecs.run_task(taskDefinition="bench", launchType="EC2")["tasks"][0]["taskArn"]
-    running.wait_task(task, "RUNNING", timeout_s=60)
-    (record,) = Path(running.settings.data_dir, "node", "containers").glob("*/record.json")
-    return Path(f"/proc/{json.loads(record.read_text())['pid']}/root")
+    return _root_of(running, ecs.run_task(taskDefinition="bench", launchType="EC2"))
+
+
+def _task_with_ebs(running: Instance, kind: str) -> Path:
+    """As above, of a task with a volume of EBS."""
+    ecs, name = running.client("ecs"), f"ebs_{kind}"
+    ecs.register_task_definition(
+        family=name,
+        networkMode="bridge",
+        containerDefinitions=[
+            {
+                "name": "main",
+                "image": IMAGE,
+                "memory": 64,
+                "stopTimeout": 2,
+                "command": ["sleep", "3600"],
+                "mountPoints": [{"sourceVolume": name, "containerPath": f"/{name}"}],
+            }
+        ],
+        volumes=[{"name": name, "configuredAtLaunch": True}],
+    )
+    role = "arn:aws:iam::000000000000:role/ecsInfrastructureRole"
+    managed = {"roleArn": role, "sizeInGiB": 10, "filesystemType": kind}
+    volumes = [{"name": name, "managedEBSVolume": managed}]
+    return _root_of(running, ecs.run_task(taskDefinition=name, launchType="EC2", volumeConfigurations=volumes))
+
+
+def _root_of(running: Instance, answer: Any) -> Path:
+    arn = answer["tasks"][0]["taskArn"]
+    running.wait_task(arn, "RUNNING", timeout_s=120)
+    records = [json.loads(each.read_text()) for each in _records(running)]
+    (record,) = [each for each in records if each["task_key"].endswith(arn.rpartition("/")[2])]
+    return Path(f"/proc/{record['pid']}/root")
+
+
+def _records(running: Instance) -> list[Path]:
+    return list(Path(running.settings.data_dir, "node", "containers").glob("*/record.json"))

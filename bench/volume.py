@@ -7,6 +7,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,9 +24,29 @@ def bench(quick: bool) -> dict[str, Any]:
     sizes = (64,) if quick else (256, 1024, 4096)
     with tempfile.TemporaryDirectory(prefix="portside-bench-") as folder:
         return {
+            "at_once": _at_once(Path(folder) / "many", 10 if quick else 100),
             "new": _new(Path(folder) / "new", rounds=3 if quick else 20),
             **{f"{size}MiB": _by_size(Path(folder) / str(size), size) for size in sizes},
         }
+
+
+def _at_once(folder: Path, count: int) -> dict[str, float]:
+    """So many volumes of 1 GiB made, attached and mounted, all at once in use, and detached again."""
+    storage = BlockStorage(folder)
+    storage.start()
+    names = [f"vol-{number:03x}" for number in range(count)]
+
+    def attach(name: str) -> None:
+        storage.make(name, GIB)
+        storage.attach(name, "ext4")
+
+    with ThreadPoolExecutor(4) as threads:
+        attached = _timed(lambda: list(threads.map(attach, names)))
+        detached = _timed(lambda: list(threads.map(storage.detach, names)))
+    for each in names:
+        storage.remove(each)
+    storage.close()
+    return {"volumes": count, "attached_s": attached, "detached_s": detached}
 
 
 def _new(folder: Path, rounds: int) -> dict[str, float]:

@@ -231,7 +231,7 @@ def _volume_meters(
             case "tmpfs":
                 fill = in_memory.fill(kept.id)
                 return None if fill is None else fill[0]
-            case "bind":
+            case "bind" | "mount":
                 return None
 
     def place(kept: KeptVolume) -> str:

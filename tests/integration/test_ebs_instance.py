@@ -4,7 +4,7 @@ import hashlib
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +84,12 @@ def volumes_attached(portside: Instance) -> dict[Path, str]:
     return loop.attached(Path(portside.settings.data_dir) / "ebs")
 
 
-def run_on(portside: Instance, instance_id: str, script: str, **container: Any) -> dict[str, Any]:
+MOUNTED = {"host": {"sourcePath": "/mnt"}}
+
+
+def run_on(
+    portside: Instance, instance_id: str, script: str, volume: Mapping[str, Any] = MOUNTED, **container: Any
+) -> dict[str, Any]:
     ecs = portside.client("ecs")
     ecs.register_task_definition(
         family="on-instance",
@@ -100,7 +105,7 @@ def run_on(portside: Instance, instance_id: str, script: str, **container: Any) 
                 **container,
             }
         ],
-        volumes=[{"name": "data", "host": {"sourcePath": "/mnt"}}],
+        volumes=[{"name": "data", **volume}],
     )
     arns = ecs.list_container_instances()["containerInstanceArns"]
     there = ecs.describe_container_instances(containerInstances=arns)["containerInstances"]
@@ -182,6 +187,47 @@ def test_a_task_may_have_the_device_and_sees_its_size(portside: Instance) -> Non
     assert "exitCode" not in run_on(portside, only, "true", **other)["containers"][0]
     ec2.detach_volume(VolumeId=volume_id)
     until(portside, volume_id, "available")
+
+
+def test_a_docker_volume_may_be_an_attached_volume(portside: Instance) -> None:
+    """By the options of the driver `local`: mounted as long as a task has it, its data there for the next task, after a
+    `kill -9` of the daemon and in the next instance; a device that is not there ends the task in Docker's words."""
+    ec2 = portside.client("ec2")
+    only = launched(portside)
+    volume_id = str(ec2.create_volume(AvailabilityZone=f"{REGION}a", Size=1)["VolumeId"])
+    ec2.get_waiter("volume_available").wait(VolumeIds=[volume_id], WaiterConfig={"Delay": 1})
+    device = attach(portside, volume_id, only)
+    subprocess.run(["mkfs.ext4", "-q", str(device)], check=True)
+    options = {"type": "ext4", "device": "/dev/sdf"}
+    volume = {"dockerVolumeConfiguration": {"scope": "shared", "autoprovision": True, "driverOpts": options}}
+    held = Path(portside.settings.run_dir) / "mounts"
+    script = "dd if=/dev/urandom of=/data/file bs=1M count=8 && cd /data && sha256sum file > sum && sync"
+    assert run_on(portside, only, script, volume)["containers"][0]["exitCode"] == 0
+    wait_for(lambda: os.listdir(held) == [], timeout_s=60, what="the mount's end")
+    assert mounts_below(held) == []
+    portside.kill()
+    portside.start()
+    portside.ready()
+    until(portside, volume_id, "in-use", "attached")
+    assert run_on(portside, only, "cd /data && sha256sum -c sum", volume)["containers"][0]["exitCode"] == 0
+    options = {"type": "ext4", "device": "/dev/sdg"}
+    missing = {"dockerVolumeConfiguration": {"scope": "task", "driverOpts": options}}
+    reason = run_on(portside, only, "true", missing)["containers"][0]["reason"]
+    assert "failed to mount local volume: mount /dev/sdg:data: no such file or directory" in reason
+    ec2.detach_volume(VolumeId=volume_id)
+    until(portside, volume_id, "available")
+
+
+def test_a_docker_volume_of_type_nfs_is_mounted_by_the_kernel_or_says_that_it_has_no_nfs(portside: Instance) -> None:
+    """Without a client of NFS in the kernel, the task ends in Docker's words, and nothing is left mounted."""
+    if "nfs" in Path("/proc/filesystems").read_text():
+        pytest.skip("this kernel has NFS")
+    only = launched(portside)
+    options = {"type": "nfs", "device": ":/export", "o": "addr=10.255.0.1,nfsvers=4"}
+    volume = {"dockerVolumeConfiguration": {"scope": "task", "driverOpts": options}}
+    reason = run_on(portside, only, "true", volume)["containers"][0]["reason"]
+    assert "mount :/export:data, data: addr=10.255.0.1,nfsvers=4: no such device" in reason
+    assert mounts_below(Path(portside.settings.run_dir) / "mounts") == []
 
 
 def test_an_attached_volume_whose_file_is_missing_says_so(portside: Instance) -> None:

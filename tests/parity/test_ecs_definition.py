@@ -193,8 +193,17 @@ NOT_YET = "Portside does not support volumes.dockerVolumeConfiguration.{} yet; s
         (docker(driverOpts={"size": "5"}), "Volume 'v': invalid option: \"size\""),
         (docker(driverOpts={"type": "tmpfs"}), "Volume 'v': missing required option: \"device\""),
         (
-            docker(driverOpts={"type": "nfs", "device": ":/", "o": "addr=10.0.0.1"}),
-            NOT_YET.format("driverOpts.type 'nfs'"),
+            docker(driverOpts={"type": "nfs", "device": ":/", "o": "addr=files.example.com"}),
+            NOT_YET.format("driverOpts.o 'addr=files.example.com', which is no address,"),
+        ),
+        (
+            docker(driverOpts={"type": "nfs", "device": "a", "o": "addr=10.0.0.1"}),
+            "Volume 'v': the device 'a' is not of the form :/path.",
+        ),
+        (docker(driverOpts={"type": "cifs", "device": "//a/b"}), NOT_YET.format("driverOpts.type 'cifs'")),
+        (
+            docker(driverOpts={"type": "ext4", "device": "/srv/image"}),
+            NOT_YET.format("driverOpts.device '/srv/image'"),
         ),
         (docker(driverOpts={"type": "none", "device": "/a", "o": "rbind"}), None),
         (

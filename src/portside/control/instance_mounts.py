@@ -46,6 +46,17 @@ def _mount(volume: str, instance_id: str, own_id: str, options: dict[str, str], 
             return InstanceMount(
                 volume=volume, instance_id=instance_id, kind="tmpfs", id=own_id, data=local.data, flags=local.flags
             )
+        case "mount":
+            return InstanceMount(
+                volume=volume,
+                instance_id=instance_id,
+                kind="mount",
+                path=local.path,
+                file_system=local.file_system,
+                id=own_id,
+                data=local.data,
+                flags=local.flags,
+            )
         case "folder":
             return InstanceMount(
                 volume=volume, instance_id=instance_id, kind="folder" if is_kept else "task", id=own_id

@@ -3,6 +3,7 @@
 Source: API_DockerVolumeConfiguration; ECS developer guide, "Use Docker volumes with Amazon ECS"; docker volume create.
 """
 
+import ipaddress
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Final, Literal
@@ -14,6 +15,8 @@ from portside.domain.task_definition import DockerVolume
 
 _MEMBER: Final = "volumes.dockerVolumeConfiguration"
 _TMPFS_DATA: Final = ("size", "mode", "uid", "gid", "nr_inodes")
+DISKS: Final = ("ext3", "ext4", "xfs")
+NETWORKED: Final = ("nfs", "nfs4")
 _FLAGS: Final = ("ro", "noexec", "nosuid")
 _USUAL: Final = ("", "rw", "exec", "suid", "nodev")
 """Options of a mount that say what is so anyway."""
@@ -40,11 +43,13 @@ class KeptVolume(Record, frozen=True, kw_only=True):
 
 
 class LocalMount(Record, frozen=True, kw_only=True):
-    """What options of the driver `local` come to. `path`: of the instance, for `bind`; `data`: a tmpfs's own options;
-    `flags`: those of a mount."""
+    """What options of the driver `local` come to. `path`: of the instance, for `bind`, and for a `mount` of a disk;
+    else what a `mount` of type `file_system` is of; `data`: options of a tmpfs or a mount's own; `flags`: those that
+    every mount may have."""
 
-    kind: Literal["folder", "bind", "tmpfs"] = "folder"
+    kind: Literal["folder", "bind", "tmpfs", "mount"] = "folder"
     path: str = ""
+    file_system: str = ""
     data: str = ""
     flags: tuple[str, ...] = ()
 
@@ -86,7 +91,27 @@ def local_mount(volume: str, options: dict[str, str]) -> LocalMount:
                 raise _invalid(f"Volume '{volume}': invalid option: \"{each}\"")
         flags = _flags(each for each in words if each not in data)
         return LocalMount(kind="tmpfs", data=",".join(data), flags=flags)
+    if kind in DISKS:
+        if not device.startswith("/dev/"):
+            raise unsupported(f"{_MEMBER}.driverOpts.device '{device}'")
+        return LocalMount(kind="mount", file_system=kind, path=device, flags=_flags(words if words != [""] else ()))
+    if kind in NETWORKED:
+        return _networked(volume, kind, device, words)
     raise unsupported(f"{_MEMBER}.driverOpts.type '{kind}'")
+
+
+def _networked(volume: str, kind: str, device: str, words: list[str]) -> LocalMount:
+    """Raises Refused."""
+    if ":/" not in device or "\0" in device:
+        raise _invalid(f"Volume '{volume}': the device '{device}' is not of the form :/path.")
+    data = [each for each in words if each and each not in (*_FLAGS, *_USUAL)]
+    address = next((each.partition("=")[2] for each in data if each.startswith("addr=")), "")
+    try:
+        ipaddress.ip_address(address)
+    except ValueError:
+        raise unsupported(f"{_MEMBER}.driverOpts.o 'addr={address}', which is no address,") from None
+    flags = tuple(dict.fromkeys(each for each in words if each in _FLAGS))
+    return LocalMount(kind="mount", file_system=kind, path=device, data=",".join(data), flags=flags)
 
 
 def _flags(words: Iterable[str]) -> tuple[str, ...]:

@@ -203,7 +203,12 @@ class RootfsHook:
         in_memory: TmpfsVolumes,
         block_storage: BlockStorage,
         pool: Pool,
+        *,
+        mounted: TmpfsVolumes,
+        mount: Callable[[InstanceMount, Path], None],
     ) -> None:
+        """Args: mount: mounts what a volume of the kind `mount` is of; blocks, raises OSError."""
+        self._mounted, self._mount = mounted, mount
         self._storage, self._file_systems, self._pool = storage, file_systems, pool
         self._instances, self._in_memory, self._block_storage = instances, in_memory, block_storage
 
@@ -321,6 +326,16 @@ class RootfsHook:
                 launch.volumes[name] = self._in_memory.hold(
                     wanted.id, record.task_id, wanted.data, partial(volume.copy, root, mount.container_path)
                 )
+            case "mount":
+                fill = partial(volume.copy, root, mount.container_path)
+                mounting = partial(self._mount, wanted)
+                try:
+                    launch.volumes[name] = self._mounted.hold_mount(wanted.id, record.task_id, mounting, fill)
+                except OSError as error:
+                    data = f", data: {wanted.data}" if wanted.data else ""
+                    words = f"failed to mount local volume: mount {wanted.path}:{name}{data}: "
+                    words += (error.strerror or str(error)).lower()
+                    raise Refused(f"CannotCreateContainerError: Error response from daemon: {words}") from error
             case _:
                 return
         launch.volume_options[name] = ("nodev", *wanted.flags)

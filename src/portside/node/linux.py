@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import errno
 import json
 import logging
 import os
@@ -14,6 +15,7 @@ from typing import Protocol, assert_never
 
 import msgspec
 
+from portside.domain import docker_volume
 from portside.domain.flow import Flow, FlowCounts
 from portside.domain.image import MachineImage, PullProgress
 from portside.domain.task.record import (
@@ -33,6 +35,7 @@ from portside.domain.task.record import (
     EffectFailed,
     EniAttachment,
     ImagePulled,
+    InstanceMount,
     KillContainer,
     NetworkReady,
     NetworkReleased,
@@ -49,7 +52,7 @@ from portside.domain.task.record import (
     VolumesReleased,
 )
 from portside.domain.usage import Usage
-from portside.node import cgroup, failpoint, hook, process, storage_traffic
+from portside.node import cgroup, failpoint, hook, process, storage_traffic, syscall
 from portside.node.container import seccomp, spec
 from portside.node.container.exec import LinuxExecSession, open_session
 from portside.node.container.health import HealthChecks, end_leftover
@@ -63,7 +66,7 @@ from portside.node.image.store import ImageStore
 from portside.node.interface import EniConfig, ExecSession, FactListener, InstanceConfig, NodeUnusable, VpcConfig
 from portside.node.log.forwarder import LogForwarder
 from portside.node.log.sink import LogSink
-from portside.node.network import link_local, traffic
+from portside.node.network import link_local, netns, traffic
 from portside.node.rootfs.ebs import BlockStorage, CannotAttach
 from portside.node.rootfs.ephemeral import EphemeralStorage
 from portside.node.rootfs.file_system import FileSystemFolders
@@ -127,6 +130,7 @@ class LinuxNode:
         self._instances = InstanceFolders(settings.data_dir / "instances")
         self.block_storage = BlockStorage(settings.data_dir / "ebs", partial(failpoint.reach, settings.failpoint))
         self._in_memory = TmpfsVolumes(settings.run_dir / "volumes")
+        self._mounted = TmpfsVolumes(settings.run_dir / "mounts")  # its own: one that waits for a server keeps no other
         self._containers_folder = self._folder / "containers"
         self._storage = EphemeralStorage(self._folder / "storage")
         self._pool = Pool()
@@ -186,7 +190,14 @@ class LinuxNode:
             hook.ImageHook(self._images),
             hook.EnvironmentHook(self._pool, self._settings.data_dir / "env", self._s3()),
             hook.RootfsHook(
-                self._storage, self._file_systems, self._instances, self._in_memory, self.block_storage, self._pool
+                self._storage,
+                self._file_systems,
+                self._instances,
+                self._in_memory,
+                self.block_storage,
+                self._pool,
+                mounted=self._mounted,
+                mount=self._mount_volume,
             ),
             hook.CgroupHook(self._tree, self._pool),
             hook.NamespaceHook(self._pauses, self._pool),
@@ -199,10 +210,24 @@ class LinuxNode:
         if not self._storage.problem:
             self._room_watch = asyncio.get_running_loop().create_task(self._watch_room(), name="room")
 
+    def _mount_volume(self, wanted: InstanceMount, target: Path) -> None:
+        """As Docker's driver `local`, by mount(2), where the instance's network is. Raises OSError."""
+        if wanted.file_system in docker_volume.DISKS:
+            found = self._attached_device(wanted.instance_id, wanted.path)
+            device = self.block_storage.plugged().get(found.st_rdev) if found is not None else None
+            if device is None:
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+            syscall.mount(device, str(target), wanted.file_system, syscall.MS_NODEV)
+            return
+        netns.within(
+            self._network.instance_netns_path(wanted.instance_id),
+            lambda: syscall.mount(wanted.path, str(target), wanted.file_system, syscall.MS_NODEV, wanted.data),
+        )
+
     def _attached_device(self, instance_id: str, path: str) -> os.stat_result | None:
         """A volume's alone: tasks that write to the instance's folder do not come to other devices by it."""
         found = self._instances.device(instance_id, path)
-        if found is None or found.st_rdev not in self.block_storage.plugged_numbers():
+        if found is None or found.st_rdev not in self.block_storage.plugged():
             return None
         return found
 
@@ -449,6 +474,7 @@ class LinuxNode:
                 task_id = effect.task_key.rpartition("/")[2]
                 await self._pool.run(self._storage.release_volumes, task_id)
                 await self._pool.run(self._in_memory.release, task_id)
+                await self._pool.run(self._mounted.release, task_id)
                 return VolumesReleased()
             case AttachEbsVolume():
                 try:
@@ -656,6 +682,7 @@ class LinuxNode:
         await self._remove_leftovers(live, {task.id for task in tasks})
         await self._pool.run(self._storage.recover, {task.id for task in tasks})
         await self._pool.run(self._in_memory.recover, {task.id for task in tasks})
+        await self._pool.run(self._mounted.recover, {task.id for task in tasks})
         used = {task.ebs.volume_id for task in tasks if task.ebs is not None and task.ebs_detached_at is None}
         await self._pool.run(self.block_storage.recover, used)
         await self._network.recover(

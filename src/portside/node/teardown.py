@@ -17,7 +17,7 @@ from portside.settings import Settings
 
 log = logging.getLogger(__name__)
 
-RUN_FOLDERS = ("crun", "conmon", "exit", "pause", "volumes")
+RUN_FOLDERS = ("crun", "conmon", "exit", "pause", "volumes", "mounts")
 """Below run_dir, the node's own; pins of namespaces are the network's."""
 _GONE_TIMEOUT_S = 15.0
 _POLL_S = 0.01
@@ -51,7 +51,7 @@ def teardown(settings: Settings) -> None:
     # A monitor that was killed while it created may have left a process in a new cgroup.
     tree.kill()
     mounting = [settings.data_dir / each for each in ("node", "efs", "instances", "ebs")]
-    for folder in (*mounting, settings.run_dir / "pause", settings.run_dir / "volumes"):
+    for folder in (*mounting, *(settings.run_dir / each for each in ("pause", "volumes", "mounts"))):
         for point in reversed(mounts_below(folder)):
             _unmount(point, left)
     left += unplug_all(settings.data_dir / "ebs")

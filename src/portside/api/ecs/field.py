@@ -131,7 +131,7 @@ SUPPORTED: Final[Mapping[str, str]] = {
     "volumes.dockerVolumeConfiguration.scope": "task, and shared: on the task's instance until it is removed",
     "volumes.dockerVolumeConfiguration.autoprovision": "without it, a shared volume must be there",
     "volumes.dockerVolumeConfiguration.driver": "local",
-    "volumes.dockerVolumeConfiguration.driverOpts": "type none with o=bind, and tmpfs; not nfs nor others",
+    "volumes.dockerVolumeConfiguration.driverOpts": "of types none with o=bind, tmpfs, nfs, and attached disks'",
     "volumes.dockerVolumeConfiguration.labels": "kept, and shown by `portside volume inspect`",
     "volumes.efsVolumeConfiguration": "needs a mount target in the task's zone, whose security groups let it in",
     "volumes.efsVolumeConfiguration.fileSystemId": "",

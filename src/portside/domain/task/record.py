@@ -406,13 +406,15 @@ class InstanceMount(Record, frozen=True, kw_only=True):
 
     `path`: one of its file system, made as a directory if nothing is there, unless it `must_exist`. `folder`: a Docker
     volume that outlives tasks, by its `id`. `tmpfs`: one in memory, with its options in `data`, as long as a task has
-    it. `task`: one of the task's own, on its disk. All but a path begin with what the image has there.
+    it. `mount`: a mount of type `file_system` of `path`, as long. `task`: one of the task's own, on its disk. All but a
+    path begin with what the image has there.
     `flags`: of the mount."""
 
     volume: str
     instance_id: str
-    kind: Literal["path", "folder", "tmpfs", "task"] = "path"
+    kind: Literal["path", "folder", "tmpfs", "mount", "task"] = "path"
     path: str = ""
+    file_system: str = ""
     must_exist: bool = False
     id: str = ""
     data: str = ""

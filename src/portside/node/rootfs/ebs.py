@@ -252,9 +252,9 @@ class BlockStorage:
             _let_go(volume)
             self._wait_until_gone(volume_id, _UNPLUG_TIMEOUT_S)
 
-    def plugged_numbers(self) -> set[int]:
-        """The numbers of the block devices that volumes of instances are."""
-        return {os.stat(each).st_rdev for each in loop.attached(self._files).values() if loop.stays(each)}
+    def plugged(self) -> dict[int, str]:
+        """The block devices that volumes of instances are, by their numbers."""
+        return {os.stat(each).st_rdev: each for each in loop.attached(self._files).values() if loop.stays(each)}
 
     def recover(self, used: Collection[str]) -> None:
         """Hold the volumes that are in use; those that a daemon was killed over while nobody could write go on."""

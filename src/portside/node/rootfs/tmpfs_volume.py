@@ -29,6 +29,16 @@ class TmpfsVolumes:
         """Where it is mounted, until no task holds it any more. Args: fill: writes what it begins with.
 
         Raises OSError."""
+
+        def mount(target: Path) -> None:
+            syscall.mount("tmpfs", str(target), "tmpfs", syscall.MS_NODEV, data or None)
+
+        return self.hold_mount(volume_id, task_id, mount, fill)
+
+    def hold_mount(
+        self, volume_id: str, task_id: str, mount: Callable[[Path], None], fill: Callable[[Path], None]
+    ) -> Path:
+        """As `hold`, of anything that `mount` mounts on a directory; what is in it stays. Raises OSError."""
         folder = self._folder / volume_id
         target = folder / _MOUNT
         with self._lock:
@@ -37,8 +47,9 @@ class TmpfsVolumes:
             if not (folder / _FILLED).exists():
                 syscall.umount(str(target))
                 target.mkdir(exist_ok=True)
-                syscall.mount("tmpfs", str(target), "tmpfs", syscall.MS_NODEV, data or None)
-                fill(target)
+                mount(target)
+                if not any(target.iterdir()):
+                    fill(target)
                 (folder / _FILLED).touch()
         return target
 
