@@ -218,6 +218,22 @@ def test_no_path_leads_out(portside: Instance) -> None:
     assert sorted(os.listdir("/etc")) == before
 
 
+def test_an_access_point_is_not_left_by_links(portside: Instance) -> None:
+    """Hard links, symbolic links and `..` from within it reach nothing beside it, which stays as it was."""
+    lab = Lab(portside, "links")
+    assert lab.code("echo secret > /data/secret && chmod 644 /data/secret") == 0
+    info = {"OwnerUid": 1234, "OwnerGid": 2345, "Permissions": "0755"}
+    point = lab.point("a", PosixUser={"Uid": 1234, "Gid": 2345}, RootDirectory={"Path": "/own", "CreationInfo": info})
+    script = (
+        "cd /data && ln -s ../secret sym && ln -s /secret abs && ! cat sym abs ../secret && ! ln ../secret hard "
+        "&& ! ln /bin/busybox hard && ! mv /data/../secret . "
+        "&& touch mine && ln mine hard && test $(stat -c %h mine) = 2"
+    )
+    assert lab.code(script, **point) == 0
+    assert (lab.folder / "secret").read_text() == "secret\n"
+    assert sorted(os.listdir(lab.folder)) == ["own", "secret"]
+
+
 def test_a_mount_that_can_not_work_ends_the_task(portside: Instance) -> None:
     """With AWS's reason and the cause: no directory, no way in or out, no access point, no mount target, no file
     system."""
