@@ -4,7 +4,7 @@ import math
 import statistics
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from portside.domain.metric import check_statistic, merged, point_of, statistic
@@ -63,7 +63,6 @@ def test_merging_is_as_if_put_together(several: list[list[float]]) -> None:
         assert statistic(parts, name) == pytest.approx(statistic(whole, name))
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow])  # of a machine that does much else
 @given(st.lists(st.floats(0.001, 1e9), min_size=200, max_size=400, unique=True))
 def test_many_values_are_near(values: list[float]) -> None:
     """Beyond a hundred and fifty distinct values percentiles are within one part in a hundred; the rest stays exact."""
