@@ -9,12 +9,14 @@ import pytest
 from console_lab import Console, chromium
 from playwright.sync_api import Browser, expect
 
+from portside.domain import ecs_image
 from portside.testing.image import ensure_busybox_image
-from portside.testing.instance import IMAGE, Instance, instance
+from portside.testing.instance import IMAGE, REGION, Instance, instance
 from portside.testing.wait import wait_for
 
 pytestmark = pytest.mark.integration
 
+AMI = ecs_image.parameter(REGION, "/aws/service/ecs/optimized-ami/amazon-linux-2023/recommended/image_id")
 SLEEPS = {"name": "main", "image": IMAGE, "command": ["sleep", "100000"]}
 
 
@@ -251,6 +253,20 @@ def test_a_cluster_is_made(portside: Instance, visit: Callable[..., Console]) ->
     portside.client("ecs").delete_cluster(cluster="made-here")
 
 
+def test_two_revisions_are_compared(portside: Instance, visit: Callable[..., Console]) -> None:
+    """What another revision had, and what this one has instead, line by line."""
+    portside.register("changed", SLEEPS)
+    portside.register("changed", SLEEPS, memory="1024")
+    console = visit()
+    page = console.open("task-definitions/changed/2")
+    page.get_by_role("button", name="Compare with").click()
+    page.get_by_role("option", name="changed:1").click()
+    text = page.get_by_label("What is different from 1")
+    expect(text).to_contain_text('-   "memory": "512"')
+    expect(text).to_contain_text('+   "memory": "1024"')
+    console.accessible()
+
+
 def test_container_insights_is_switched_on(portside: Instance, visit: Callable[..., Console]) -> None:
     """The account setting, switched on for everybody, is what the API has, and what a new cluster begins with."""
     console = visit()
@@ -332,6 +348,33 @@ def test_a_shell_in_a_container(portside: Instance, visit: Callable[..., Console
     page.keyboard.type("exit 4\n")
     console.see("It ended with 4.")
     portside.client("ecs").stop_task(cluster="shop", task=arn)
+
+
+def test_container_instances_are_drained(portside: Instance, visit: Callable[..., Console]) -> None:
+    """An instance that joins a cluster appears on its page, is drained by a form, and goes when it is terminated."""
+    ecs, ec2 = portside.client("ecs"), portside.client("ec2")
+    ecs.create_cluster()
+    console = visit()
+    page = console.open("clusters/default")
+    console.see("No task runs")
+    launched = ec2.run_instances(
+        ImageId=AMI, InstanceType="t3.small", MinCount=1, MaxCount=1, SubnetId=portside.subnets()[0]
+    )["Instances"][0]["InstanceId"]
+    row = console.row(launched)
+    expect(row).to_contain_text("Active")
+    expect(row).to_contain_text("2 vCPU")
+    console.accessible()
+    page.get_by_role("button", name=f"Drain {launched}").click()
+    form = page.get_by_role("dialog")
+    expect(form.get_by_label("Command", exact=True)).to_contain_text("--status DRAINING")
+    form.get_by_role("button", name="Drain", exact=True).click()
+    expect(row).to_contain_text("Draining")
+    ec2.terminate_instances(InstanceIds=[launched])
+    expect(row).to_have_count(0)
+    wait_for(
+        lambda: not ecs.list_container_instances()["containerInstanceArns"], timeout_s=30, what="the instance has gone"
+    )
+    ecs.delete_cluster(cluster="default")
 
 
 def test_it_comes_back_after_a_restart(portside: Instance, visit: Callable[..., Console]) -> None:

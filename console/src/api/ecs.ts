@@ -78,6 +78,16 @@ export interface Service {
   loadBalancers?: { targetGroupArn?: string; loadBalancerName?: string; containerName?: string; containerPort?: number }[];
 }
 
+export interface ContainerInstance {
+  containerInstanceArn: string;
+  ec2InstanceId: string;
+  status: string;
+  agentConnected: boolean;
+  runningTasksCount: number;
+  pendingTasksCount: number;
+  remainingResources?: { name: string; integerValue?: number }[];
+}
+
 /** What keeps a service from its steady state, as `portside why SERVICE` says it; null if nothing does. */
 export interface Why {
   what: string;
@@ -160,6 +170,22 @@ export async function service(region: string, cluster: string, name: string): Pr
 
 export const why = async (cluster: string, name: string) =>
   (await read<{ why: Why | null }>(`/_portside/services/${encodeURIComponent(name)}?cluster=${encodeURIComponent(cluster)}`)).why;
+
+export async function containerInstances(region: string, cluster: string): Promise<ContainerInstance[]> {
+  const arns = await every<string>("ecs", "ListContainerInstances", region, { cluster }, "containerInstanceArns");
+  const pages = await Promise.all(
+    pieces(arns, 100).map((some) =>
+      call<{ containerInstances: ContainerInstance[] }>("ecs", "DescribeContainerInstances", region, {
+        cluster,
+        containerInstances: some,
+      }),
+    ),
+  );
+  return pages.flatMap((page) => page.containerInstances);
+}
+
+export const remaining = (of: ContainerInstance, name: string) =>
+  of.remainingResources?.find((each) => each.name === name)?.integerValue;
 
 export async function definition(region: string, name: string): Promise<TaskDefinition> {
   const found = await call<{ taskDefinition: TaskDefinition }>("ecs", "DescribeTaskDefinition", region, {

@@ -15,13 +15,14 @@ import { useLive } from "../api/live";
 import { useHere } from "../context";
 import { Act } from "../parts/act";
 import { ClusterList, insightsOf } from "../parts/clusters";
+import { InstanceList } from "../parts/instances";
 import { ServiceList } from "../parts/services";
 import { Status } from "../parts/status";
 import { TaskList } from "../parts/tasks";
 
 export function Clusters() {
   const { region } = useHere();
-  const live = useLive(() => clusters(region), { kinds: ["cluster", "service", "task"] }, [region]);
+  const live = useLive(() => clusters(region), { kinds: ["cluster", "service", "task", "container_instance"] }, [region]);
   const [isNew, setNew] = useState(false);
   const [name, setName] = useState("");
   return (
@@ -55,7 +56,7 @@ export function ClusterPage({ name }: { name: string }) {
   const { region } = useHere();
   const live = useLive(
     async () => (await clusters(region)).find((each) => each.clusterName === name) ?? null,
-    { kinds: ["cluster", "service", "task"], prefix: name },
+    { kinds: ["cluster", "service", "task", "container_instance"], prefix: name },
     [region, name],
   );
   const ofTasks = useLive(() => tasks(region, name), { kinds: ["task"], prefix: `${name}/` }, [region, name]);
@@ -87,6 +88,7 @@ export function ClusterPage({ name }: { name: string }) {
       </Container>
       <ServiceList live={ofServices} />
       <TaskList live={ofTasks} />
+      {cluster !== undefined && cluster.registeredContainerInstancesCount > 0 && <InstanceList cluster={name} />}
     </SpaceBetween>
   );
 }

@@ -7,6 +7,7 @@ import Container from "@cloudscape-design/components/container";
 import FormField from "@cloudscape-design/components/form-field";
 import Header from "@cloudscape-design/components/header";
 import Link from "@cloudscape-design/components/link";
+import Select from "@cloudscape-design/components/select";
 import SpaceBetween from "@cloudscape-design/components/space-between";
 import Table from "@cloudscape-design/components/table";
 import Textarea from "@cloudscape-design/components/textarea";
@@ -14,7 +15,8 @@ import { useState } from "react";
 import { definition as readDefinition, families, revisions, type TaskDefinition } from "../api/ecs";
 import { useLive } from "../api/live";
 import { useHere } from "../context";
-import { registrable, parsed, SAMPLE } from "../definition";
+import { parsed, registrable, SAMPLE } from "../definition";
+import { diff } from "../diff";
 import { familyOf, memory, nameOf, time, vcpu } from "../format";
 import { Act } from "../parts/act";
 import { Fact } from "../parts/fact";
@@ -149,11 +151,7 @@ export function DefinitionPage({ family, revision }: { family: string; revision:
           { id: "log", header: "Output", cell: (each) => each.logConfiguration?.options?.["awslogs-group"] ?? each.logConfiguration?.logDriver ?? "–" },
         ]}
       />
-      <Container header={<Header variant="h2">JSON</Header>}>
-        <pre className="output" tabIndex={0} aria-label="The definition as JSON">
-          {found ? JSON.stringify(registrable(found), null, 2) : ""}
-        </pre>
-      </Container>
+      {found && <Text definition={found} />}
       {shown === "create" && found && <Create from={JSON.stringify(registrable(found), null, 2)} onClose={close} />}
       {shown === "run" && found && <RunTask definition={name} onClose={close} />}
       {shown === "service" && found && <CreateService definition={name} onClose={close} />}
@@ -163,6 +161,62 @@ export function DefinitionPage({ family, revision }: { family: string; revision:
         </Act>
       )}
     </SpaceBetween>
+  );
+}
+
+/** The definition as it would be registered again; beside another revision, what is different. */
+function Text({ definition }: { definition: TaskDefinition }) {
+  const { region } = useHere();
+  const { family, revision } = definition;
+  const [against, setAgainst] = useState("");
+  const others = useLive(
+    async () =>
+      (await revisions(region, family, "ACTIVE"))
+        .map(familyOf)
+        .filter((each) => each.family === family && each.revision !== String(revision)),
+    KINDS,
+    [region, family, revision],
+  );
+  const other = useLive(async () => (against ? readDefinition(region, `${family}:${against}`) : undefined), { kinds: [] }, [
+    region,
+    family,
+    against,
+  ]);
+  const options = [
+    { value: "", label: "No other revision" },
+    ...(others.value ?? []).map((each) => ({ value: each.revision, label: `${family}:${each.revision}` })),
+  ];
+  const text = JSON.stringify(registrable(definition), null, 2);
+  const lines = other.value ? diff(JSON.stringify(registrable(other.value), null, 2), text) : undefined;
+  return (
+    <Container
+      header={
+        <Header
+          variant="h2"
+          actions={
+            <Select
+              ariaLabel="Compare with"
+              inlineLabelText="Compare with"
+              selectedOption={options.find((each) => each.value === against) ?? null}
+              options={options}
+              onChange={({ detail }) => setAgainst(detail.selectedOption.value ?? "")}
+            />
+          }
+        >
+          JSON
+        </Header>
+      }
+    >
+      <pre className="output" tabIndex={0} aria-label={lines ? `What is different from ${against}` : "The definition as JSON"}>
+        {lines
+          ? lines.map((line, at) => (
+              <div key={at} className={line.sign === "+" ? "added" : line.sign === "-" ? "removed" : undefined}>
+                {`${line.sign} ${line.text}`}
+              </div>
+            ))
+          : text}
+      </pre>
+    </Container>
   );
 }
 

@@ -17,7 +17,7 @@ import { useHere } from "../context";
 
 export function Overview() {
   const { about, region, to } = useHere();
-  const live = useLive(() => clusters(region), { kinds: ["cluster", "service", "task"] }, [region]);
+  const live = useLive(() => clusters(region), { kinds: ["cluster", "service", "task", "container_instance"] }, [region]);
   const problems = useLive(
     async () => (await read<{ problems: string[] }>("/_portside/status")).problems,
     { kinds: ["task", "service", "load_balancer", "docker_volume", "ebs_volume"] },
