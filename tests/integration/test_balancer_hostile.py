@@ -27,16 +27,14 @@ MALFORMED = {
     "chunks in disguise": post(b"Transfer-Encoding: xchunked", body=b"0\r\n\r\n" + SMUGGLED),
     "chunks, and not last": post(b"Transfer-Encoding: chunked, identity", body=b"0\r\n\r\n" + SMUGGLED),
     "a space before the colon": post(b"Content-Length : 36", body=SMUGGLED),
-    "a folded header": post(b"X-A: 1", b" Content-Length: 36", body=SMUGGLED),
     "a nought in a value": post(b"X-A: 1\0", b"Content-Length: 0"),
     "no host": b"GET / HTTP/1.1\r\n\r\n",
-    "a wrong chunk": post(b"Transfer-Encoding: chunked", body=b"0x24\r\n" + SMUGGLED),
     "no HTTP": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\0" * 64,
 }
 
 
-async def exchange(lab: Lab, sent: bytes, port: int = 80, *, whole: bool = True) -> bytes:
-    """What is answered until the load balancer closes the connection, or for a valid request would go on."""
+async def exchange(lab: Lab, sent: bytes, port: int = 80) -> bytes:
+    """What is answered until the load balancer closes the connection."""
 
     def connect() -> socket.socket:
         made = socket.create_connection((LEG, port), timeout=10)
@@ -45,8 +43,6 @@ async def exchange(lab: Lab, sent: bytes, port: int = 80, *, whole: bool = True)
 
     reader, writer = await asyncio.open_connection(sock=await asyncio.to_thread(inside, lab.netns.path, connect))
     writer.write(sent)
-    if whole:
-        writer.write_eof()
     try:
         async with asyncio.timeout(20):
             return await reader.read()
@@ -74,19 +70,26 @@ def test_malformed_requests(tmp_path: Path) -> None:
         for name, sent in MALFORMED.items():
             answer = await exchange(lab, sent)
             assert answer.count(b"HTTP/1.1 ") <= 1, (name, answer)
-            assert answer == b"" or answer.startswith((b"HTTP/1.1 400 ", b"HTTP/1.1 501 ")), (name, answer)
+            assert answer.startswith((b"HTTP/1.1 400 ", b"HTTP/1.1 501 ")), (name, answer)
         large = post(*(b"X-%d: %s" % (number, b"a" * 1000) for number in range(80)), b"Content-Length: 0")
         refused = await exchange(lab, large)
         # nothing is left of an answer where the client was still sending when the connection ended
         assert refused == b"" or refused.startswith(b"HTTP/1.1 431 ")
         # a client that never ends its headers, or its body
-        assert (await exchange(lab, b"GET / HTTP/1.1\r\nHost: a\r\nX-A: ", whole=False)).startswith(b"HTTP/1.1 408 ")
+        assert (await exchange(lab, b"GET / HTTP/1.1\r\nHost: a\r\nX-A: ")).startswith(b"HTTP/1.1 408 ")
         await exchange(lab, b"GET / HTTP/1.1\r\n\r\n", 443)
         await exchange(lab, b"\x16\x03\x01\x00\x05hello", 443)
         assert lab.servers[0].requests == 0
+        # what came before the first wrong chunk is on its way already, what comes after it goes nowhere
+        await exchange(lab, post(b"Transfer-Encoding: chunked", body=b"0x24\r\n" + SMUGGLED))
+        assert lab.servers[0].requests <= 1
+        # a folded header is one line to the target: what it hides is a part of a value
+        folded = await exchange(lab, post(b"X-A: 1", b" Content-Length: 36", b"Connection: close"))
+        assert b"X-A: 1 Content-Length: 36\r\n" in folded
+        before = lab.servers[0].requests
         answer = await lab.ask("/good")
         assert answer.status == 200
-        assert lab.servers[0].requests == 1
+        assert lab.servers[0].requests == before + 1
         assert envoys(tmp_path / "data") == pids
 
     in_lab(tmp_path, body)
