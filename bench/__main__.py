@@ -19,6 +19,7 @@ NAMES = (
     "pull",
     "api",
     "balancer",
+    "balancer_changes",
     "network",
     "dns",
     "logs",
