@@ -1,22 +1,28 @@
 """What real tasks use: the usage extension, Prometheus's endpoint and `portside top`."""
 
+import asyncio
 import json
 import os
 import signal
 import subprocess
 import sys
 import termios
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from terminal import at_terminal
 
 from portside import credential
+from portside.domain.metric import MetricName, Sample, dimensions_of, point_of
+from portside.domain.record import Scope
+from portside.telemetry.metric import SqliteMetricStore
 from portside.testing.image import ensure_busybox_image
-from portside.testing.instance import IMAGE, Instance, instance
+from portside.testing.instance import ACCOUNT, IMAGE, REGION, Instance, instance
 from portside.testing.wait import http_get, wait_for
 
 pytestmark = pytest.mark.integration
@@ -199,3 +205,43 @@ def test_top_for_scripts(portside: Instance) -> None:
     assert all(each["usage"]["cpuUnits"] is not None for each in task["containers"])
     unknown = said("--once", "--cluster", "nowhere")
     assert (unknown.returncode, "there is no cluster nowhere" in unknown.stderr) == (1, True)
+
+
+def test_plot(portside: Instance, tmp_path: Path) -> None:
+    """A service's CPU of the last hour at the terminal, as SVG and as PNG; what is not known is told."""
+
+    def said(*given: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "portside.cli", "plot", *given, "--data-dir", str(portside.settings.data_dir)]
+        environment = os.environ | {"COLUMNS": "80", "LINES": "24"}
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+
+    async def measure() -> None:
+        metrics = SqliteMetricStore(portside.settings.data_dir / "metrics.db")
+        dimensions = dimensions_of({"ClusterName": "default", "ServiceName": "shop"})
+        name = MetricName(namespace="AWS/ECS", name="CPUUtilization", dimensions=dimensions)
+        now = int(time.time()) // 60 * 60
+        samples = [Sample(metric=name, at_s=now - 60 * each, point=point_of([(each, 1)])) for each in range(1, 41)]
+        await metrics.put(Scope(account=ACCOUNT, region=REGION), samples)
+        await metrics.close()
+
+    portside.stop()
+    asyncio.run(measure())
+    portside.start()
+    portside.ready()
+    drawn = said("shop", "cpu", "--since", "1h")
+    lines = drawn.stdout.splitlines()
+    assert lines[0] == "default/shop cpu, % of what it reserves", drawn.stderr
+    assert max(len(each) for each in lines) <= 80
+    assert "highest 40.0%" in lines[-1]
+    for name, begin in (("a.svg", b"<svg "), ("a.png", b"\x89PNG\r\n")):
+        assert said("shop", "cpu", "-o", str(tmp_path / name)).returncode == 0
+        assert (tmp_path / name).read_bytes().startswith(begin)
+    for given, words in (
+        (("shop", "tasks"), "--settings name=containerInsights,value=enabled"),
+        (("shop", "love"), "There are: cpu, memory"),
+        (("nobody",), "there is no service nobody"),
+        (("shop", "-o", "a.gif"), "Name it .svg or .png"),
+        (("shop", "--since", "0s"), "For example: --since 1h"),
+    ):
+        failed = said(*given)
+        assert (failed.returncode, words in failed.stderr) == (1, True), failed.stderr

@@ -260,6 +260,24 @@ def application() -> "typer.Typer":
         command.show(settings(data_dir=data_dir), cluster=cluster, once=once, as_json=as_json)
 
     @app.command()
+    def plot(
+        name: Annotated[str, typer.Argument(metavar="SERVICE", help="Its name or ARN.")],
+        metric: Annotated[
+            str, typer.Argument(metavar="METRIC", help="cpu, memory, tasks, network-in or network-out.")
+        ] = "cpu",
+        since: Annotated[str, typer.Option("--since", metavar="30m|1h|TIME", help="From when on.")] = "1h",
+        file: Annotated[
+            Path | None, typer.Option("--output", "-o", metavar="FILE", help="As .svg or .png, not at the terminal.")
+        ] = None,
+        cluster: Annotated[str, typer.Option("--cluster", help="Only in this cluster.")] = "",
+        data_dir: data_dir = None,
+    ) -> None:
+        """What a service used over time, drawn: portside plot web cpu --since 1h"""
+        from portside.cli.plot import command
+
+        command.show(settings(data_dir=data_dir), name, metric, cluster=cluster, since=since, file=file)
+
+    @app.command()
     def network(
         everything: Annotated[bool, typer.Option("--all", help="Also what nothing is in.")] = False,
         as_json: as_json = False,
