@@ -6,9 +6,11 @@ import os
 import pytest
 
 from portside.domain.task.record import EffectFailed
+from portside.domain.task_definition import LogConfiguration
 from portside.node import hook
 from portside.settings import Settings
-from portside.testing.node_lab import NodeLab, lab_task
+from portside.testing.node_lab import GROUP, NodeLab, lab_task
+from portside.testing.wait import wait_for
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("busybox")]
 
@@ -41,6 +43,57 @@ def test_long_lines_are_one_event(no_leaks: Settings) -> None:
             assert lengths[:2] == [100_000, 5]
             assert sum(lengths[2:]) == 300_000
             assert len(lengths) == 4
+
+    asyncio.run(body())
+
+
+TRACES = LogConfiguration(
+    driver="awslogs",
+    options={"awslogs-group": GROUP, "awslogs-stream-prefix": "test", "awslogs-multiline-pattern": "^(INFO|ERROR) "},
+)
+
+
+def test_several_lines_are_one_event(no_leaks: Settings) -> None:
+    """Lines from one that matches to the next, also those before the first and the last without an end; in order."""
+
+    async def body() -> None:
+        async with NodeLab(no_leaks) as lab:
+            script = (
+                "echo begin; for n in $(seq 500); do echo ERROR $n; echo '  at a'; echo '  at b'; done; printf last"
+            )
+            task = lab_task(script, log=TRACES)
+            await lab.run(task)
+            await lab.do(task.remove)
+            traces = [f"ERROR {number}\n  at a\n  at b" for number in range(1, 501)]
+            assert lab.sink.lines(task.stream) == ["begin", *traces[:-1], f"{traces[-1]}\nlast"]
+
+    asyncio.run(body())
+
+
+def test_an_event_whose_next_does_not_come(no_leaks: Settings) -> None:
+    """What is gathered is an event after five seconds; a node that takes over in between goes on with it."""
+
+    async def body() -> None:
+        async with NodeLab(no_leaks) as first:
+            task = lab_task("echo INFO one; echo more; sleep 1000", log=TRACES)
+            first.sink.open.clear()  # so that it is not an event yet, however slow the machine
+            await first.do(task.start)
+            position = no_leaks.data_dir / "node/containers" / task.start.runtime_id / "output.position"
+            await asyncio.to_thread(
+                wait_for,
+                lambda: position.exists() and b"INFO one\\nmore" in position.read_bytes(),
+                timeout_s=30,
+                what="the gathered lines on disk",
+            )
+            assert first.sink.lines(task.stream) == []
+        first.sink.open.set()
+        async with NodeLab(no_leaks, first.sink) as second:
+            await second.node.recover([task.record()])
+            assert await second.lines(task, 1, timeout_s=60) == ["INFO one\nmore"]
+            await second.do(task.kill)
+            await second.exited(task)
+            await second.do(task.remove)
+            assert second.sink.lines(task.stream) == ["INFO one\nmore"]
 
     asyncio.run(body())
 

@@ -11,6 +11,7 @@ from typing import Final
 
 from portside.domain import environment_file, fargate, link, tag_rule, volume
 from portside.domain.cluster_rule import NAME
+from portside.domain.line_pattern import LinePattern, LinePatternError, pattern_of
 from portside.domain.record import replace
 from portside.domain.refusal import RefusalKind, Refused
 from portside.domain.task_definition import (
@@ -86,11 +87,11 @@ AWSLOGS_OPTIONS: Final = (
     "awslogs-group",
     "awslogs-stream-prefix",
     "awslogs-create-group",
+    "awslogs-datetime-format",
+    "awslogs-multiline-pattern",
     "mode",
     "max-buffer-size",
 )
-AWSLOGS_REFUSED: Final = ("awslogs-datetime-format", "awslogs-multiline-pattern")
-"""Options that AWS has and Portside does not."""
 
 
 def checked(definition: TaskDefinition) -> TaskDefinition:
@@ -564,9 +565,6 @@ def _check_log(log: LogConfiguration) -> None:
     missing = [name for name in ("awslogs-region", "awslogs-group") if name not in log.options]
     if missing:
         raise _invalid(f"Log driver awslogs requires options: {', '.join(missing)}", "logConfiguration")
-    for name in AWSLOGS_REFUSED:
-        if name in log.options:
-            raise fargate.unsupported(f"option {name} of log driver awslogs")
     unknown = [name for name in log.options if name not in AWSLOGS_OPTIONS]
     if unknown:
         raise _invalid(f"Log driver awslogs disallows options: {', '.join(unknown)}", "logConfiguration")
@@ -586,6 +584,13 @@ def _check_log_option(name: str, value: str) -> None:
         raise _invalid("Log driver awslogs option 'mode' should be one of: blocking, non-blocking.", "logConfiguration")
     if name == "max-buffer-size" and not _BUFFER_SIZE.fullmatch(value):
         raise _invalid(f"Log driver awslogs option 'max-buffer-size' is not a size: '{value}'.", "logConfiguration")
+    if name in ("awslogs-datetime-format", "awslogs-multiline-pattern"):
+        try:
+            LinePattern(pattern_of({name: value}))
+        except LinePatternError as error:
+            raise _invalid(
+                f"Log driver awslogs option '{name}' is invalid: {error}: '{value}'.", "logConfiguration"
+            ) from None
 
 
 def _check_fargate_log(log: LogConfiguration) -> None:

@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from portside.domain.line_pattern import pattern_of
 from portside.domain.log import stream_of
 from portside.domain.record import Scope
 from portside.domain.task.record import EbsMount, InstanceMount, StartContainer
@@ -603,6 +604,7 @@ def destination(effect: StartContainer) -> LogDestination | None:
         group=group,
         stream=stream,
         create_group=effect.definition.log.options.get("awslogs-create-group", "false").lower() == "true",
+        begins=pattern_of(effect.definition.log.options),
     )
 
 

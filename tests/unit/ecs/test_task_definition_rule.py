@@ -190,6 +190,16 @@ BROKEN: list[tuple[dict[str, Any], list[dict[str, Any]] | None, str]] = [
         [log(**{"awslogs-create-group": "false"})],
         "Log driver awslogs option 'awslogs-create-group' should only be set to 'true', else omit option.",
     ),
+    (
+        {"executionRoleArn": ROLE},
+        [log(**{"awslogs-multiline-pattern": "^(INFO"})],
+        "Log driver awslogs option 'awslogs-multiline-pattern' is invalid: it ends too early: '^(INFO'.",
+    ),
+    (
+        {"executionRoleArn": ROLE},
+        [log(**{"awslogs-datetime-format": "%Q"})],
+        "Log driver awslogs option 'awslogs-datetime-format' is invalid: %Q is not supported: '%Q'.",
+    ),
     ({}, [log("syslog")], "syslog is not a valid log driver. Must be one of [awslogs,splunk,awsfirelens]"),
     ({"executionRoleArn": "arn:aws:iam::1:role/x"}, None, "Role is not valid"),
     ({"taskRoleArn": "arn:aws:iam::000000000000:user/x"}, None, "Role is not valid"),

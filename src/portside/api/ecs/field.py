@@ -114,7 +114,7 @@ SUPPORTED: Final[Mapping[str, str]] = {
     "containerDefinitions.ulimits.hardLimit": "",
     "containerDefinitions.logConfiguration": "",
     "containerDefinitions.logConfiguration.logDriver": "awslogs",
-    "containerDefinitions.logConfiguration.options": "those of awslogs but datetime-format and multiline-pattern",
+    "containerDefinitions.logConfiguration.options": "those of awslogs",
     "containerDefinitions.mountPoints": "",
     "containerDefinitions.mountPoints.sourceVolume": "",
     "containerDefinitions.mountPoints.containerPath": "",

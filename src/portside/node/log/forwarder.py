@@ -15,10 +15,12 @@ from pathlib import Path
 
 import msgspec
 
+from portside.domain.line_pattern import LinePattern
 from portside.domain.log import LogEvent
 from portside.domain.record import Record
 from portside.node import syscall
 from portside.node.log.cri import Assembler
+from portside.node.log.event import WAIT_MS, Gatherer
 from portside.node.log.sink import LogDestination, LogGroupMissing, LogSink
 
 log = logging.getLogger(__name__)
@@ -32,10 +34,12 @@ _RETRY_MAX_S = 5.0
 
 
 class _Position(Record, frozen=True, kw_only=True):
-    """`partial`: base64 of what came before `offset` and whose end of line has not come yet, per stream."""
+    """`partial`: base64 of what came before `offset` and whose end of line has not come yet, per stream. `held`: lines
+    before it that are gathered for one event."""
 
     offset: int = 0
     partial: dict[str, str] = {}
+    held: LogEvent | None = None
 
 
 @dataclass(eq=False)
@@ -45,6 +49,8 @@ class _Tail:
     destination: LogDestination
     offset: int
     assembler: Assembler
+    gatherer: Gatherer
+    flush: asyncio.TimerHandle | None = None
     watch: int = -1
     dirty: bool = False
     punched: int = 0
@@ -83,7 +89,9 @@ class LogForwarder:
             return
         position = _load(file.with_suffix(".position"))
         partial = {stream: base64.b64decode(content) for stream, content in position.partial.items()}
-        tail = _Tail(container, file, destination, position.offset, Assembler(partial))
+        pattern = LinePattern(destination.begins) if destination.begins else None
+        gatherer = Gatherer(pattern, position.held)
+        tail = _Tail(container, file, destination, position.offset, Assembler(partial), gatherer)
         self._tails[container] = tail
         self._kick(tail, delay_s=0.0)
 
@@ -95,7 +103,7 @@ class LogForwarder:
         try:
             async with asyncio.timeout(timeout_s), tail.lock:
                 await self._forward(tail)
-                last = tail.assembler.flush(time.time_ns() // 1_000_000)
+                last = tail.gatherer.add(tail.assembler.flush(_now_ms())) + tail.gatherer.flush()
                 if last:
                     tail.pending = (last, tail.offset)
                     await self._put_pending(tail)
@@ -110,6 +118,8 @@ class LogForwarder:
         if tail is None:
             return
         self._disarm(tail)
+        if tail.flush is not None:
+            tail.flush.cancel()
         worker = tail.worker
         if worker is not None:
             worker.cancel()
@@ -164,6 +174,7 @@ class LogForwarder:
                     try:
                         self._arm(tail)
                         await self._forward(tail)
+                        await self._flush_old(tail)
                         failures, delay_s = 0, BATCH_DELAY_S
                     except FileNotFoundError:
                         return
@@ -185,11 +196,26 @@ class LogForwarder:
                 whole = chunk[: chunk.rfind(b"\n") + 1]
                 if not whole:
                     return
-                tail.pending = (tail.assembler.feed(whole), tail.offset + len(whole))
+                tail.pending = (tail.gatherer.add(tail.assembler.feed(whole)), tail.offset + len(whole))
                 await self._put_pending(tail)
                 self._punch(tail, descriptor)
         finally:
             os.close(descriptor)
+
+    async def _flush_old(self, tail: _Tail) -> None:
+        """What has been gathered for long is an event as it is; what has not is looked at again."""
+        events = tail.gatherer.flush(_now_ms() - WAIT_MS)
+        if events:
+            tail.pending = (events, tail.offset)
+            await self._put_pending(tail)
+        held = tail.gatherer.held
+        if held is not None and tail.flush is None:
+            wait_s = max(held.at_ms + WAIT_MS - _now_ms(), 0) / 1000 + BATCH_DELAY_S
+            tail.flush = asyncio.get_running_loop().call_later(wait_s, self._flush_later, tail)
+
+    def _flush_later(self, tail: _Tail) -> None:
+        tail.flush = None
+        self._kick(tail)
 
     async def _put_pending(self, tail: _Tail) -> None:
         assert tail.pending is not None
@@ -214,6 +240,10 @@ class LogForwarder:
         tail.punched = end
 
 
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
 def _load(file: Path) -> _Position:
     try:
         return msgspec.json.decode(file.read_bytes(), type=_Position)
@@ -226,7 +256,7 @@ def _load(file: Path) -> _Position:
 
 def _save(tail: _Tail) -> None:
     partial = {stream: base64.b64encode(content).decode() for stream, content in tail.assembler.partial.items()}
-    data = msgspec.json.encode(_Position(offset=tail.offset, partial=partial))
+    data = msgspec.json.encode(_Position(offset=tail.offset, partial=partial, held=tail.gatherer.held))
     fresh = tail.position_file.with_suffix(".fresh")
     fresh.write_bytes(data)
     os.replace(fresh, tail.position_file)

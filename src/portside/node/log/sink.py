@@ -22,9 +22,10 @@ class LogSink(Protocol):
 
 
 class LogDestination(Record, frozen=True, kw_only=True):
-    """One container's stream."""
+    """One container's stream. `begins`: pattern of lines that begin an event; empty if each line is one."""
 
     scope: Scope
     group: str
     stream: str
     create_group: bool = False
+    begins: str = ""
