@@ -159,6 +159,13 @@ def test_filters_and_pages(cw: Any) -> None:
             {"Statistic": None, "MetricName": None, "Metrics": [{"Id": "e", "Expression": "a + 1"}]},
             "InvalidParameterValue",
         ),
+        (
+            {
+                **dict.fromkeys(("Statistic", "MetricName", "Namespace", "Dimensions", "Period")),
+                "Metrics": [{"Id": "e", "Expression": "SEARCH('{shop} load', 'Sum', 60)"}],
+            },
+            "InvalidParameterCombination",
+        ),
     ],
 )
 def test_refused(cw: Any, changes: dict[str, Any], code: str) -> None:

@@ -143,6 +143,32 @@ def test_several_queries_and_math(cw: Any) -> None:
     assert code_of(cw.get_metric_data, MetricDataQueries=circle, **window())[0] == "ValidationError"
 
 
+def test_search(cw: Any) -> None:
+    """Series that come and go are found by what they are called, each with a label of its own, and go on into math; a
+    search that can not be read is told."""
+    for service, value in (("web", 1.0), ("job", 3.0)):
+        put(cw, "Latency", [value], minutes_ago=2, Service=service)
+    put(cw, "Errors", [9.0], minutes_ago=2, Service="web")
+
+    def get(expression: str, **more: Any) -> list[tuple[str, list[float]]]:
+        answer = cw.get_metric_data(
+            StartTime=NOW - timedelta(minutes=10),
+            EndTime=NOW + timedelta(minutes=1),
+            MetricDataQueries=[{"Id": "q", "Expression": expression, **more}],
+        )
+        return [(each["Label"], each["Values"]) for each in answer["MetricDataResults"]]
+
+    search = "SEARCH('{App,Service} MetricName=\"Latency\"', 'Average', 60)"
+    assert sorted(get(search)) == [("job", [3.0]), ("web", [1.0])]
+    assert sorted(get(search, Label="ms")) == [("ms job", [3.0]), ("ms web", [1.0])]
+    assert get(f"SUM({search})") == [("q", [4.0])]
+    assert get("SEARCH('{App,Service} Nothing', 'Sum', 60)") == []
+    for broken in ("SEARCH('{App', 'Sum', 60)", "SEARCH('App', 'Sometimes', 60)", "SEARCH('App')"):
+        with pytest.raises(botocore.exceptions.ClientError) as caught:
+            get(broken)
+        assert caught.value.response["Error"]["Code"] in ("ValidationError", "InvalidParameterValue")
+
+
 @pytest.mark.parametrize(
     ("datum", "code"),
     [

@@ -9,33 +9,62 @@ import math
 import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from portside.domain.refusal import RefusalKind, Refused
 
 Series = dict[int, float]
 Value = float | Series | list[Series]
 
+
+class NamedSeries(dict[int, float]):
+    """A series that a search found, with what tells it from others of that search."""
+
+    label = ""
+
+
+class Search(NamedTuple):
+    """`SEARCH(text, statistic, period_s)`; without a period that of the expression counts."""
+
+    text: str
+    statistic: str
+    period_s: int | None
+
+
 _TOKEN: Final = re.compile(
     r"\s*(?:(?P<number>\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+)|(?P<name>[A-Za-z][A-Za-z0-9_]*)"
     r"|(?P<text>'[^']*'|\"[^\"]*\")|(?P<sign><=|>=|==|!=|&&|\|\||[-+*/^(),<>\[\]]))"
 )
 _UNSUPPORTED: Final = frozenset(
-    {"SEARCH", "ANOMALY_DETECTION_BAND", "INSIGHT_RULE_METRIC", "SERVICE_QUOTA", "LAMBDA", "DB_PERF_INSIGHTS"}
+    {"ANOMALY_DETECTION_BAND", "INSIGHT_RULE_METRIC", "SERVICE_QUOTA", "LAMBDA", "DB_PERF_INSIGHTS"}
 )
 _DEPTH_MOST: Final = 50
+_SEARCH: Final = re.compile(r"\bSEARCH\s*\(\s*'([^']*)'\s*,\s*'([^']*)'\s*(?:,\s*(\d+)\s*)?\)")
 
 
-def evaluate(expression: str, ids: Mapping[str, Value], *, period_s: int, times: Sequence[int]) -> Value:
+def evaluate(
+    expression: str,
+    ids: Mapping[str, Value],
+    *,
+    period_s: int,
+    times: Sequence[int],
+    searched: Mapping[Search, list[Series]] | None = None,
+) -> Value:
     """The expression's value.
 
     Args:
         ids: what the names in it stand for; `METRICS()` are those that are series.
         times: the starts of all periods that are asked for, for what makes up values.
+        searched: what its searches found; None where nothing may be searched for.
     Raises:
         Refused: INVALID, it can not be read; UNSUPPORTED, Portside does not have a function of it.
     """
-    return _Parser(expression, ids, period_s, times).run()
+    return _Parser(expression, ids, period_s, times, searched).run()
+
+
+def searches_in(expression: str) -> list[Search]:
+    """Those that an expression needs to have been done."""
+    return [Search(match[1], match[2], int(match[3]) if match[3] else None) for match in _SEARCH.finditer(expression)]
 
 
 def names_in(expression: str) -> set[str]:
@@ -61,8 +90,15 @@ def _invalid(message: str) -> Refused:
 
 
 class _Parser:
-    def __init__(self, expression: str, ids: Mapping[str, Value], period_s: int, times: Sequence[int]) -> None:
-        self._ids, self._period_s, self._times = ids, period_s, times
+    def __init__(
+        self,
+        expression: str,
+        ids: Mapping[str, Value],
+        period_s: int,
+        times: Sequence[int],
+        searched: Mapping[Search, list[Series]] | None,
+    ) -> None:
+        self._ids, self._period_s, self._times, self._searched = ids, period_s, times, searched
         self._tokens: list[tuple[str, str]] = []
         at = 0
         text = expression.rstrip()
@@ -166,7 +202,8 @@ class _Parser:
             if self._at < len(self._tokens) and (
                 self._tokens[self._at][0] == "text" or self._tokens[self._at][1] in ("REPEAT", "LINEAR")
             ):
-                words.append(self._tokens[self._at][1].strip("'\""))
+                kind, text = self._tokens[self._at]
+                words.append(text[1:-1] if kind == "text" else text)
                 self._at += 1
             else:
                 arguments.append(self._either())
@@ -176,6 +213,8 @@ class _Parser:
 
     def _apply(self, name: str, arguments: list[Value], words: list[str]) -> Value:
         match name, arguments:
+            case "SEARCH", [] | [float()] if len(words) == 2:
+                return self._found(Search(words[0], words[1], int(arguments[0]) if arguments else None))  # type: ignore[arg-type]
             case "METRICS", []:
                 wanted = words[0] if words else ""
                 return [each for key, each in self._ids.items() if isinstance(each, dict) and wanted in key]
@@ -207,6 +246,13 @@ class _Parser:
             case "IF", [condition, true, false]:
                 return _chosen(condition, true, false)
         raise _invalid(f"{name} does not exist or does not take these arguments")
+
+    def _found(self, search: Search) -> list[Series]:
+        if self._searched is None:
+            raise _invalid("SEARCH is not supported here")
+        if search not in self._searched:
+            raise _invalid("SEARCH takes a search, a statistic and a period, in single quotation marks the first two")
+        return self._searched[search]
 
     def _filled(self, series: Series, filling: list[Value], words: list[str]) -> Series:
         if words == ["REPEAT"]:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portside.domain.metric_math import evaluate
+from portside.domain.metric_math import Search, Series, evaluate, searches_in
 from portside.domain.refusal import RefusalKind, Refused
 
 A, B = {0: 1.0, 60: 4.0, 180: 9.0}, {0: 2.0, 120: 5.0, 180: 3.0}
@@ -90,6 +90,20 @@ def test_what_can_not_be_read(expression: str) -> None:
 
 def test_what_is_not_there() -> None:
     """Functions of AWS's that Portside does not have are named."""
-    with pytest.raises(Refused, match="SEARCH") as caught:
-        value("SEARCH('{AWS/ECS} CPU', 'Average', 60)")
+    with pytest.raises(Refused, match="SERVICE_QUOTA") as caught:
+        value("SERVICE_QUOTA(a)")
     assert caught.value.kind is RefusalKind.UNSUPPORTED
+
+
+def test_searches() -> None:
+    """Done before the expression is evaluated, and used in it as several series; not everywhere."""
+    text = """SUM(SEARCH('{A,B} "x y" ', 'p99', 60)) + METRIC_COUNT(SEARCH( '{A}' ,'Sum' ))"""
+    first, second = searches_in(text)
+    assert first == ('{A,B} "x y" ', "p99", 60)
+    assert second == ("{A}", "Sum", None)
+    searched: dict[Search, list[Series]] = {first: [{0: 1.0}, {0: 2.0}], second: [{0: 5.0}]}
+    assert evaluate(text, {}, period_s=60, times=[0], searched=searched) == {0: 4.0}
+    with pytest.raises(Refused, match="SEARCH is not supported here"):
+        evaluate(text, {}, period_s=60, times=[0])
+    with pytest.raises(Refused, match="SEARCH takes"):
+        evaluate("SEARCH(\"{A}\", 'Sum')", {}, period_s=60, times=[0], searched={})

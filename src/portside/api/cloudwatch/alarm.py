@@ -11,7 +11,7 @@ from portside.api.cloudwatch.error import combination, invalid, told
 from portside.api.cloudwatch.metric import dimensions_from, metric_to, scope_of
 from portside.aws.service import Params, RequestContext, Result, ServiceError
 from portside.domain import alarm as rule
-from portside.domain import arn, tag_rule
+from portside.domain import arn, metric_math, tag_rule
 from portside.domain.alarm import Alarm, AlarmHistory, AlarmQuery
 from portside.domain.clock import Clock, Ids
 from portside.domain.metric import PLAIN, MetricName
@@ -391,6 +391,8 @@ def _query_from(given: Mapping[str, Any]) -> AlarmQuery:
         raise combination(f"Exactly one of MetricStat and Expression must be given for {given['Id']}.")
     common = {"id": given["Id"], "label": given.get("Label"), "return_data": given.get("ReturnData", True)}
     if stat is None:
+        if metric_math.searches_in(given["Expression"]):
+            raise combination("SEARCH is not supported on Metric Alarms.")
         return AlarmQuery(expression=given["Expression"], period_s=given.get("Period"), **common)
     metric = stat["Metric"]
     if not metric.get("Namespace") or not metric.get("MetricName"):

@@ -4,7 +4,7 @@ import base64
 import binascii
 import math
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from portside.api.cloudwatch.error import invalid, told
@@ -12,13 +12,15 @@ from portside.api.cloudwatch.metric import check_period, dimensions_from, scope_
 from portside.aws.service import Params, RequestContext, Result, ServiceError
 from portside.domain import metric_math
 from portside.domain.metric import MetricName, check_statistic, statistic
-from portside.domain.metric_math import Series, Value
+from portside.domain.metric_math import NamedSeries, Search, Series, Value
+from portside.domain.metric_search import SERIES_MOST, MetricSearch, labels
 from portside.domain.record import Scope
 from portside.domain.refusal import Refused
 from portside.telemetry.metric import MetricStore
 
 QUERIES_MOST: Final = 500
 DATAPOINTS_MOST: Final = 100_800
+SEARCH_BACK: Final = timedelta(days=14)
 
 
 class MetricData:
@@ -35,10 +37,16 @@ class MetricData:
             if "MetricStat" in query:
                 values[query["Id"]] = await self._series(scope_of(context), query["MetricStat"], start, end)
         expressions = {each["Id"]: each["Expression"] for each in queries if "Expression" in each}
-        with told():
-            for name in _in_order(expressions):
-                times = _times(start, end, periods[name])
-                values[name] = metric_math.evaluate(expressions[name], values, period_s=periods[name], times=times)
+        for name in _in_order(expressions):
+            times = _times(start, end, periods[name])
+            searched = {
+                each: await self._search(scope_of(context), each, start, end, periods[name])
+                for each in metric_math.searches_in(expressions[name])
+            }
+            with told():
+                values[name] = metric_math.evaluate(
+                    expressions[name], values, period_s=periods[name], times=times, searched=searched
+                )
         descending = params.get("ScanBy", "TimestampDescending") == "TimestampDescending"
         results = [
             each
@@ -49,22 +57,57 @@ class MetricData:
         return _paged(results, params)
 
     async def _series(self, scope: Scope, asked: Mapping[str, Any], start: datetime, end: datetime) -> Series:
-        period_s, metric = asked["Period"], asked["Metric"]
+        metric = asked["Metric"]
         with told():
-            points = await self._metrics.points(
-                scope,
-                MetricName(
-                    namespace=metric["Namespace"],
-                    name=metric["MetricName"],
-                    dimensions=dimensions_from(metric.get("Dimensions")),
-                ),
-                start_s=int(start.timestamp()) // period_s * period_s,
-                end_s=math.ceil(end.timestamp()),
-                period_s=period_s,
-                unit=asked.get("Unit"),
+            name = MetricName(
+                namespace=metric["Namespace"],
+                name=metric["MetricName"],
+                dimensions=dimensions_from(metric.get("Dimensions")),
             )
-        found = {at_s: statistic(point, asked["Stat"]) for at_s, point in points.items()}
+            return await self._measured(scope, name, asked["Stat"], asked["Period"], start, end, asked.get("Unit"))
+
+    async def _measured(
+        self,
+        scope: Scope,
+        metric: MetricName,
+        stat: str,
+        period_s: int,
+        start: datetime,
+        end: datetime,
+        unit: str | None,
+    ) -> Series:
+        points = await self._metrics.points(
+            *(scope, metric),
+            start_s=int(start.timestamp()) // period_s * period_s,
+            end_s=math.ceil(end.timestamp()),
+            period_s=period_s,
+            unit=unit,
+        )
+        found = {at_s: statistic(point, stat) for at_s, point in points.items()}
         return {at_s: value for at_s, value in found.items() if value is not None}
+
+    async def _search(self, scope: Scope, asked: Search, start: datetime, end: datetime, period_s: int) -> list[Series]:
+        """Of metrics that had values not longer ago than `SEARCH_BACK`, those that have values in the time."""
+        with told():
+            search = MetricSearch(asked.text)
+            check_statistic(asked.statistic)
+        if asked.period_s is not None:
+            check_period(asked.period_s)
+            period_s = asked.period_s
+        since_s = int((min(start, end - SEARCH_BACK)).timestamp())
+        names = await self._metrics.names(scope, namespace=search.namespace, name=None, since_s=since_s)
+        found: list[tuple[MetricName, Series]] = []
+        for name in names:
+            if len(found) < SERIES_MOST and search.finds(name):
+                series = await self._measured(scope, name, asked.statistic, period_s, start, end, None)
+                if series:
+                    found.append((name, series))
+        several: list[Series] = []
+        for label, (_, series) in zip(labels([name for name, _ in found]), found, strict=True):
+            named = NamedSeries(series)
+            named.label = label
+            several.append(named)
+        return several
 
 
 def _check(queries: Sequence[Mapping[str, Any]], start: datetime, end: datetime) -> None:
@@ -138,11 +181,14 @@ def _results(
         at_s = int(start.timestamp()) // period_s * period_s
         value = {at_s: value} if math.isfinite(value) else {}
     several = value if isinstance(value, list) else [value]
-    label = query.get("Label")
-    if label is None:
-        label = query["MetricStat"]["Metric"]["MetricName"] if "MetricStat" in query else query["Id"]
     found = []
     for series in several:
+        own = series.label if isinstance(series, NamedSeries) else ""
+        label = query.get("Label")
+        if label is None:
+            label = own or (query["MetricStat"]["Metric"]["MetricName"] if "MetricStat" in query else query["Id"])
+        elif own:
+            label = f"{label} {own}".strip()
         times = sorted(series, reverse=descending)
         found.append(
             {

@@ -38,7 +38,7 @@ def cloudwatch_service(store: Store, metric_store: MetricStore, clock: Clock, id
             "PutCompositeAlarm": "no suppressor; actions are told as failed",
             "DescribeAlarmHistory": "14 days, 500 items of an alarm",
             "ListMetrics": "own account only",
-            "GetMetricData": "own account only; of metric math no SEARCH, anomaly detection, insight rules, quotas, "
+            "GetMetricData": "own account only; of metric math no anomaly detection, insight rules, quotas, "
             "LAMBDA; labels without dynamic parts",
         },
     )
