@@ -22,7 +22,7 @@ import socket
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from inspect import isawaitable
@@ -108,6 +108,7 @@ from portside.control.metric_filters import MetricFilters
 from portside.control.metrics import MetricLoop
 from portside.control.names import Names, alias_of
 from portside.control.nat_gateways import NatGatewayLoop
+from portside.control.otlp import OtlpExporter
 from portside.control.retention import RetentionLoop
 from portside.control.secret_resolver import VaultResolver
 from portside.control.secrets import SecretLoop
@@ -141,7 +142,7 @@ from portside.node.rootfs.instance_folder import InstanceFolders
 from portside.node.rootfs.tmpfs_volume import TmpfsVolumes
 from portside.session.issue import StsSessions, document
 from portside.session.key import SessionKeys
-from portside.settings import Settings, parse_mirrors, s3_endpoint
+from portside.settings import Settings, parse_mirrors, server_address
 from portside.store.interface import Put, Store, StoreUnavailable
 from portside.store.sqlite import SqliteStore
 from portside.task_endpoint import TaskEndpoints
@@ -324,6 +325,9 @@ class Daemon:
         metric_filters = MetricFilters(store, metrics, clock)
         tails = LiveTails(lambda: int(clock.now().timestamp() * 1000))
         receivers = [EmbeddedMetrics(metrics, partial(_is_watched, store)).take, metric_filters.take, tails.take]
+        otlp = self._otlp(lambda: self._families(store, watch, calls))
+        if otlp is not None:
+            receivers.append(otlp.take)
         logs = SqliteLogStore(settings.data_dir / "logs.db", on_put=receivers)
         queries = QueryRunner(settings.data_dir / "logs.db", clock, ids)
         # What is served at the tasks' link-local address comes last; no network is made before.
@@ -474,6 +478,7 @@ class Daemon:
         self._announce()
 
         running: list[Any] = []
+        optional: list[Any] = [otlp] if otlp is not None else []
         try:
             # tasks first: it makes the machine ready and looks at what runs
             for part in (
@@ -502,6 +507,7 @@ class Daemon:
                 file_systems,
                 instance_folders,
                 block_storage,
+                *optional,
             ):
                 await part.start()
                 running.append(part)
@@ -617,14 +623,24 @@ class Daemon:
     async def _metrics(
         self, store: Store, watch: usage.Watch, calls: Counter[tuple[str, str]]
     ) -> tuple[int, str, bytes]:
+        families = await self._families(store, watch, calls)
+        return 200, prometheus.CONTENT_TYPE, prometheus.text(families).encode()
+
+    async def _families(
+        self, store: Store, watch: usage.Watch, calls: Counter[tuple[str, str]]
+    ) -> list[prometheus.Family]:
         own = prometheus.of_portside(
             version=__version__,
             calls=calls,
             cpu_seconds=time.process_time(),
             resident_bytes=int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE"),
         )
-        found = prometheus.families(store, await watch.look())
-        return 200, prometheus.CONTENT_TYPE, prometheus.text([*found, *own]).encode()
+        return [*prometheus.families(store, await watch.look()), *own]
+
+    def _otlp(self, metrics: Callable[[], Awaitable[list[prometheus.Family]]]) -> OtlpExporter | None:
+        if not self.settings.otlp_endpoint:
+            return None
+        return OtlpExporter(self.settings.otlp_endpoint, __version__, self._clock, metrics)
 
     async def _network(self, store: Store) -> tuple[int, str, bytes]:
         return 200, "application/json", json.dumps(network.network(store)).encode()
@@ -751,11 +767,14 @@ def _durability(text: str) -> str:
     return text
 
 
-def _s3_endpoint(text: str) -> str:
-    try:
-        return s3_endpoint(text) if text else ""
-    except ValueError as error:
-        raise StartRefused(f"--s3-endpoint: {error}") from None
+def _server_of(option: str) -> Callable[[str], str]:
+    def address(text: str) -> str:
+        try:
+            return server_address(text) if text else ""
+        except ValueError as error:
+            raise StartRefused(f"{option}: {error}") from None
+
+    return address
 
 
 def _positive(text: str) -> int:
@@ -798,7 +817,8 @@ SETTINGS_FROM_OUTSIDE: dict[str, Any] = {
     "hosts_file": _path_or_none,
     "durability": _durability,
     "stopped_task_retention_s": int,
-    "s3_endpoint": _s3_endpoint,
+    "s3_endpoint": _server_of("--s3-endpoint"),
+    "otlp_endpoint": _server_of("--otlp-endpoint"),
     "console_dir": lambda text: Path(text).absolute(),
     "mirrors": _mirrors,
     "image_minimum_age_s": int,

@@ -32,6 +32,7 @@ class Settings:
         failpoint: for tests: where the daemon kills itself (`node/failpoint.py`). From the environment alone.
         s3_endpoint: where objects of S3 that task definitions name are: scheme, host and port.
         s3_access_key_id, s3_secret_access_key: what requests to it are signed with. From the environment alone.
+        otlp_endpoint: where metrics and log events are told in OpenTelemetry's protocol; empty for nowhere.
         mirrors: registries and where their images are looked for first, `("docker.io", "localhost:5000")`.
         image_minimum_age_s: how long a pulled image stays after it came and after its last use.
         image_cleanup_interval_s: how often it is looked which images may go.
@@ -59,6 +60,7 @@ class Settings:
     s3_endpoint: str = ""
     s3_access_key_id: str = ""
     s3_secret_access_key: str = field(default="", repr=False)
+    otlp_endpoint: str = ""
     mirrors: tuple[tuple[str, str], ...] = ()
     image_minimum_age_s: int = 3600
     image_cleanup_interval_s: int = 1800
@@ -78,8 +80,8 @@ class Settings:
         return Path("/run/portside") / self.instance_id
 
 
-def s3_endpoint(text: str) -> str:
-    """The setting's value. Raises ValueError: it is not the address of a server."""
+def server_address(text: str) -> str:
+    """Of a server that is named in a setting. Raises ValueError: it is not the address of a server."""
     parts = urlsplit(text)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.path not in ("", "/") or parts.query:
         raise ValueError(f"{text!r} is not http://HOST:PORT or https://HOST:PORT")

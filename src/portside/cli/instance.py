@@ -23,7 +23,7 @@ from typing import Any
 from portside import credential, folder
 from portside.cli.failure import Failure
 from portside.credential import AccessKey
-from portside.settings import DEFAULT_REGION, Settings, parse_mirrors, s3_endpoint
+from portside.settings import DEFAULT_REGION, Settings, parse_mirrors, server_address
 
 DAEMON_MODULE = "portside.main"
 CHANGE_TIMEOUT_S = 90.0
@@ -103,7 +103,8 @@ PARSERS: dict[str, Callable[[Any], Any]] = {
     "hosts_file": lambda text: Path(text) if text else None,
     "envoy_path": lambda text: Path(text).expanduser().absolute(),
     "durability": _durability,
-    "s3_endpoint": lambda text: s3_endpoint(text) if text else "",
+    "s3_endpoint": lambda text: server_address(text) if text else "",
+    "otlp_endpoint": lambda text: server_address(text) if text else "",
     "mirrors": lambda given: parse_mirrors(given if isinstance(given, str) else " ".join(given)),
 }
 
@@ -242,6 +243,8 @@ def arguments(settings: Settings) -> list[str]:
     given += ["--hosts-file", str(settings.hosts_file or ""), "--durability", settings.durability]
     if settings.s3_endpoint:
         given += ["--s3-endpoint", settings.s3_endpoint]
+    if settings.otlp_endpoint:
+        given += ["--otlp-endpoint", settings.otlp_endpoint]
     if settings.envoy_path:
         given += ["--envoy-path", str(settings.envoy_path)]
     if settings.mirrors:

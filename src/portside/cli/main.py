@@ -136,6 +136,14 @@ def application() -> "typer.Typer":
             help="An S3 that holds environment files. [PORTSIDE_S3_ENDPOINT, none]",
         ),
     ]
+    otlp_endpoint = Annotated[
+        str | None,
+        typer.Option(
+            "--otlp-endpoint",
+            metavar="URL",
+            help="Who is told metrics and logs by OTLP over HTTP. [PORTSIDE_OTLP_ENDPOINT, nobody]",
+        ),
+    ]
     mirrors = Annotated[
         list[str] | None,
         typer.Option(
@@ -166,6 +174,7 @@ def application() -> "typer.Typer":
         envoy_path: envoy_path = None,
         durability: durability = None,
         s3_endpoint: s3_endpoint = None,
+        otlp_endpoint: otlp_endpoint = None,
         mirrors: mirrors = None,
     ) -> None:
         """Start Portside. Harmless if it runs already."""
@@ -185,6 +194,7 @@ def application() -> "typer.Typer":
                 envoy_path=envoy_path,
                 durability=durability,
                 s3_endpoint=s3_endpoint,
+                otlp_endpoint=otlp_endpoint,
                 mirrors=mirrors or None,
             ),
             detach=detach,
@@ -500,6 +510,7 @@ def application() -> "typer.Typer":
         envoy_path: envoy_path = None,
         durability: durability = None,
         s3_endpoint: s3_endpoint = None,
+        otlp_endpoint: otlp_endpoint = None,
         mirrors: mirrors = None,
     ) -> None:
         """Print a systemd unit: portside unit > /etc/systemd/system/portside.service"""
@@ -516,7 +527,7 @@ def application() -> "typer.Typer":
             "pace": pace,
         }
         given |= {"hosts_file": hosts_file, "envoy_path": envoy_path, "durability": durability}
-        given |= {"s3_endpoint": s3_endpoint}
+        given |= {"s3_endpoint": s3_endpoint, "otlp_endpoint": otlp_endpoint}
         chosen: dict[str, Any] = {**given, "mirrors": mirrors or None}
         print(systemd.unit(settings(**chosen)), end="")
 

@@ -118,6 +118,7 @@ def test_daemon_understands_every_argument(tmp_path: Path) -> None:
         pace=2.5,
         durability="full",
         s3_endpoint="http://127.0.0.1:9000",
+        otlp_endpoint="http://127.0.0.1:4318",
         mirrors=(("docker.io", "localhost:5000"), ("ghcr.io", "127.0.0.1:5001/ghcr")),
     )
     words = instance.arguments(settings)[3:]
