@@ -428,7 +428,8 @@ class Daemon:
             is_closed=settings.auth,
         )
         health = {"/_portside/health": self._health}
-        watch = usage.Watch(store, clock, node.usage, node.ephemeral_storage)
+        others = node.other_containers if settings.other_containers else None
+        watch = usage.Watch(store, clock, node.usage, node.ephemeral_storage, others)
         gateway = make_gateway(
             extensions=health
             | {
@@ -812,6 +813,7 @@ SETTINGS_FROM_OUTSIDE: dict[str, Any] = {
     "task_endpoint": _truth,
     "strict_pulls": _truth,
     "pace": _pace,
+    "other_containers": _truth,
     "account": str,
     "region": str,
     "hosts_file": _path_or_none,
@@ -832,7 +834,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="portside-daemon", description=__doc__, allow_abbrev=False)
     for name in SETTINGS_FROM_OUTSIDE:
         flag = f"--{name.replace('_', '-')}"
-        if name in ("auth", "task_endpoint", "strict_pulls"):
+        if name in ("auth", "task_endpoint", "strict_pulls", "other_containers"):
             parser.add_argument(flag, action="store_true", default=None)
         else:
             parser.add_argument(flag, dest=name, metavar=name.upper())

@@ -9,6 +9,7 @@ import pytest
 from portside.api.portside import prometheus
 from portside.api.portside.usage import Watch, document
 from portside.domain.cluster import Cluster
+from portside.domain.other_container import OtherContainer
 from portside.domain.record import Scope, replace
 from portside.domain.service.record import Service
 from portside.domain.table import CLUSTER, SERVICE, TASK
@@ -200,6 +201,29 @@ def test_prometheus_reads_it(store: MemoryStore, machine: Machine) -> None:
         "process_cpu_seconds_total 1.25",
     ):
         assert wanted in lines
+
+
+def test_containers_of_others(store: MemoryStore, machine: Machine) -> None:
+    """Where they are looked at, they are told as tasks' containers are, with rates from the second look on."""
+
+    async def others() -> list[tuple[OtherContainer, Usage]]:
+        usage = await machine.usage("r1")
+        assert usage is not None
+        return [(OtherContainer(runtime="docker", id="d" * 64, cgroup="docker", name="db"), usage)]
+
+    async def body() -> None:
+        looker = Watch(store, machine, machine.usage, {}.get, others)
+        await looker.look()
+        machine.at += timedelta(seconds=2)
+        seen = await looker.look()
+        (found,) = document(store, seen)["otherContainers"]
+        assert (found["name"], found["usage"]["cpuUnits"], found["usage"]["networkReceiveRate"]) == ("db", 512, 200)
+        text = prometheus.text(prometheus.families(store, seen)).splitlines()
+        labels = f'runtime="docker",id="{"d" * 64}",name="db",pod="",namespace=""'
+        assert f"portside_other_container_memory_bytes{{{labels}}} 2000000" in text
+        assert f"portside_other_container_cpu_seconds_total{{{labels}}} 6" in text
+
+    asyncio.run(body())
 
 
 def test_what_must_be_escaped() -> None:

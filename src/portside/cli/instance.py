@@ -98,6 +98,9 @@ PARSERS: dict[str, Callable[[Any], Any]] = {
     "port": _port,
     "egress": str,
     "auth": _truth,
+    "task_endpoint": _truth,
+    "strict_pulls": _truth,
+    "other_containers": _truth,
     "account": str,
     "region": str,
     "hosts_file": lambda text: Path(text) if text else None,
@@ -251,7 +254,7 @@ def arguments(settings: Settings) -> list[str]:
         given += ["--mirrors", ",".join(f"{registry}={place}" for registry, place in settings.mirrors)]
     if settings.pace != 1:
         given += ["--pace", f"{settings.pace:g}"]
-    for name in ("auth", "task_endpoint", "strict_pulls"):
+    for name in ("auth", "task_endpoint", "strict_pulls", "other_containers"):
         if getattr(settings, name):
             given.append(f"--{name.replace('_', '-')}")
     return given

@@ -108,6 +108,13 @@ def application() -> "typer.Typer":
             "--pace", metavar="N", help="Long timers of services run N times as fast as on AWS. [PORTSIDE_PACE, 1]"
         ),
     ]
+    other_containers = Annotated[
+        bool | None,
+        typer.Option(
+            "--other-containers",
+            help="Also measure containers of Docker, Podman and Kubernetes. [PORTSIDE_OTHER_CONTAINERS]",
+        ),
+    ]
     hosts_file = Annotated[
         str | None,
         typer.Option(
@@ -170,6 +177,7 @@ def application() -> "typer.Typer":
         task_endpoint: task_endpoint = None,
         strict_pulls: strict_pulls = None,
         pace: pace = None,
+        other_containers: other_containers = None,
         hosts_file: hosts_file = None,
         envoy_path: envoy_path = None,
         durability: durability = None,
@@ -190,6 +198,7 @@ def application() -> "typer.Typer":
                 task_endpoint=task_endpoint,
                 strict_pulls=strict_pulls,
                 pace=pace,
+                other_containers=other_containers,
                 hosts_file=hosts_file,
                 envoy_path=envoy_path,
                 durability=durability,
@@ -506,6 +515,7 @@ def application() -> "typer.Typer":
         task_endpoint: task_endpoint = None,
         strict_pulls: strict_pulls = None,
         pace: pace = None,
+        other_containers: other_containers = None,
         hosts_file: hosts_file = None,
         envoy_path: envoy_path = None,
         durability: durability = None,
@@ -525,6 +535,7 @@ def application() -> "typer.Typer":
             "task_endpoint": task_endpoint,
             "strict_pulls": strict_pulls,
             "pace": pace,
+            "other_containers": other_containers,
         }
         given |= {"hosts_file": hosts_file, "envoy_path": envoy_path, "durability": durability}
         given |= {"s3_endpoint": s3_endpoint, "otlp_endpoint": otlp_endpoint}

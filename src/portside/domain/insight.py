@@ -180,7 +180,11 @@ def traffic(task: Task, look: Look, containers: int) -> Traffic | None:
     """None where the container has no network of its own to be measured. Containers that share one have equal parts."""
     if task.network_mode not in ("awsvpc", "bridge"):
         return None
-    shared_by = containers if task.network_mode == "awsvpc" else 1
+    return traffic_of(look, containers if task.network_mode == "awsvpc" else 1)
+
+
+def traffic_of(look: Look, shared_by: int = 1) -> Traffic:
+    """What passed the interfaces that a container sees, which it shares with so many."""
     total = _sum(look.usage.network.values(), shared_by)
     before = _sum(look.before.network.values(), shared_by) if look.before is not None else None
     if before is None or look.seconds <= 0:

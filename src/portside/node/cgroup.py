@@ -14,10 +14,12 @@ import re
 import signal
 import threading
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from portside.domain.other_container import OWN_PREFIX
 from portside.domain.usage import BlockUsage, Usage
 from portside.node import syscall
 from portside.node.interface import NodeUnusable
@@ -62,7 +64,7 @@ class CgroupTree(ABC):
     """All groups of one instance. Thread-safe. Paths are given as (task id, container name)."""
 
     def __init__(self, instance_id: str) -> None:
-        self.name = f"portside-{instance_id}"
+        self.name = f"{OWN_PREFIX}{instance_id}"
         self._lock = threading.Lock()
         self._users: dict[str, set[str]] = {}
 
@@ -155,9 +157,36 @@ class CgroupTree(ABC):
     def oom_kills(self, task: str, container: str) -> int:
         """How many processes of the container the kernel has killed for memory. 0 if the group is gone."""
 
-    @abstractmethod
     def usage(self, task: str, container: str) -> Usage:
         """What the container has used, without its network. Raises OSError: its group is gone."""
+        return self.usage_at(f"{self.name}/{task}/{container}")
+
+    @abstractmethod
+    def usage_at(self, path: str) -> Usage:
+        """Likewise, of any group of the machine, by its path below the hierarchies' roots."""
+
+    def processes_at(self, path: str) -> set[int]:
+        """Processes in any group and below it."""
+        found: set[int] = set()
+        for root in self._roots():
+            for folder, _, _ in os.walk(root / path):
+                found |= _pids(Path(folder))
+        return found
+
+    def other_groups(self, is_wanted: Callable[[str], bool]) -> list[str]:
+        """Groups of others, by their paths; it is not looked below wanted ones and Portside's."""
+        root, found = self._main_root(), list[str]()
+        for folder, names, _ in os.walk(root):
+            path = os.path.relpath(folder, root)
+            if is_wanted(path):
+                found.append(path)
+                names.clear()
+            names[:] = [each for each in names if not (path == "." and each.startswith(OWN_PREFIX))]
+        return sorted(found)
+
+    @abstractmethod
+    def _main_root(self) -> Path:
+        """Mount point of a hierarchy in which every container has a group."""
 
     @abstractmethod
     def counts_swap(self) -> bool:
@@ -209,8 +238,8 @@ class CgroupTreeV2(CgroupTree):
     def oom_kills(self, task: str, container: str) -> int:
         return _keyed(self._root / self.name / task / container / "memory.events", "oom_kill")
 
-    def usage(self, task: str, container: str) -> Usage:
-        group = self._root / self.name / task / container
+    def usage_at(self, path: str) -> Usage:
+        group = self._root / path
         cpu = _flat(group / "cpu.stat")
         limit = (group / "memory.max").read_text().strip()
         current = int((group / "memory.current").read_text())
@@ -261,6 +290,9 @@ class CgroupTreeV2(CgroupTree):
     def _roots(self) -> list[Path]:
         return [self._root]
 
+    def _main_root(self) -> Path:
+        return self._root
+
     def _kill_roots(self) -> list[Path]:
         return [self._root]
 
@@ -301,9 +333,9 @@ class CgroupTreeV1(CgroupTree):
     def oom_kills(self, task: str, container: str) -> int:
         return _keyed(self._hierarchies["memory"] / self.name / task / container / "memory.oom_control", "oom_kill")
 
-    def usage(self, task: str, container: str) -> Usage:
+    def usage_at(self, path: str) -> Usage:
         def group(controller: str) -> Path:
-            return self._hierarchies.get(controller, Path("/nonexistent")) / self.name / task / container
+            return self._hierarchies.get(controller, Path("/nonexistent")) / path
 
         memory, cpu, limit = group("memory"), _flat(group("cpu") / "cpu.stat"), 0
         ticks = _flat(group("cpuacct") / "cpuacct.stat")
@@ -343,6 +375,9 @@ class CgroupTreeV1(CgroupTree):
             (memory / "memory.limit_in_bytes").write_text(str(memory_bytes))
             with contextlib.suppress(FileNotFoundError, PermissionError):
                 (memory / "memory.memsw.limit_in_bytes").write_text(str(memory_bytes))
+
+    def _main_root(self) -> Path:
+        return self._hierarchies["memory"]
 
     def _roots(self) -> list[Path]:
         roots = list(dict.fromkeys(self._hierarchies.values()))

@@ -18,6 +18,7 @@ import msgspec
 from portside.domain import docker_volume
 from portside.domain.flow import Flow, FlowCounts
 from portside.domain.image import MachineImage, PullProgress
+from portside.domain.other_container import OtherContainer
 from portside.domain.task.record import (
     AnyFact,
     AttachEbsVolume,
@@ -67,6 +68,7 @@ from portside.node.interface import EniConfig, ExecSession, FactListener, Instan
 from portside.node.log.forwarder import LogForwarder
 from portside.node.log.sink import LogSink
 from portside.node.network import link_local, netns, traffic
+from portside.node.other_container import OtherContainers
 from portside.node.rootfs.ebs import BlockStorage, CannotAttach
 from portside.node.rootfs.ephemeral import EphemeralStorage
 from portside.node.rootfs.file_system import FileSystemFolders
@@ -142,6 +144,7 @@ class LinuxNode:
         self._containers: dict[str, Container] = {}
         self._listener: FactListener = lambda key, fact: None
         self._tree: cgroup.CgroupTree
+        self._others: OtherContainers
         self._pauses: PauseNamespaces
         self._hooks: tuple[Hook, ...] = ()
         # A start keeps a core busy: more at once would only make each of them slower.
@@ -162,6 +165,7 @@ class LinuxNode:
             self._folder.chmod(0o700)  # environments of containers are in there, also where the data folder is open
             self._settings.run_dir.mkdir(parents=True, exist_ok=True)
             self._tree = cgroup.detect(self._settings.instance_id)
+            self._others = OtherContainers(self._tree)
             await self._pool.run(self._tree.prepare)
             await self._pool.run(self._storage.start)
             await self._pool.run(self._file_systems.unmount_all)
@@ -292,6 +296,10 @@ class LinuxNode:
             machine_cpu_ns=cgroup.machine_cpu_ns(),
             machine_cpus=os.cpu_count() or 1,
         )
+
+    async def other_containers(self) -> Sequence[tuple[OtherContainer, Usage]]:
+        """Containers of the machine that Portside did not start, and what they use."""
+        return await self._pool.run(self._others.look)
 
     def process(self, runtime_id: str) -> int | None:
         container = self._running(runtime_id)

@@ -116,6 +116,7 @@ def test_daemon_understands_every_argument(tmp_path: Path) -> None:
         task_endpoint=True,
         strict_pulls=True,
         pace=2.5,
+        other_containers=True,
         durability="full",
         s3_endpoint="http://127.0.0.1:9000",
         otlp_endpoint="http://127.0.0.1:4318",
@@ -126,7 +127,7 @@ def test_daemon_understands_every_argument(tmp_path: Path) -> None:
     while words:
         name = words.pop(0).removeprefix("--").replace("-", "_")
         assert name in SETTINGS_FROM_OUTSIDE
-        setattr(given, name, True if name in ("auth", "task_endpoint", "strict_pulls") else words.pop(0))
+        setattr(given, name, words.pop(0) if words and not words[0].startswith("--") else True)
     assert settings_from({}, given) == settings
 
 

@@ -60,7 +60,7 @@ def _number(value: float) -> str:
 
 def families(store: Store, seen: Seen) -> list[Family]:
     """Of clusters, services, tasks and containers of every account and region."""
-    return [*_of_tasks(store, seen), *_of_services(store), _by_status(store)]
+    return [*_of_tasks(store, seen), *_of_services(store), _by_status(store), *_of_others(seen)]
 
 
 def _of_tasks(store: Store, seen: Seen) -> list[Family]:
@@ -124,6 +124,37 @@ def _of_tasks(store: Store, seen: Seen) -> list[Family]:
         *(cpu, memory, limit, read, written, restarts, healthy),
         *(received, sent, reserved_cpu, reserved_memory, used, size),
     ]
+
+
+def _of_others(seen: Seen) -> list[Family]:
+    """Containers that Portside did not start."""
+    of = "portside_other_container"
+    cpu = Family(f"{of}_cpu_seconds_total", "counter", "CPU time that the container's processes have used.")
+    memory = Family(f"{of}_memory_bytes", "gauge", "Memory held, without pages of files that the kernel drops first.")
+    limit = Family(f"{of}_memory_limit_bytes", "gauge", "Memory that the container may hold.")
+    read = Family(f"{of}_storage_read_bytes_total", "counter", "Read by the container's processes.")
+    written = Family(f"{of}_storage_written_bytes_total", "counter", "Written by the container's processes.")
+    received = Family(f"{of}_network_receive_bytes_total", "counter", "Received by the container, or by its pod.")
+    sent = Family(f"{of}_network_transmit_bytes_total", "counter", "Sent by the container, or by its pod.")
+    for container, look in seen.others:
+        usage = look.usage
+        labels = {
+            "runtime": container.runtime,
+            "id": container.id,
+            "name": container.name,
+            "pod": container.pod,
+            "namespace": container.namespace,
+        }
+        cpu.add(labels, usage.cpu_ns / 1e9)
+        memory.add(labels, look.memory_bytes)
+        if usage.memory_limit_bytes:
+            limit.add(labels, usage.memory_limit_bytes)
+        read.add(labels, usage.storage_read_bytes)
+        written.add(labels, usage.storage_written_bytes)
+        if usage.network:
+            received.add(labels, sum(each.rx_bytes for each in usage.network.values()))
+            sent.add(labels, sum(each.tx_bytes for each in usage.network.values()))
+    return [cpu, memory, limit, read, written, received, sent]
 
 
 def _networks(

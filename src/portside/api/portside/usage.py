@@ -1,14 +1,15 @@
 """What runs and what it uses: the extension behind `portside top`, `/_portside/usage`."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from portside.domain import arn
 from portside.domain.clock import Clock
-from portside.domain.insight import Look, Looks, reserved_cpu_units, reserved_memory_mib, traffic
+from portside.domain.insight import Look, Looks, Traffic, reserved_cpu_units, reserved_memory_mib, traffic, traffic_of
+from portside.domain.other_container import OtherContainer
 from portside.domain.service.record import Service
 from portside.domain.table import CLUSTER, SERVICE, TASK
 from portside.domain.task import health
@@ -26,11 +27,12 @@ _MIB: Final = 1024**2
 @dataclass(frozen=True)
 class Seen:
     """What one look found: what the containers of running tasks use, by the tasks' keys, and bytes that the tasks have
-    written and may write, where that is limited."""
+    written and may write, where that is limited; containers that Portside did not start, where they are looked at."""
 
     at: datetime
     looks: dict[str, Looks]
     ephemeral: dict[str, tuple[int, int]]
+    others: list[tuple[OtherContainer, Look]] = field(default_factory=list)
 
 
 class Watch:
@@ -39,6 +41,7 @@ class Watch:
     Args:
         usage: what a container uses, by its runtime id; None if it does not run.
         ephemeral: bytes that a task has written and may write, by its id.
+        others: containers that Portside did not start.
     """
 
     def __init__(
@@ -47,7 +50,9 @@ class Watch:
         clock: Clock,
         usage: Callable[[str], Awaitable[Usage | None]],
         ephemeral: Callable[[str], tuple[int, int] | None],
+        others: Callable[[], Awaitable[Sequence[tuple[OtherContainer, Usage]]]] | None = None,
     ) -> None:
+        self._others = others
         self._store, self._clock, self._usage, self._ephemeral = store, clock, usage, ephemeral
         self._lock = asyncio.Lock()
         self._seen: Seen | None = None
@@ -71,23 +76,30 @@ class Watch:
                 usage = await self._usage(each.runtime_id)
                 if usage is None:
                     continue
-                before = self._before.get(each.runtime_id)
-                # Counters begin anew with a container that its restart policy has started again.
-                is_usable = before is not None and usage.at - before.at <= _RECENT and usage.cpu_ns >= before.cpu_ns
-                looks[each.name] = Look(usage=usage, before=before if is_usable else None)
+                looks[each.name] = self._since_before(each.runtime_id, usage)
                 usages[each.runtime_id] = usage
             seen.looks[task.key] = looks
             written = self._ephemeral(task.id)
             if written is not None:
                 seen.ephemeral[task.key] = written
+        for container, usage in await self._others() if self._others is not None else ():
+            seen.others.append((container, self._since_before(container.id, usage)))
+            usages[container.id] = usage
         self._before = usages
         return seen
+
+    def _since_before(self, key: str, usage: Usage) -> Look:
+        before = self._before.get(key)
+        # Counters begin anew with a container that is started again.
+        is_usable = before is not None and usage.at - before.at <= _RECENT and usage.cpu_ns >= before.cpu_ns
+        return Look(usage=usage, before=before if is_usable else None)
 
 
 def document(store: Store, seen: Seen) -> dict[str, Any]:
     """Clusters, services and tasks that have not stopped, of every account and region.
 
-    Returns: {"at", "clusters": [...], "services": [...], "tasks": [{..., "containers": [...]}]}. Bytes and CPU units
+    Returns: {"at", "clusters": [...], "services": [...], "tasks": [{..., "containers": [...]}], "otherContainers":
+        [...]}. Bytes and CPU units
         (1024 are a processor); rates are per second and None until there are two looks. What a container uses is
         there under "usage" while it runs. Times in ISO 8601.
     """
@@ -104,6 +116,7 @@ def document(store: Store, seen: Seen) -> dict[str, Any]:
             for each in store.scan(TASK)
             if each.last_status < TaskStatus.STOPPED
         ],
+        "otherContainers": [_other(*each) for each in seen.others],
     }
 
 
@@ -155,13 +168,23 @@ def _container(task: Task, history: ContainerHistory, looks: Looks) -> dict[str,
         "health": history.health.value,
         "restarts": history.restarts,
         "exitCode": history.exit.code if history.exit else None,
-        "usage": _usage(task, look, len(looks)) if look is not None else None,
+        "usage": _usage(look, traffic(task, look, len(looks))) if look is not None else None,
     }
 
 
-def _usage(task: Task, look: Look, containers: int) -> dict[str, Any]:
+def _other(container: OtherContainer, look: Look) -> dict[str, Any]:
+    return {
+        "runtime": container.runtime,
+        "id": container.id,
+        "name": container.name,
+        "pod": container.pod,
+        "namespace": container.namespace,
+        "usage": _usage(look, traffic_of(look) if look.usage.network else None),
+    }
+
+
+def _usage(look: Look, passed: Traffic | None) -> dict[str, Any]:
     usage, before = look.usage, look.before
-    passed = traffic(task, look, containers)
     seconds = look.seconds
     disk = None
     if before is not None and seconds > 0:
