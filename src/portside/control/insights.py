@@ -24,7 +24,7 @@ PER_PUT: Final = 1000
 class _Page:
     """What is to be written of one cluster."""
 
-    tasks: list[Task] = field(default_factory=list)
+    looks: list[tuple[Task, Looks]] = field(default_factory=list)
     by_stream: dict[str, list[Event]] = field(default_factory=dict)
 
 
@@ -58,7 +58,7 @@ class ContainerInsights:
             if mode == "disabled" or not looked:
                 continue
             page = pages.setdefault((task.scope, task.cluster), _Page())
-            page.tasks.append(task)
+            page.looks.append((task, looked))
             events = insight.of_task(task, looked, self._ephemeral(task.id), mode, at=now)
             page.by_stream.setdefault(insight.log_stream(task), []).extend(events)
         for (scope, cluster), page in pages.items():
@@ -66,21 +66,30 @@ class ContainerInsights:
             await self._write(scope, cluster, page.by_stream, now)
 
     def _add_whole(self, scope: Scope, cluster: str, page: _Page, now: datetime) -> None:
-        """The events of the services with running tasks, and the cluster's own."""
+        """The events of the services with running tasks, of container instances, and the cluster's own."""
         inside = f"{scope.prefix}{cluster}/"
         services = [each for each in self._store.scan(SERVICE, inside) if each.status != "INACTIVE"]
-        running = {each.service for each in page.tasks}
+        running = {task.service for task, _ in page.looks}
         for service in services:
             if service.name in running:
                 tasks = self._store.find(TASK, "service_live", f"{inside}{service.name}")
                 event = insight.of_service(service, tasks, at=now)
                 page.by_stream[f"ServiceTelemetry-{service.name}"] = [event]
+        instances = list(self._store.scan(CONTAINER_INSTANCE, inside))
+        for instance in instances:
+            placed = [
+                (task, looked)
+                for task, looked in page.looks
+                if task.placement is not None and task.placement.container_instance == instance.id
+            ]
+            event = insight.of_instance(instance, placed, at=now)
+            page.by_stream[f"InstanceTelemetry-{instance.id}"] = [event]
         tasks = [each for each in self._store.scan(TASK, inside) if each.last_status is TaskStatus.RUNNING]
         page.by_stream[f"ClusterTelemetry-{cluster}"] = [
             insight.of_cluster(
                 cluster,
                 tasks=len(tasks),
-                container_instances=sum(1 for _ in self._store.scan(CONTAINER_INSTANCE, inside)),
+                container_instances=len(instances),
                 services=len(services),
                 at=now,
             )

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, Final, Literal
 
 from portside.domain.cluster import Cluster
+from portside.domain.container_instance import ContainerInstance
 from portside.domain.record import Record
 from portside.domain.service.record import Service
 from portside.domain.task.record import ContainerHistory, HealthStatus, Task, TaskStatus
@@ -167,6 +168,67 @@ def of_cluster(cluster: str, *, tasks: int, container_instances: int, services: 
             [(name, "Count") for name in ("TaskCount", "ContainerInstanceCount", "ServiceCount")], [["ClusterName"]]
         ),
     }
+
+
+_INSTANCE_METRICS: Final = (
+    ("instance_cpu_limit", "None"),
+    ("instance_cpu_usage_total", "None"),
+    ("instance_cpu_utilization", "Percent"),
+    ("instance_cpu_reserved_capacity", "Percent"),
+    ("instance_memory_limit", "Bytes"),
+    ("instance_memory_working_set", "Bytes"),
+    ("instance_memory_utilization", "Percent"),
+    ("instance_memory_reserved_capacity", "Percent"),
+    ("instance_network_total_bytes", "Bytes/Second"),
+    ("instance_number_of_running_tasks", "Count"),
+)
+
+
+def of_instance(instance: ContainerInstance, tasks: Sequence[tuple[Task, Looks]], *, at: datetime) -> Event:
+    """What the tasks on a container instance use and reserve of what it has registered. CPU in units; as long as there
+    are no two looks, what takes them is missing.
+
+    Source: CloudWatch user guide, "Amazon ECS Container Insights metrics", those of instances."""
+    looks = [look for _, looked in tasks for look in looked.values()]
+    limit_bytes = instance.memory_mib * _MIB
+    held = sum(each.memory_bytes for each in looks)
+    values: dict[str, float] = {
+        "instance_cpu_limit": instance.cpu_units,
+        "instance_cpu_reserved_capacity": _of(sum(reserved_cpu_units(each) for each, _ in tasks), instance.cpu_units),
+        "instance_memory_limit": limit_bytes,
+        "instance_memory_working_set": held,
+        "instance_memory_utilization": _of(held, limit_bytes),
+        "instance_memory_reserved_capacity": _of(
+            sum(reserved_memory_mib(each) for each, _ in tasks), instance.memory_mib
+        ),
+        "instance_number_of_running_tasks": len(tasks),
+    }
+    used = [each.cpu_units for each in looks if each.cpu_units is not None]
+    if used or not looks:
+        values["instance_cpu_usage_total"] = sum(used)
+        values["instance_cpu_utilization"] = _of(sum(used), instance.cpu_units)
+    passed = [traffic(task, look, len(looked)) for task, looked in tasks for look in looked.values()]
+    rates = [sum(each.rates) for each in passed if each is not None and each.rates is not None]
+    if rates or not looks:
+        values["instance_network_total_bytes"] = sum(rates)
+    return {
+        "Version": "0",
+        "Type": "Instance",
+        "ClusterName": instance.cluster,
+        "InstanceId": instance.instance_id,
+        "ContainerInstanceId": instance.id,
+        "InstanceType": instance.instance_type,
+        "Timestamp": _ms(at),
+        **values,
+        "CloudWatchMetrics": _directive(
+            [each for each in _INSTANCE_METRICS if each[0] in values],
+            [["ClusterName"], ["ClusterName", "InstanceId", "ContainerInstanceId"]],
+        ),
+    }
+
+
+def _of(part: float, whole: float) -> float:
+    return 100 * part / whole if whole else 0.0
 
 
 class Traffic(Record, frozen=True, kw_only=True):

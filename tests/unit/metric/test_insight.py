@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from portside.domain import emf, insight
+from portside.domain.container_instance import ContainerInstance
 from portside.domain.insight import Event, Look
 from portside.domain.metric import dimensions_of, statistic
 from portside.domain.record import Scope, replace
@@ -175,6 +176,47 @@ def test_on_a_container_instance() -> None:
     assert (found["ContainerInstanceId"], found["EC2InstanceId"]) == ("c1", "i-1")
     assert "EphemeralStorageReserved" not in found
     assert insight.log_stream(task) == "AgentTelemetry-c1"
+
+
+def test_container_instances() -> None:
+    """What the tasks on one use and reserve of what it has registered, for the cluster and for itself; an empty one
+    uses nothing; after one look what takes two is missing."""
+    instance = ContainerInstance(
+        scope=SCOPE,
+        cluster="prod",
+        id="c1",
+        instance_id="i-1",
+        instance_type="m5.large",
+        cpu_units=2048,
+        memory_mib=4096,
+        interfaces=2,
+        vpc_id="vpc-1",
+        subnet_id="subnet-1",
+        zone="eu-west-1a",
+        address="10.0.0.9",
+        private_dns_name="ip",
+        registered_at=NOW,
+    )
+    found = insight.of_instance(instance, [(TASK, LOOKS)], at=NOW)
+    own = metrics(found, ClusterName="prod", InstanceId="i-1", ContainerInstanceId="c1")
+    assert own == metrics(found, ClusterName="prod")
+    assert own == {
+        "instance_cpu_limit": 2048.0,
+        "instance_cpu_usage_total": pytest.approx(256),
+        "instance_cpu_utilization": pytest.approx(12.5),
+        "instance_cpu_reserved_capacity": 25.0,
+        "instance_memory_limit": 4096.0 * MIB,
+        "instance_memory_working_set": 192.0 * MIB,
+        "instance_memory_utilization": pytest.approx(4.6875),
+        "instance_memory_reserved_capacity": 25.0,
+        "instance_network_total_bytes": pytest.approx((6000 + 500) / 60),
+        "instance_number_of_running_tasks": 1.0,
+    }
+    empty = metrics(insight.of_instance(instance, [], at=NOW), ClusterName="prod")
+    assert (empty["instance_cpu_usage_total"], empty["instance_number_of_running_tasks"]) == (0, 0)
+    once = {"app": replace(LOOKS["app"], before=None)}
+    first = metrics(insight.of_instance(instance, [(TASK, once)], at=NOW), ClusterName="prod")
+    assert first.keys().isdisjoint({"instance_cpu_usage_total", "instance_network_total_bytes"})
 
 
 def test_services_and_clusters() -> None:
