@@ -23,6 +23,7 @@ NAMES = (
     "network",
     "dns",
     "logs",
+    "usage",
     "storage",
     "volume",
 )

@@ -281,7 +281,7 @@ class LinuxNode:
         record, pid = container.record, container.record.pid
 
         def look() -> tuple[Usage, tuple[int, int]]:
-            pids = self._tree.processes(record.cgroup, record.container)
+            pids = self._tree.processes_at(f"{self._tree.name}/{record.cgroup}/{record.container}")
             return self._tree.usage(record.cgroup, record.container), storage_traffic.of_processes(pids)
 
         try:

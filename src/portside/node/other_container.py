@@ -33,6 +33,7 @@ class OtherContainers:
         """All that run. Blocks on files."""
         found: list[tuple[OtherContainer, Usage]] = []
         named: dict[str, OtherContainer] = {}
+        machine_cpu_ns = cgroup.machine_cpu_ns()
         for path in self._tree.other_groups(lambda path: other_container.at(path) is not None):
             container = other_container.at(path)
             assert container is not None
@@ -41,11 +42,11 @@ class OtherContainers:
                 continue  # its group is left over
             named[container.id] = self._named.get(container.id) or self._with_name(container)
             with contextlib.suppress(OSError):  # it ends this moment
-                found.append((named[container.id], self._usage(path, pids)))
+                found.append((named[container.id], self._usage(path, pids, machine_cpu_ns)))
         self._named = named
         return found
 
-    def _usage(self, path: str, pids: set[int]) -> Usage:
+    def _usage(self, path: str, pids: set[int], machine_cpu_ns: int) -> Usage:
         read, written = storage_traffic.of_processes(pids)
         pid = min(pids)
         network = {} if _network_of(pid) == _network_of(1) else traffic.of_process(pid)
@@ -54,7 +55,7 @@ class OtherContainers:
             storage_read_bytes=read,
             storage_written_bytes=written,
             network=network,
-            machine_cpu_ns=cgroup.machine_cpu_ns(),
+            machine_cpu_ns=machine_cpu_ns,
             machine_cpus=os.cpu_count() or 1,
         )
 

@@ -7,13 +7,15 @@ a cache takes first is nobody's there.
 from collections.abc import Iterable
 from pathlib import Path
 
+from portside.node.kernel_file import text_of
+
 
 def of_processes(pids: Iterable[int], proc: Path = Path("/proc")) -> tuple[int, int]:
     """Bytes read and written, by these processes and by their children that have ended and were waited for."""
     read = written = 0
     for pid in pids:
         try:
-            lines = (proc / str(pid) / "io").read_text().splitlines()
+            lines = text_of(proc / str(pid) / "io").splitlines()
         except OSError:
             continue  # it has ended
         counts = dict(line.split(": ", 1) for line in lines)

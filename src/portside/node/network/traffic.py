@@ -3,12 +3,13 @@
 from pathlib import Path
 
 from portside.domain.usage import InterfaceUsage
+from portside.node.kernel_file import text_of
 
 
 def of_process(pid: int, proc: Path = Path("/proc")) -> dict[str, InterfaceUsage]:
     """By interface, without the loopback; empty if the process is gone."""
     try:
-        lines = (proc / str(pid) / "net" / "dev").read_text().splitlines()[2:]
+        lines = text_of(proc / str(pid) / "net" / "dev").splitlines()[2:]
     except OSError:
         return {}
     found = {}
