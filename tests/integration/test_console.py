@@ -391,6 +391,26 @@ def test_it_comes_back_after_a_restart(portside: Instance, visit: Callable[..., 
     console.wrong.clear()  # connections refused meanwhile
 
 
+@pytest.mark.timeout(300)
+def test_a_services_utilization_is_plotted(portside: Instance, visit: Callable[..., Console]) -> None:
+    """Points of CPU and memory, as CloudWatch has them, come by themselves to a page that was opened before them."""
+    portside.client("ecs").create_service(
+        cluster="shop",
+        serviceName="measured",
+        taskDefinition="web",
+        desiredCount=1,
+        launchType="FARGATE",
+        networkConfiguration=portside.network(),
+    )
+    console = visit()
+    page = console.open("clusters/shop/services/measured")
+    console.see("No point yet")
+    expect(page.get_by_text("No point yet")).to_have_count(0, timeout=200_000)
+    expect(page.get_by_role("button", name="Memory")).to_be_visible()
+    console.accessible()
+    portside.client("ecs").delete_service(cluster="shop", service="measured", force=True)
+
+
 FORGERY = """
 const host = "HOST";
 const tried = [];

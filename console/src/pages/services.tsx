@@ -13,7 +13,8 @@ import Link from "@cloudscape-design/components/link";
 import ProgressBar from "@cloudscape-design/components/progress-bar";
 import SpaceBetween from "@cloudscape-design/components/space-between";
 import Table from "@cloudscape-design/components/table";
-import { useState } from "react";
+import { lazy, Suspense, useState } from "react";
+import { ofService } from "../api/cloudwatch";
 import { clusters, service as readService, type Service, services, tasks, why } from "../api/ecs";
 import { useLive } from "../api/live";
 import { useHere } from "../context";
@@ -23,6 +24,8 @@ import { Fact } from "../parts/fact";
 import { ServiceList } from "../parts/services";
 import { Status } from "../parts/status";
 import { TaskList } from "../parts/tasks";
+
+const Plot = lazy(() => import("../parts/plot"));
 
 export function Services() {
   const { region } = useHere();
@@ -125,6 +128,11 @@ export function ServicePage({ cluster, name }: { cluster: string; name: string }
           { id: "reason", header: "Said", cell: (each) => each.rolloutStateReason ?? "–", minWidth: 200 },
         ]}
       />
+      <Container header={<Header variant="h2">Utilization</Header>}>
+        <Suspense fallback="The plot is being loaded">
+          <Plot label={`CPU and memory of ${name}`} series={ofService(cluster, name)} />
+        </Suspense>
+      </Container>
       <TaskList live={ofTasks} />
       <Table
         header={<Header variant="h2">Events</Header>}

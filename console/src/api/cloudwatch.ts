@@ -1,0 +1,52 @@
+/** Metrics, as GetMetricData gives them. */
+
+import { call } from "./call";
+
+export interface Point {
+  x: Date;
+  y: number;
+}
+
+export interface Series {
+  title: string;
+  metric: string;
+  stat: string;
+  namespace: string;
+  dimensions: Record<string, string>;
+}
+
+/** The points of each series over the last hour, a minute each, in the order of their time. */
+export async function lastHour(region: string, all: readonly Series[], now: number): Promise<Point[][]> {
+  interface Answer {
+    MetricDataResults: { Id: string; Timestamps?: number[]; Values?: number[] }[];
+  }
+  const answer = await call<Answer>("cloudwatch", "GetMetricData", region, {
+    StartTime: Math.floor(now / 1000) - 3600,
+    EndTime: Math.ceil(now / 1000),
+    ScanBy: "TimestampAscending",
+    MetricDataQueries: all.map((each, at) => ({
+      Id: `m${at}`,
+      MetricStat: {
+        Metric: {
+          Namespace: each.namespace,
+          MetricName: each.metric,
+          Dimensions: Object.entries(each.dimensions).map(([Name, Value]) => ({ Name, Value })),
+        },
+        Period: 60,
+        Stat: each.stat,
+      },
+    })),
+  });
+  return all.map((_each, at) => {
+    const found = answer.MetricDataResults.find((one) => one.Id === `m${at}`);
+    return (found?.Timestamps ?? []).map((seconds, i) => ({ x: new Date(seconds * 1000), y: found?.Values?.[i] ?? 0 }));
+  });
+}
+
+export function ofService(cluster: string, service: string): Series[] {
+  const dimensions = { ClusterName: cluster, ServiceName: service };
+  return [
+    { title: "CPU", metric: "CPUUtilization", stat: "Average", namespace: "AWS/ECS", dimensions },
+    { title: "Memory", metric: "MemoryUtilization", stat: "Average", namespace: "AWS/ECS", dimensions },
+  ];
+}
