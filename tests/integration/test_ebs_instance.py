@@ -230,6 +230,26 @@ def test_a_docker_volume_of_type_nfs_is_mounted_by_the_kernel_or_says_that_it_ha
     assert mounts_below(Path(portside.settings.run_dir) / "mounts") == []
 
 
+def test_an_instance_can_be_removed_and_come_back_with_a_volume_in_use(portside: Instance) -> None:
+    """`portside down` with an attached volume that is mounted leaves neither mount nor device; afterwards it is as
+    before, attached and with its data."""
+    ec2 = portside.client("ec2")
+    only = launched(portside)
+    volume_id = str(ec2.create_volume(AvailabilityZone=f"{REGION}a", Size=1)["VolumeId"])
+    ec2.get_waiter("volume_available").wait(VolumeIds=[volume_id], WaiterConfig={"Delay": 1})
+    device = attach(portside, volume_id, only)
+    subprocess.run(["mkfs.ext4", "-q", str(device)], check=True)
+    (mounted(portside, only, device) / "word").write_text("kept")
+    portside.destroy()
+    assert volumes_attached(portside) == {}
+    portside.start()
+    portside.ready()
+    until(portside, volume_id, "in-use", "attached")
+    wait_for(lambda: volumes_attached(portside), timeout_s=60, what="the device")
+    point = mounted(portside, only, device)
+    assert (point / "word").read_text() == "kept"
+
+
 def test_an_attached_volume_whose_file_is_missing_says_so(portside: Instance) -> None:
     """It is in error with the reason, and no instance's any more; another volume is not touched."""
     ec2 = portside.client("ec2")

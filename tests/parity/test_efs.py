@@ -207,6 +207,20 @@ def test_a_policy_is_kept_shown_and_removed(efs: Any) -> None:
         efs.describe_file_system_policy(FileSystemId=system)
 
 
+def test_protection_and_the_older_operations_of_tags(efs: Any) -> None:
+    """Kept and shown; the tags are those of TagResource."""
+    system = efs.create_file_system(CreationToken="older")["FileSystemId"]
+    efs.update_file_system_protection(FileSystemId=system, ReplicationOverwriteProtection="DISABLED")
+    (shown,) = efs.describe_file_systems(FileSystemId=system)["FileSystems"]
+    assert shown["FileSystemProtection"] == {"ReplicationOverwriteProtection": "DISABLED"}
+    tags = [{"Key": "a", "Value": "1"}, {"Key": "b", "Value": "2"}]
+    efs.create_tags(FileSystemId=system, Tags=tags)
+    assert efs.describe_tags(FileSystemId=system)["Tags"] == tags
+    assert efs.list_tags_for_resource(ResourceId=system)["Tags"] == tags
+    efs.delete_tags(FileSystemId=system, TagKeys=["a"])
+    assert efs.describe_tags(FileSystemId=system)["Tags"] == tags[1:]
+
+
 def test_what_is_not_there_is_said_by_name(efs: Any) -> None:
     """Replication."""
     system = efs.create_file_system(CreationToken="one")["FileSystemId"]

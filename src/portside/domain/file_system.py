@@ -33,6 +33,7 @@ class FileSystem(Record, frozen=True, kw_only=True):
     zone: str = ""
     is_backed_up: bool = False
     lifecycle: tuple[LifecycleRule, ...] = ()
+    is_protected: bool = True  # from being overwritten by a replication; there are none
     policy: str = ""  # JSON, as given; empty: none
     tags: Tags = ()
     created_at: datetime

@@ -36,6 +36,10 @@ class FileSystems:
             "PutFileSystemPolicy": self.put_policy,
             "DescribeFileSystemPolicy": self.describe_policy,
             "DeleteFileSystemPolicy": self.delete_policy,
+            "UpdateFileSystemProtection": self.protect,
+            "CreateTags": self.create_tags,
+            "DeleteTags": self.delete_tags,
+            "DescribeTags": self.describe_tags,
             "TagResource": self.tag,
             "UntagResource": self.untag,
             "ListTagsForResource": self.list_tags,
@@ -161,7 +165,29 @@ class FileSystems:
         known = lookup.file_system(self._store, context, params["FileSystemId"])
         self._store.transact(Put(FILE_SYSTEM, replace(known, policy="")))
 
+    def protect(self, context: RequestContext, params: Params) -> Result:
+        known = lookup.file_system(self._store, context, params["FileSystemId"])
+        asked = params.get("ReplicationOverwriteProtection") or "ENABLED"
+        if asked not in ("ENABLED", "DISABLED"):
+            raise lookup.bad_request(f"ReplicationOverwriteProtection can be ENABLED or DISABLED, not {asked}.")
+        changed = replace(known, is_protected=asked == "ENABLED")
+        self._store.transact(Put(FILE_SYSTEM, changed))
+        return {"ReplicationOverwriteProtection": asked}
+
     # --- tags
+
+    def create_tags(self, context: RequestContext, params: Params) -> None:
+        known = lookup.file_system(self._store, context, params["FileSystemId"])
+        self._retag(known, lookup.tags_from(params["Tags"], known.tags))
+
+    def delete_tags(self, context: RequestContext, params: Params) -> None:
+        known = lookup.file_system(self._store, context, params["FileSystemId"])
+        self._retag(known, tuple(each for each in known.tags if each.key not in params["TagKeys"]))
+
+    def describe_tags(self, context: RequestContext, params: Params) -> Result:
+        tags = lookup.file_system(self._store, context, params["FileSystemId"]).tags
+        shown, following = lookup.page(params, tags, lambda each: each.key)
+        return lookup.marked(params, "Tags", [*lookup.tags_to(tuple(shown))], following)
 
     def tag(self, context: RequestContext, params: Params) -> None:
         known = self._resource(context, params["ResourceId"])
@@ -207,7 +233,7 @@ class FileSystems:
             "ThroughputMode": each.throughput_mode,
             "Encrypted": each.encrypted,
             "Tags": lookup.tags_to(each.tags),
-            "FileSystemProtection": {"ReplicationOverwriteProtection": "ENABLED"},
+            "FileSystemProtection": {"ReplicationOverwriteProtection": "ENABLED" if each.is_protected else "DISABLED"},
             **lookup.name_of(each.tags),
         }
         if each.kms_key_id:
