@@ -21,6 +21,7 @@ NAMES = (
     "balancer",
     "balancer_changes",
     "network",
+    "nlb",
     "dns",
     "logs",
     "usage",

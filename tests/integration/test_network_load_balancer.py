@@ -1,5 +1,6 @@
 """Network Load Balancers whose flows the kernel carries: services, clients in the VPC and on the host."""
 
+import contextlib
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from test_container_instance import EVERYONE
 
 from portside.testing.image import ensure_busybox_image
 from portside.testing.instance import IMAGE, Instance, instance
-from portside.testing.wait import free_port, http_get, wait_for
+from portside.testing.wait import answers, end, free_port, http_get, wait_for
 
 pytestmark = pytest.mark.integration
 
@@ -48,6 +49,10 @@ class Site:
         self.balancer = self.elb.create_load_balancer(
             Name="net", Type="network", Subnets=portside.subnets()[:2], SecurityGroups=[self.group_id]
         )["LoadBalancers"][0]
+        self.elb.modify_load_balancer_attributes(
+            LoadBalancerArn=self.balancer["LoadBalancerArn"],
+            Attributes=[{"Key": "load_balancing.cross_zone.enabled", "Value": "true"}],
+        )
         self.group = self.elb.create_target_group(
             Name="net",
             Protocol=protocol,
@@ -146,3 +151,173 @@ def test_service_sees_its_clients(portside: Instance) -> None:
     wait_for(lambda: len(site.states()) == 2 and "draining" in site.states(), timeout_s=60, what="one drains")
     wait_for(lambda: len(portside.client("ecs").list_tasks(serviceName="who")["taskArns"]) == 1, timeout_s=60, what="")
     assert seen(inside(netns, GET, url)) == here
+
+
+ASK = """
+import socket, sys
+made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+made.settimeout(1)
+made.bind(("", int(sys.argv[3])))
+made.connect((sys.argv[1], int(sys.argv[2])))
+made.send(b"hello")
+print(made.recv(2000).decode())
+"""
+ANSWER = """
+import socket, sys
+server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+server.bind(("", 8080))
+print("listens", flush=True)
+while True:
+    data, peer = server.recvfrom(2000)
+    server.sendto(f"{sys.argv[1]} {peer[0]}".encode(), peer)
+"""
+"""What a task's program would do: the image has none that answers datagrams. It runs in the task's namespace."""
+CHECKED = "mkdir -p /tmp/www; exec httpd -f -p 9090 -h /tmp/www"
+
+
+@contextlib.contextmanager
+def answering(netns: Path, name: str) -> Iterator[None]:
+    command = ["nsenter", f"--net={netns}", sys.executable, "-c", ANSWER, name]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE)
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"listens\n"
+        yield
+    finally:
+        end(process)
+        process.stdout.close()
+
+
+@pytest.mark.parametrize("protocol", ["UDP", "TCP_UDP"])
+def test_service_of_datagrams(portside: Instance, protocol: str) -> None:
+    """A service whose tasks take datagrams is checked by HTTP at another port; its tasks see their client and answer
+    from the load balancer's address, one flow from one task; a task that goes gets no new flow, and the open ones are
+    another task's after the delay."""
+    more = {"HealthCheckProtocol": "HTTP", "HealthCheckPort": "9090", "Matcher": {"HttpCode": "200-404"}}
+    site = Site(portside, protocol, **more)
+    site.set(deregistration_delay__timeout_seconds="3")
+    mappings = [{"containerPort": 8080, "protocol": "udp"}, {"containerPort": 9090}]
+    portside.register("echo", {"command": ["sh", "-c", CHECKED], "portMappings": mappings})
+    portside.register("client", {"command": ["sleep", "1000"]})
+    site.ecs.create_service(
+        serviceName="echo",
+        taskDefinition="echo",
+        desiredCount=2,
+        launchType="FARGATE",
+        networkConfiguration=portside.network(site.group_id),
+        loadBalancers=[{"targetGroupArn": site.group, "containerName": "main", "containerPort": 8080}],
+    )
+    client = portside.run_task("client")
+    portside.wait_task(client, "RUNNING")
+    site.healthy(2)
+    netns, leg, here = netns_of(portside, client), site.addresses()[0], address_of(portside, client)
+    tasks = site.ecs.list_tasks(serviceName="echo")["taskArns"]
+    with contextlib.ExitStack() as stack:
+        for task in tasks:
+            stack.enter_context(answering(netns_of(portside, task), address_of(portside, task)))
+        ports = range(20000, 20012)
+        first = {port: inside(netns, ASK, leg, str(site.port), str(port)) for port in ports}
+        assert set(first.values()) == {f"{address_of(portside, task)} {here}" for task in tasks}
+        assert {port: inside(netns, ASK, leg, str(site.port), str(port)) for port in ports} == first
+        site.ecs.update_service(service="echo", desiredCount=1)
+        wait_for(lambda: "draining" in site.states(), timeout_s=60, what="one target drains")
+        gone = next(
+            str(each["Target"]["Id"])
+            for each in site.elb.describe_target_health(TargetGroupArn=site.group)["TargetHealthDescriptions"]
+            if each["TargetHealth"]["State"] == "draining"
+        )
+        new = {inside(netns, ASK, leg, str(site.port), "0") for _ in range(6)}
+        assert len(new) == 1
+        assert gone not in new.pop()
+
+        def are_moved() -> bool:
+            return all(
+                inside(netns, ASK, leg, str(site.port), str(port)).split()[:1] not in ([], [gone]) for port in ports
+            )
+
+        wait_for(are_moved, timeout_s=60, what="open flows begin anew at the other task")
+
+
+def test_own_address_and_no_groups(portside: Instance) -> None:
+    """An internal load balancer stands at the address that was asked for and, without security groups, lets everything
+    pass; each zone's address leads to the targets of its own zone."""
+    ec2, elb, ecs = portside.client("ec2"), portside.client("elbv2"), portside.client("ecs")
+    ecs.create_cluster()
+    group = ec2.describe_security_groups(GroupNames=["default"])["SecurityGroups"][0]["GroupId"]
+    subnets = ec2.describe_subnets()["Subnets"][:2]
+    static = [each["CidrBlock"].rsplit(".", 1)[0] + ".99" for each in subnets]
+    balancer = elb.create_load_balancer(
+        Name="own",
+        Type="network",
+        Scheme="internal",
+        SubnetMappings=[
+            {"SubnetId": each["SubnetId"], "PrivateIPv4Address": address}
+            for each, address in zip(subnets, static, strict=True)
+        ],
+    )["LoadBalancers"][0]
+    target_group = elb.create_target_group(
+        Name="own", Protocol="TCP", Port=8080, VpcId=portside.vpc(), TargetType="ip", **CHECK
+    )["TargetGroups"][0]["TargetGroupArn"]
+    elb.create_listener(
+        LoadBalancerArn=balancer["LoadBalancerArn"],
+        Protocol="TCP",
+        Port=80,
+        DefaultActions=[{"Type": "forward", "TargetGroupArn": target_group}],
+    )
+    ec2.authorize_security_group_ingress(
+        GroupId=group,
+        IpPermissions=[
+            {"IpProtocol": "tcp", "FromPort": 8080, "ToPort": 8080, "IpRanges": [{"CidrIp": f"{address}/32"}]}
+            for address in static
+        ],
+    )
+    portside.register("who", {"command": ["sh", "-c", WHO], "portMappings": [{"containerPort": 8080}]})
+    portside.register("client", {"command": ["sleep", "1000"]})
+    near, client = (
+        portside.run_task(
+            name,
+            networkConfiguration={
+                "awsvpcConfiguration": {"subnets": [subnets[0]["SubnetId"]], "securityGroups": [group]}
+            },
+        )
+        for name in ("who", "client")
+    )
+    for task in (near, client):
+        portside.wait_task(task, "RUNNING")
+    elb.register_targets(TargetGroupArn=target_group, Targets=[{"Id": address_of(portside, near)}])
+    netns = netns_of(portside, client)
+
+    def answer() -> str:
+        return seen(inside(netns, GET, f"http://{static[0]}/cgi-bin/who"))
+
+    wait_for(lambda: answer() == static[0], timeout_s=60, what="the near address leads to the target")
+    assert inside(netns, GET, f"http://{static[1]}/cgi-bin/who") == "", "its zone has no target"
+    across = [{"Key": "load_balancing.cross_zone.enabled", "Value": "true"}]
+    elb.modify_load_balancer_attributes(LoadBalancerArn=balancer["LoadBalancerArn"], Attributes=across)
+    far = f"http://{static[1]}/cgi-bin/who"
+    wait_for(lambda: seen(inside(netns, GET, far)) == static[1], timeout_s=60, what="the far address leads there, too")
+
+
+def test_zones_on_the_host(portside: Instance) -> None:
+    """For clients on the host, too, an address leads to targets of its own zone alone, and to all of them with
+    cross-zone load balancing."""
+    site = Site(portside)
+    first, second = portside.client("ec2").describe_subnets(SubnetIds=portside.subnets()[:2])["Subnets"]
+    portside.register("who", {"command": ["sh", "-c", WHO], "portMappings": [{"containerPort": 8080}]})
+    where = {"subnets": [first["SubnetId"]], "securityGroups": [site.group_id]}
+    task = portside.run_task("who", networkConfiguration={"awsvpcConfiguration": where})
+    portside.wait_task(task, "RUNNING")
+    site.elb.register_targets(TargetGroupArn=site.group, Targets=[{"Id": address_of(portside, task)}])
+    site.healthy(1)
+    (shown,) = [each for each in portside.status()["loadBalancers"] if each["name"] == "net"]
+    urls = [f"http://{address}:{site.port}/cgi-bin/who" for address in shown["hostAddresses"]]
+    wait_for(lambda: all(answers(url) for url in urls), timeout_s=30, what="both addresses lead to the target")
+    alone = [{"Key": "load_balancing.cross_zone.enabled", "Value": "false"}]
+    site.elb.modify_load_balancer_attributes(LoadBalancerArn=site.balancer["LoadBalancerArn"], Attributes=alone)
+    wait_for(
+        lambda: sorted([answers(url) for url in urls]) == [False, True], timeout_s=30, what="one address leads there"
+    )
+    across = [{"Key": "load_balancing.cross_zone.enabled", "Value": "true"}]
+    site.elb.modify_load_balancer_attributes(LoadBalancerArn=site.balancer["LoadBalancerArn"], Attributes=across)
+    wait_for(lambda: all(answers(url) for url in urls), timeout_s=30, what="both do again")
+    assert second["AvailabilityZone"] != first["AvailabilityZone"]

@@ -130,11 +130,6 @@ def test_load_balancer_needs_two_zones(elb: Any, subnets: list[dict[str, Any]]) 
     assert error_of(elb.create_load_balancer, Name="-x", Subnets=both)[0] == "ValidationError"
     assert error_of(elb.create_load_balancer, Name="x" * 33, Subnets=both)[0] == "ValidationError"
     assert error_of(elb.create_load_balancer, Name="x", Subnets=both, Type="gateway")[0] == "OperationNotPermitted"
-    assert error_of(elb.create_load_balancer, Name="x", Subnets=both, Type="network") == (
-        "ValidationError",
-        400,
-        "A Network Load Balancer without security groups is not supported yet by Portside",
-    )
     assert elb.describe_load_balancers()["LoadBalancers"] == []
 
 
@@ -173,7 +168,7 @@ def test_attributes_are_kept_or_refused(elb: Any, balancer: dict[str, Any], grou
     assert shown["idle_timeout.timeout_seconds"] == "120"
     assert shown["access_logs.s3.enabled"] == "false"
     assert error_of(elb.delete_load_balancer, LoadBalancerArn=arn)[0] == "OperationNotPermitted"
-    for key, value in (("access_logs.s3.enabled", "true"), ("idle_timeout.timeout_seconds", "0"), ("no.such", "1")):
+    for key, value in (("waf.fail_open.enabled", "true"), ("idle_timeout.timeout_seconds", "0"), ("no.such", "1")):
         call = elb.modify_load_balancer_attributes
         assert error_of(call, LoadBalancerArn=arn, Attributes=[{"Key": key, "Value": value}])[0] == "ValidationError"
     group_arn = group["TargetGroupArn"]
@@ -203,7 +198,7 @@ def test_target_group_shape_defaults_and_rules(elb: Any, group: dict[str, Any], 
     assert error_of(elb.create_target_group, **{**base, "Name": "web", "Port": 81})[0] == "DuplicateTargetGroupName"
     for wrong in (
         {"TargetType": "lambda"},
-        {"Protocol": "UDP"},
+        {"Protocol": "QUIC"},
         {"HealthCheckProtocol": "TCP"},
         {"Protocol": "TCP", "ProtocolVersion": "HTTP1"},
         {"Protocol": "TCP", "HealthCheckPath": "/"},
@@ -465,7 +460,7 @@ def test_network_load_balancer(served: Any, elb: Any, subnets: list[dict[str, An
     base = {"LoadBalancerArn": made["LoadBalancerArn"], "Port": 5432, "DefaultActions": forward(group)}
     listener = elb.create_listener(**base, Protocol="TCP")["Listeners"][0]
     assert listener["Protocol"] == "TCP"
-    for wrong in ({"Protocol": "UDP"}, {"Protocol": "HTTP"}, {"Protocol": "TCP", "DefaultActions": FIXED}):
+    for wrong in ({"Protocol": "QUIC"}, {"Protocol": "HTTP"}, {"Protocol": "TCP", "DefaultActions": FIXED}):
         assert error_of(elb.create_listener, **{**base, "Port": 1, **wrong})[0] == "ValidationError"
     web = make_group(elb, subnets, "web")
     mixed = {**base, "Port": 1, "Protocol": "TCP", "DefaultActions": forward(web)}
@@ -582,3 +577,96 @@ def test_access_log_attributes(elb: Any, balancer: dict[str, Any]) -> None:
     assert error_of(elb.modify_load_balancer_attributes, LoadBalancerArn=arn, Attributes=connections)[0] == (
         "ValidationError"
     )
+
+
+def test_datagrams(served: Any, elb: Any, subnets: list[dict[str, Any]]) -> None:
+    """Listeners and groups of UDP and TCP_UDP go together as on AWS, are checked by TCP, HTTP or HTTPS, and preserve
+    the client's address whatever is asked."""
+    security = served.client("ec2").describe_security_groups()["SecurityGroups"]
+    made = elb.create_load_balancer(
+        Name="udp", Type="network", Subnets=[subnets[0]["SubnetId"]], SecurityGroups=[security[0]["GroupId"]]
+    )["LoadBalancers"][0]["LoadBalancerArn"]
+    base = {"Port": 53, "VpcId": subnets[0]["VpcId"], "TargetType": "ip"}
+    groups = {
+        protocol: elb.create_target_group(Name=protocol.replace("_", "-"), Protocol=protocol, **base)["TargetGroups"][0]
+        for protocol in ("TCP", "UDP", "TCP_UDP")
+    }
+    assert [group["HealthCheckProtocol"] for group in groups.values()] == ["TCP"] * 3
+    ports = iter(range(1, 100))
+    fits = {"TCP": {"TCP"}, "UDP": {"UDP"}, "TCP_UDP": {"TCP", "UDP", "TCP_UDP"}}
+    for protocol, group in groups.items():
+        for listened in ("TCP", "UDP", "TCP_UDP"):
+            wanted = {
+                "LoadBalancerArn": made,
+                "Port": next(ports),
+                "Protocol": listened,
+                "DefaultActions": forward(group),
+            }
+            if listened in fits[protocol]:
+                listener = elb.create_listener(**wanted)["Listeners"][0]
+                shown = elb.describe_listener_attributes(ListenerArn=listener["ListenerArn"])["Attributes"]
+                assert bool(shown) == (listened != "UDP")
+            else:
+                assert error_of(elb.create_listener, **wanted)[0] == "IncompatibleProtocols"
+    arn = groups["UDP"]["TargetGroupArn"]
+    for key, value in (("preserve_client_ip.enabled", "false"), ("proxy_protocol_v2.enabled", "true")):
+        wrong = [{"Key": key, "Value": value}]
+        assert (
+            error_of(elb.modify_target_group_attributes, TargetGroupArn=arn, Attributes=wrong)[0] == "ValidationError"
+        )
+    shown = {
+        each["Key"]: each["Value"] for each in elb.describe_target_group_attributes(TargetGroupArn=arn)["Attributes"]
+    }
+    assert shown["preserve_client_ip.enabled"] == shown["deregistration_delay.connection_termination.enabled"] == "true"
+    checked = elb.modify_target_group(
+        TargetGroupArn=arn, HealthCheckProtocol="HTTPS", HealthCheckPort="443", HealthCheckPath="/up"
+    )["TargetGroups"][0]
+    assert (checked["HealthCheckProtocol"], checked["HealthCheckPort"]) == ("HTTPS", "443")
+    outside = [{"Id": "10.99.0.1", "AvailabilityZone": "all"}]
+    assert error_of(elb.register_targets, TargetGroupArn=arn, Targets=outside)[0] == "ValidationError"
+
+
+def test_network_load_balancers_place(served: Any, elb: Any, subnets: list[dict[str, Any]]) -> None:
+    """A Network Load Balancer may have no security groups, and then never gets any; an internal one may have an address
+    of its own in each subnet; cross-zone load balancing is off by default; the rest is refused in AWS's words."""
+    one, two = subnets[:2]
+    taken = one["CidrBlock"].rsplit(".", 1)[0]
+    mapping = {"SubnetId": one["SubnetId"], "PrivateIPv4Address": f"{taken}.77"}
+    made = elb.create_load_balancer(Name="own", Type="network", Scheme="internal", SubnetMappings=[mapping])
+    (own,) = made["LoadBalancers"]
+    assert own["AvailabilityZones"][0]["LoadBalancerAddresses"] == [{"PrivateIPv4Address": f"{taken}.77"}]
+    assert own["SecurityGroups"] == []
+    assert "EnforceSecurityGroupInboundRulesOnPrivateLinkTraffic" not in own
+    arn = own["LoadBalancerArn"]
+    again = elb.create_load_balancer(Name="own", Type="network", Scheme="internal", SubnetMappings=[mapping])
+    assert again["LoadBalancers"][0]["LoadBalancerArn"] == arn
+    group = served.client("ec2").describe_security_groups()["SecurityGroups"][0]["GroupId"]
+    refused = error_of(elb.set_security_groups, LoadBalancerArn=arn, SecurityGroups=[group])
+    assert refused[0] == "InvalidConfigurationRequest"
+    attributes = {
+        each["Key"]: each["Value"] for each in elb.describe_load_balancer_attributes(LoadBalancerArn=arn)["Attributes"]
+    }
+    assert attributes["load_balancing.cross_zone.enabled"] == "false"
+    across = [{"Key": "load_balancing.cross_zone.enabled", "Value": "true"}]
+    assert elb.modify_load_balancer_attributes(LoadBalancerArn=arn, Attributes=across)["Attributes"] == across
+    base = {"Name": "x", "Type": "network", "Scheme": "internal"}
+    for wrong, scheme, code in (
+        ({"PrivateIPv4Address": "10.99.0.1"}, "internal", "InvalidConfigurationRequest"),
+        ({"PrivateIPv4Address": f"{taken}.1"}, "internal", "InvalidConfigurationRequest"),
+        ({"PrivateIPv4Address": "nonsense"}, "internal", "ValidationError"),
+        ({"PrivateIPv4Address": f"{taken}.78"}, "internet-facing", "ValidationError"),
+        ({"AllocationId": "eipalloc-0"}, "internal", "ValidationError"),
+    ):
+        mappings = [{"SubnetId": one["SubnetId"], **wrong}]
+        asked = {**base, "Scheme": scheme, "SubnetMappings": mappings}
+        assert error_of(elb.create_load_balancer, **asked)[0] == code, wrong
+    moved = [{**mapping, "PrivateIPv4Address": f"{taken}.79"}, {"SubnetId": two["SubnetId"]}]
+    assert error_of(elb.set_subnets, LoadBalancerArn=arn, SubnetMappings=moved)[0] == "InvalidConfigurationRequest"
+    guarded = elb.create_load_balancer(
+        Name="guarded", Type="network", Subnets=[one["SubnetId"]], SecurityGroups=[group]
+    )["LoadBalancers"][0]
+    assert guarded["EnforceSecurityGroupInboundRulesOnPrivateLinkTraffic"] == "on"
+    off = {"SecurityGroups": [group], "EnforceSecurityGroupInboundRulesOnPrivateLinkTraffic": "off"}
+    answer = elb.set_security_groups(LoadBalancerArn=guarded["LoadBalancerArn"], **off)
+    assert answer["EnforceSecurityGroupInboundRulesOnPrivateLinkTraffic"] == "off"
+    assert answer["SecurityGroupIds"] == [group]

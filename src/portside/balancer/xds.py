@@ -33,6 +33,7 @@ from portside.domain.load_balancer import (
 from portside.domain.load_balancer_rule import (
     ALPN_POLICIES,
     GRPC_HEALTH,
+    NETWORK_PROTOCOLS,
     RESPONSE_HEADERS,
     SERVER_HEADER,
     TLS_HEADERS,
@@ -68,6 +69,8 @@ BREAKER: Final = 1_000_000
 PANIC_PERCENT: Final = 1
 """Envoy sends to all targets below 50 % healthy by default; AWS does only when none is healthy."""
 
+_CONNECTIONS: Final = ("TCP", "TCP_UDP", "TLS")
+"""Listeners whose connections are handed on as they are; of TCP_UDP, its TCP."""
 _TYPE = "type.googleapis.com/envoy."
 
 
@@ -150,11 +153,13 @@ def render(configs: Sequence[BalancerConfig], options: Options) -> Resources:
             endpoints[name] = assignment(name, group, targets)
         secrets.update({secret_name(each.arn): secret(each) for each in config.certificates})
         for listener in config.listeners:
+            if listener.protocol == "UDP":
+                continue  # the VPC's router carries it; Envoy checks its targets
             tls = tls_context([(config, listener)], options)
             if tls is None and listener.protocol in ("HTTPS", "TLS"):
                 continue  # none of its certificates can be read
             for name, zone, places in fronts(balancer, listener):
-                if listener.protocol in ("TCP", "TLS"):
+                if listener.protocol in _CONNECTIONS:
                     handler = tcp_proxy(config, listener, options, zone)
                 else:
                     routes[name] = route_configuration(name, [virtual_host(config, listener, ("*",), zone)])
@@ -176,7 +181,7 @@ def render(configs: Sequence[BalancerConfig], options: Options) -> Resources:
         oldest = min((listener for _, listener in on_port), key=lambda each: (each.created_at, each.arn))
         members = [(config, listener) for config, listener in on_port if listener.protocol == oldest.protocol]
         name = shared_name(port)
-        if oldest.protocol in ("TCP", "TLS"):
+        if oldest.protocol in _CONNECTIONS:
             members = [(config, listener) for config, listener in members if listener == oldest]
             handler = tcp_proxy(*members[0], options)
         else:
@@ -232,8 +237,12 @@ def listener_resource(
 
 def fronts(balancer: LoadBalancer, listener: Listener) -> list[tuple[str, str, tuple[ZoneMapping, ...]]]:
     """A listener of Envoy's by name, with the zone whose targets it may have (empty: any) and where it stands: one for
-    each zone that keeps to itself, else one for all."""
+    each zone that keeps to itself, else one for all. A Network Load Balancer has one for each zone in any case: a
+    listener that stays where it is can change, one of another name would find its place on the host taken."""
     name = route_name(listener.arn)
+    if balancer.type == "network":
+        zonal = is_zonal(balancer)
+        return [(f"{name}_{each.zone}", each.zone if zonal else "", (each,)) for each in balancer.zones]
     if not is_zonal(balancer):
         return [(name, "", balancer.zones)]
     return [(f"{name}_{each.zone}", each.zone, (each,)) for each in balancer.zones]
@@ -928,7 +937,7 @@ def cluster(config: BalancerConfig, group: TargetGroup, options: Options) -> Res
     name = cluster_name(config.load_balancer.arn, group.arn)
     source = next(zone.address for zone in config.load_balancer.zones if zone.address)
     algorithm = group.attributes.get("load_balancing.algorithm.type", "round_robin")
-    by_source = group.protocol == "TCP" and group.attributes.get("stickiness.enabled") == "true"
+    by_source = group.protocol in NETWORK_PROTOCOLS and group.attributes.get("stickiness.enabled") == "true"
     # a Classic Load Balancer has no target where none is healthy
     panic = PANIC_PERCENT if group.classic is None else 0
     limits = {
@@ -965,22 +974,31 @@ def cluster(config: BalancerConfig, group: TargetGroup, options: Options) -> Res
     if has_proxy_protocol(group):
         # checks begin with a header, too, which names no client
         made["transport_socket"] = proxied("V2", RAW)
+    if has_tls_check(group):
+        made["transport_socket_matches"] = [
+            {
+                "name": "check",
+                "match": _CHECK,
+                "transport_socket": proxied("V2", tls_to_target()) if has_proxy_protocol(group) else tls_to_target(),
+            }
+        ]
     if group.classic is not None:
         made.update(classic_transport(group, group.classic))
+    else:
+        made.update(http_transport(group))
+    if may_be_zonal(group):
         # What comes from no zone's own address may go to any; in a zone without a target there is none. Always there,
         # so that zones which begin to keep to themselves, or cease to, cost no request.
         made["lb_subset_config"] = {
             "fallback_policy": "ANY_ENDPOINT",
             "subset_selectors": [{"keys": ["zone"], "fallback_policy": "NO_FALLBACK"}],
         }
-    else:
-        made.update(http_transport(group))
     if algorithm == "least_outstanding_requests" and group.classic is None:
         del made["lb_policy"]
         made["load_balancing_policy"] = {"policies": [{"typed_extension_config": LEAST_OUTSTANDING}]}
     if seconds := slow_start_s(group):
         made["round_robin_lb_config"] = {"slow_start_config": {"slow_start_window": f"{seconds}s"}}
-    if group.protocol != "TCP":
+    if group.protocol not in NETWORK_PROTOCOLS:
         made["typed_extension_protocol_options"] = {
             "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
                 "@type": f"{_TYPE}extensions.upstreams.http.v3.HttpProtocolOptions",
@@ -1061,13 +1079,23 @@ _CHECK: Final[Resource] = {"check": True}
 """What a check looks for a transport by."""
 
 
+def may_be_zonal(group: TargetGroup) -> bool:
+    """Whether the load balancers that lead to it may keep each zone to itself."""
+    return group.classic is not None or group.protocol in NETWORK_PROTOCOLS
+
+
+def has_tls_check(group: TargetGroup) -> bool:
+    """Whether a target group of a Network Load Balancer is checked by HTTPS, which its traffic may not be."""
+    return group.classic is None and group.protocol in NETWORK_PROTOCOLS and group.health_check.protocol == "HTTPS"
+
+
 def health_check(group: TargetGroup, options: Options) -> Resource:
     check = group.health_check
     connects = check.protocol in ("TCP", "SSL")
     how: Resource = {"tcp_health_check": {}} if connects else {"http_health_check": http_check(group)}
     if group.protocol_version == "GRPC" and check.path == GRPC_HEALTH:
         how = {"grpc_health_check": {"initial_metadata": [_user_agent(group)]}}
-    if _is_checked_otherwise(group):
+    if _is_checked_otherwise(group) or has_tls_check(group):
         how["transport_socket_match_criteria"] = _CHECK
     return {
         "timeout": f"{check.timeout_s}s",
@@ -1138,7 +1166,7 @@ def assignment(name: str, group: TargetGroup, targets: Sequence[Target]) -> Reso
                 "health_check_config": check,
             }
         }
-        if group.classic is not None:
+        if may_be_zonal(group):
             entry["metadata"] = {"filter_metadata": {"envoy.lb": {"zone": target.zone}}}
         if target.deregistered_at is not None:
             entry["health_status"] = "DRAINING"

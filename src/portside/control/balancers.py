@@ -20,7 +20,7 @@ from portside.domain.certificate import Certificate
 from portside.domain.clock import Clock, Ids
 from portside.domain.flow import Flow, flows, kernel_listeners
 from portside.domain.load_balancer import Listener, LoadBalancer, Rule, Target, TargetGroup, ZoneMapping
-from portside.domain.load_balancer_rule import deregistration_delay_s, suffix, used_groups
+from portside.domain.load_balancer_rule import deregistration_delay_s, suffix, terminates, used_groups
 from portside.domain.pace import REAL, shortened
 from portside.domain.record import Scope, replace
 from portside.domain.refusal import Refused
@@ -192,6 +192,8 @@ class BalancerLoop:
                     now=self._clock.now(),
                     attachment_id="",
                     interface_type="load_balancer",
+                    address=zone.static_address,
+                    unguarded=not balancer.security_group_ids,
                 )
             else:
                 if eni.security_group_ids != balancer.security_group_ids:
@@ -258,8 +260,9 @@ class BalancerLoop:
         if not self._applied and not self._surveyed():
             return None
         configs = self._configs()
+        await self._end_overdue_flows()
         draining = self._due()
-        await self._lead_flows(configs)
+        not_led = await self._lead_flows(configs)
         self._serving = {config.load_balancer.arn for config in configs}
         try:
             await self._balancer.apply(configs)
@@ -274,8 +277,12 @@ class BalancerLoop:
                 self._set_state(balancer_arn, "failed", str(refusal))
             return self._clock.now() + RETRY
         self._applied = True
-        self._serve(self._serving)
-        return self._follow_draining(draining)
+        self._serve(self._serving, failed=not_led)
+        wake_at = self._follow_draining(draining)
+        if not_led:
+            retry_at = self._clock.now() + RETRY
+            return min(wake_at, retry_at) if wake_at is not None else retry_at
+        return wake_at
 
     def _surveyed(self) -> bool:
         """Whether each load balancer that may be served since an earlier process was looked at. A configuration made
@@ -316,8 +323,10 @@ class BalancerLoop:
             )
         return configs
 
-    async def _lead_flows(self, configs: Iterable[BalancerConfig]) -> None:
-        """The routers of VPCs lead what needs no proxy."""
+    async def _lead_flows(self, configs: Iterable[BalancerConfig]) -> set[str]:
+        """The routers of VPCs lead what needs no proxy. One that can not holds up nobody else.
+
+        Returns: the ARNs of load balancers whose flows are not led as they should be."""
         wanted: dict[str, list[Flow]] = {}
         for config in configs:
             balancer = config.load_balancer
@@ -329,9 +338,17 @@ class BalancerLoop:
         led = self._led if self._applied else {vpc.id for vpc in self._store.scan(VPC)}
         for vpc_id in led - wanted.keys():
             await self._node.apply_flows(vpc_id, ())
+        failed: set[str] = set()
         for vpc_id, several in wanted.items():
-            await self._node.apply_flows(vpc_id, several)
+            try:
+                await self._node.apply_flows(vpc_id, several)
+            except Exception as error:
+                log.error("the router of %s does not lead the flows of its load balancers: %s", vpc_id, error)
+                for balancer_arn in {each.load_balancer_arn for each in several}:
+                    failed.add(balancer_arn)
+                    self._set_state(balancer_arn, "failed", str(error))
         self._led = set(wanted)
+        return failed
 
     def _certificates(self, scope: Scope, listeners: Iterable[Listener]) -> tuple[ServerCertificate, ...]:
         """Of all listeners, opened. One that can not be opened is left out, and said."""
@@ -372,6 +389,17 @@ class BalancerLoop:
                 self._loop.wake(owner)
 
     # --- draining ---------------------------------------------------------------------------------------------------
+
+    async def _end_overdue_flows(self) -> None:
+        """Of targets whose deregistration delay is over, where their groups say that connections end with it."""
+        now = self._clock.now()
+        for target in list(self._store.scan(TARGET)):
+            deadline = self._deadline(target)
+            if deadline is None or now < deadline or target.drained_at is not None:
+                continue
+            group = self._store.get(TARGET_GROUP, f"{target.scope.prefix}{target.target_group_arn}")
+            if group is not None and terminates(group):
+                await self._node.end_flows(group.arn, target.address, target.port)
 
     def _due(self) -> set[str]:
         """End what has drained long enough; returns the keys of targets that still drain.

@@ -56,11 +56,14 @@ class Enis:
         now: datetime,
         attachment_id: str = "",
         interface_type: Literal["interface", "load_balancer"] = "interface",
+        address: str = "",
+        unguarded: bool = False,
     ) -> EniAttachment:
         """Take an address in one of the subnets and record the interface, in one commit.
 
         The subnet is one in the zone with the least load (`zone_load`: zone -> what runs there already), then the one
-        with the most free addresses. Without security groups in the request, the VPC's default group is used.
+        with the most free addresses. Without security groups in the request, the VPC's default group is used, or none
+        if it is to be `unguarded`. `address`: the one to take, else the next free one.
 
         Raises:
             Refused: NOT_FOUND for a subnet or security group that is not there, INVALID for subnets of several VPCs,
@@ -73,14 +76,14 @@ class Enis:
         if len(vpc_ids) > 1:
             raise Refused(RefusalKind.INVALID, "All subnets must belong to the same VPC.", "subnets")
         vpc_id = subnets[0].vpc_id
-        groups = self._groups(scope, vpc_id, request.security_group_ids)
+        groups = () if unguarded else self._groups(scope, vpc_id, request.security_group_ids)
         order = sorted(
             range(len(subnets)), key=lambda i: (zone_load.get(subnets[i].zone, 0), -self._free(subnets[i]), i)
         )
         self._rest(now)
         for index in order:
             subnet = subnets[index]
-            number = self._choose(subnet)
+            number = self._named(subnet, address) if address else self._choose(subnet)
             if number is not None:
                 break
         else:
@@ -169,6 +172,12 @@ class Enis:
         number = vpc_rule.next_address(self._public_block, used, self._public_cursor)
         if number is None:
             raise vpc_rule.exhausted(subnet.id, public=True)
+        return number
+
+    def _named(self, subnet: Subnet, address: str) -> int:
+        number = _number(address)
+        if number in self._used.get(subnet.id, ()):
+            raise Refused(RefusalKind.INVALID, f"The address '{address}' is in use.", address)
         return number
 
     def _rest(self, now: datetime) -> None:

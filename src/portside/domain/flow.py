@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from portside.domain.load_balancer import Forward, Listener, LoadBalancer, Target, TargetGroup
-from portside.domain.load_balancer_rule import has_proxy_protocol, preserves_client, tcp_idle_timeout_s
+from portside.domain.load_balancer_rule import has_proxy_protocol, is_zonal, preserves_client, tcp_idle_timeout_s
 from portside.domain.record import Record
 
 PROTOCOLS: Final = {"TCP": ("tcp",), "UDP": ("udp",), "TCP_UDP": ("tcp", "udp")}
@@ -85,11 +85,12 @@ def flows(
         if not isinstance(listener.default_action, Forward):
             continue
         for zone in balancer.zones:
+            own = [each for each in targets if each.zone == zone.zone] if is_zonal(balancer) else targets
             backends = tuple(
                 FlowBackend(
                     target_group_arn=each.target_group_arn,
                     weight=1 if len(listener.default_action.target_groups) == 1 else each.weight,
-                    targets=chosen_targets([t for t in targets if t.target_group_arn == each.target_group_arn]),
+                    targets=chosen_targets([t for t in own if t.target_group_arn == each.target_group_arn]),
                     keeps_client=preserves_client(group),
                     by_source=group.attributes.get("stickiness.enabled") == "true",
                 )

@@ -14,6 +14,7 @@ class ZoneMapping(Record, frozen=True, kw_only=True):
     eni_id: str = ""
     address: str = ""  # inside the VPC
     host_address: str = ""  # 127.66.x.y on the host, for internet-facing ones
+    static_address: str = ""  # the address inside the VPC that was asked for
 
 
 class LoadBalancer(Record, frozen=True, kw_only=True):
@@ -25,7 +26,10 @@ class LoadBalancer(Record, frozen=True, kw_only=True):
     dns_name: str
     vpc_id: str
     zones: tuple[ZoneMapping, ...]
-    security_group_ids: tuple[str, ...] = ()
+    security_group_ids: tuple[str, ...] = ()  # a Network Load Balancer without any lets everything pass
+    private_link_groups: Literal["on", "off"] = (
+        "on"  # whether groups judge what comes by PrivateLink, which is not here
+    )
     ip_address_type: str = "ipv4"
     state: Literal["provisioning", "active", "failed"] = "provisioning"
     state_reason: str = ""

@@ -71,8 +71,7 @@ NETWORK_LOAD_BALANCER_ATTRIBUTES: Final[dict[str, str]] = {
     "access_logs.s3.bucket": "",
     "access_logs.s3.prefix": "",
     "deletion_protection.enabled": "false",
-    # AWS's default is false; here every zone's address reaches the targets of all
-    "load_balancing.cross_zone.enabled": "true",
+    "load_balancing.cross_zone.enabled": "false",
     "dns_record.client_routing_policy": "any_availability_zone",
     "zonal_shift.config.enabled": "false",
 }
@@ -270,7 +269,7 @@ def default_health_check(protocol: str, check_protocol: str | None, version: str
     """Source: CreateTargetGroup, the members' defaults."""
     if version == "GRPC":
         return HealthCheck(path="/AWS.ALB/healthcheck", matcher="12")
-    if protocol != "TCP":
+    if protocol not in NETWORK_PROTOCOLS:
         return HealthCheck()
     if check_protocol in (None, "TCP"):
         return HealthCheck(protocol="TCP", path="", timeout_s=10, matcher="")
@@ -281,9 +280,10 @@ def check_health_check(check: HealthCheck, protocol: str = "HTTP", version: str 
     """Source: https://docs.aws.amazon.com/elasticloadbalancing/latest/application/target-group-health-checks.html"""
     if not check.enabled:
         raise invalid("Health check enabled must be true for target groups with target type 'ip'")
-    if check.protocol == "TCP" and protocol != "TCP":
+    has_network = protocol in NETWORK_PROTOCOLS
+    if check.protocol == "TCP" and not has_network:
         raise invalid(f"Health check protocol 'TCP' is not supported for target groups with protocol '{protocol}'")
-    if check.protocol not in ("HTTP", "TCP") and (check.protocol != "HTTPS" or protocol == "TCP"):
+    if check.protocol not in ("HTTP", "HTTPS", "TCP"):
         raise unsupported(f"Health check protocol '{check.protocol}' is not supported yet")
     for name, value, low, high in (
         ("interval", check.interval_s, 5, 300),
@@ -398,7 +398,7 @@ def check_load_balancer_attribute(key: str, value: str, kind: str = "application
         _check_choice(key, value, ("true", "false"))
     elif kind == "application" and key in (access_log.BUCKET, access_log.PREFIX):
         pass  # once logs are enabled, with each other
-    elif key in _FLAGS:
+    elif key in _FLAGS or (key == CROSS_ZONE and kind == "network"):
         _check_choice(key, value, ("true", "false"))
     elif value != known[key]:
         raise unsupported(f"Load balancer attribute '{key}' with value '{value}' is not supported yet")
@@ -435,7 +435,9 @@ def check_target_group_attribute(key: str, value: str, protocol: str = "HTTP", t
     elif key == "stickiness.app_cookie.cookie_name":
         if value and (not _COOKIE_NAME.fullmatch(value) or value.startswith(("AWSALB", "AWSELB"))):
             raise invalid(f"'{value}' is not a valid value for attribute '{key}'")
-    elif key in ("proxy_protocol_v2.enabled", "stickiness.enabled", PRESERVE_CLIENT):
+    elif key == PROXY_PROTOCOL and value == "true" and protocol in ("UDP", "TCP_UDP"):
+        raise unsupported(f"Target group attribute '{key}' is not supported yet with protocol '{protocol}'")
+    elif key in (PROXY_PROTOCOL, "stickiness.enabled", PRESERVE_CLIENT, TERMINATE):
         _check_choice(key, value, ("true", "false"))
     elif value != known[key]:
         raise unsupported(f"Target group attribute '{key}' with value '{value}' is not supported yet")
@@ -443,8 +445,9 @@ def check_target_group_attribute(key: str, value: str, protocol: str = "HTTP", t
 
 def check_target_group_attributes(attributes: dict[str, str]) -> None:
     """What the attributes must be together."""
-    if attributes.get(PRESERVE_CLIENT) == "true" and attributes.get("proxy_protocol_v2.enabled") == "true":
-        raise unsupported(f"'{PRESERVE_CLIENT}' together with 'proxy_protocol_v2.enabled' is not supported yet")
+    for key in (PRESERVE_CLIENT, TERMINATE):
+        if attributes.get(key) == attributes.get(PROXY_PROTOCOL) == "true":
+            raise unsupported(f"'{key}' together with '{PROXY_PROTOCOL}' is not supported yet")
     algorithm = attributes.get("load_balancing.algorithm.type", "round_robin")
     if attributes.get("slow_start.duration_seconds", "0") != "0" and algorithm != "round_robin":
         raise invalid(f"Slow start is not supported with the load balancing algorithm '{algorithm}'")
@@ -482,8 +485,10 @@ TCP_IDLE: Final = "tcp.idle_timeout.seconds"
 
 def listener_attributes(protocol: str) -> dict[str, str]:
     """The attributes of a listener and their defaults."""
-    if protocol in ("TCP", "TLS"):
+    if protocol in ("TCP", "TLS", "TCP_UDP"):
         return {TCP_IDLE: "350"}
+    if protocol == "UDP":
+        return {}
     shown = {SERVER_HEADER: "true", **dict.fromkeys(RESPONSE_HEADERS, "")}
     if protocol == "HTTPS":
         shown |= {key: name for key, (name, _) in TLS_HEADERS.items()}
@@ -524,7 +529,8 @@ CROSS_ZONE: Final = "load_balancing.cross_zone.enabled"
 
 def is_zonal(balancer: LoadBalancer) -> bool:
     """Whether each zone's address leads to targets of its own zone alone."""
-    return balancer.type == "classic" and balancer.attributes.get(CROSS_ZONE) == "false"
+    default = load_balancer_attributes("network")[CROSS_ZONE] if balancer.type == "network" else "true"
+    return balancer.type in ("classic", "network") and balancer.attributes.get(CROSS_ZONE, default) == "false"
 
 
 def answering_zones(balancer: LoadBalancer, targets: Iterable[Target]) -> tuple[ZoneMapping, ...]:
@@ -562,6 +568,7 @@ def has_proxy_protocol(group: TargetGroup) -> bool:
     return group.attributes.get("proxy_protocol_v2.enabled") == "true"
 
 
+PROXY_PROTOCOL: Final = "proxy_protocol_v2.enabled"
 PRESERVE_CLIENT: Final = "preserve_client_ip.enabled"
 TERMINATE: Final = "deregistration_delay.connection_termination.enabled"
 
@@ -572,13 +579,24 @@ def preserves_client(group: TargetGroup) -> bool:
     return group.attributes.get(PRESERVE_CLIENT, default) == "true"
 
 
-def check_preserved(protocol: str, groups: Iterable[TargetGroup]) -> None:
-    """What a listener of this protocol can not do for these target groups, where it was asked for."""
+GROUP_PROTOCOLS: Final[dict[str, tuple[str, ...]]] = {
+    "HTTP": ("HTTP", "HTTPS"),
+    "HTTPS": ("HTTP", "HTTPS"),
+    "TCP": ("TCP", "TCP_UDP"),
+    "TLS": ("TCP",),
+    "UDP": ("UDP", "TCP_UDP"),
+    "TCP_UDP": ("TCP_UDP",),
+}
+"""By listener protocol: those that its target groups may have. Source: Network Load Balancer guide, "Listener
+configuration"."""
+
+
+def check_proxied(protocol: str, groups: Iterable[TargetGroup]) -> None:
+    """What was asked of these target groups and a listener of this protocol can not do, since a proxy carries it."""
     for group in groups:
-        if protocol == "TLS" and group.attributes.get(PRESERVE_CLIENT) == "true":
-            raise unsupported(
-                f"A TLS listener that preserves the address of clients for '{group.arn}' is not supported yet"
-            )
+        for key in (PRESERVE_CLIENT, TERMINATE):
+            if protocol == "TLS" and group.attributes.get(key) == "true":
+                raise unsupported(f"'{key}' of '{group.arn}' is not supported yet behind a TLS listener")
 
 
 def terminates(group: TargetGroup) -> bool:

@@ -25,6 +25,8 @@ BALANCER = LoadBalancer(
     scope=SCOPE, arn="lb", name="lb", type="network", dns_name="lb", vpc_id="vpc-1", zones=ZONES, created_at=AT
 )
 
+ACROSS = replace(BALANCER, attributes={"load_balancing.cross_zone.enabled": "true"})
+
 
 def group(arn: str = "g", protocol: str = "TCP", target_type: Any = "ip", **attributes: str) -> TargetGroup:
     named = {key.replace("__", "."): value for key, value in attributes.items()}
@@ -69,7 +71,7 @@ def test_flows_of_a_listener() -> None:
         target("172.31.16.20", checked="unhealthy"),
         target("172.31.0.21", deregistered_at=AT),
     ]
-    made = flows(BALANCER, [listener("TCP_UDP")], [group(protocol="TCP_UDP")], targets)
+    made = flows(ACROSS, [listener("TCP_UDP")], [group(protocol="TCP_UDP")], targets)
     assert [(each.address, each.protocol, each.port, each.idle_s) for each in made] == [
         (zone.address, *rest) for zone in ZONES for rest in (("tcp", 80, 350), ("udp", 80, 120))
     ]
@@ -78,7 +80,7 @@ def test_flows_of_a_listener() -> None:
         load_balancer_arn="lb", address="172.31.0.10", protocol="tcp", port=80, backends=(backend,), idle_s=350
     )
     none_healthy = [replace(each, checked="unhealthy") for each in targets]
-    (first, *_) = flows(BALANCER, [listener()], [group()], none_healthy)
+    (first, *_) = flows(ACROSS, [listener()], [group()], none_healthy)
     assert first.backends[0].targets == (("172.31.0.20", 8080), ("172.31.16.20", 8080))
     assert not first.backends[0].keeps_client, "targets by address see the load balancer"
 
@@ -90,3 +92,14 @@ def test_instances_are_led_to_by_their_address() -> None:
         (first, *_) = flows(BALANCER, [listener()], [group(target_type="instance", **attributes)], [there])
         assert first.backends[0].targets == (("172.31.0.30", 8080),)
         assert first.backends[0].keeps_client == kept
+
+
+def test_zones_keep_to_themselves() -> None:
+    """Unless cross-zone load balancing is on, each zone's address leads to targets in that zone; to all of them there
+    if none is healthy there."""
+    targets = [target("172.31.0.20"), target("172.31.16.20", zone="us-east-1b", checked="unhealthy")]
+    one, two = flows(BALANCER, [listener()], [group()], targets)
+    assert one.backends[0].targets == (("172.31.0.20", 8080),)
+    assert two.backends[0].targets == (("172.31.16.20", 8080),)
+    one, two = flows(ACROSS, [listener()], [group()], targets)
+    assert one.backends[0].targets == two.backends[0].targets == (("172.31.0.20", 8080),)

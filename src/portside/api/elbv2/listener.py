@@ -179,17 +179,17 @@ class ListenerHandlers:
         return {"Attributes": wire.attributes_to(changes)}
 
 
-def _protocol(protocol: str | None, balancer: LoadBalancer) -> Literal["HTTP", "HTTPS", "TCP", "TLS"]:
+def _protocol(protocol: str | None, balancer: LoadBalancer) -> Literal["HTTP", "HTTPS", "TCP", "UDP", "TCP_UDP", "TLS"]:
     if protocol is None:
         raise error.invalid("A listener protocol must be specified")
     if balancer.type == "network":
-        if protocol in ("UDP", "TCP_UDP", "QUIC", "TCP_QUIC"):
-            raise error.unsupported(f"A listener with protocol '{protocol}'")
-        if protocol == "TLS":
-            return "TLS"
-        if protocol != "TCP":
-            raise error.invalid(f"Listener protocol '{protocol}' must be one of 'UDP, TCP, TCP_UDP, TLS'")
-        return "TCP"
+        match protocol:
+            case "TCP" | "UDP" | "TCP_UDP" | "TLS":
+                return protocol
+            case "QUIC" | "TCP_QUIC":
+                raise error.unsupported(f"A listener with protocol '{protocol}'")
+            case _:
+                raise error.invalid(f"Listener protocol '{protocol}' must be one of 'UDP, TCP, TCP_UDP, TLS'")
     if protocol == "HTTPS":
         return "HTTPS"
     if protocol != "HTTP":

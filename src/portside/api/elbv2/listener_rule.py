@@ -39,7 +39,7 @@ class RuleHandlers:
         rules.check_action(action)
         wire.check_redirect_scheme(listener.protocol, action)
         lookup.check_versions(self._store, context, listener.protocol, action)
-        lookup.check_forward(self._store, context, balancer, action)
+        lookup.check_forward(self._store, context, balancer, action, listener.protocol)
         tags = wire.tags_from(params.get("Tags"))
         siblings = self._store.find(RULE, "listener", listener.arn)
         if any(each.priority == params["Priority"] for each in siblings):
@@ -109,7 +109,7 @@ class RuleHandlers:
             wire.check_redirect_scheme(listener.protocol, action)
             lookup.check_versions(self._store, context, listener.protocol, action)
             balancer = lookup.load_balancer(self._store, context, listener.load_balancer_arn)
-            lookup.check_forward(self._store, context, balancer, action)
+            lookup.check_forward(self._store, context, balancer, action, listener.protocol)
             rule = replace(rule, action=action)
         self._store.transact(Put(RULE, rule))
         return {"Rules": [wire.rule_to(rule)]}

@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 
-from portside.api.elbv2 import error, lookup, wire
+from portside.api.elbv2 import error, lookup, subnet_mapping, wire
 from portside.api.elbv2.page import page
 from portside.aws.service import Handler, Params, RequestContext, Result, ServiceError
 from portside.domain import access_log
 from portside.domain import arn as arns
 from portside.domain import load_balancer_rule as rule
 from portside.domain.clock import Clock, Ids
-from portside.domain.load_balancer import LoadBalancer, ZoneMapping
+from portside.domain.load_balancer import LoadBalancer
 from portside.domain.record import replace
 from portside.domain.refusal import Refused
 from portside.domain.table import INTERNET_GATEWAY, LISTENER, LOAD_BALANCER, RULE, SECURITY_GROUP, SUBNET
@@ -47,19 +47,21 @@ class LoadBalancerHandlers:
                 raise error.unsupported(f"The parameter {member}")
         rule.check_name(name, "load balancer")
         tags = wire.tags_from(params.get("Tags"))
-        if kind == "network" and not params.get("SecurityGroups"):
-            raise error.unsupported("A Network Load Balancer without security groups")
+        static = subnet_mapping.static_addresses(params, kind, scheme)
         subnets = self._subnets(context, params, kind)
         vpc_id = subnets[0].vpc_id
         if scheme == "internet-facing" and not self._store.find(INTERNET_GATEWAY, "vpc", vpc_id):
             raise ServiceError("InvalidSubnetException", f"VPC {vpc_id} has no internet gateway")
-        groups = self._security_groups(context, vpc_id, params.get("SecurityGroups"))
+        groups: tuple[str, ...] = ()
+        if kind != "network" or params.get("SecurityGroups"):
+            groups = self._security_groups(context, vpc_id, params.get("SecurityGroups"))
         known = next((b for b in self._store.scan(LOAD_BALANCER, context.prefix) if b.name == name), None)
         if known is not None:
             same = (
                 (known.type, known.scheme) == (kind, scheme)
                 and {zone.subnet_id for zone in known.zones} == {subnet.id for subnet in subnets}
                 and set(known.security_group_ids) == set(groups)
+                and {each.subnet_id: each.static_address for each in known.zones if each.static_address} == static
                 and ("Tags" not in params or known.tags == tags)
             )
             if not same:
@@ -75,6 +77,7 @@ class LoadBalancerHandlers:
                 "The maximum number of load balancers has been reached for this account",
             )
         scope = lookup.scope(context)
+        subnet_mapping.check_free(self._store, scope, subnets, static)
         balancer = LoadBalancer(
             scope=scope,
             arn=arns.load_balancer(scope, name, self._ids.hex(16), "net" if kind == "network" else "app"),
@@ -83,7 +86,7 @@ class LoadBalancerHandlers:
             scheme=scheme,
             dns_name=rule.dns_name(name, self._ids.number(10), context.region, scheme),
             vpc_id=vpc_id,
-            zones=tuple(ZoneMapping(zone=subnet.zone, subnet_id=subnet.id) for subnet in subnets),
+            zones=subnet_mapping.zone_mappings(subnets, static),
             security_group_ids=groups,
             tags=tags,
             created_at=self._clock.now(),
@@ -95,9 +98,6 @@ class LoadBalancerHandlers:
         mappings = params.get("SubnetMappings", ())
         if params.get("Subnets") and mappings:
             raise error.invalid("Only one of subnets or subnet mappings can be specified")
-        for mapping in mappings:
-            if set(mapping) - {"SubnetId"}:
-                raise error.unsupported("A subnet mapping with addresses")
         ids = list(params.get("Subnets", ())) or [mapping["SubnetId"] for mapping in mappings]
         if not ids:
             raise error.invalid("You must specify subnets")
@@ -190,11 +190,27 @@ class LoadBalancerHandlers:
 
     def set_security_groups(self, context: RequestContext, params: Params) -> Result:
         balancer = lookup.load_balancer(self._store, context, params["LoadBalancerArn"])
+        if balancer.type == "network" and not balancer.security_group_ids:
+            raise ServiceError(
+                "InvalidConfigurationRequestException",
+                "You cannot associate security groups with a Network Load Balancer that was created without any",
+            )
+        enforced = params.get("EnforceSecurityGroupInboundRulesOnPrivateLinkTraffic")
+        if enforced is not None and balancer.type != "network":
+            raise error.invalid(
+                "EnforceSecurityGroupInboundRulesOnPrivateLinkTraffic can be specified for Network Load Balancers only"
+            )
         if not params["SecurityGroups"]:
             raise error.invalid("At least one security group must be specified")
         groups = self._security_groups(context, balancer.vpc_id, params["SecurityGroups"])
-        self._store.transact(Put(LOAD_BALANCER, replace(balancer, security_group_ids=groups)))
-        return {"SecurityGroupIds": list(groups)}
+        changed = replace(
+            balancer, security_group_ids=groups, private_link_groups=enforced or balancer.private_link_groups
+        )
+        self._store.transact(Put(LOAD_BALANCER, changed))
+        shown: Result = {"SecurityGroupIds": list(groups)}
+        if balancer.type == "network":
+            shown["EnforceSecurityGroupInboundRulesOnPrivateLinkTraffic"] = changed.private_link_groups
+        return shown
 
     def set_subnets(self, context: RequestContext, params: Params) -> Result:
         balancer = lookup.load_balancer(self._store, context, params["LoadBalancerArn"])
@@ -205,8 +221,12 @@ class LoadBalancerHandlers:
             raise ServiceError(
                 "InvalidSubnetException", f"The subnets must be in the VPC '{balancer.vpc_id}' of the load balancer"
             )
-        kept = {zone.subnet_id: zone for zone in balancer.zones}
-        zones = tuple(kept.get(subnet.id) or ZoneMapping(zone=subnet.zone, subnet_id=subnet.id) for subnet in subnets)
+        static = subnet_mapping.static_addresses(params, balancer.type, balancer.scheme)
+        kept = subnet_mapping.kept_zones(balancer, subnets, static)
+        new = [subnet for subnet in subnets if subnet.id not in kept]
+        subnet_mapping.check_free(self._store, balancer.scope, new, static)
+        fresh = {zone.subnet_id: zone for zone in subnet_mapping.zone_mappings(new, static)}
+        zones = tuple({**fresh, **kept}[subnet.id] for subnet in subnets)
         changed = replace(balancer, zones=zones)
         self._store.transact(Put(LOAD_BALANCER, changed))
         return {"AvailabilityZones": wire.zones_to(changed), "IpAddressType": "ipv4"}

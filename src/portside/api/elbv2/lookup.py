@@ -7,7 +7,7 @@ from portside.api.elbv2 import error
 from portside.aws.service import RequestContext, ServiceError
 from portside.domain.certificate import Certificate
 from portside.domain.load_balancer import Action, Listener, LoadBalancer, Rule, TargetGroup
-from portside.domain.load_balancer_rule import check_preserved, forwarded_groups, used_groups
+from portside.domain.load_balancer_rule import GROUP_PROTOCOLS, check_proxied, forwarded_groups, used_groups
 from portside.domain.record import Scope
 from portside.domain.table import CERTIFICATE, LISTENER, LOAD_BALANCER, RULE, TARGET_GROUP
 from portside.store.interface import Store
@@ -114,9 +114,7 @@ def check_versions(store: Store, context: RequestContext, protocol: str, action:
             )
 
 
-def check_forward(
-    store: Store, context: RequestContext, balancer: LoadBalancer, action: Action, protocol: str = ""
-) -> None:
+def check_forward(store: Store, context: RequestContext, balancer: LoadBalancer, action: Action, protocol: str) -> None:
     """The target groups of an action are there, fit the load balancer, and are no other one's."""
     arns = forwarded_groups(action)
     if not arns:
@@ -128,14 +126,13 @@ def check_forward(
                 "InvalidConfigurationRequestException",
                 f"Target group '{group.arn}' is not in the VPC '{balancer.vpc_id}' of the load balancer",
             )
-        wanted = ("TCP",) if balancer.type == "network" else ("HTTP", "HTTPS")
-        if group.protocol not in wanted:
+        if group.protocol not in GROUP_PROTOCOLS[protocol]:
             raise ServiceError(
                 "IncompatibleProtocolsException",
-                f"Listener protocol '{wanted[0]}' is not supported with a target group with the protocol "
+                f"Listener protocol '{protocol}' is not supported with a target group with the protocol "
                 f"'{group.protocol}'",
             )
-    check_preserved(protocol, groups)
+    check_proxied(protocol, groups)
     users = balancers_by_group(store, context)
     for arn in arns:
         if any(user != balancer.arn for user in users.get(arn, ())):

@@ -86,6 +86,10 @@ class TargetHandlers:
                         f"The Availability Zone '{given}' is not the one of the IP address '{address}': '{subnet.zone}'"
                     )
                 return subnet.zone
+        if given == "all" and group.protocol in ("UDP", "TCP_UDP"):
+            raise error.invalid(
+                f"The IP address '{address}' must be in the VPC for a target group with protocol '{group.protocol}'"
+            )
         if given == "all":
             if not parsed.is_private:
                 raise error.invalid(f"The IP address '{address}' must be in a private address range")

@@ -36,14 +36,14 @@ class TargetGroupHandlers:
                 f"A target group with target type '{kind}' is not supported yet by Portside: use 'instance' or 'ip'"
             )
         protocol = params.get("Protocol")
-        version = params.get("ProtocolVersion", "HTTP1" if protocol != "TCP" else "")
+        version = params.get("ProtocolVersion", "HTTP1" if protocol not in rule.NETWORK_PROTOCOLS else "")
         if protocol is None:
             raise error.invalid("A protocol must be specified")
-        if protocol == "TCP" and version:
-            raise error.invalid("Protocol version cannot be specified for target groups with protocol 'TCP'")
-        if protocol not in ("HTTP", "HTTPS", "TCP"):
+        if protocol in rule.NETWORK_PROTOCOLS and version:
+            raise error.invalid(f"Protocol version cannot be specified for target groups with protocol '{protocol}'")
+        if protocol not in ("HTTP", "HTTPS", *rule.NETWORK_PROTOCOLS):
             raise error.unsupported(f"A target group with protocol '{protocol}'")
-        if protocol != "TCP" and version not in ("HTTP1", "HTTP2", "GRPC"):
+        if protocol not in rule.NETWORK_PROTOCOLS and version not in ("HTTP1", "HTTP2", "GRPC"):
             raise error.invalid(f"Protocol version '{version}' must be one of 'HTTP1, HTTP2, GRPC'")
         for member, what in (("Port", "port"), ("VpcId", "VPC ID")):
             if member not in params:
@@ -154,6 +154,6 @@ class TargetGroupHandlers:
         rule.check_target_group_attributes(attributes)
         changed = replace(group, attributes=attributes)
         for protocol in lookup.protocols_of(self._store, group):
-            rule.check_preserved(protocol, [changed])
+            rule.check_proxied(protocol, [changed])
         self._store.transact(Put(TARGET_GROUP, changed))
         return {"Attributes": wire.attributes_to(changes)}

@@ -77,13 +77,22 @@ def load_balancer_to(balancer: LoadBalancer) -> Result:
         "IpAddressType": balancer.ip_address_type,
         "EnablePrefixForIpv6SourceNat": "off",
     }
+    if balancer.type == "network" and balancer.security_group_ids:
+        shown["EnforceSecurityGroupInboundRulesOnPrivateLinkTraffic"] = balancer.private_link_groups
     if zone := HOSTED_ZONES.get(balancer.scope.region):
         shown["CanonicalHostedZoneId"] = zone
     return shown
 
 
 def zones_to(balancer: LoadBalancer) -> list[Result]:
-    return [{"ZoneName": zone.zone, "SubnetId": zone.subnet_id, "LoadBalancerAddresses": []} for zone in balancer.zones]
+    return [
+        {
+            "ZoneName": zone.zone,
+            "SubnetId": zone.subnet_id,
+            "LoadBalancerAddresses": [{"PrivateIPv4Address": zone.static_address}] if zone.static_address else [],
+        }
+        for zone in balancer.zones
+    ]
 
 
 # --- target groups --------------------------------------------------------------------------------------------------

@@ -90,7 +90,7 @@ def ruleset(
         lines.append(f"add map inet {TABLE} {name} {{ type ipv4_addr : ipv4_addr; }}")
     lines.append(f"add set inet {TABLE} {PUBLIC_SET} {{ type ipv4_addr; }}")
     lines.append(f"add set inet {TABLE} {NAT_LEGS} {{ type ifname; }}")
-    for group_id in sorted({*groups, *(each for combo in combinations for each in combo)}):
+    for group_id in sorted({*groups, UNGUARDED, *(each for combo in combinations for each in combo)}):
         lines.append(add_group(group_id))
     lines += _base(with_flows)
     for combo in combinations:

@@ -316,7 +316,7 @@ class Router:
             messages += [
                 add_element(TABLE, firewall.EGRESS_MAP, address, chain=firewall.egress_chain(combo)),
                 add_element(TABLE, firewall.INGRESS_MAP, address, chain=firewall.ingress_chain(combo)),
-                *(add_element(TABLE, firewall.member_set(group), address) for group in combo if group in self._groups),
+                *(add_element(TABLE, firewall.member_set(group), address) for group in combo if self._has_set(group)),
             ]
             if self._with_flows:
                 messages.append(add_element(TABLE, balanced.TARGET_MAP, address, chain=firewall.balanced_chain(combo)))
@@ -473,7 +473,7 @@ class Router:
             *(
                 delete_element(TABLE, firewall.member_set(each), address)
                 for each in combo
-                if not known or each in known
+                if not known or self._has_set(each)
             ),
         ]
         if self._with_flows:
@@ -481,6 +481,9 @@ class Router:
         if public is not None:
             messages += _public_removal(address, public)
         return messages
+
+    def _has_set(self, group_id: str) -> bool:
+        return group_id == firewall.UNGUARDED or (self._groups is not None and group_id in self._groups)
 
     def _commit(self, messages: list[Message]) -> None:
         try:
