@@ -121,7 +121,7 @@ def test_a_burner_uses_what_it_may(no_leaks: Settings, tmp_path: Path) -> None:
 
     async def body() -> None:
         async with NodeLab(no_leaks) as lab:
-            for script, low, high in (("while :; do :; done", 90, 105), ("sleep 600", 0, 1)):
+            for script, low, high in (("while :; do :; done", 90, 112), ("sleep 600", 0, 1)):
                 task = lab_task(script)
                 await lab.do(task.start)
                 given = Given(lab, task)
