@@ -3,8 +3,10 @@ make faster: what is asked for is kept and shown as enabled."""
 
 from typing import Any
 
+from portside.api.ec2 import error
 from portside.api.ec2.lookup import found
 from portside.api.ec2.selection import answer, page, selected
+from portside.api.ec2.unsupported import unsupported
 from portside.aws.service import Handler, Params, RequestContext, Result, ServiceError
 from portside.domain import vpc_rule
 from portside.domain.clock import Clock
@@ -42,6 +44,10 @@ class FastRestoreHandlers:
         return answer("FastSnapshotRestores", [_to_wire(*row) for row in shown], token)
 
     def _changed(self, context: RequestContext, params: Params, *, is_on: bool) -> Result:
+        if params.get("AvailabilityZoneIds"):
+            raise unsupported(f"{'Enable' if is_on else 'Disable'}FastSnapshotRestores", "AvailabilityZoneIds")
+        if not params.get("AvailabilityZones"):
+            raise error.missing_parameter("availabilityZones")
         done: list[dict[str, Any]] = []
         failed: list[dict[str, Any]] = []
         for snapshot_id in dict.fromkeys(params["SourceSnapshotIds"]):
@@ -49,8 +55,9 @@ class FastRestoreHandlers:
             for zone in dict.fromkeys(params["AvailabilityZones"]):
                 try:
                     done.append(self._set(context, snapshot_id, zone, is_on=is_on))
-                except ServiceError as error:
-                    errors.append({"AvailabilityZone": zone, "Error": {"Code": error.code, "Message": error.message}})
+                except ServiceError as refused:
+                    told = {"Code": refused.code, "Message": refused.message}
+                    errors.append({"AvailabilityZone": zone, "Error": told})
             if errors:
                 failed.append({"SnapshotId": snapshot_id, "FastSnapshotRestoreStateErrors": errors})
         return {"Successful": done, "Unsuccessful": failed}
