@@ -42,8 +42,8 @@ class Cluster:
     async def fill(self) -> None:
         """Follow the store, without workers, and let every service get all its tasks."""
         self.loop._unsubscribe = self.store.subscribe(self.loop._changed)
-        self.loop._loop.wake = lambda _key: None  # type: ignore[method-assign]
-        self.loop._wake_soon = lambda _key: None  # type: ignore[method-assign]
+        self.loop._loop.wake = lambda _key: None  # type: ignore[assignment,method-assign]
+        self.loop._wake_soon = lambda _key: None  # type: ignore[assignment,method-assign]
         for service in self.services:
             self.store.transact(Put(SERVICE, service))
             await self.settle(service.key)

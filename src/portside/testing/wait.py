@@ -5,7 +5,7 @@ import subprocess
 import time
 import urllib.request
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -42,7 +42,7 @@ def answers(url: str) -> bool:
     return True
 
 
-def end(process: subprocess.Popen[bytes], *, timeout_s: float = 20) -> None:
+def end(process: subprocess.Popen[Any], *, timeout_s: float = 20) -> None:
     """Terminate a process that we started; kill it if it does not go."""
     process.terminate()
     try:
