@@ -23,6 +23,7 @@ from typing import Any
 from portside import credential, folder
 from portside.cli.failure import Failure
 from portside.credential import AccessKey
+from portside.domain import pace
 from portside.settings import DEFAULT_REGION, Settings, parse_mirrors, server_address
 
 DAEMON_MODULE = "portside.main"
@@ -63,7 +64,9 @@ def settings_of(given: Mapping[str, Any], environment: Mapping[str, str] = os.en
     for name, parse in PARSERS.items():
         text = given.get(name)
         if text is None:
-            text = environment.get(f"PORTSIDE_{name.upper()}") or None
+            text = environment.get(f"PORTSIDE_{name.upper()}")
+            if text == "" and name != "hosts_file":  # which is nowhere then
+                continue
         if text is None:
             continue
         try:
@@ -100,6 +103,7 @@ PARSERS: dict[str, Callable[[Any], Any]] = {
     "auth": _truth,
     "task_endpoint": _truth,
     "strict_pulls": _truth,
+    "pace": lambda text: pace.parse(str(text)),
     "other_containers": _truth,
     "account": str,
     "region": str,

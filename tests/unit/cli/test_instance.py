@@ -164,6 +164,19 @@ def test_a_mirror_that_is_none(text: str) -> None:
     assert "REGISTRY=HOST" in failure.value.message
 
 
+def test_every_option_of_up_counts() -> None:
+    """What the command line offers is a setting that it reads, and hands to the daemon."""
+    import typer
+
+    from portside.cli.main import application
+
+    offered = {each.name for each in typer.main.get_command(application()).commands["up"].params}  # type: ignore[attr-defined]
+    assert offered - {"detach"} <= set(instance.PARSERS)
+    assert instance.settings_of({"pace": "4"}, {}).pace == 4
+    assert instance.settings_of({}, {"PORTSIDE_HOSTS_FILE": ""}).hosts_file is None
+    assert instance.settings_of({}, {"PORTSIDE_PORT": ""}).port == Settings().port
+
+
 def test_last_lines(tmp_path: Path) -> None:
     """Only what this start wrote is shown, not what an earlier one left in the log."""
     log = tmp_path / "log"
