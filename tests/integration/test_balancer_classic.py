@@ -31,7 +31,7 @@ from portside.domain.load_balancer import LoadBalancer, Target, ZoneMapping
 from portside.domain.record import replace
 from portside.settings import Settings
 from portside.testing.balancer_lab import AT, LEG, SCOPE, LabAuthority, Reports, eventually
-from portside.testing.netns_lab import Answer, Netns, WebServer, inside, request
+from portside.testing.netns_lab import Answer, Netns, WebServer, inside, listen, request
 
 pytestmark = pytest.mark.integration
 
@@ -130,14 +130,7 @@ class Lab:
         serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
         context: ssl.SSLContext | None = None,
     ) -> asyncio.Server:
-        def make() -> socket.socket:
-            made = socket.create_server((address, 8080))
-            made.setblocking(False)
-            return made
-
-        return await asyncio.start_server(
-            serve, sock=await asyncio.to_thread(inside, self.netns.path, make), ssl=context
-        )
+        return await asyncio.start_server(serve, sock=await listen(self.netns.path, address, 8080), ssl=context)
 
 
 async def _reached(server: WebServer) -> None:

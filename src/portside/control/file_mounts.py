@@ -10,7 +10,7 @@ from portside.domain.secret_reference import Unresolvable
 from portside.domain.table import ACCESS_POINT, ENI, FILE_SYSTEM, MOUNT_TARGET, POLICY, ROLE, SECURITY_GROUP
 from portside.domain.task.record import FileMount, Task
 from portside.domain.task_definition import EfsVolume
-from portside.domain.vpc import Eni, SecurityGroup
+from portside.domain.vpc import Eni, SecurityGroup, instance_owner
 from portside.store.interface import Store
 
 
@@ -114,7 +114,7 @@ def _interface_of(store: Store, task: Task) -> Eni:
         found = store.get(ENI, f"{task.scope.prefix}{task.eni.eni_id}")
     else:
         instance_id = task.placement.instance_id if task.placement is not None else ""
-        found = next(iter(store.find(ENI, "owner", f"instance:{instance_id}")), None)
+        found = next(iter(store.find(ENI, "owner", instance_owner(instance_id))), None)
     if found is None:
         raise Unresolvable(file_mount.failed("b'mount.nfs4: Connection timed out'", 32, "the task has no interface"))
     return found

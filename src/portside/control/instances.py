@@ -31,14 +31,13 @@ from portside.domain.table import (
 )
 from portside.domain.task import machine
 from portside.domain.task.record import EniAttachment, StopCode, Task, TaskStatus
-from portside.domain.vpc import Eni
+from portside.domain.vpc import Eni, instance_owner
 from portside.node.interface import InstanceConfig, Node
 from portside.store.interface import Change, Conflict, Delete, Put, Store, Stored, StoreUnavailable, Write
 
 log = logging.getLogger(__name__)
 
 S: Final = InstanceState
-OWNER: Final = "instance:"
 LAUNCH_ATTEMPTS: Final = 6
 """Failures of the machine in a row, some ten seconds, before an instance that is to start is given up."""
 
@@ -95,10 +94,9 @@ class InstanceLoop:
             self._loop.wake(change.key)
         elif isinstance(record, Eni):
             # Also of one that was just detached.
-            owners = {each.owner for each in (change.value, change.old) if isinstance(each, Eni)}
-            for owner in owners:
-                if owner.startswith(OWNER):
-                    self._loop.wake(f"{record.scope.prefix}{owner.removeprefix(OWNER)}")
+            owners = {each.instance_id for each in (change.value, change.old) if isinstance(each, Eni)}
+            for owner in owners - {""}:
+                self._loop.wake(f"{record.scope.prefix}{owner}")
         elif isinstance(change.value, Task):
             task = change.value
             if task.placement is not None and task.last_status is TaskStatus.STOPPED:
@@ -181,7 +179,7 @@ class InstanceLoop:
 
     def _further(self, of: Instance) -> list[Eni]:
         """The interfaces that were attached after the launch."""
-        return [each for each in self._store.find(ENI, "owner", f"{OWNER}{of.id}") if each.id != of.eni_id]
+        return [each for each in self._store.find(ENI, "owner", instance_owner(of.id)) if each.id != of.eni_id]
 
     def _registration(self, up: Instance, eni: Eni) -> list[Write]:
         """The instance joins its cluster; nothing happens if there is no such cluster (yet)."""

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Literal
+from typing import Final, Literal
 
 from portside.domain.record import Record, Scope, Tags
 
@@ -66,6 +66,14 @@ class SecurityGroup(Record, frozen=True, kw_only=True):
     created_at: datetime
 
 
+_INSTANCE: Final = "instance:"
+
+
+def instance_owner(instance_id: str) -> str:
+    """`Eni.owner` of an instance's interfaces."""
+    return f"{_INSTANCE}{instance_id}"
+
+
 class Eni(Record, frozen=True, kw_only=True):
     """A network interface. `owner` says what uses it: `task:<task key>`, `instance:<id>`, `loadbalancer:<arn>`,
     `natgateway:<id>`, `mounttarget:<id>`, or nothing: then it is available. `public_address` is an Elastic one if there
@@ -95,6 +103,11 @@ class Eni(Record, frozen=True, kw_only=True):
     attached_at: datetime | None = None
     tags: Tags = ()
     created_at: datetime
+
+    @property
+    def instance_id(self) -> str:
+        """The instance that has it; empty if none has."""
+        return self.owner.removeprefix(_INSTANCE) if self.owner.startswith(_INSTANCE) else ""
 
 
 class Route(Record, frozen=True, kw_only=True):

@@ -9,7 +9,7 @@ import struct
 from collections.abc import Sequence
 from typing import Final
 
-from portside.testing.netns_lab import inside
+from portside.testing.netns_lab import inside, listen
 
 PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY, WINDOW_UPDATE = 0, 1, 3, 4, 6, 7, 8
@@ -49,12 +49,7 @@ class GrpcServer:
         self._writers: set[asyncio.StreamWriter] = set()
 
     async def start(self) -> "GrpcServer":
-        def listen() -> socket.socket:
-            made = socket.create_server((self.address, self.port), backlog=64)
-            made.setblocking(False)
-            return made
-
-        listening = await asyncio.to_thread(inside, self.netns, listen)
+        listening = await listen(self.netns, self.address, self.port)
         self._server = await asyncio.start_server(self._serve, sock=listening, ssl=self.tls)
         return self
 

@@ -46,6 +46,17 @@ def inside(netns: str, work: Callable[[], T]) -> T:
     return outcome[0]
 
 
+async def listen(netns: str, address: str, port: int) -> socket.socket:
+    """A TCP socket there that takes connections, for asyncio's servers."""
+
+    def make() -> socket.socket:
+        made = socket.create_server((address, port), backlog=512)
+        made.setblocking(False)
+        return made
+
+    return await asyncio.to_thread(inside, netns, make)
+
+
 class Netns:
     """A namespace with its loopback up. Cleanup: `close`."""
 
@@ -136,12 +147,7 @@ class WebServer:
         self._writers: set[asyncio.StreamWriter] = set()
 
     async def start(self) -> "WebServer":
-        def listen() -> socket.socket:
-            made = socket.create_server((self.address, self.port), backlog=512)
-            made.setblocking(False)
-            return made
-
-        listening = await asyncio.to_thread(inside, self.netns, listen)
+        listening = await listen(self.netns, self.address, self.port)
         self._server = await asyncio.start_server(self._serve, sock=listening)
         return self
 

@@ -199,8 +199,8 @@ class ElasticAddressHandlers:
                 "PrivateIpAddress": address.private_address,
             }
             eni = self._store.get(ENI, address.scope.prefix + address.eni_id)
-            if eni is not None and eni.owner.startswith("instance:"):
-                wire["InstanceId"] = eni.owner.removeprefix("instance:")
+            if eni is not None and eni.instance_id:
+                wire["InstanceId"] = eni.instance_id
         return wire
 
 

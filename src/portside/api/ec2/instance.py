@@ -18,6 +18,7 @@ from portside.domain.instance import Instance, InstanceState
 from portside.domain.record import replace
 from portside.domain.refusal import Refused
 from portside.domain.table import EBS_VOLUME, ENI, INSTANCE, SECURITY_GROUP, VPC
+from portside.domain.vpc import instance_owner
 from portside.store.interface import Put, Store, Write
 
 
@@ -177,7 +178,7 @@ class InstanceHandlers:
         }
 
     def _to_wire(self, each: Instance) -> dict[str, Any]:
-        enis = sorted(self._store.find(ENI, "owner", f"instance:{each.id}"), key=lambda eni: eni.device_index)
+        enis = sorted(self._store.find(ENI, "owner", instance_owner(each.id)), key=lambda eni: eni.device_index)
         names = {
             group_id: group.name
             for group_id in {group_id for eni in enis for group_id in eni.security_group_ids}

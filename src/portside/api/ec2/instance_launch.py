@@ -12,7 +12,7 @@ from portside.domain.clock import Clock, Ids
 from portside.domain.instance import Instance
 from portside.domain.record import Scope
 from portside.domain.table import ENI, INSTANCE, INSTANCE_PROFILE, SECURITY_GROUP, SUBNET
-from portside.domain.vpc import Eni, Subnet
+from portside.domain.vpc import Eni, Subnet, instance_owner
 from portside.store.interface import Put, Store, Write
 
 LAUNCHED_MOST: Final = 20
@@ -81,7 +81,7 @@ class InstanceLaunch:
                 security_group_ids=groups,
                 description=asked.get("Description") or "",
                 requester_managed=False,
-                owner=f"instance:{instance_id}",
+                owner=instance_owner(instance_id),
                 attachment_id=f"eni-attach-0{digits}",
                 tags=tags.get("network-interface", ()),
                 created_at=now,

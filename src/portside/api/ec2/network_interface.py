@@ -16,11 +16,9 @@ from portside.domain.ec2_instance_type import INSTANCE_TYPES
 from portside.domain.instance import Instance, InstanceState
 from portside.domain.record import Scope, Tags, replace
 from portside.domain.table import CONTAINER_INSTANCE, ELASTIC_ADDRESS, ENI, INSTANCE, SECURITY_GROUP, SUBNET, TASK
-from portside.domain.vpc import Eni, Subnet
+from portside.domain.vpc import Eni, Subnet, instance_owner
 from portside.store.interface import ABSENT, Delete, Put, Store, Write
 
-_INSTANCE = "instance:"
-"""What an instance's interface says of its owner, before the instance's id."""
 _MOST_GROUPS = 5
 
 
@@ -157,7 +155,7 @@ class NetworkInterfaceHandlers:
             )
         if eni.vpc_id != instance.vpc_id:
             raise unsupported(operation, "an interface of another VPC than the instance's")
-        held = self._store.find(ENI, "owner", f"{_INSTANCE}{instance.id}")
+        held = self._store.find(ENI, "owner", instance_owner(instance.id))
         index = params.get("DeviceIndex") or 0
         if any(each.device_index == index for each in held):
             raise error.invalid_value(
@@ -174,7 +172,7 @@ class NetworkInterfaceHandlers:
             raise ServiceError("PrivateIpAddressLimitExceeded", "Number of private addresses will exceed limit.")
         attached = replace(
             eni,
-            owner=f"{_INSTANCE}{instance.id}",
+            owner=instance_owner(instance.id),
             attachment_id=new_id(self._ids, "eni-attach"),
             device_index=index,
             delete_on_termination=False,
@@ -189,9 +187,9 @@ class NetworkInterfaceHandlers:
         eni = next((each for each in self._store.scan(ENI, context.prefix) if _attachment_id(each) == wanted), None)
         if eni is None:
             raise _no_attachment(wanted)
-        if not eni.owner.startswith(_INSTANCE):
+        if not eni.instance_id:
             raise ServiceError("OperationNotPermitted", "You are not allowed to manage 'ela-attach' attachments.")
-        instance = self._instance(context, eni.owner.removeprefix(_INSTANCE))
+        instance = self._instance(context, eni.instance_id)
         if eni.id == instance.eni_id:
             raise ServiceError("OperationNotPermitted", "The network interface at device index 0 cannot be detached.")
         self._store.transact(Put(ENI, vpc_rule.detached(eni)), *self._room_for_tasks(instance, 1))
@@ -221,8 +219,8 @@ class NetworkInterfaceHandlers:
         named, count = params.get("PrivateIpAddresses") or [], params.get("SecondaryPrivateIpAddressCount") or 0
         if bool(named) == bool(count):
             raise error.missing_parameter("secondaryPrivateIpAddressCount")
-        if eni.owner.startswith(_INSTANCE):
-            instance = self._instance(context, eni.owner.removeprefix(_INSTANCE))
+        if eni.instance_id:
+            instance = self._instance(context, eni.instance_id)
             room = INSTANCE_TYPES[instance.instance_type].addresses_each - 1 - len(eni.secondary_addresses)
             if len(named) + count > room:
                 raise ServiceError("PrivateIpAddressLimitExceeded", "Number of private addresses will exceed limit.")
@@ -407,14 +405,14 @@ def _interface_type(eni: Eni) -> str:
 
 
 def _attachment_to(eni: Eni) -> dict[str, Any]:
-    if eni.owner.startswith(_INSTANCE):
+    if eni.instance_id:
         return {
             "AttachmentId": eni.attachment_id,
             "AttachTime": eni.attached_at or eni.created_at,
             "DeleteOnTermination": eni.delete_on_termination,
             "DeviceIndex": eni.device_index,
             "NetworkCardIndex": 0,
-            "InstanceId": eni.owner.removeprefix(_INSTANCE),
+            "InstanceId": eni.instance_id,
             "InstanceOwnerId": eni.scope.account,
             "Status": "attached",
         }
@@ -429,7 +427,7 @@ def _attachment_to(eni: Eni) -> dict[str, Any]:
 
 
 def _attachment_id(eni: Eni) -> str:
-    if not eni.owner or eni.owner.startswith(_INSTANCE):
+    if not eni.owner or eni.instance_id:
         return eni.attachment_id
     return eni.id.replace("eni-", "ela-attach-")
 
@@ -469,7 +467,7 @@ _FIELDS = {
     "attachment.delete-on-termination": lambda e: flag(_attachment_to(e)["DeleteOnTermination"]) if e.owner else [],
     "attachment.status": lambda e: ["attached"] if e.owner else [],
     "attachment.attachment-id": lambda e: [_attachment_to(e)["AttachmentId"]] if e.owner else [],
-    "attachment.instance-id": lambda e: [e.owner.removeprefix(_INSTANCE)] if e.owner.startswith(_INSTANCE) else [],
+    "attachment.instance-id": lambda e: [e.instance_id] if e.instance_id else [],
     "attachment.instance-owner-id": lambda e: [_attachment_to(e)["InstanceOwnerId"]] if e.owner else [],
     "status": lambda e: [_status(e)],
 }

@@ -25,6 +25,7 @@ from portside.domain.table import CONTAINER_INSTANCE, ENI, INSTANCE, TASK
 from portside.domain.task import machine
 from portside.domain.task.record import StopCode, Task, TaskStatus
 from portside.domain.user_data import AgentConfiguration
+from portside.domain.vpc import instance_owner
 from portside.store.interface import Delete, Put, Store, Write
 
 DESCRIBED_MOST: Final = 100
@@ -141,7 +142,7 @@ class ContainerInstances:
             private_dns_name=eni.private_dns_name if eni is not None else "",
             configuration=replace(asked.configuration, cluster=cluster, attributes=attributes, tags=tags),
             architecture=INSTANCE_TYPES[instance.instance_type].architecture,
-            interfaces_taken=len(self._store.find(ENI, "owner", f"instance:{instance.id}")),
+            interfaces_taken=len(self._store.find(ENI, "owner", instance_owner(instance.id))),
             now=known[0].registered_at if known else self._clock.now(),
         )
         joined = replace(joined, cpu_units=asked.cpu_units)

@@ -1,9 +1,10 @@
 """Tags of Classic Load Balancers."""
 
 from portside.api.elb import state, wire
+from portside.api.elbv2.wire import tags_to, with_tags
 from portside.aws.service import Handler, Params, RequestContext, Result
 from portside.domain.load_balancer import LoadBalancer
-from portside.domain.record import Tags, replace
+from portside.domain.record import replace
 from portside.domain.table import LOAD_BALANCER
 from portside.store.interface import Put, Store
 
@@ -17,12 +18,11 @@ class TagHandlers:
         return {"AddTags": self.add, "RemoveTags": self.remove, "DescribeTags": self.describe}
 
     def add(self, context: RequestContext, params: Params) -> Result:
-        given = {tag.key: tag for tag in wire.tags_from(params["Tags"])}
+        given = wire.tags_from(params["Tags"])
         writes: list[Put] = []
         for name in params["LoadBalancerNames"]:
             record = self._record(context, name)
-            tags: Tags = tuple(given.get(tag.key, tag) for tag in record.tags)
-            tags += tuple(tag for key, tag in given.items() if key not in {old.key for old in record.tags})
+            tags = with_tags(record.tags, given)
             wire.check_tag_count(tags)
             writes.append(Put(LOAD_BALANCER, replace(record, tags=tags)))
         self._store.transact(*writes)
@@ -43,7 +43,7 @@ class TagHandlers:
             "TagDescriptions": [
                 {
                     "LoadBalancerName": name,
-                    "Tags": [{"Key": tag.key, "Value": tag.value} for tag in self._record(context, name).tags],
+                    "Tags": tags_to(self._record(context, name).tags),
                 }
                 for name in params["LoadBalancerNames"]
             ]

@@ -3,8 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from portside.api.elb.error import invalid
-from portside.api.elbv2.wire import HOSTED_ZONES
+from portside.api.elbv2.wire import HOSTED_ZONES, distinct_tags
 from portside.aws.service import Result, ServiceError
 from portside.domain import classic_load_balancer_rule as rule
 from portside.domain import classic_policy as policy_rule
@@ -17,7 +16,7 @@ from portside.domain.classic_load_balancer import (
 )
 from portside.domain.load_balancer import LoadBalancer
 from portside.domain.load_balancer_rule import TAGS_PER_RESOURCE
-from portside.domain.record import Tag, Tags
+from portside.domain.record import Tags
 
 
 def listener_from(item: Mapping[str, Any]) -> ClassicListener:
@@ -101,13 +100,7 @@ def policy_type_to(name: str, kind: policy_rule.PolicyType) -> Result:
 
 
 def tags_from(items: Iterable[Mapping[str, str]] | None) -> Tags:
-    tags = tuple(Tag(key=item["Key"], value=item.get("Value", "")) for item in items or ())
-    keys = [tag.key for tag in tags]
-    for key in keys:
-        if keys.count(key) > 1:
-            raise ServiceError("DuplicateTagKeysException", f"Tag key '{key}' is specified more than once")
-        if key.lower().startswith("aws:"):
-            raise invalid(f"Tag key '{key}' cannot begin with 'aws:'")
+    tags = distinct_tags(items)
     check_tag_count(tags)
     return tags
 

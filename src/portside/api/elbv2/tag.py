@@ -6,7 +6,7 @@ from portside.api.elbv2 import lookup, wire
 from portside.aws.service import Handler, Params, RequestContext, Result
 from portside.domain.kind import Kind
 from portside.domain.load_balancer import Listener, LoadBalancer, Rule, TargetGroup
-from portside.domain.record import Tags, replace
+from portside.domain.record import replace
 from portside.domain.table import LISTENER, LOAD_BALANCER, RULE, TARGET_GROUP
 from portside.store.interface import Put, Store
 
@@ -22,12 +22,11 @@ class TagHandlers:
         return {"AddTags": self.add, "RemoveTags": self.remove, "DescribeTags": self.describe}
 
     def add(self, context: RequestContext, params: Params) -> Result:
-        given = {tag.key: tag for tag in wire.tags_from(params["Tags"])}
+        given = wire.tags_from(params["Tags"])
         writes: list[Put] = []
         for arn in params["ResourceArns"]:
             kind, record = self._resource(context, arn)
-            tags: Tags = tuple(given.get(tag.key, tag) for tag in record.tags)
-            tags += tuple(tag for key, tag in given.items() if key not in {old.key for old in record.tags})
+            tags = wire.with_tags(record.tags, given)
             wire.check_tag_count(tags)
             writes.append(Put(kind, replace(record, tags=tags)))
         self._store.transact(*writes)

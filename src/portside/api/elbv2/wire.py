@@ -32,6 +32,13 @@ HOSTED_ZONES = {"us-east-1": "Z35SXDOTRQ7X7K"}
 
 
 def tags_from(items: Iterable[Mapping[str, str]] | None) -> Tags:
+    tags = distinct_tags(items)
+    check_tag_count(tags)
+    return tags
+
+
+def distinct_tags(items: Iterable[Mapping[str, str]] | None) -> Tags:
+    """As given, whatever their number. Raises ServiceError for keys that no tag, or one only, may have."""
     tags = tuple(Tag(key=item["Key"], value=item.get("Value", "")) for item in items or ())
     keys = [tag.key for tag in tags]
     for key in keys:
@@ -39,8 +46,14 @@ def tags_from(items: Iterable[Mapping[str, str]] | None) -> Tags:
             raise ServiceError("DuplicateTagKeysException", f"Tag key '{key}' is specified more than once")
         if key.lower().startswith("aws:"):
             raise invalid(f"Tag key '{key}' cannot begin with 'aws:'")
-    check_tag_count(tags)
     return tags
+
+
+def with_tags(old: Tags, given: Tags) -> Tags:
+    """Those given replace those of their key; the others come behind."""
+    by_key = {tag.key: tag for tag in given}
+    known = {tag.key for tag in old}
+    return (*(by_key.get(tag.key, tag) for tag in old), *(tag for tag in given if tag.key not in known))
 
 
 def check_tag_count(tags: Tags) -> None:

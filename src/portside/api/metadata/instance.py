@@ -17,7 +17,7 @@ from portside.domain.clock import Clock
 from portside.domain.instance import Instance
 from portside.domain.instance_identity import InstanceIdentities
 from portside.domain.table import ENI, INSTANCE, INSTANCE_PROFILE, SECURITY_GROUP, SUBNET, VPC
-from portside.domain.vpc import Eni, Vpc
+from portside.domain.vpc import Eni, Vpc, instance_owner
 from portside.store.interface import Store
 
 Scope = MutableMapping[str, Any]
@@ -125,7 +125,7 @@ class InstanceMetadata:
         mac = eni.mac_address if eni is not None else ""
         interfaces: Tree = {
             each.mac_address: self._interface(each, vpc)
-            for each in self._store.find(ENI, "owner", f"instance:{instance.id}")
+            for each in self._store.find(ENI, "owner", instance_owner(instance.id))
         }
         data: Tree = {
             "ami-id": instance.image_id,

@@ -438,7 +438,7 @@ class Network:
         ]
         rt.request(messages)
         try:
-            rt.request([rtnetlink.source_rule(eni.address, table, _LEG_RULE_PRIORITY + index)])
+            rt.request([rtnetlink.block_rule(f"{eni.address}/32", table, _LEG_RULE_PRIORITY + index, add=True)])
         except NetlinkError as error:
             if error.errno != errno.EEXIST:
                 raise

@@ -180,17 +180,6 @@ def default_route(gateway: str, index: int, *, source: str | None = None, table:
     return Message(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, body, f"default route via {gateway} table {table}")
 
 
-def source_rule(address: str, table: int, priority: int) -> Message:
-    """`from address/32 lookup table`. EEXIST if it is there."""
-    body = (
-        _ROUTE.pack(socket.AF_INET, 0, 32, 0, min(table, 255), 0, 0, FR_ACT_TO_TBL, 0)
-        + attribute(FRA_SRC, packed(address))
-        + u32(FRA_PRIORITY, priority)
-        + u32(FRA_TABLE, table)
-    )
-    return Message(RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL, body, f"rule from {address} lookup {table}")
-
-
 def link_can_send(rt: NetlinkSocket, index: int) -> bool:
     """Whether a link has taken notice of its carrier. Until then it drops what it is to send.
 
