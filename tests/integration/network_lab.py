@@ -108,6 +108,7 @@ def leg_of(eni: EniAttachment) -> EniConfig:
         gateway=eni.gateway,
         mac_address=eni.mac_address,
         security_group_ids=eni.security_group_ids,
+        public_address=eni.public_address,
     )
 
 

@@ -670,3 +670,47 @@ def test_network_load_balancers_place(served: Any, elb: Any, subnets: list[dict[
     answer = elb.set_security_groups(LoadBalancerArn=guarded["LoadBalancerArn"], **off)
     assert answer["EnforceSecurityGroupInboundRulesOnPrivateLinkTraffic"] == "off"
     assert answer["SecurityGroupIds"] == [group]
+
+
+def test_elastic_addresses(served: Any, elb: Any, subnets: list[dict[str, Any]]) -> None:
+    """An internet-facing Network Load Balancer has the Elastic addresses that it is given, one in a subnet, from its
+    creation on; nobody else gets them, and what can not be is refused in AWS's words."""
+    ec2 = served.client("ec2")
+    first, second, third = (ec2.allocate_address() for _ in range(3))
+    one, two = (subnet["SubnetId"] for subnet in subnets[:2])
+
+    def mapped(*pairs: tuple[str, dict[str, Any]]) -> list[dict[str, Any]]:
+        return [{"SubnetId": subnet, "AllocationId": address["AllocationId"]} for subnet, address in pairs]
+
+    asked = {"Name": "net", "Type": "network", "SubnetMappings": mapped((one, first))}
+    made = elb.create_load_balancer(**asked)["LoadBalancers"][0]
+    shown = {"IpAddress": first["PublicIp"], "AllocationId": first["AllocationId"]}
+    assert made["AvailabilityZones"][0]["LoadBalancerAddresses"] == [shown]
+    arn = made["LoadBalancerArn"]
+    assert elb.create_load_balancer(**asked)["LoadBalancers"][0]["LoadBalancerArn"] == arn
+    base = {"Name": "other", "Type": "network"}
+    missing = [{"SubnetId": one, "AllocationId": "eipalloc-0123456789abcdef0"}]
+    for wrong, code in (
+        ({"SubnetMappings": mapped((one, first))}, "ResourceInUse"),
+        ({"SubnetMappings": mapped((one, second), (two, second))}, "ResourceInUse"),
+        ({"SubnetMappings": missing}, "AllocationIdNotFound"),
+        ({"SubnetMappings": mapped((one, second)), "Scheme": "internal"}, "ValidationError"),
+        ({"SubnetMappings": mapped((one, second), (two, third)), "Type": "application"}, "ValidationError"),
+        ({"SubnetMappings": [{"AllocationId": second["AllocationId"]}]}, "ValidationError"),
+        ({"SubnetMappings": [{**mapped((one, second))[0], "PrivateIPv4Address": "172.31.0.9"}]}, "ValidationError"),
+    ):
+        assert error_of(elb.create_load_balancer, **{**base, **wrong})[0] == code, wrong
+    assert error_of(ec2.release_address, AllocationId=first["AllocationId"])[0] == "InvalidIPAddress.InUse"
+    nat = {"SubnetId": one, "AllocationId": first["AllocationId"]}
+    assert error_of(ec2.create_nat_gateway, **nat)[0] == "Resource.AlreadyAssociated"
+    changed = mapped((one, second), (two, third))
+    refused = error_of(elb.set_subnets, LoadBalancerArn=arn, SubnetMappings=changed)
+    assert refused[0] == "InvalidConfigurationRequest"
+    more = elb.set_subnets(LoadBalancerArn=arn, SubnetMappings=[{"SubnetId": one}, *mapped((two, third))])
+    addresses = [
+        each["LoadBalancerAddresses"] for each in sorted(more["AvailabilityZones"], key=lambda z: z["ZoneName"])
+    ]
+    assert addresses == [
+        [{"IpAddress": each["PublicIp"], "AllocationId": each["AllocationId"]}] for each in (first, third)
+    ]
+    assert error_of(ec2.release_address, AllocationId=third["AllocationId"])[0] == "InvalidIPAddress.InUse"

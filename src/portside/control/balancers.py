@@ -6,7 +6,7 @@ targets.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Set
+from collections.abc import Callable, Container, Iterable, Set
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
@@ -15,7 +15,7 @@ from portside.control.arrivals import Arrivals
 from portside.control.enis import Enis
 from portside.control.loop import Loop
 from portside.control.vpcs import VpcLoop
-from portside.domain import arn
+from portside.domain import arn, elastic_address
 from portside.domain.certificate import Certificate
 from portside.domain.clock import Clock, Ids
 from portside.domain.flow import Flow, flows, kernel_listeners
@@ -24,7 +24,17 @@ from portside.domain.load_balancer_rule import deregistration_delay_s, suffix, t
 from portside.domain.pace import REAL, shortened
 from portside.domain.record import Scope, replace
 from portside.domain.refusal import Refused
-from portside.domain.table import CERTIFICATE, ENI, LISTENER, LOAD_BALANCER, RULE, TARGET, TARGET_GROUP, VPC
+from portside.domain.table import (
+    CERTIFICATE,
+    ELASTIC_ADDRESS,
+    ENI,
+    LISTENER,
+    LOAD_BALANCER,
+    RULE,
+    TARGET,
+    TARGET_GROUP,
+    VPC,
+)
 from portside.domain.task.record import EniAttachment, NetworkRequest
 from portside.domain.vpc import Eni
 from portside.node.interface import EniConfig, Node
@@ -91,6 +101,9 @@ class BalancerLoop:
         for eni in self._store.scan(ENI):
             if eni.owner.startswith(OWNER):
                 self._loop.wake(eni.owner.removeprefix(OWNER))
+        for address in self._store.scan(ELASTIC_ADDRESS):
+            if address.load_balancer_arn:
+                self._loop.wake(address.load_balancer_arn)
         self._loop.wake(CONFIG)
 
     async def close(self) -> None:
@@ -171,6 +184,9 @@ class BalancerLoop:
         if surplus:
             for eni in surplus:
                 self._enis.release(scope, eni.id)
+        current = self._store.get(LOAD_BALANCER, LOAD_BALANCER.key(balancer))
+        if current is not None:
+            self._free_elastic_addresses(balancer_arn, {zone.allocation_id for zone in current.zones})
         return None
 
     def _legs(self, balancer: LoadBalancer) -> list[EniAttachment]:
@@ -200,6 +216,8 @@ class BalancerLoop:
                     eni = replace(eni, security_group_ids=balancer.security_group_ids)
                     self._store.transact(Put(ENI, eni))
                 attachment = self._enis.attachment(eni)
+            if zone.allocation_id:
+                attachment = self._with_elastic_address(balancer, zone, attachment)
             attachments.append(attachment)
             host = ""
             if balancer.scheme == "internet-facing":
@@ -213,6 +231,26 @@ class BalancerLoop:
             if [z.subnet_id for z in stored.value.zones] == [z.subnet_id for z in zones]:
                 self._store.transact(Put(LOAD_BALANCER, replace(stored.value, zones=tuple(zones)), stored.version))
         return attachments
+
+    def _with_elastic_address(
+        self, balancer: LoadBalancer, zone: ZoneMapping, attachment: EniAttachment
+    ) -> EniAttachment:
+        """The interface with the address that the load balancer was given for this zone; recorded."""
+        address = self._store.get(ELASTIC_ADDRESS, balancer.scope.prefix + zone.allocation_id)
+        eni = self._store.get(ENI, balancer.scope.prefix + attachment.eni_id)
+        if address is None or eni is None or address.load_balancer_arn != balancer.arn:
+            return attachment
+        if address.eni_id != eni.id:
+            given, eni = elastic_address.associated(address, eni, f"eipassoc-0{self._ids.hex(16)}")
+            self._store.transact(Put(ELASTIC_ADDRESS, given), Put(ENI, eni))
+        return self._enis.attachment(eni)
+
+    def _free_elastic_addresses(self, balancer_arn: str, kept: Container[str] = ()) -> None:
+        """Those that the load balancer has, or was to have, are nobody's again, and may be given to others."""
+        held = self._store.find(ELASTIC_ADDRESS, "load_balancer", balancer_arn)
+        writes = [Put(ELASTIC_ADDRESS, elastic_address.disassociated(each)) for each in held if each.id not in kept]
+        if writes:
+            self._store.transact(*writes)
 
     def _surplus(self, balancer: LoadBalancer) -> list[Eni]:
         """Interfaces in subnets that the balancer has left, once its namespace is without them."""
@@ -232,6 +270,7 @@ class BalancerLoop:
         self._balancer.release_host_addresses(suffix(balancer_arn))
         for eni in self._owned(balancer_arn):
             self._enis.release(scope, eni.id)
+        self._free_elastic_addresses(balancer_arn)
         self._loop.finish(balancer_arn)
         return None
 
@@ -530,4 +569,5 @@ def _eni_config(attachment: EniAttachment) -> EniConfig:
         gateway=attachment.gateway,
         mac_address=attachment.mac_address,
         security_group_ids=attachment.security_group_ids,
+        public_address=attachment.public_address,
     )

@@ -12,8 +12,13 @@ def associated(address: ElasticAddress, eni: Eni, association_id: str) -> tuple[
     )
 
 
+def promised(address: ElasticAddress, load_balancer_arn: str) -> ElasticAddress:
+    """Nobody else gets the address from here on: an interface of the load balancer is to have it."""
+    return replace(address, load_balancer_arn=load_balancer_arn)
+
+
 def disassociated(address: ElasticAddress) -> ElasticAddress:
-    return replace(address, eni_id="", association_id="", private_address="")
+    return replace(address, eni_id="", association_id="", private_address="", load_balancer_arn="")
 
 
 def without(eni: Eni) -> Eni:

@@ -15,6 +15,8 @@ class ZoneMapping(Record, frozen=True, kw_only=True):
     address: str = ""  # inside the VPC
     host_address: str = ""  # 127.66.x.y on the host, for internet-facing ones
     static_address: str = ""  # the address inside the VPC that was asked for
+    allocation_id: str = ""  # of its Elastic address
+    public_address: str = ""  # the Elastic address itself
 
 
 class LoadBalancer(Record, frozen=True, kw_only=True):

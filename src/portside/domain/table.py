@@ -142,7 +142,7 @@ ELASTIC_ADDRESS: Final = Kind(
     name="elastic_address",
     type=ElasticAddress,
     key=lambda a: f"{a.scope.prefix}{a.id}",
-    indexes={"eni": lambda a: a.eni_id or None},
+    indexes={"eni": lambda a: a.eni_id or None, "load_balancer": lambda a: a.load_balancer_arn or None},
 )
 NAT_GATEWAY: Final = Kind(
     name="nat_gateway",

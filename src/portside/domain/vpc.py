@@ -149,7 +149,9 @@ class InternetGateway(Record, frozen=True, kw_only=True):
 
 
 class ElasticAddress(Record, frozen=True, kw_only=True):
-    """A public address that an account keeps. `id` is its allocation id; associated if it has an `eni_id`."""
+    """A public address that an account keeps. `id` is its allocation id; associated if it has an `eni_id`.
+
+    `load_balancer_arn`: a load balancer that it was given to, from before that has an interface until it has none."""
 
     scope: Scope
     id: str
@@ -157,8 +159,13 @@ class ElasticAddress(Record, frozen=True, kw_only=True):
     association_id: str = ""
     eni_id: str = ""
     private_address: str = ""
+    load_balancer_arn: str = ""
     tags: Tags = ()
     created_at: datetime
+
+    @property
+    def is_in_use(self) -> bool:
+        return bool(self.eni_id or self.load_balancer_arn)
 
 
 class NatGatewayState(StrEnum):

@@ -22,7 +22,8 @@ FactListener = Callable[[str, AnyFact], None]
 
 @dataclass(frozen=True, kw_only=True)
 class EniConfig:
-    """An interface that is not a task's own: a load balancer's leg in a subnet."""
+    """An interface that is not a task's own: a load balancer's leg in a subnet. `public_address`: of a load balancer's;
+    a NAT gateway's is with its configuration."""
 
     eni_id: str
     vpc_id: str
@@ -31,6 +32,7 @@ class EniConfig:
     gateway: str
     mac_address: str
     security_group_ids: tuple[str, ...]
+    public_address: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -65,7 +65,7 @@ class ElasticAddressHandlers:
     def release(self, context: RequestContext, params: Params) -> Result:
         refuse_others("ReleaseAddress", params, "AllocationId", "PublicIp", "NetworkBorderGroup")
         address = self._named(context, params)
-        if address.eni_id:
+        if address.is_in_use:
             raise ServiceError("InvalidIPAddress.InUse", f"Address {address.public_address} is in use.")
         self._store.transact(Delete(ELASTIC_ADDRESS, ELASTIC_ADDRESS.key(address)))
         return {}
@@ -73,7 +73,7 @@ class ElasticAddressHandlers:
     def associate(self, context: RequestContext, params: Params) -> Result:
         address = self._named(context, params)
         eni = self._target(context, params)
-        if eni.requester_managed:
+        if eni.requester_managed or address.load_balancer_arn:
             raise ServiceError("AuthFailure", "You do not have permission to access the specified resource.")
         if (params.get("PrivateIpAddress") or eni.address) != eni.address:
             raise ServiceError(

@@ -75,7 +75,7 @@ class NatGatewayHandlers:
         writes: list[Write] = []
         if allocation_id:
             address = found(self._store, context, ELASTIC_ADDRESS, allocation_id)
-            if address.eni_id:
+            if address.is_in_use:
                 raise ServiceError(
                     "Resource.AlreadyAssociated",
                     f"Elastic IP address [{address.id}] is already associated",

@@ -1,6 +1,6 @@
 """Load balancers: create, describe, delete, attributes, security groups, subnets."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from portside.api.elbv2 import error, lookup, subnet_mapping, wire
 from portside.api.elbv2.page import page
@@ -9,11 +9,20 @@ from portside.domain import access_log
 from portside.domain import arn as arns
 from portside.domain import load_balancer_rule as rule
 from portside.domain.clock import Clock, Ids
+from portside.domain.elastic_address import promised
 from portside.domain.load_balancer import LoadBalancer
 from portside.domain.record import replace
 from portside.domain.refusal import Refused
-from portside.domain.table import INTERNET_GATEWAY, LISTENER, LOAD_BALANCER, RULE, SECURITY_GROUP, SUBNET
-from portside.domain.vpc import Subnet
+from portside.domain.table import (
+    ELASTIC_ADDRESS,
+    INTERNET_GATEWAY,
+    LISTENER,
+    LOAD_BALANCER,
+    RULE,
+    SECURITY_GROUP,
+    SUBNET,
+)
+from portside.domain.vpc import ElasticAddress, Subnet
 from portside.store.interface import ABSENT, Delete, Put, Store, Write
 
 
@@ -47,7 +56,7 @@ class LoadBalancerHandlers:
                 raise error.unsupported(f"The parameter {member}")
         rule.check_name(name, "load balancer")
         tags = wire.tags_from(params.get("Tags"))
-        static = subnet_mapping.static_addresses(params, kind, scheme)
+        asked = subnet_mapping.wanted(params, kind, scheme)
         subnets = self._subnets(context, params, kind)
         vpc_id = subnets[0].vpc_id
         if scheme == "internet-facing" and not self._store.find(INTERNET_GATEWAY, "vpc", vpc_id):
@@ -61,7 +70,10 @@ class LoadBalancerHandlers:
                 (known.type, known.scheme) == (kind, scheme)
                 and {zone.subnet_id for zone in known.zones} == {subnet.id for subnet in subnets}
                 and set(known.security_group_ids) == set(groups)
-                and {each.subnet_id: each.static_address for each in known.zones if each.static_address} == static
+                and {each.subnet_id: each.static_address for each in known.zones if each.static_address}
+                == asked.addresses
+                and {each.subnet_id: each.allocation_id for each in known.zones if each.allocation_id}
+                == asked.allocations
                 and ("Tags" not in params or known.tags == tags)
             )
             if not same:
@@ -77,7 +89,8 @@ class LoadBalancerHandlers:
                 "The maximum number of load balancers has been reached for this account",
             )
         scope = lookup.scope(context)
-        subnet_mapping.check_free(self._store, scope, subnets, static)
+        subnet_mapping.check_free(self._store, scope, subnets, asked.addresses)
+        elastic = subnet_mapping.elastic_addresses(self._store, scope, subnets, asked.allocations)
         balancer = LoadBalancer(
             scope=scope,
             arn=arns.load_balancer(scope, name, self._ids.hex(16), "net" if kind == "network" else "app"),
@@ -86,12 +99,12 @@ class LoadBalancerHandlers:
             scheme=scheme,
             dns_name=rule.dns_name(name, self._ids.number(10), context.region, scheme),
             vpc_id=vpc_id,
-            zones=subnet_mapping.zone_mappings(subnets, static),
+            zones=subnet_mapping.zone_mappings(subnets, asked.addresses, elastic),
             security_group_ids=groups,
             tags=tags,
             created_at=self._clock.now(),
         )
-        self._store.transact(Put(LOAD_BALANCER, balancer, ABSENT))
+        self._store.transact(*_promises(elastic, balancer), Put(LOAD_BALANCER, balancer, ABSENT))
         return {"LoadBalancers": [wire.load_balancer_to(balancer)]}
 
     def _subnets(self, context: RequestContext, params: Params, kind: str) -> list[Subnet]:
@@ -221,12 +234,17 @@ class LoadBalancerHandlers:
             raise ServiceError(
                 "InvalidSubnetException", f"The subnets must be in the VPC '{balancer.vpc_id}' of the load balancer"
             )
-        static = subnet_mapping.static_addresses(params, balancer.type, balancer.scheme)
-        kept = subnet_mapping.kept_zones(balancer, subnets, static)
+        asked = subnet_mapping.wanted(params, balancer.type, balancer.scheme)
+        kept = subnet_mapping.kept_zones(balancer, subnets, asked)
         new = [subnet for subnet in subnets if subnet.id not in kept]
-        subnet_mapping.check_free(self._store, balancer.scope, new, static)
-        fresh = {zone.subnet_id: zone for zone in subnet_mapping.zone_mappings(new, static)}
+        subnet_mapping.check_free(self._store, balancer.scope, new, asked.addresses)
+        elastic = subnet_mapping.elastic_addresses(self._store, balancer.scope, new, asked.allocations)
+        fresh = {zone.subnet_id: zone for zone in subnet_mapping.zone_mappings(new, asked.addresses, elastic)}
         zones = tuple({**fresh, **kept}[subnet.id] for subnet in subnets)
         changed = replace(balancer, zones=zones)
-        self._store.transact(Put(LOAD_BALANCER, changed))
+        self._store.transact(*_promises(elastic, changed), Put(LOAD_BALANCER, changed))
         return {"AvailabilityZones": wire.zones_to(changed), "IpAddressType": "ipv4"}
+
+
+def _promises(elastic: Mapping[str, ElasticAddress], balancer: LoadBalancer) -> list[Write]:
+    return [Put(ELASTIC_ADDRESS, promised(each, balancer.arn)) for each in elastic.values()]

@@ -30,9 +30,9 @@ def elbv2_service(store: Store, clock: Clock, ids: Ids) -> Service:
         name="elbv2",
         handlers={name: mapped(handler) for name, handler in handlers.items()},
         partial={
-            "CreateLoadBalancer": "application and network; IPv4; private addresses of one's own, no Elastic ones",
+            "CreateLoadBalancer": "application and network; IPv4; private addresses of one's own, Elastic ones",
             "ModifyLoadBalancerAttributes": "access logs to a folder; no other logs, desync mode, WAF, zonal shift",
-            "SetSubnets": "IPv4; private addresses of one's own, no Elastic ones",
+            "SetSubnets": "IPv4; private addresses of one's own, Elastic ones",
             "CreateTargetGroup": "target types instance and ip; HTTP and HTTPS (HTTP1, HTTP2, GRPC), TCP, UDP, TCP_UDP",
             "ModifyTargetGroupAttributes": "no anomaly mitigation, no cross-zone or health settings of a group's own",
             "CreateListener": "HTTP, HTTPS (no mutual TLS), TCP, UDP, TCP_UDP, TLS; forward, redirect, fixed-response",

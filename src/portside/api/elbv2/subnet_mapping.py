@@ -2,6 +2,7 @@
 
 import ipaddress
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from portside.api.elbv2 import error
@@ -9,16 +10,22 @@ from portside.aws.service import Params, ServiceError
 from portside.domain import vpc_rule
 from portside.domain.load_balancer import LoadBalancer, ZoneMapping
 from portside.domain.record import Scope
-from portside.domain.table import ENI
-from portside.domain.vpc import Subnet
+from portside.domain.table import ELASTIC_ADDRESS, ENI
+from portside.domain.vpc import ElasticAddress, Subnet
 from portside.store.interface import Store
 
 
-def static_addresses(params: Params, kind: str, scheme: str) -> dict[str, str]:
-    """By subnet id: the address inside the VPC that is asked for.
+@dataclass(frozen=True)
+class Wanted:
+    """What is asked for by subnet id: an address inside the VPC, or the allocation of an Elastic one."""
 
-    Raises: ServiceError for what the kind of load balancer or its scheme can not have."""
-    found: dict[str, str] = {}
+    addresses: dict[str, str] = field(default_factory=dict)
+    allocations: dict[str, str] = field(default_factory=dict)
+
+
+def wanted(params: Params, kind: str, scheme: str) -> Wanted:
+    """Raises: ServiceError for what the kind of load balancer or its scheme can not have."""
+    found = Wanted()
     for mapping in params.get("SubnetMappings", ()):
         named = set(mapping) - {"SubnetId"}
         if not named:
@@ -29,11 +36,12 @@ def static_addresses(params: Params, kind: str, scheme: str) -> dict[str, str]:
             raise error.invalid("Elastic IP addresses cannot be specified for internal load balancers")
         if "PrivateIPv4Address" in named and scheme != "internal":
             raise error.invalid("Private IPv4 addresses can be specified for internal load balancers only")
-        if len(named) > 1 or "PrivateIPv4Address" not in named:
-            raise error.unsupported(
-                f"The member {', '.join(sorted(named - {'PrivateIPv4Address'}))} of a subnet mapping"
-            )
-        found[_subnet_id(mapping)] = mapping["PrivateIPv4Address"]
+        if others := sorted(named - {"PrivateIPv4Address", "AllocationId"}):
+            raise error.unsupported(f"The member {', '.join(others)} of a subnet mapping")
+        if "AllocationId" in named:
+            found.allocations[_subnet_id(mapping)] = mapping["AllocationId"]
+        else:
+            found.addresses[_subnet_id(mapping)] = mapping["PrivateIPv4Address"]
     return found
 
 
@@ -65,17 +73,47 @@ def check_free(store: Store, scope: Scope, subnets: list[Subnet], static: Mappin
             raise ServiceError("ResourceInUseException", f"The private IPv4 address '{address}' is in use")
 
 
-def zone_mappings(subnets: list[Subnet], static: Mapping[str, str]) -> tuple[ZoneMapping, ...]:
+def elastic_addresses(
+    store: Store, scope: Scope, subnets: list[Subnet], allocations: Mapping[str, str]
+) -> dict[str, ElasticAddress]:
+    """By subnet id: the Elastic addresses that are asked for.
+
+    Raises: ServiceError for one that is not there, or is somebody's already."""
+    found: dict[str, ElasticAddress] = {}
+    for subnet in subnets:
+        allocation_id = allocations.get(subnet.id)
+        if allocation_id is None:
+            continue
+        address = store.get(ELASTIC_ADDRESS, scope.prefix + allocation_id)
+        if address is None:
+            raise ServiceError("AllocationIdNotFoundException", f"The allocation ID '{allocation_id}' does not exist")
+        if address.is_in_use or address in found.values():
+            raise ServiceError("ResourceInUseException", "The allocation IDs are not available for use")
+        found[subnet.id] = address
+    return found
+
+
+def zone_mappings(
+    subnets: list[Subnet], static: Mapping[str, str], elastic: Mapping[str, ElasticAddress]
+) -> tuple[ZoneMapping, ...]:
     return tuple(
-        ZoneMapping(zone=each.zone, subnet_id=each.id, static_address=static.get(each.id, "")) for each in subnets
+        ZoneMapping(
+            zone=each.zone,
+            subnet_id=each.id,
+            static_address=static.get(each.id, ""),
+            allocation_id=elastic[each.id].id if each.id in elastic else "",
+            public_address=elastic[each.id].public_address if each.id in elastic else "",
+        )
+        for each in subnets
     )
 
 
-def kept_zones(balancer: LoadBalancer, subnets: list[Subnet], static: Mapping[str, str]) -> dict[str, ZoneMapping]:
+def kept_zones(balancer: LoadBalancer, subnets: list[Subnet], asked: Wanted) -> dict[str, ZoneMapping]:
     """By subnet id: the zones that stay, whose addresses can not be changed."""
     kept = {zone.subnet_id: zone for zone in balancer.zones if zone.subnet_id in {subnet.id for subnet in subnets}}
     for subnet_id, zone in kept.items():
-        if static.get(subnet_id, zone.address) != zone.address:
+        same = asked.addresses.get(subnet_id, zone.address) == zone.address
+        if not same or asked.allocations.get(subnet_id, zone.allocation_id) != zone.allocation_id:
             raise ServiceError(
                 "InvalidConfigurationRequestException",
                 f"The address of the load balancer in the subnet '{subnet_id}' cannot be changed",

@@ -20,6 +20,7 @@ from portside.domain.load_balancer import (
     Rule,
     TargetGroup,
     WeightedTargetGroup,
+    ZoneMapping,
 )
 from portside.domain.load_balancer_rule import TAGS_PER_RESOURCE
 from portside.domain.record import Tag, Tags
@@ -102,10 +103,17 @@ def zones_to(balancer: LoadBalancer) -> list[Result]:
         {
             "ZoneName": zone.zone,
             "SubnetId": zone.subnet_id,
-            "LoadBalancerAddresses": [{"PrivateIPv4Address": zone.static_address}] if zone.static_address else [],
+            "LoadBalancerAddresses": _addresses_to(zone),
         }
         for zone in balancer.zones
     ]
+
+
+def _addresses_to(zone: ZoneMapping) -> list[Result]:
+    """Those that somebody chose."""
+    if zone.allocation_id:
+        return [{"IpAddress": zone.public_address, "AllocationId": zone.allocation_id}]
+    return [{"PrivateIPv4Address": zone.static_address}] if zone.static_address else []
 
 
 # --- target groups --------------------------------------------------------------------------------------------------

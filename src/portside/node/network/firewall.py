@@ -14,9 +14,11 @@ are judged by the rules that stand now. Source: EC2 user guide, "Untracked conne
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 from portside.domain.vpc import SecurityGroup, SecurityGroupRule
 from portside.node.network import balanced, link_local
+from portside.node.network.elastic import Elastic, rules
 
 TABLE = "portside"
 EGRESS_MAP = "egress_of"
@@ -72,6 +74,7 @@ def ruleset(
     nat_legs: Iterable[str] = (),
     *,
     with_flows: bool = False,
+    elastic: Mapping[str, Elastic] = MappingProxyType({}),
 ) -> str:
     """The whole table, replacing what is there in one transaction.
 
@@ -81,6 +84,7 @@ def ruleset(
         public: private address -> public address.
         nat_legs: the links that lead to NAT gateways.
         with_flows: with what the flows of Network Load Balancers need; the flows themselves are added to it.
+        elastic: by the address of a load balancer's leg, its public one.
     """
     combinations = sorted(set(members.values()))
     lines = [f"add table inet {TABLE}", f"delete table inet {TABLE}", f"add table inet {TABLE}"]
@@ -108,6 +112,7 @@ def ruleset(
         lines.append(f"add element inet {TABLE} {PRIVATE_OF} {{ {public_address} : {address} }}")
         lines.append(f"add element inet {TABLE} {PUBLIC_SET} {{ {address} }}")
     lines += [add_nat_leg(each) for each in sorted(nat_legs)]
+    lines += rules(TABLE, elastic, UPLINK)
     return "\n".join(lines) + "\n"
 
 

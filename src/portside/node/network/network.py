@@ -392,6 +392,7 @@ class Network:
         router = self._router(vpc_id)
         for eni in enis:
             router.admit(eni.eni_id, eni.address, eni.security_group_ids or (UNGUARDED,))
+            router.lead_public(eni.address, eni.prefix_length, eni.public_address)
         if netns.is_pinned(pin):
             rt, fd = netns.within(pin, _sockets_inside)
         else:

@@ -20,7 +20,8 @@ from portside.domain.flow import Flow, FlowCounts
 from portside.domain.vpc import SecurityGroup
 from portside.domain.vpc_route import Target, cidr_blocks
 from portside.node.interface import VpcConfig
-from portside.node.network import acl, balanced, conntrack, firewall, link_local, netns, rtnetlink
+from portside.node.network import acl, balanced, conntrack, elastic, firewall, link_local, netns, rtnetlink
+from portside.node.network.elastic import Elastic
 from portside.node.network.firewall import TABLE, Combination
 from portside.node.network.flow_file import FlowFile
 from portside.node.network.netlink import Message, NetlinkError, NetlinkSocket
@@ -45,6 +46,8 @@ _NO_IPV6 = (("ipv6/conf/all/disable_ipv6", "1"), ("ipv6/conf/default/disable_ipv
 _FIRST_LEG_INDEX = 10
 _BLOCK_RULE_PRIORITY = 40000
 """After the main table, which holds the VPC's own addresses: no route of a subnet leads them elsewhere."""
+_MARK_RULE_PRIORITY = 39000
+"""Before those of blocks: answers of a load balancer's targets take the way of its own subnet."""
 _MESSAGES_AT_ONCE = 64
 _ATTEMPTS = 3
 _SETTLE_TRIES, _SETTLE_PAUSE_S = 200, 0.001
@@ -79,6 +82,7 @@ class Router:
         self._members: dict[str, Combination] = {}
         self._owners: dict[str, str] = {}
         self._public: dict[str, str] = {}
+        self._elastic: dict[str, Elastic] = {}  # by the address of a load balancer's leg
         self._chains: dict[Combination, str] = {}
         self._nats: dict[str, str] = {}  # address of a NAT gateway -> its leg
         self._config: VpcConfig | None = None
@@ -326,6 +330,38 @@ class Router:
             if address in self._public and self._uplink is not None:
                 self._uplink.route(self._public[address])
 
+    def lead_public(self, address: str, prefix_length: int, public: str | None) -> None:
+        """What comes to this public address is for a load balancer's leg, which answers from it. None: no other than
+        its own. Idempotent."""
+        with self._lock:
+            wanted = None
+            if public is not None and self._uplink is not None:
+                wanted = Elastic(public, _table(str(ipaddress.ip_interface(f"{address}/{prefix_length}").network)))
+            if self._elastic.get(address) == wanted:
+                return
+            old = self._elastic.pop(address, None)
+            if old is not None and self._uplink is not None:
+                self._uplink.unroute(old.public)
+            if wanted is not None and self._uplink is not None:
+                self._connect(self._uplink)
+                self._elastic[address] = wanted
+            self._apply_mark_rules()
+            if self._groups is not None:
+                self._rewrite()
+            elif old is not None:
+                with suppress(NetlinkError):  # the first `apply` writes everything
+                    commit(self._nf, [delete_element(TABLE, each, address) for each in elastic.MAPS])
+
+    def _apply_mark_rules(self) -> None:
+        wanted, there = (
+            {each.table for each in self._elastic.values()},
+            rtnetlink.mark_rules(self._rt, _MARK_RULE_PRIORITY),
+        )
+        if wanted:
+            netns.within(self.pin, lambda: netns.write_sysctl("ipv4/conf/all/src_valid_mark", "1"))
+        for marks, add in ((wanted - there, True), (there - wanted, False)):
+            self._request(rtnetlink.mark_rule(each, each, _MARK_RULE_PRIORITY, add=add) for each in sorted(marks))
+
     def expel(self, eni_id: str, address: str) -> None:
         """The address takes no part any more. Nothing happens if another interface has it by now."""
         with self._lock:
@@ -450,6 +486,7 @@ class Router:
         self._chains[combo] = text
 
     def _forget(self, address: str) -> None:
+        self.lead_public(address, 32, None)
         combo = self._members.pop(address, None)
         public = self._public.pop(address, None)
         self._owners.pop(address, None)
@@ -496,7 +533,14 @@ class Router:
         """The whole table in one transaction. Tracked flows go on: conntrack is not part of it."""
         assert self._groups is not None
         with_flows, numbers = self._with_flows, self._flow_file.numbers
-        text = firewall.ruleset(self._groups, self._members, self._public, self._nats.values(), with_flows=with_flows)
+        text = firewall.ruleset(
+            self._groups,
+            self._members,
+            self._public,
+            self._nats.values(),
+            with_flows=with_flows,
+            elastic=self._elastic,
+        )
         if with_flows:
             text += balanced.leads(TABLE, self._flows, numbers, known=(), stale=())
         self._nft.run(text)
@@ -506,13 +550,15 @@ class Router:
             combo: firewall.add_combination(combo, self._groups, with_flows=with_flows) for combo in combinations
         }
         if self._uplink is not None:
-            for public in self._public.values():
+            every = {*self._public.values(), *(each.public for each in self._elastic.values())}
+            for public in every:
                 self._uplink.route(public)
-            self._uplink.retain(set(self._public.values()))
+            self._uplink.retain(every)
 
     def _read_members(self) -> None:
         """Take over from the kernel which addresses are in which groups."""
         in_groups: dict[str, list[str]] = {}
+        of_leg: dict[str, dict[str, str]] = {each: {} for each in elastic.MAPS}
         for entry in self._nft.tables():
             if "set" in entry:
                 name, elements = entry["set"]["name"], entry["set"].get("elem", [])
@@ -523,6 +569,14 @@ class Router:
             if "map" in entry and entry["map"]["name"] == firewall.PUBLIC_OF:
                 for private, public in entry["map"].get("elem", []):
                     self._public[str(private)] = str(public)
+            if "map" in entry and entry["map"]["name"] in of_leg:
+                of_leg[entry["map"]["name"]] = {str(leg): str(value) for leg, value in entry["map"].get("elem", [])}
+        ways = of_leg[elastic.WAY_OF_LEG]
+        self._elastic = {
+            leg: Elastic(public, int(ways[leg], 0))
+            for leg, public in of_leg[elastic.PUBLIC_OF_LEG].items()
+            if leg in ways
+        }
         self._members = {address: firewall.combination(groups) for address, groups in in_groups.items()}
 
 

@@ -38,7 +38,7 @@ RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_PREFSRC, RTA_TABLE = 1, 4, 5, 7, 15
 RTN_UNICAST, RTPROT_STATIC, RT_SCOPE_UNIVERSE, RT_SCOPE_LINK, RTNH_F_ONLINK = 1, 4, 0, 253, 4
 RT_TABLE_MAIN = 254
 RTN_BLACKHOLE, RTN_UNREACHABLE = 6, 7
-FRA_SRC, FRA_PRIORITY, FRA_TABLE, FR_ACT_TO_TBL = 2, 6, 15, 1
+FRA_SRC, FRA_PRIORITY, FRA_FWMARK, FRA_TABLE, FR_ACT_TO_TBL = 2, 6, 10, 15, 1
 
 _LINK = struct.Struct("=BxHiII")
 _ADDRESS = struct.Struct("=BBBBI")
@@ -277,6 +277,30 @@ def block_rules(rt: NetlinkSocket, priority: int) -> dict[str, int]:
         values = dict(attributes(body[_ROUTE.size :]))
         if FRA_SRC in values and values.get(FRA_PRIORITY) == struct.pack("=I", priority):
             found[f"{socket.inet_ntoa(values[FRA_SRC])}/{length}"] = int(struct.unpack("=I", values[FRA_TABLE])[0])
+    return found
+
+
+def mark_rule(mark: int, table: int, priority: int, *, add: bool) -> Message:
+    """`fwmark mark lookup table`. EEXIST if it is there, ENOENT if it is to go and is not."""
+    body = (
+        _ROUTE.pack(socket.AF_INET, 0, 0, 0, table if table < 256 else 0, 0, 0, FR_ACT_TO_TBL, 0)
+        + u32(FRA_FWMARK, mark)
+        + u32(FRA_PRIORITY, priority)
+        + u32(FRA_TABLE, table)
+    )
+    what = f"rule of mark {mark:#x} lookup {table}"
+    if add:
+        return Message(RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL, body, what)
+    return Message(RTM_DELRULE, 0, body, f"delete {what}")
+
+
+def mark_rules(rt: NetlinkSocket, priority: int) -> set[int]:
+    """The marks of the rules of that priority in the socket's namespace."""
+    found = set()
+    for body in rt.dump(Message(RTM_GETRULE, 0, _ROUTE.pack(socket.AF_INET, *[0] * 8), "list rules")):
+        values = dict(attributes(body[_ROUTE.size :]))
+        if FRA_FWMARK in values and values.get(FRA_PRIORITY) == struct.pack("=I", priority):
+            found.add(int(struct.unpack("=I", values[FRA_FWMARK])[0]))
     return found
 
 
