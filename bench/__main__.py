@@ -20,6 +20,7 @@ NAMES = (
     "api",
     "balancer",
     "balancer_changes",
+    "balancer_scale",
     "network",
     "nlb",
     "dns",

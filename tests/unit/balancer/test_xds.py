@@ -101,6 +101,20 @@ def test_rules_come_by_priority_and_the_default_last() -> None:
     assert routes[-1]["match"] == {"prefix": "/"}
 
 
+def test_plain_paths_are_compared_as_text() -> None:
+    """A path alone, and one that ends in the only `*`, need no expression; all others do."""
+    balancer = web()
+    listener = balancer.listen(80, fixed(404))
+    patterns = ["/a.b", "/a/*", "*", "/a*b*", "/a?c"]
+    for number, pattern in enumerate(patterns):
+        balancer.rule(listener, 1 + number, fixed(200), paths(pattern))
+    balancer.rule(listener, 9, fixed(200), paths("/a", "/b"))
+    (configuration,) = rendered(balancer).routes.values()
+    matches = [route["match"] for route in configuration["virtual_hosts"][0]["routes"]]
+    assert matches[:2] == [{"path": "/a.b"}, {"prefix": "/a/"}]
+    assert [set(match) for match in matches[2:6]] == [{"safe_regex"}] * 4
+
+
 def test_weights() -> None:
     """Several groups share by weight, weight 0 gets nothing, and without any weight the answer is 503."""
     balancer = web()
