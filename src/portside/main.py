@@ -70,6 +70,7 @@ from portside.api.portside import (
     volume,
 )
 from portside.api.portside import log as output
+from portside.api.portside.meter import Meters
 from portside.api.portside.status import status
 from portside.api.secretsmanager.service import secretsmanager_service
 from portside.api.servicediscovery.service import servicediscovery_service
@@ -123,8 +124,7 @@ from portside.dns.server import DnsServer
 from portside.domain import arn, pace
 from portside.domain.clock import Clock, Ids
 from portside.domain.cloud_map import DiscoveryInstance
-from portside.domain.docker_volume import KeptVolume, local_mount
-from portside.domain.ebs import VolumeUsage
+from portside.domain.docker_volume import DISKS, KeptVolume, LocalMount, local_mount
 from portside.domain.image import CleanupPolicy
 from portside.domain.instance_identity import InstanceIdentities
 from portside.domain.load_balancer_metric import GroupCounts, with_flows
@@ -220,27 +220,37 @@ def _service_error(error: Exception) -> ServiceError | None:
 
 
 def _volume_meters(
+    node: LinuxNode,
     file_systems: FileSystemFolders,
     instances: InstanceFolders,
     in_memory: TmpfsVolumes,
-    block_storage: Callable[[str], VolumeUsage | None],
-) -> volume.Meters:
-    def used(kept: KeptVolume) -> int | None:
-        match local_mount(kept.name, kept.driver_opts).kind:
-            case "folder":
-                return instances.used_bytes(kept.instance_id, kept.id)
-            case "tmpfs":
-                fill = in_memory.fill(kept.id)
-                return None if fill is None else fill[0]
-            case "bind" | "mount":
-                return None
+    disks: TmpfsVolumes,
+) -> Meters:
+    def used(kept: KeptVolume) -> int | tuple[int, int] | None:
+        local = local_mount(kept.name, kept.driver_opts)
+        if local.kind == "folder":
+            return instances.used_bytes(kept.instance_id, kept.id)
+        return mounted(kept.id, local)
+
+    def mounted(own_id: str, local: LocalMount) -> tuple[int, int] | None:
+        if local.kind == "tmpfs":
+            return in_memory.fill(own_id)
+        # A server of NFS may not answer: nobody waits for it here.
+        return disks.fill(own_id) if local.file_system in DISKS else None
 
     def place(kept: KeptVolume) -> str:
         is_folder = local_mount(kept.name, kept.driver_opts).kind == "folder"
         return str(instances.volume(kept.instance_id, kept.id)) if is_folder else ""
 
-    return volume.Meters(
-        file_system=file_systems.used_bytes, docker_volume=used, block_storage=block_storage, place=place
+    return Meters(
+        file_system=file_systems.used_bytes,
+        docker_volume=used,
+        block_storage=node.block_storage.usage,
+        place=place,
+        ephemeral=node.ephemeral_storage,
+        task_volume=node.volume_bytes,
+        mounted=mounted,
+        instance_path=instances.path_bytes,
     )
 
 
@@ -384,7 +394,8 @@ class Daemon:
         instance_folders = InstanceFolderLoop(store, clock, places)
         in_memory = TmpfsVolumes(settings.run_dir / "volumes")
         extend = node.block_storage.extend
-        meters = _volume_meters(folders, places, in_memory, node.block_storage.usage)
+        disks = TmpfsVolumes(settings.run_dir / "mounts")
+        meters = _volume_meters(node, folders, places, in_memory, disks)
 
         sessions = ExecSessions(clock)
 
@@ -446,8 +457,12 @@ class Daemon:
                 "/_portside/network": lambda *_: self._network(store),
                 "/_portside/reach": lambda _method, _path, query, _body: self._reach(store, query),
                 "/_portside/ca": lambda *_: self._ca(store, vault),
-                "/_portside/volumes": lambda method, *_: self._volumes(store, meters, extend, method, ""),
-                "/_portside/volumes/": lambda method, path, *_: self._volumes(store, meters, extend, method, path),
+                "/_portside/volumes": lambda method, _path, query, _body: self._volumes(
+                    store, meters, extend, method, "", query
+                ),
+                "/_portside/volumes/": lambda method, path, query, _body: self._volumes(
+                    store, meters, extend, method, path, query
+                ),
                 "/_portside/images": lambda method, *_: self._images(images, method, ""),
                 "/_portside/images/": lambda method, path, _query, _body: self._images(images, method, path),
             },
@@ -590,7 +605,7 @@ class Daemon:
         return 200, "application/json", json.dumps(answer).encode()
 
     async def _status(
-        self, store: Store, balancer: EnvoyBalancer, node: Node, meters: volume.Meters, in_memory: TmpfsVolumes
+        self, store: Store, balancer: EnvoyBalancer, node: Node, meters: Meters, in_memory: TmpfsVolumes
     ) -> tuple[int, str, bytes]:
         problems = [each for each in (self._problem, balancer.problem) if each]
         disk = shutil.disk_usage(self.settings.data_dir)
@@ -608,10 +623,16 @@ class Daemon:
         )
 
     async def _volumes(
-        self, store: Store, meters: volume.Meters, extend: Callable[[str], None], method: str, path: str
+        self,
+        store: Store,
+        meters: Meters,
+        extend: Callable[[str], None],
+        method: str,
+        path: str,
+        query: Mapping[str, str],
     ) -> tuple[int, str, bytes]:
         named = unquote(path.removeprefix("/_portside/volumes/"))
-        code, document = await volume.answer(store, meters, extend, method, named)
+        code, document = await volume.answer(store, meters, extend, method, named, query.get("kind", ""))
         return code, "application/json", json.dumps(document).encode()
 
     async def _images(self, images: ImageLoop, method: str, path: str) -> tuple[int, str, bytes]:

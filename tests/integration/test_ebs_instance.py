@@ -1,6 +1,7 @@
 """Volumes of EBS that container instances have as block devices: attached, in use, detached, without a byte lost."""
 
 import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -267,6 +268,36 @@ def test_an_attached_volume_whose_file_is_missing_says_so(portside: Instance) ->
     assert device.is_block_device()
     ec2.detach_volume(VolumeId=other)
     until(portside, other, "available")
+
+
+def test_how_full_an_attached_volume_is(portside: Instance) -> None:
+    """As the file system in it says while it is mounted, and nearly full it is a problem of the instance's; else what
+    its file takes."""
+    ec2 = portside.client("ec2")
+    only = launched(portside)
+    volume_id = str(ec2.create_volume(AvailabilityZone=f"{REGION}a", Size=1)["VolumeId"])
+    ec2.get_waiter("volume_available").wait(VolumeIds=[volume_id], WaiterConfig={"Delay": 1})
+    device = attach(portside, volume_id, only)
+    subprocess.run(["mkfs.ext4", "-q", str(device)], check=True)
+
+    def row() -> dict[str, Any]:
+        command = [sys.executable, "-m", "portside.cli", "volume", "inspect", volume_id]
+        command += ["--data-dir", str(portside.settings.data_dir)]
+        environment = os.environ | {"PORTSIDE_RUN_DIR": str(portside.settings.run_dir)}
+        return dict(json.loads(subprocess.run(command, capture_output=True, env=environment, check=True).stdout))
+
+    assert row()["sizeBytes"] == row()["storedBytes"]
+    point = mounted(portside, only, device)
+    room = os.statvfs(point)
+    with (point / "big").open("wb") as writing:
+        os.posix_fallocate(writing.fileno(), 0, int(0.98 * room.f_bavail * room.f_frsize))
+    found, held = row(), os.statvfs(point)
+    assert found["sizeBytes"] == (held.f_blocks - held.f_bfree) * held.f_frsize
+    assert found["isNearlyFull"]
+    said = [each for each in portside.status()["problems"] if volume_id in each]
+    assert f"the EBS volume {volume_id} of instance {only} is 9" in said[0]
+    subprocess.run(["umount", str(point)], check=True)
+    assert not row()["isNearlyFull"]
 
 
 def test_what_an_instance_ends_with_keeps_its_files(portside: Instance, tmp_path: Path) -> None:

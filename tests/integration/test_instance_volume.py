@@ -333,6 +333,30 @@ def portside_command(portside: Instance, *words: str, code: int = 0) -> str:
     return done.stderr if code else done.stdout
 
 
+def test_paths_of_an_instance_and_volumes_of_a_task_are_seen(portside: Instance, lab: Lab) -> None:
+    """`portside volume ls` shows a path with who has it and what it holds; a task's volume in memory with its size."""
+    script = "dd if=/dev/urandom of=/data/blob bs=1M count=2; touch /data/done" + WAITING
+    on_path = lab.run(script, host("/srv/seen"))
+    in_memory = lab.run(
+        script, docker(scope="task", driverOpts={"type": "tmpfs", "device": "tmpfs", "o": "size=8m"}), volume_name="ram"
+    )
+    wait_for((lab.root / "srv" / "seen" / "done").exists, timeout_s=60, what="the task's file")
+    portside.wait_task(in_memory, "RUNNING", timeout_s=60)
+
+    def rows() -> dict[str, dict[str, Any]]:
+        found = portside_command(portside, "volume", "ls", "--json", "--kind", "host", "--kind", "task")
+        return {each["id"]: each for each in json.loads(found)}
+
+    path, ram = f"{lab.id}:/srv/seen", f"{in_memory.rsplit('/', 1)[-1]}/ram"
+    wait_for(lambda: (rows()[ram]["sizeBytes"] or 0) >= 2 << 20, timeout_s=60, what="what is in memory")
+    assert (rows()[path]["usedBy"], rows()[path]["instance"]) == ([f"default/{on_path.rsplit('/', 1)[-1]}"], lab.id)
+    assert 2 << 20 <= rows()[path]["sizeBytes"] < 3 << 20
+    assert rows()[ram]["capacityBytes"] == 8 << 20
+    lab.stop(on_path)
+    lab.stop(in_memory)
+    assert not rows().keys() & {path, ram}
+
+
 def test_seen_and_removed_by_command(portside: Instance, lab: Lab) -> None:
     """`portside volume` shows a Docker volume with its user and its size; removes it only when no task has it, with its
     files; the next task of that name begins with an empty one."""

@@ -1,10 +1,10 @@
-"""`portside volume`: storage that outlives tasks."""
+"""`portside volume`: all storage, who uses it and how full it is."""
 
 import json
 import shutil
 from collections.abc import Mapping, Sequence
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from rich.console import Console
 from rich.table import Table
@@ -13,9 +13,10 @@ from portside.cli import instance as daemon
 from portside.settings import Settings
 
 
-def ls(settings: Settings, *, as_json: bool) -> None:
+def ls(settings: Settings, *, kinds: Sequence[str], as_json: bool) -> None:
     """Raises: Failure."""
-    found = daemon.ask(settings, "/_portside/volumes")[1]["volumes"]
+    query = f"?{urlencode({'kind': ','.join(kinds)})}" if kinds else ""
+    found = daemon.ask(settings, f"/_portside/volumes{query}")[1]["volumes"]
     if as_json:
         print(json.dumps(found, indent=2))
         return
@@ -48,13 +49,13 @@ def grow(settings: Settings, name: str) -> None:
 def render(rows: Sequence[Mapping[str, Any]]) -> Table:
     """Ids are never cut; who uses one is folded."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for column in ("volume", "name", "size", "where", "used by"):
-        is_fixed = column in ("volume", "size")
+    for column in ("kind", "volume", "name", "size", "where", "used by"):
+        is_fixed = column in ("kind", "volume", "size")
         table.add_column(column, header_style="dim", overflow="fold", no_wrap=is_fixed)
     for each in rows:
         tasks = ", ".join(_short(user) for user in each["usedBy"])
         used = "-" if each["sizeBytes"] is None else size(each["sizeBytes"])
-        if "capacityBytes" in each:
+        if each.get("capacityBytes") is not None:
             used = f"{used} of {size(each['capacityBytes'])}"
         if each.get("isNearlyFull"):
             used = f"[red]{used}, nearly full[/red]"
@@ -65,12 +66,17 @@ def render(rows: Sequence[Mapping[str, Any]]) -> Table:
         if each.get("status") == "error":
             used = "[red]error[/red]"
         place = each.get("instance") or " ".join(each.get("zones") or ()) or "none"
-        table.add_row(each["id"], each["name"], used, place, tasks)
+        table.add_row(each["kind"], _id(each), each["name"], used, place, tasks)
     return table
 
 
 def size(count: int) -> str:
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
+
+
+def _id(row: Mapping[str, Any]) -> str:
+    """Of a path of an instance nothing: its name and its place say all."""
+    return "" if row["kind"] == "host" else str(row["id"])
 
 
 def _short(user: str) -> str:

@@ -9,7 +9,7 @@ import typer
 def add(app: typer.Typer, settings: Callable[..., Any], *, data_dir: Any, as_json: Any) -> None:
     """Add the group. Args: data_dir, as_json: options as other commands have them."""
     volumes = typer.Typer(
-        name="volume", help="Storage that outlives tasks.", no_args_is_help=True, rich_markup_mode=None
+        name="volume", help="All storage: who uses it, how full it is.", no_args_is_help=True, rich_markup_mode=None
     )
     app.add_typer(volumes)
 
@@ -18,11 +18,19 @@ def add(app: typer.Typer, settings: Callable[..., Any], *, data_dir: Any, as_jso
         pass
 
     @volumes.command(name="ls")
-    def list_them(as_json: as_json = False, data_dir: data_dir = None) -> None:
-        """File systems of EFS, volumes of EBS and Docker volumes: what they hold, and which tasks use them."""
+    def list_them(
+        kind: Annotated[
+            list[str] | None,
+            typer.Option(help="Only these: efs, docker, ebs, ephemeral, task, host. More than once for several."),
+        ] = None,
+        as_json: as_json = False,
+        data_dir: data_dir = None,
+    ) -> None:
+        """File systems of EFS, Docker volumes, volumes of EBS; what each task can write, its volumes, and the paths of
+        instances that tasks have: how full they are, and which tasks use them."""
         from portside.cli import volume
 
-        volume.ls(settings(data_dir=data_dir), as_json=as_json)
+        volume.ls(settings(data_dir=data_dir), kinds=kind or (), as_json=as_json)
 
     @volumes.command()
     def inspect(

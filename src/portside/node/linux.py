@@ -274,6 +274,10 @@ class LinuxNode:
     def ephemeral_storage(self, task_id: str) -> tuple[int, int] | None:
         return self._storage.usage(task_id)
 
+    def volume_bytes(self, task_id: str, name: str, most: int | None) -> int | None:
+        """What a volume on a task's disk takes; None: there is none, or it holds more files than `most`. Blocks."""
+        return self._storage.volume_bytes(task_id, name, most)
+
     async def usage(self, runtime_id: str) -> Usage | None:
         container = self._running(runtime_id)
         if container is None or container.record is None or container.record.pid is None:

@@ -98,6 +98,14 @@ def attached(folder: Path) -> dict[Path, str]:
     return found
 
 
+def file_of(device: str) -> Path | None:
+    """The file that the device is; None if it is none."""
+    try:
+        return Path(Path(f"/sys/block/{device.removeprefix('/dev/')}/loop/backing_file").read_text().rstrip("\n"))
+    except OSError:
+        return None
+
+
 def size_bytes(device: str) -> int:
     """How large the device is. Source: sysfs, in sectors of 512 bytes."""
     return int(Path(f"/sys/block/{device.removeprefix('/dev/')}/size").read_text()) * 512

@@ -1,8 +1,9 @@
 """What is nearly full, in sentences for `portside status`."""
 
 from collections.abc import Callable, Iterator
-from typing import Final
 
+from portside.api.portside.meter import Fill
+from portside.api.portside.meter import is_nearly_full as _is_nearly_full
 from portside.api.portside.volume import user_of
 from portside.domain import docker_volume
 from portside.domain.docker_volume import KeptVolume
@@ -10,10 +11,6 @@ from portside.domain.ebs import VolumeUsage
 from portside.domain.table import DOCKER_VOLUME, EBS_VOLUME, TASK
 from portside.domain.task.record import TaskStatus
 from portside.store.interface import Store
-
-NEARLY: Final = 0.9
-Fill = tuple[int, int] | None
-"""Bytes used, and how many there can be; None where nothing is or no limit is set."""
 
 
 def problems(
@@ -52,10 +49,6 @@ def problems(
                 yield f"the EBS volume {volume.id} of {holder} is {_words(usage.fill)}"
             elif usage.is_read_only:
                 yield f"the EBS volume {volume.id} of {holder} is read-only: its file system met an error"
-
-
-def _is_nearly_full(fill: Fill) -> bool:
-    return fill is not None and fill[1] > 0 and fill[0] >= NEARLY * fill[1]
 
 
 def _words(fill: Fill) -> str:

@@ -1,17 +1,18 @@
-"""Storage that outlives tasks, as the command line asks for it: who uses it, how full; and removal of Docker volumes.
+"""All storage, as the command line asks for it: who uses it, how full; and removal of Docker volumes.
 
 `/_portside/volumes`, and `/_portside/volumes/NAME` for one by its id or name.
 """
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, Final
 
+from portside.api.portside import task_volume
+from portside.api.portside.meter import Meters, filled
 from portside.domain import docker_volume, ebs
 from portside.domain.docker_volume import KeptVolume
-from portside.domain.ebs import EbsVolume, VolumeUsage
+from portside.domain.ebs import EbsVolume
 from portside.domain.file_system import AccessPoint
 from portside.domain.record import Tags
 from portside.domain.refusal import RefusalKind, Refused
@@ -22,28 +23,35 @@ from portside.store.interface import Delete, Store
 _STATUS: Final = {RefusalKind.NOT_FOUND: 404, RefusalKind.IN_USE: 409, RefusalKind.CONFLICT: 409}
 
 
-@dataclass(frozen=True, kw_only=True)
-class Meters:
-    """Bytes that are used, by what the node knows; None: it can not be told now. They look at disks: not in the loop's
-    thread."""
-
-    file_system: Callable[[str], int]
-    docker_volume: Callable[[KeptVolume], int | None]
-    block_storage: Callable[[str], VolumeUsage | None]  # of a volume of EBS; None: its file is missing
-    place: Callable[[KeptVolume], str]  # where its files are; "" where it has none of its own
+KINDS: Final = ("efs", "docker", "ebs", "ephemeral", "task", "host")
+"""File systems of EFS; Docker volumes that outlive tasks; volumes of EBS; what each running task can write; volumes of
+one task on that; paths of instances."""
+_OUTLIVING: Final = ("efs", "docker", "ebs")
+"""Those that are found by their names, too: many tasks have a volume of the same name."""
+MOST_FILES: Final = 10_000
+"""So many are counted in a list of all; for one alone, all of them."""
+_Row = tuple[dict[str, Any], Callable[[], dict[str, Any]]]
+"""What is known of one, and what else there is to know by looking at disks."""
 
 
 async def answer(
-    store: Store, meters: Meters, extend: Callable[[str], None], method: str, named: str
+    store: Store, meters: Meters, extend: Callable[[str], None], method: str, named: str, kinds: str = ""
 ) -> tuple[int, dict[str, Any]]:
     """HTTP status and document. Args: extend: lets the file system of a volume of EBS take all of it; blocks, raises
-    OSError."""
+    OSError; kinds: those wanted, with commas between; all by default."""
+    wanted = kinds.split(",") if kinds else KINDS
+    if unknown := [each for each in wanted if each not in KINDS]:
+        return 400, {"error": f"there is no kind {', '.join(unknown)}: {', '.join(KINDS)}"}
     try:
         match method, named:
             case "GET", "":
-                return 200, await document(store, meters)
+                rows = [each for each in _rows(store, meters, MOST_FILES) if each[0]["kind"] in wanted]
+                return 200, {"volumes": await asyncio.to_thread(_measured, rows)}
             case "GET", _:
-                return 200, _one((await document(store, meters))["volumes"], named)
+                every = list(_rows(store, meters, None))
+                found = _one([row for row, _ in every], named)
+                (one,) = await asyncio.to_thread(_measured, [each for each in every if each[0] is found])
+                return 200, one
             case "DELETE", _ if named:
                 return 200, remove(store, named)
             case "POST", _ if named:
@@ -54,35 +62,36 @@ async def answer(
         return _STATUS.get(refused.kind, 400), {"error": refused.message}
 
 
-async def document(store: Store, meters: Meters) -> dict[str, Any]:
-    """Every file system, every Docker volume that outlives tasks, every volume of EBS."""
+def _measured(rows: list[_Row]) -> list[dict[str, Any]]:
+    return [{**row, **measure()} for row, measure in rows]
+
+
+def _rows(store: Store, meters: Meters, most: int | None) -> Iterator[_Row]:
+    """Args: most: files that are counted of one volume of a task or path of an instance."""
     using = users(store)
-    rows: list[dict[str, Any]] = []
-    measured: list[Callable[[], int | None]] = []
     for system in store.scan(FILE_SYSTEM):
         key = FILE_SYSTEM.key(system)
-        rows.append(
-            {
-                "id": system.id,
-                "name": _name(system.tags),
-                "kind": "efs",
-                "account": system.scope.account,
-                "region": system.scope.region,
-                "zones": sorted(each.zone for each in store.find(MOUNT_TARGET, "file_system", key)),
-                "accessPoints": [_point_row(each) for each in store.find(ACCESS_POINT, "file_system", key)],
-                "usedBy": sorted(using.get(key, [])),
-            }
-        )
-        measured.append(partial(meters.file_system, system.id))
+        row = {
+            "id": system.id,
+            "name": _name(system.tags),
+            "kind": "efs",
+            "account": system.scope.account,
+            "region": system.scope.region,
+            "zones": sorted(each.zone for each in store.find(MOUNT_TARGET, "file_system", key)),
+            "accessPoints": [_point_row(each) for each in store.find(ACCESS_POINT, "file_system", key)],
+            "usedBy": sorted(using.get(key, [])),
+        }
+        yield row, partial(_size_of, meters, system.id)
     for kept in store.scan(DOCKER_VOLUME):
-        rows.append({**_docker_row(kept, sorted(using.get(kept.key, []))), "path": meters.place(kept)})
-        measured.append(partial(meters.docker_volume, kept))
-    sizes = await asyncio.to_thread(lambda: [meter() for meter in measured])
-    found = [{**row, "sizeBytes": size} for row, size in zip(rows, sizes, strict=True)]
-    volumes = list(store.scan(EBS_VOLUME))
-    usages = await asyncio.to_thread(lambda: [meters.block_storage(each.id) for each in volumes])
-    found += [_ebs_row(store, each, usage) for each, usage in zip(volumes, usages, strict=True)]
-    return {"volumes": found}
+        row = {**_docker_row(kept, sorted(using.get(kept.key, []))), "path": meters.place(kept)}
+        yield row, partial(filled, partial(meters.docker_volume, kept))
+    for volume in store.scan(EBS_VOLUME):
+        yield _ebs_row(store, volume), partial(_ebs_fields, meters, volume)
+    yield from task_volume.rows(store, meters, most)
+
+
+def _size_of(meters: Meters, file_system_id: str) -> dict[str, Any]:
+    return {"sizeBytes": meters.file_system(file_system_id)}
 
 
 def users(store: Store) -> dict[str, list[str]]:
@@ -161,10 +170,7 @@ def _docker_row(kept: KeptVolume, used_by: list[str]) -> dict[str, Any]:
     }
 
 
-def _ebs_row(store: Store, volume: EbsVolume, usage: VolumeUsage | None) -> dict[str, Any]:
-    used = None
-    if usage is not None:
-        used = usage.used_bytes if usage.used_bytes is not None else usage.stored_bytes
+def _ebs_row(store: Store, volume: EbsVolume) -> dict[str, Any]:
     return {
         "id": volume.id,
         "name": _name(volume.tags),
@@ -176,14 +182,22 @@ def _ebs_row(store: Store, volume: EbsVolume, usage: VolumeUsage | None) -> dict
         "status": volume.status,
         "reason": volume.reason,
         "type": volume.type,
+        "snapshotId": volume.snapshot_id,
+        "snapshots": sorted(each.id for each in store.find(EBS_SNAPSHOT, "volume", volume.key)),
+        "usedBy": [user_of(volume)] if volume.owner else [],
+    }
+
+
+def _ebs_fields(meters: Meters, volume: EbsVolume) -> dict[str, Any]:
+    usage, used = meters.block_storage(volume.id), None
+    if usage is not None:
+        used = usage.used_bytes if usage.used_bytes is not None else usage.stored_bytes
+    return {
         "capacityBytes": volume.size_gib * ebs.GIB,
         "storedBytes": None if usage is None else usage.stored_bytes,
         "isNearlyFull": usage is not None and usage.is_nearly_full,
         "isReadOnly": usage is not None and usage.is_read_only,
         "isMissing": usage is None and volume.status not in ("creating", "error", "deleting"),
-        "snapshotId": volume.snapshot_id,
-        "snapshots": sorted(each.id for each in store.find(EBS_SNAPSHOT, "volume", volume.key)),
-        "usedBy": [user_of(volume)] if volume.owner else [],
         "sizeBytes": used,
     }
 
@@ -195,7 +209,9 @@ def user_of(volume: EbsVolume) -> str:
 
 def _one(rows: list[dict[str, Any]], named: str) -> dict[str, Any]:
     """By id, else by name. Raises Refused."""
-    found = [each for each in rows if each["id"] == named] or [each for each in rows if each["name"] == named]
+    found = [each for each in rows if each["id"] == named] or [
+        each for each in rows if each["name"] == named and each["kind"] in _OUTLIVING
+    ]
     if not found:
         raise Refused(RefusalKind.NOT_FOUND, f"there is no volume {named}", "volume")
     if len(found) > 1:

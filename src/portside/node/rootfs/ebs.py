@@ -64,6 +64,7 @@ class _Volume:
     device: str | None = None
     root: int | None = None
     kind: str = ""
+    plugged: str | None = None  # the device that it is for an instance
 
 
 class BlockStorage:
@@ -157,10 +158,8 @@ class BlockStorage:
         except FileNotFoundError:
             return None
         size, stored = found.st_size, found.st_blocks * 512
-        volume = self._volumes.get(volume_id)
-        if volume is not None and volume.root is not None:
-            with contextlib.suppress(OSError):  # it may be going this moment
-                held = os.fstatvfs(volume.root)
+        with contextlib.suppress(OSError):  # it may be going this moment
+            if (held := self._file_system_of(volume_id)) is not None:
                 return VolumeUsage(
                     size_bytes=size,
                     stored_bytes=stored,
@@ -169,6 +168,18 @@ class BlockStorage:
                     is_read_only=bool(held.f_flag & os.ST_RDONLY),
                 )
         return VolumeUsage(size_bytes=size, stored_bytes=stored)
+
+    def _file_system_of(self, volume_id: str) -> os.statvfs_result | None:
+        """None: it is mounted nowhere that this process sees. Raises OSError."""
+        volume = self._volumes.get(volume_id)
+        if volume is None:
+            return None
+        if volume.root is not None:
+            return os.fstatvfs(volume.root)
+        if volume.plugged is None or loop.file_of(volume.plugged) != self._file(volume_id):
+            return None
+        points = mount_point.mounts_of(volume.plugged)
+        return os.statvfs(points[0]) if points else None
 
     def snapshot(self, volume_id: str, snapshot_id: str) -> int:
         """Keep what the volume holds at one moment, at which nobody writes to it. Idempotent.
@@ -241,12 +252,14 @@ class BlockStorage:
             if device is None:
                 descriptor, device = loop.attach(file, is_to_stay=True)
                 os.close(descriptor)
+            volume.plugged = device
             return device
 
     def unplug(self, volume_id: str) -> None:
         """The volume is no block device any more. Idempotent. Raises OSError: something still uses it."""
         with self._held(volume_id) as volume:
             device = loop.attached(self._files).get(self._file(volume_id))
+            volume.plugged = None
             if device is not None:
                 loop.detach(device)
             _let_go(volume)

@@ -25,6 +25,7 @@ from pathlib import Path
 
 from portside.node import loop, syscall
 from portside.node.container.record import boot_id
+from portside.node.rootfs.file_system import disk_bytes_within
 
 log = logging.getLogger(__name__)
 
@@ -162,6 +163,24 @@ class EphemeralStorage:
             return (found.f_blocks - found.f_bfree) * found.f_frsize, self._file(task_id).stat().st_size
         except OSError:
             return None  # it is going this moment
+
+    def volume_bytes(self, task_id: str, name: str, most: int | None) -> int | None:
+        """What a volume of the task takes; None: there is none, or it holds more files than `most`."""
+        if self.problem:
+            folder = self.volumes_without_disk(task_id) / name
+            return disk_bytes_within(folder, most) if folder.is_dir() else None
+        disk = self._disks.get(task_id)
+        if disk is None:
+            return None
+        with disk.lock:
+            if disk.root is None:
+                return None
+            root = os.dup(disk.root)
+        try:
+            folder = Path(f"/proc/self/fd/{root}/{VOLUMES}/{name}")
+            return disk_bytes_within(folder, most) if folder.is_dir() else None
+        finally:
+            os.close(root)
 
     def give_up_largest(self) -> str | None:
         """If the host has hardly any room left, make the disk that takes the most of it fail at once and take its room

@@ -1,10 +1,11 @@
 """EFS file systems: one folder each below the data directory, made when it is first needed."""
 
+import itertools
 import os
 import re
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from portside.node import syscall
@@ -75,9 +76,22 @@ class FileSystemFolders:
 
 def disk_bytes(path: Path) -> int:
     """What its files take on the disk; a file of several names counts once. What goes meanwhile does not count."""
+    return _sum(_walk(path))
+
+
+def disk_bytes_within(path: Path, most: int | None) -> int | None:
+    """As `disk_bytes`, unless there are more files and directories than `most`."""
+    if most is None:
+        return disk_bytes(path)
+    walk = _walk(path)
+    total = _sum(itertools.islice(walk, most))
+    return total if next(walk, None) is None else None
+
+
+def _sum(walk: Iterable[os.stat_result]) -> int:
     seen: set[tuple[int, int]] = set()
     total = 0
-    for found in _walk(path):
+    for found in walk:
         if found.st_nlink > 1 and not stat.S_ISDIR(found.st_mode):
             if (found.st_dev, found.st_ino) in seen:
                 continue

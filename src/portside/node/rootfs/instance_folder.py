@@ -16,7 +16,7 @@ from pathlib import Path
 from portside.domain.task.record import InstanceMount
 from portside.node import syscall
 from portside.node.rootfs.efs import Pinned
-from portside.node.rootfs.file_system import disk_bytes
+from portside.node.rootfs.file_system import disk_bytes, disk_bytes_within
 from portside.node.rootfs.mount_point import MountPoints, mounts_below
 
 _ID = re.compile(r"i-[0-9a-f]{8,40}")
@@ -99,6 +99,24 @@ class InstanceFolders:
     def used_bytes(self, instance_id: str, volume_id: str) -> int:
         """What its files take on the disk."""
         return disk_bytes(self.volume(instance_id, volume_id))
+
+    def path_bytes(self, instance_id: str, path: str, most: int | None) -> int | None:
+        """What a path of it takes on the disk; None: it is not there, or holds more files than `most`."""
+        try:
+            root = os.open(self._path(instance_id) / _ROOT, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                opened = _found(root, path)
+            finally:
+                os.close(root)
+        except OSError:
+            return None
+        try:
+            found = os.fstat(opened)
+            if not stat.S_ISDIR(found.st_mode):
+                return found.st_blocks * 512
+            return disk_bytes_within(Path(f"/proc/self/fd/{opened}"), most)
+        finally:
+            os.close(opened)
 
     def unmount_all(self) -> None:
         """What a killed daemon left mounted."""
