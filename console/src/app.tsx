@@ -7,21 +7,37 @@ import Header from "@cloudscape-design/components/header";
 import SideNavigation from "@cloudscape-design/components/side-navigation";
 import TopNavigation from "@cloudscape-design/components/top-navigation";
 import { applyMode, Mode } from "@cloudscape-design/global-styles";
-import { type ReactNode, useEffect, useState } from "react";
-import type { About } from "./api/call";
+import Spinner from "@cloudscape-design/components/spinner";
+import { lazy, type ReactNode, Suspense, useEffect, useState } from "react";
+import { type About, actIn, signOut } from "./api/call";
 import { follow, onLive } from "./api/changes";
 import { HereContext } from "./context";
-import { BalancerPage, Balancers } from "./pages/balancers";
-import { ClusterPage, Clusters } from "./pages/clusters";
-import { DefinitionPage, Definitions, FamilyPage } from "./pages/definitions";
-import { LogGroupPage, LogGroups } from "./pages/logs";
-import { Overview } from "./pages/overview";
-import { ServicePage, Services } from "./pages/services";
-import { Settings } from "./pages/settings";
-import { ShellPage } from "./pages/shell";
-import { TaskPage, Tasks } from "./pages/tasks";
+import { nameOf, time } from "./format";
+import { SwitchAccount } from "./parts/account";
 import { REGIONS } from "./regions";
-import { hrefOf, placeOf } from "./route";
+import { hrefOf, linkTo, placeOf } from "./route";
+
+/** A page that is loaded when it is first opened. */
+function later<P extends object>(load: () => Promise<(props: P) => ReactNode>) {
+  return lazy(async () => ({ default: await load() }));
+}
+
+const Overview = later(async () => (await import("./pages/overview")).Overview);
+const Clusters = later(async () => (await import("./pages/clusters")).Clusters);
+const ClusterPage = later(async () => (await import("./pages/clusters")).ClusterPage);
+const Services = later(async () => (await import("./pages/services")).Services);
+const ServicePage = later(async () => (await import("./pages/services")).ServicePage);
+const Tasks = later(async () => (await import("./pages/tasks")).Tasks);
+const TaskPage = later(async () => (await import("./pages/tasks")).TaskPage);
+const ShellPage = later(async () => (await import("./pages/shell")).ShellPage);
+const Definitions = later(async () => (await import("./pages/definitions")).Definitions);
+const FamilyPage = later(async () => (await import("./pages/definitions")).FamilyPage);
+const DefinitionPage = later(async () => (await import("./pages/definitions")).DefinitionPage);
+const Balancers = later(async () => (await import("./pages/balancers")).Balancers);
+const BalancerPage = later(async () => (await import("./pages/balancers")).BalancerPage);
+const LogGroups = later(async () => (await import("./pages/logs")).LogGroups);
+const LogGroupPage = later(async () => (await import("./pages/logs")).LogGroupPage);
+const Settings = later(async () => (await import("./pages/settings")).Settings);
 
 function usePlace() {
   const [hash, setHash] = useState(location.hash);
@@ -85,28 +101,38 @@ const WORDS: Record<string, string> = {
   shell: "Shell",
 };
 
-export function App({ about }: { about: About }) {
+export function App({ about, onSignedOut }: { about: About; onSignedOut: () => void }) {
   const place = usePlace();
   const region = place.query.get("region") ?? localStorage.getItem("portside-region") ?? about.region;
+  const account = place.query.get("account") ?? about.account;
+  const other = account === about.account ? "" : account;
+  // Before any page below reads or links.
+  actIn(other);
+  linkTo(other);
+  const [isSwitching, setSwitching] = useState(false);
   const [isDark, turn] = useMode();
   const [isLive, setLive] = useState(false);
   const [isOpen, setOpen] = useState(true);
   useEffect(() => onLive(setLive), []);
   useEffect(() => {
     localStorage.setItem("portside-region", region);
-    follow(region);
-  }, [region]);
+    follow(region, other);
+  }, [region, other]);
   const title = place.path.length ? place.path.map((part) => WORDS[part] ?? part).join(" / ") : "Overview";
   useEffect(() => {
     document.title = `${title} – Portside`;
   }, [title]);
+  const go = (wanted: string) => {
+    linkTo(wanted === about.account ? "" : wanted);
+    location.hash = hrefOf(place.path.slice(0, 1), region);
+  };
   const crumbs = place.path.map((part, at) => ({
     text: WORDS[part] ?? part,
     // A cluster's tasks and services have no page of their own: the cluster's page has them.
     href: hrefOf(place.path.slice(0, at + ((at === 2 || at === 4) && place.path[0] === "clusters" ? 0 : 1)), region),
   }));
   return (
-    <HereContext.Provider value={{ about, region, place }}>
+    <HereContext.Provider value={{ about: { ...about, account }, region, place }}>
       <div id="top">
         <TopNavigation
           identity={{ href: hrefOf([], region), title: "Portside" }}
@@ -122,13 +148,35 @@ export function App({ about }: { about: About }) {
               type: "menu-dropdown",
               text: region,
               ariaLabel: `Region: ${region}`,
-              items: REGIONS.map(([id, words]) => ({ id, text: `${words} (${id})` })),
+              items: REGIONS.map(([id, words]) => ({
+                id,
+                text: `${words} (${id})`,
+                description: about.places[account]?.includes(id) ? "Something is here" : undefined,
+              })),
               onItemClick: ({ detail }) => {
                 location.hash = hrefOf(place.path.slice(0, 1), detail.id);
               },
             },
             { type: "button", text: isDark ? "Light" : "Dark", ariaLabel: `Turn ${isDark ? "light" : "dark"}`, onClick: turn },
-            { type: "button", text: about.account, ariaLabel: `Account ${about.account}` },
+            about.identity
+              ? {
+                  type: "menu-dropdown",
+                  text: account,
+                  ariaLabel: `Account: ${account}`,
+                  description: `${nameOf(about.identity.split(":").pop())}, until ${time(about.endsAt)}`,
+                  items: [{ id: "sign-out", text: "Sign out" }],
+                  onItemClick: () => void signOut().then(onSignedOut),
+                }
+              : {
+                  type: "menu-dropdown",
+                  text: account,
+                  ariaLabel: `Account: ${account}`,
+                  items: [
+                    ...[...new Set([about.account, ...Object.keys(about.places), account])].map((id) => ({ id, text: id })),
+                    { id: "other", text: "Another account" },
+                  ],
+                  onItemClick: ({ detail }) => (detail.id === "other" ? setSwitching(true) : go(detail.id)),
+                },
           ]}
         />
       </div>
@@ -157,8 +205,18 @@ export function App({ about }: { about: About }) {
             ]}
           />
         }
-        content={<div key={`${place.path.join("/")} ${region}`}>{page(place.path)}</div>}
+        content={
+          <Suspense key={`${place.path.join("/")} ${region} ${account}`} fallback={<Spinner size="large" />}>
+            {page(place.path)}
+          </Suspense>
+        }
       />
+      {isSwitching && (
+        <SwitchAccount
+          onChosen={go}
+          onClose={() => setSwitching(false)}
+        />
+      )}
     </HereContext.Provider>
   );
 }

@@ -3,22 +3,43 @@
 import "@cloudscape-design/global-styles/index.css";
 import { I18nProvider } from "@cloudscape-design/components/i18n";
 import messages from "@cloudscape-design/components/i18n/messages/all.en";
+import type { ReactNode } from "react";
 import { createRoot } from "react-dom/client";
-import { about } from "./api/call";
-import { followWhileSeen } from "./api/changes";
+import { about, onSignedOut } from "./api/call";
+import { followWhileSeen, leave } from "./api/changes";
 import { App } from "./app";
+import { SignIn } from "./pages/sign-in";
 
 const place = document.getElementById("root");
 if (!place) throw new Error("the page has no root");
 const root = createRoot(place);
 
+let wasIn = false;
+
+function shown(page: ReactNode): void {
+  root.render(
+    <I18nProvider locale="en" messages={[messages]}>
+      {page}
+    </I18nProvider>,
+  );
+}
+
+/** The console, or first the way in where one is asked for. */
+async function begin(): Promise<void> {
+  try {
+    const found = await about();
+    if ("wants" in found) {
+      leave();
+      shown(<SignIn isOver={wasIn} onSignedIn={() => void begin()} />);
+      return;
+    }
+    wasIn = true;
+    shown(<App about={found} onSignedOut={() => void begin()} />);
+  } catch (error) {
+    root.render(<p role="alert">The console can not be shown: {(error as Error).message}</p>);
+  }
+}
+
+onSignedOut(() => void begin());
 followWhileSeen();
-about().then(
-  (found) =>
-    root.render(
-      <I18nProvider locale="en" messages={[messages]}>
-        <App about={found} />
-      </I18nProvider>,
-    ),
-  (error: Error) => root.render(<p role="alert">The console can not be shown: {error.message}</p>),
-);
+void begin();

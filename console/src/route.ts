@@ -10,9 +10,16 @@ export function placeOf(hash: string): Place {
   return { path: path.split("/").filter(Boolean).map(decoded), query: new URLSearchParams(query) };
 }
 
+/** The account that addresses name; empty for the one that Portside takes by itself. */
+let account = "";
+
+export function linkTo(wanted: string): void {
+  account = wanted;
+}
+
 /** The address of a page. Names may hold anything: each part is escaped. */
 export function hrefOf(path: string[], region: string, query: Record<string, string> = {}): string {
-  const all = new URLSearchParams({ ...query, region });
+  const all = new URLSearchParams(account ? { ...query, region, account } : { ...query, region });
   return `#/${path.map(encodeURIComponent).join("/")}?${all}`;
 }
 

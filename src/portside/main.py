@@ -34,7 +34,9 @@ from portside import __version__, credential, folder
 from portside.api.acm.service import acm_service
 from portside.api.autoscaling.service import autoscaling_service
 from portside.api.cloudwatch.service import cloudwatch_service
+from portside.api.console import place
 from portside.api.console.changes import Changes
+from portside.api.console.sign_in import SignIns
 from portside.api.console.site import Site
 from portside.api.console.visit import Visits
 from portside.api.ec2.default_network import with_default_network
@@ -436,7 +438,10 @@ class Daemon:
                 "instance": settings.instance_id,
                 "version": __version__,
             },
-            is_closed=settings.auth,
+            sign_ins=SignIns(self._secret_of(sts), clock.now, account=settings.account, instance=settings.instance_id)
+            if settings.auth
+            else None,
+            places=lambda: place.places(store),
         )
         health = {"/_portside/health": self._health}
         others = node.other_containers if settings.other_containers else None
@@ -575,6 +580,9 @@ class Daemon:
 
     def _verifier(self, sts: StsSessions, *, accepts_unknown: bool) -> SignatureVerifier:
         """Of sessions' keys in any case, and of the instance's own if signatures are checked."""
+        return SignatureVerifier(self._secret_of(sts), self._clock.now, accepts_unknown=accepts_unknown)
+
+    def _secret_of(self, sts: StsSessions) -> Callable[[str], Secret | None]:
         own: dict[str, Secret] = {}
         if self.settings.auth:
             key = credential.ensure(self.settings.data_dir)
@@ -583,7 +591,7 @@ class Daemon:
         def secret_of(access_key_id: str) -> Secret | None:
             return own.get(access_key_id) or secret_of_session(sts, access_key_id)
 
-        return SignatureVerifier(secret_of, self._clock.now, accepts_unknown=accepts_unknown)
+        return secret_of
 
     def _announce(self) -> None:
         """Leave a note for the command line: who serves this data folder, and where."""

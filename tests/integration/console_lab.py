@@ -76,7 +76,7 @@ class Console:
 
     def see(self, text: str) -> None:
         """Wait until it is there to be seen."""
-        self.page.get_by_text(text).first.wait_for()
+        self.page.get_by_text(text).filter(visible=True).first.wait_for()
 
     def row(self, words: str) -> Any:
         """The rows of tables that hold these words."""

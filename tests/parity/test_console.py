@@ -4,6 +4,7 @@ import gzip
 import http.client
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,16 @@ import pytest
 from served import ACCOUNT, REGION, Served
 
 from portside.api.console.changes import Changes
+from portside.api.console.place import places
+from portside.api.console.sign_in import REFUSED, SignIns
 from portside.api.console.site import Site
 from portside.api.console.visit import HEADER, Visits
 from portside.api.ec2.service import ec2_service
 from portside.api.ecs.service import ecs_service
 from portside.api.elbv2.service import elbv2_service
 from portside.api.iam.service import iam_service
+from portside.aws.service import Principal
+from portside.aws.signature import Secret
 from portside.control.clock import RandomIds, SystemClock
 from portside.store.memory import MemoryStore
 
@@ -28,10 +33,20 @@ PAGE = b"<!doctype html><title>Portside</title>"
 class Console:
     """A gateway with a console in it, and a browser's requests."""
 
-    def __init__(self, serve: Callable[..., Served], folder: Path, *, is_closed: bool = False) -> None:
+    def __init__(self, serve: Callable[..., Served], folder: Path, *, with_auth: bool = False) -> None:
+        self.now = datetime(2026, 1, 1, tzinfo=UTC)
+        self.keys = {"AKIAOWN": Secret("its own secret")} if with_auth else {}
+        sign_ins = SignIns(self.keys.get, lambda: self.now, account=ACCOUNT, instance="0123abcd")
         store, clock, ids = MemoryStore(), SystemClock(), RandomIds()
         about = {"account": ACCOUNT, "region": REGION, "version": "1", "instance": "0123abcd"}
-        site = Site(folder, Changes(store), Visits(bytes(32), "0123abcd"), about, is_closed=is_closed)
+        site = Site(
+            folder,
+            Changes(store),
+            Visits(bytes(32), "0123abcd"),
+            about,
+            sign_ins=sign_ins if with_auth else None,
+            places=lambda: places(store),
+        )
         services = [
             ecs_service(store, clock, ids),
             ec2_service(store, clock, ids),
@@ -40,7 +55,7 @@ class Console:
         ]
         self.served = serve(services, site=site)
         self.origin = self.served.url
-        self.cookie = ""
+        self.cookie = self.set_cookie = ""
 
     def ask(self, method: str, path: str, body: bytes = b"", **headers: str) -> tuple[int, dict[str, str], bytes]:
         connection = http.client.HTTPConnection("127.0.0.1", self.served.port, timeout=30)
@@ -57,7 +72,22 @@ class Console:
         self.cookie = answer[1].get("set-cookie", "").partition(";")[0]
         return answer
 
+    def read(self, below: str) -> tuple[int, Any]:
+        status, _, answer = self.ask("GET", f"{BELOW}/{below}", cookie=self.cookie)
+        return status, json.loads(answer)
+
+    def sign_in(self, key: str, secret: str, token: str = "") -> int:
+        """With the cookie of a sign-in that is granted, as a browser keeps it."""
+        given = {"accessKeyId": key, "secretAccessKey": secret, "sessionToken": token}
+        status, _ = self.post("sign-in", given)
+        if status == 200:
+            self.cookie += f"; {self.set_cookie.partition(';')[0]}"
+        return status
+
     def call(self, service: str, operation: str, parameters: Any = None, **changed: str) -> tuple[int, Any]:
+        return self.post(f"call/{service}/{operation}?region={REGION}", parameters, **changed)
+
+    def post(self, below: str, parameters: Any = None, **changed: str) -> tuple[int, Any]:
         headers = {
             "origin": self.origin,
             "cookie": self.cookie,
@@ -66,8 +96,9 @@ class Console:
             **{name.replace("_", "-"): value for name, value in changed.items()},
         }
         body = json.dumps(parameters or {}).encode()
-        path = f"{BELOW}/call/{service}/{operation}?region={REGION}"
-        status, _, answer = self.ask("POST", path, body, **{n: v for n, v in headers.items() if v})
+        status, got, answer = self.ask("POST", f"{BELOW}/{below}", body, **{n: v for n, v in headers.items() if v})
+        if "set-cookie" in got:
+            self.set_cookie = got["set-cookie"]
         return status, json.loads(answer) if answer else None
 
 
@@ -164,14 +195,120 @@ def test_a_forged_request_does_nothing(console: Console, forged: dict[str, str])
     assert console.call("ecs", "ListClusters") == (200, {"clusterArns": []})
 
 
-def test_with_signatures_it_is_closed(serve: Callable[..., Served], folder: Path) -> None:
-    """Where signatures are checked there is no way in without one, and the page says why."""
-    console = Console(serve, folder, is_closed=True)
-    status, headers, body = console.visit()
-    assert (status, "set-cookie" in headers) == (200, False)
-    assert b"--auth" in body
-    cookie = Visits(bytes(32), "0123abcd").given().partition(";")[0]
-    assert console.call("ecs", "ListClusters", cookie=cookie)[0] == 403
+@pytest.fixture
+def guarded(serve: Callable[..., Served], folder: Path) -> Console:
+    """Where signatures are checked; visited, and nobody has signed in."""
+    made = Console(serve, folder, with_auth=True)
+    made.visit()
+    return made
+
+
+def test_with_signatures_one_has_to_sign_in(guarded: Console) -> None:
+    """The page is shown, and nothing else: no call, no change, no endpoint of Portside's, not even the account."""
+    assert guarded.call("ecs", "ListClusters")[0] == 401
+    assert guarded.read("changes")[0] == 401
+    assert guarded.read("own/health")[0] == 401
+    status, about = guarded.read("about")
+    assert (status, about) == (200, {"version": "1", "wants": "sign-in"})
+    assert guarded.sign_in("AKIAOWN", "its own secret") == 200
+    assert guarded.call("ecs", "ListClusters") == (200, {"clusterArns": []})
+    about = guarded.read("about")[1]
+    assert (about["account"], about["identity"]) == (ACCOUNT, f"arn:aws:iam::{ACCOUNT}:root")
+    assert guarded.read("own/health")[0] != 401
+
+
+def test_the_cookie_of_a_sign_in_is_for_nobody_else(guarded: Console) -> None:
+    """No script reads it, no other site sends it, it ends, and the secret is not in it."""
+    guarded.sign_in("AKIAOWN", "its own secret")
+    for part in ("HttpOnly", "SameSite=Strict", "Max-Age=43200", "Path=/_portside/console/"):
+        assert part in guarded.set_cookie
+    assert "secret" not in guarded.set_cookie
+
+
+@pytest.mark.parametrize(
+    ("key", "secret", "token"),
+    [
+        ("AKIAOWN", "another", ""),
+        ("AKIAOWN", "", ""),
+        ("AKIAOWN", "its own secret", "a token"),
+        ("AKIAOTHER", "its own secret", ""),
+        (ACCOUNT, "anything", ""),
+    ],
+)
+def test_a_wrong_key_does_not_sign_in(guarded: Console, key: str, secret: str, token: str) -> None:
+    """Whatever part of it is wrong, the same is said."""
+    status, said = guarded.post("sign-in", {"accessKeyId": key, "secretAccessKey": secret, "sessionToken": token})
+    assert (status, said) == (403, {"message": REFUSED})
+    assert guarded.call("ecs", "ListClusters")[0] == 401
+    assert guarded.post("sign-in", [])[0] == 400
+
+
+def test_a_page_of_another_site_can_not_sign_in(guarded: Console) -> None:
+    """Signing somebody in as somebody else is a forgery, too."""
+    given = {"accessKeyId": "AKIAOWN", "secretAccessKey": "its own secret"}
+    assert guarded.post("sign-in", given, origin="https://evil.example")[0] == 403
+    assert guarded.post("sign-in", given, cookie="")[0] == 403
+
+
+def test_a_sign_in_ends(guarded: Console) -> None:
+    """By signing out, which the cookie does not outlive, and after twelve hours."""
+    guarded.sign_in("AKIAOWN", "its own secret")
+    assert guarded.post("sign-out")[0] == 200
+    assert guarded.call("ecs", "ListClusters")[0] == 401
+    guarded.visit()
+    guarded.sign_in("AKIAOWN", "its own secret")
+    guarded.now += timedelta(hours=11, minutes=59)
+    assert guarded.call("ecs", "ListClusters")[0] == 200
+    guarded.now += timedelta(minutes=1)
+    assert guarded.call("ecs", "ListClusters")[0] == 401
+
+
+def test_a_session_signs_in_as_what_it_is(guarded: Console) -> None:
+    """A session's key acts as its session, ends with it, and does not reach what takes the instance's own key."""
+    arn = f"arn:aws:sts::{ACCOUNT}:assumed-role/reader/me"
+    guarded.keys["ASIA1"] = Secret("s", "t", guarded.now + timedelta(hours=1), Principal(ACCOUNT, arn, "ID:me"))
+    assert guarded.sign_in("ASIA1", "s") == 403
+    assert guarded.sign_in("ASIA1", "s", "t") == 200
+    assert guarded.read("about")[1]["identity"] == arn
+    assert guarded.call("ecs", "ListClusters")[0] == 200
+    assert guarded.read("own/health")[0] == 403
+    guarded.now += timedelta(hours=1)
+    assert guarded.call("ecs", "ListClusters")[0] == 401
+    guarded.now -= timedelta(hours=1)
+    guarded.visit()
+    assert guarded.sign_in("ASIA1", "s", "t") == 200
+    del guarded.keys["ASIA1"]
+    assert guarded.call("ecs", "ListClusters")[0] == 401
+
+
+def test_another_account_where_any_key_will_do(console: Console) -> None:
+    """Calls go to the account that is asked for, which is offered once something is there; a sign-in has but one."""
+    other = "111111111111"
+    assert console.post(f"call/ecs/CreateCluster?region=eu-west-1&account={other}", {"clusterName": "x"})[0] == 200
+    assert console.call("ecs", "ListClusters") == (200, {"clusterArns": []})
+    assert console.read("about")[1]["places"] == {other: ["eu-west-1"]}
+    assert console.post("call/ecs/ListClusters?account=..", {})[0] == 400
+
+
+def test_no_other_account_than_that_of_the_key(guarded: Console) -> None:
+    """Who has signed in to one account does not act in another."""
+    guarded.sign_in("AKIAOWN", "its own secret")
+    assert guarded.post("call/ecs/ListClusters?account=111111111111")[0] == 403
+    assert guarded.post(f"call/ecs/ListClusters?account={ACCOUNT}")[0] == 200
+
+
+def test_shapes_are_the_models(console: Console) -> None:
+    """What an operation takes, for forms: all below its input, what is required, which words there are."""
+    status, found = console.read("shapes/ecs/RegisterTaskDefinition")
+    assert status == 200
+    shapes = found["shapes"]
+    assert shapes[found["input"]]["required"] == ["family", "containerDefinitions"]
+    assert "FARGATE" in shapes[shapes[shapes[found["input"]]["members"]["requiresCompatibilities"]]["member"]]["enum"]
+    assert set(shapes) > {shape for each in shapes.values() for shape in each.get("members", {}).values()}
+    assert "proxyConfiguration" in found["refused"]
+    assert found["fargate"]["256"] == [512, 1024, 2048]
+    assert console.read("shapes/ecs/Nothing") == (200, {})
+    assert console.read("shapes/..%2fecs/RunTask")[0] == 404
 
 
 def test_what_is_not_built_says_how(serve: Callable[..., Served], tmp_path: Path) -> None:

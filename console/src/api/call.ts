@@ -1,6 +1,27 @@
-/** AWS's API, called as the account's root. Portside takes it from its own page only. */
+/** AWS's API, called as the account's root or as who has signed in. Portside takes it from its own page only. */
 
 const BELOW = "/_portside/console";
+
+/** Of every request that acts; a page of another site could not send it. */
+const OURS = { "content-type": "application/json", "x-portside-console": "1" };
+
+/** The account that calls are for; empty for the one that Portside takes by itself. */
+let account = "";
+
+export function actIn(wanted: string): void {
+  account = wanted;
+}
+
+/** What is told when an answer says that nobody has signed in, or not any more. */
+let signedOut: () => void = () => {};
+
+export function onSignedOut(tell: () => void): void {
+  signedOut = tell;
+}
+
+function where(region: string): string {
+  return new URLSearchParams(account ? { region, account } : { region }).toString();
+}
 
 export class ApiError extends Error {
   constructor(
@@ -13,9 +34,9 @@ export class ApiError extends Error {
 }
 
 function post(service: string, operation: string, region: string, parameters: object, signal?: AbortSignal) {
-  return fetch(`${BELOW}/call/${service}/${operation}?region=${encodeURIComponent(region)}`, {
+  return fetch(`${BELOW}/call/${service}/${operation}?${where(region)}`, {
     method: "POST",
-    headers: { "content-type": "application/json", "x-portside-console": "1" },
+    headers: OURS,
     body: JSON.stringify(parameters),
     signal,
   });
@@ -26,6 +47,7 @@ export async function call<T>(service: string, operation: string, region: string
   const text = await answer.text();
   const document = text ? JSON.parse(text) : {};
   if (!answer.ok) {
+    if (answer.status === 401) signedOut();
     throw new ApiError(document.__type ?? String(answer.status), document.message ?? text, answer.status);
   }
   return document as T;
@@ -73,11 +95,18 @@ export function pieces<T>(all: T[], size: number): T[][] {
   return found;
 }
 
-/** A document of Portside's own. */
-export async function read<T>(path: string): Promise<T> {
-  const answer = await fetch(path, { headers: { accept: "application/json" } });
+/** A document of Portside's own, at `/_portside/...`; with a body, what it answers to that. */
+export async function read<T>(path: string, body?: object): Promise<T> {
+  const own = path.startsWith(`${BELOW}/`) ? path : path.replace(/^\/_portside\//, `${BELOW}/own/`);
+  const answer = await fetch(
+    own,
+    body === undefined ? { headers: { accept: "application/json" } } : { method: "POST", headers: OURS, body: JSON.stringify(body) },
+  );
   const document = await answer.json();
-  if (!answer.ok) throw new ApiError(String(answer.status), document.error ?? document.message, answer.status);
+  if (!answer.ok) {
+    if (answer.status === 401) signedOut();
+    throw new ApiError(String(answer.status), document.error ?? document.message, answer.status);
+  }
   return document as T;
 }
 
@@ -86,7 +115,28 @@ export interface About {
   region: string;
   instance: string;
   version: string;
+  /** Where something is: regions by account. */
+  places: Record<string, string[]>;
+  /** Who has signed in, and until when (seconds since 1970), where one has to. */
+  identity?: string;
+  endsAt?: number;
 }
 
-export const about = () => read<About>(`${BELOW}/about`);
-export const changesUrl = (region: string) => `${BELOW}/changes?region=${encodeURIComponent(region)}`;
+/** Before anybody has signed in, where one has to. */
+export interface Stranger {
+  version: string;
+  wants: "sign-in";
+}
+
+export const about = () => read<About | Stranger>(`${BELOW}/about`);
+export const changesUrl = (region: string) => `${BELOW}/changes?${where(region)}`;
+export const shapesUrl = (service: string, operation: string) => `${BELOW}/shapes/${service}/${operation}`;
+
+export interface Key {
+  accessKeyId: string;
+  secretAccessKey: string;
+  sessionToken: string;
+}
+
+export const signIn = (key: Key) => read<object>(`${BELOW}/sign-in`, key);
+export const signOut = () => read<object>(`${BELOW}/sign-out`, {});

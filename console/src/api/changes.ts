@@ -15,6 +15,7 @@ const watchers = new Set<(isLive: boolean) => void>();
 let source: EventSource | undefined;
 let timer: ReturnType<typeof setTimeout> | undefined;
 let region = "";
+let account = "";
 let isLive = false;
 
 function setLive(value: boolean): void {
@@ -22,11 +23,12 @@ function setLive(value: boolean): void {
   for (const watcher of watchers) watcher(value);
 }
 
-/** Listen to another region's changes from now on. */
-export function follow(wanted: string): void {
-  if (wanted === region && source) return;
+/** Listen to another region's or account's changes from now on. */
+export function follow(wanted: string, of = ""): void {
+  if (wanted === region && of === account && source) return;
   close();
   region = wanted;
+  account = of;
   open();
 }
 
@@ -58,6 +60,13 @@ function close(): void {
   clearTimeout(timer);
   source?.close();
   source = undefined;
+}
+
+/** Nobody has signed in any more: there is nothing to hear. */
+export function leave(): void {
+  close();
+  region = "";
+  setLive(false);
 }
 
 /** A tab that is hidden hears nothing, and catches up when it is seen again. */

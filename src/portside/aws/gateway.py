@@ -30,7 +30,7 @@ from portside.aws.protocol.interface import Fault, Parse, Serialize, WireProtoco
 from portside.aws.protocol.json import JsonProtocol
 from portside.aws.protocol.query import QueryProtocol
 from portside.aws.protocol.rest_json import RestJsonProtocol
-from portside.aws.request import Answer, Extension, Request, Site, SocketExtension, WebSocket
+from portside.aws.request import Answer, Caller, Extension, Request, Site, SocketExtension, WebSocket
 from portside.aws.service import EventStream, Handler, RequestContext, Result, Service, ServiceError
 from portside.aws.signature import SignatureError, SignatureVerifier, is_account_id, read_credential
 
@@ -265,7 +265,7 @@ class Gateway:
     async def answer(self, request: Request, request_id: str) -> Answer:
         """Every step from a request that has been read to its answer. Never raises for what a client sent."""
         if self._site is not None and self._site.takes(request):
-            return await self._site.answer(request, self._call, self._foreign(request))
+            return await self._site.answer(request, self, self._foreign(request))
         extension = self._extension(request.path)
         if extension is None and request.method == "GET" and _is_visit(request):
             page = PAGE.format(host=request.headers.get("host", "127.0.0.1:4566"))
@@ -313,27 +313,35 @@ class Gateway:
         )
         return await self._perform(endpoint, context, message.payload)
 
-    async def _call(self, service: str, name: str, region: str, request: Request) -> Answer:
-        """An operation as the account's root calls it, in JSON both ways whatever the service's own protocol is."""
+    async def call(self, service: str, operation: str, region: str, caller: Caller, request: Request) -> Answer:
+        """An operation as the site's caller calls it, in JSON both ways whatever the service's own protocol is."""
         context = RequestContext(
-            account=self._default_account,
+            account=caller.account,
             region=region,
             service=service,
-            operation=name,
+            operation=operation,
             request_id=str(uuid.uuid4()),
-            access_key_id=self._default_account,
+            access_key_id=caller.access_key_id,
             user_agent=request.headers.get("user-agent", ""),
             host=request.headers.get("host", "127.0.0.1:4566"),
+            principal=caller.principal,
         )
         endpoint = self._endpoints.get((service, "call"))
         if endpoint is None:
             known = self._services.get(service)
             if known is None:
-                return self._error(JsonProtocol(None), _not_implemented(service, name), context.request_id)
+                return self._error(JsonProtocol(None), _not_implemented(service, operation), context.request_id)
             endpoint = self._endpoints[service, "call"] = Endpoint(known, "json")
-        if name not in endpoint.model.operations:
-            return self._error(endpoint.protocol, endpoint.protocol.unknown_operation(name), context.request_id)
+        if operation not in endpoint.model.operations:
+            return self._error(endpoint.protocol, endpoint.protocol.unknown_operation(operation), context.request_id)
         return await self._perform(endpoint, context, request.body)
+
+    async def own(self, path: str, request: Request) -> Answer:
+        """One of Portside's own endpoints, for the site, which has found out who asks."""
+        extension = self._extension(path)
+        if extension is None:
+            return Answer(404, "application/json", b'{"error":"there is nothing there"}')
+        return await self._run(extension, path, request, str(uuid.uuid4()))
 
     async def _perform(self, endpoint: Endpoint, context: RequestContext, payload: Any) -> Answer:
         """The steps from a known operation and caller to the answer."""
@@ -430,6 +438,8 @@ class Gateway:
         if request.headers.get("sec-fetch-site") in ("cross-site", "same-site"):
             return "Requests from pages of another site are refused."
         name = _host_name(host)
+        if not self._takes_any_key:
+            return None
         if name and name not in self._trusted_hosts and not _is_local_name(name):
             return (
                 f"The endpoint does not answer to the name {name!r} while it accepts any credentials. "
@@ -447,12 +457,15 @@ class Gateway:
             if session is not None:
                 said = f"{session.arn} is a session; this takes the instance's own key."
                 return self._refuse(request, Fault("AccessDenied", said, 403, {}), request_id)
+        return await self._run(extension, request.path, request, request_id)
+
+    async def _run(self, extension: Extension, path: str, request: Request, request_id: str) -> Answer:
         query = dict(parse_qsl(request.query, keep_blank_values=True))
         try:
-            status, content_type, body = await extension(request.method, request.path, query, request.body)
+            status, content_type, body = await extension(request.method, path, query, request.body)
         except Exception:
-            log.exception("%s %s failed", request.method, request.path, extra={"request": request_id})
-            text = f"{request.path} failed; Portside's log has the cause (request {request_id}).\n"
+            log.exception("%s %s failed", request.method, path, extra={"request": request_id})
+            text = f"{path} failed; Portside's log has the cause (request {request_id}).\n"
             return Answer(500, "text/plain; charset=utf-8", text.encode())
         return Answer(status, content_type, body)
 

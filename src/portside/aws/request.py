@@ -4,6 +4,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from portside.aws.service import Principal
+
 
 @dataclass(slots=True)
 class Request:
@@ -50,8 +52,31 @@ ExtensionAnswer = tuple[int, str, bytes | AsyncIterator[bytes]]
 Extension = Callable[[str, str, Mapping[str, str], bytes], Awaitable[ExtensionAnswer]]
 """An endpoint of Portside's own: (method, path, query, body) -> (status, content type, body or stream)."""
 
-Call = Callable[[str, str, str, Request], Awaitable[Answer]]
-"""How the site calls an operation: (botocore's name of the service, operation, region, request) -> answer in JSON."""
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """In whose name the site calls.
+
+    Args:
+        access_key_id: the key that was proved, or the account where none is asked for.
+        principal: the session that the key is of; without one, the account's root.
+    """
+
+    account: str
+    access_key_id: str
+    principal: Principal | None = None
+
+
+class Inside(Protocol):
+    """The gateway as the site calls it, which has found out itself who asks."""
+
+    async def call(self, service: str, operation: str, region: str, caller: Caller, request: Request) -> Answer:
+        """An operation of a service (botocore's name), with the request's body as its parameters: JSON both ways."""
+        ...
+
+    async def own(self, path: str, request: Request) -> Answer:
+        """One of Portside's own endpoints, with the request's method, query and body."""
+        ...
 
 
 class Site(Protocol):
@@ -61,9 +86,9 @@ class Site(Protocol):
         """Whether a request is for the site and not for the API."""
         ...
 
-    async def answer(self, request: Request, call: Call, foreign: str | None) -> Answer:
+    async def answer(self, request: Request, inside: Inside, foreign: str | None) -> Answer:
         """Args:
-        call: calls an operation as the account's root; the site asks for proof that its own page wants it.
+        inside: answers for whom the site has found to ask; the site asks for proof that its own page wants it.
         foreign: why the request must come from a page of another site, or None.
         """
         ...

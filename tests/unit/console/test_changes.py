@@ -42,7 +42,7 @@ def test_changes_of_the_region_are_told_together() -> None:
 
     async def test() -> None:
         store = MemoryStore()
-        stream = Changes(store, gathered_s=0).stream(HERE.prefix)
+        stream = Changes(store, gathered_s=0).stream(HERE.account, HERE.region)
         assert b"ready" in await anext(stream)
         store.transact(cluster("a"), cluster("elsewhere", ELSEWHERE))
         store.transact(cluster("b"))
@@ -59,7 +59,7 @@ def test_too_many_are_not_named() -> None:
 
     async def test() -> None:
         store = MemoryStore()
-        stream = Changes(store, gathered_s=0).stream(HERE.prefix)
+        stream = Changes(store, gathered_s=0).stream(HERE.account, HERE.region)
         await anext(stream)
         store.transact(*(cluster(f"c{number}") for number in range(KEYS_MOST + 1)))
         assert await told(stream) == {"cluster": None}
@@ -71,7 +71,7 @@ def test_silence_is_broken() -> None:
     """Without a change a comment goes out, which browsers do not show to the page."""
 
     async def test() -> None:
-        stream = Changes(MemoryStore(), silence_s=0).stream(HERE.prefix)
+        stream = Changes(MemoryStore(), silence_s=0).stream(HERE.account, HERE.region)
         await anext(stream)
         assert (await anext(stream)).startswith(b":")
 
@@ -84,7 +84,7 @@ def test_streams_end() -> None:
     async def test() -> None:
         store = MemoryStore()
         changes = Changes(store, gathered_s=0)
-        closed, open_ = changes.stream(HERE.prefix), changes.stream(HERE.prefix)
+        closed, open_ = changes.stream(HERE.account, HERE.region), changes.stream(HERE.account, HERE.region)
         await anext(closed)
         await anext(open_)
         assert changes.open == 2
@@ -93,7 +93,7 @@ def test_streams_end() -> None:
         changes.end()
         assert [line async for line in open_] == []
         assert changes.open == 0
-        late = changes.stream(HERE.prefix)
+        late = changes.stream(HERE.account, HERE.region)
         assert len([line async for line in late]) == 1
 
     run(test)

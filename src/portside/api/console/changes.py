@@ -13,6 +13,9 @@ GATHERED_S: Final = 0.15
 SILENCE_S: Final = 15.0
 """After so long without a change a comment is sent, so that either side notices that the other is gone."""
 
+OF_ACCOUNT: Final = frozenset({"role", "policy", "instance_profile"})
+"""Kinds of records that belong to no region: their keys are ACCOUNT/NAME."""
+
 KEYS_MOST: Final = 100
 """So many records of a kind are named; of more it is said that any of them may be different."""
 
@@ -35,14 +38,20 @@ class Changes:
         """How many pages listen."""
         return len(self._streams)
 
-    def stream(self, prefix: str) -> AsyncGenerator[bytes, None]:
-        """Events about records whose keys begin with `prefix` (an account's region), from this call on, until `end`."""
-        stream = _Stream(prefix)
+    def stream(
+        self, account: str, region: str, holds: Callable[[], bool] = lambda: True
+    ) -> AsyncGenerator[bytes, None]:
+        """Events about an account's records in a region, and those of no region, from this call on.
+
+        Args:
+            holds: whether whoever listens still may; asked before each event.
+        """
+        stream = _Stream(account, region)
         if not self._is_over:
             self._streams.add(stream)
         if self._leave is None:
             self._leave = self._store.subscribe(self._hear)
-        return self._told(stream)
+        return self._told(stream, holds)
 
     def end(self) -> None:
         """End every stream, and take no more."""
@@ -57,7 +66,7 @@ class Changes:
         for stream in self._streams:
             stream.hear(change)
 
-    async def _told(self, stream: "_Stream") -> AsyncGenerator[bytes, None]:
+    async def _told(self, stream: "_Stream", holds: Callable[[], bool]) -> AsyncGenerator[bytes, None]:
         try:
             # At once, so that the page knows that it misses nothing from here on.
             yield b"retry: 1000\nevent: ready\ndata: {}\n\n"
@@ -66,10 +75,14 @@ class Changes:
                     async with asyncio.timeout(self._silence_s):
                         await stream.woken.wait()
                 except TimeoutError:
+                    if not holds():
+                        return
                     yield b": still here\n\n"
                     continue
                 await asyncio.sleep(self._gathered_s)
                 told = stream.take()
+                if not holds():
+                    return
                 if told:
                     yield b"data: " + json.dumps(told, separators=(",", ":")).encode() + b"\n\n"
         finally:
@@ -79,17 +92,18 @@ class Changes:
 class _Stream:
     """What one page has not been told yet."""
 
-    def __init__(self, prefix: str) -> None:
+    def __init__(self, account: str, region: str) -> None:
         self.woken = asyncio.Event()
-        self._prefix = prefix
+        self._account, self._prefix = f"{account}/", f"{account}/{region}/"
         self._keys: dict[str, dict[str, None]] = {}
 
     def hear(self, change: Change) -> None:
-        if not change.key.startswith(self._prefix):
+        prefix = self._account if change.kind.name in OF_ACCOUNT else self._prefix
+        if not change.key.startswith(prefix):
             return
         keys = self._keys.setdefault(change.kind.name, {})
         if len(keys) <= KEYS_MOST:
-            keys[change.key.removeprefix(self._prefix)] = None
+            keys[change.key.removeprefix(prefix)] = None
         self.woken.set()
 
     def take(self) -> dict[str, list[str] | None]:

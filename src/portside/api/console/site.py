@@ -1,17 +1,27 @@
 """The console as browsers get it: its page at `/`, and below `/_portside/console/` its files, its calls, its changes.
 
-API clients never see any of it: they sign, and a browser that is shown a page says that it takes HTML.
+Where signatures are checked, all but the page and its files is for who has signed in with an access key. API clients
+never see any of it: they sign, and a browser that is shown a page says that it takes HTML.
 """
 
 import json
+import logging
 import re
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+from urllib.parse import parse_qsl
+
+import msgspec
 
 from portside.api.console.changes import Changes
+from portside.api.console.shape import shapes_of
+from portside.api.console.sign_in import REFUSED, SignIn, SignInRefused, SignIns
 from portside.api.console.visit import Visits
-from portside.aws.request import Answer, Call, Request
+from portside.aws.request import Answer, Caller, Inside, Request
+from portside.aws.signature import is_account_id
+
+log = logging.getLogger(__name__)
 
 BELOW: Final = "/_portside/console/"
 
@@ -61,13 +71,10 @@ MISSING = """\
 </body></html>
 """
 
-CLOSED = """\
-<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>Portside</title></head><body>
-<h1>Portside answers, without its console</h1>
-<p>Signatures are checked here (<code>--auth</code>), and the console has no sign-in yet: it is not shown.</p>
-</body></html>
-"""
+SERVED: Final = frozenset(
+    {"application-autoscaling", "ecs", "elbv2", "iam", "secretsmanager", "ssm", "cloudwatch", "logs", "events", "ec2"}
+)
+"""Whose models pages may ask for."""
 
 
 class Site:
@@ -77,7 +84,8 @@ class Site:
         changes: what pages are told.
         visits: whom they are told to.
         about: what the page shows of the instance: account, region, version.
-        is_closed: nobody is let in, for there is no sign-in yet and one is wanted.
+        sign_ins: who has signed in, where one has to; None where any credentials will do, and so does none.
+        places: where something is, regions by account.
     """
 
     def __init__(
@@ -87,10 +95,11 @@ class Site:
         visits: Visits,
         about: Mapping[str, str],
         *,
-        is_closed: bool = False,
+        sign_ins: SignIns | None = None,
+        places: Callable[[], Mapping[str, Sequence[str]]] = dict,
     ) -> None:
         self._folder, self._changes, self._visits = folder, changes, visits
-        self._about, self._is_closed = about, is_closed
+        self._about, self._sign_ins, self._places = about, sign_ins, places
 
     def takes(self, request: Request) -> bool:
         """Whether this is for the console: below its path, or a browser's visit."""
@@ -100,40 +109,93 @@ class Site:
         is_visit = request.method == "GET" and request.path == "/" and "authorization" not in headers
         return is_visit and "text/html" in headers.get("accept", "")
 
-    async def answer(self, request: Request, call: Call, foreign: str | None) -> Answer:
+    async def answer(self, request: Request, inside: Inside, foreign: str | None) -> Answer:
         """Args:
-        call: how the account's root calls an operation.
+        inside: the gateway, for who is found to ask.
         foreign: why the request must come from a page of another site, if it must.
         """
         if request.path == "/":
             return self._page()
-        if self._is_closed:
-            return _refuse(403, "The console is closed: it has no sign-in yet, and signatures are checked here.")
         if request.method == "GET" and request.path.startswith(f"{BELOW}assets/"):
             return self._file(request.path.removeprefix(f"{BELOW}assets/"), request)
         refusal = foreign or self._visits.refusal(request)
         if refusal is not None:
             return _refuse(403, refusal)
-        region = re.search(r"(?:^|&)region=([^&]*)", request.query)
-        named = region[1] if region else self._about["region"]
-        if _REGION.fullmatch(named) is None:
+        asked = dict(parse_qsl(request.query, keep_blank_values=True))
+        region = asked.get("region", self._about["region"])
+        if _REGION.fullmatch(region) is None:
             return _refuse(400, "There is no such region.")
-        match request.method, request.path.removeprefix(BELOW).split("/"):
+        account = asked.get("account", "")
+        if account and not is_account_id(account):
+            return _refuse(400, "An account is twelve digits.")
+        signed_in = self._sign_ins.of(request) if self._sign_ins is not None else None
+        path = request.path.removeprefix(BELOW)
+        if self._sign_ins is not None and (answer := self._sign(self._sign_ins, signed_in, path, request)) is not None:
+            return answer
+        own = account or self._about["account"]
+        caller = signed_in.caller if signed_in is not None else Caller(own, own)
+        if account not in ("", caller.account):
+            return _refuse(403, f"You have signed in to the account {caller.account}.")
+        match request.method, path.split("/"):
             case "GET", ["about"]:
-                return Answer(200, "application/json", json.dumps(dict(self._about)).encode(), _fresh())
+                return self._told(signed_in)
             case "GET", ["changes"]:
-                prefix = f"{self._about['account']}/{named}/"
-                return Answer(200, "text/event-stream", self._changes.stream(prefix), _fresh())
+                return Answer(200, "text/event-stream", self._changed(caller, region, request), _fresh())
+            case "GET", ["shapes", service, operation] if service in SERVED:
+                return _document(shapes_of(service, operation) or {})
             case "POST", ["call", service, operation]:
-                answer = await call(service, operation, named, request)
-                answer.headers += _fresh()
-                return answer
-        return _refuse(404, f"There is nothing at {request.path}.")
+                answer = await inside.call(service, operation, region, caller, request)
+            case _, ["own", *rest] if rest != ["console"]:
+                if caller.principal is not None:
+                    return _refuse(403, f"{caller.principal.arn} is a session; this takes the instance's own key.")
+                answer = await inside.own(f"/_portside/{'/'.join(rest)}", request)
+            case _:
+                return _refuse(404, f"There is nothing at {request.path}.")
+        answer.headers += _fresh()
+        return answer
+
+    def _sign(self, sign_ins: SignIns, signed_in: SignIn | None, path: str, request: Request) -> Answer | None:
+        """Signing in and out, and what is said to who has not; None for all else."""
+        match request.method, path:
+            case "POST", "sign-in":
+                try:
+                    given = _KEY.decode(request.body)
+                    cookie = sign_ins.begin(given.accessKeyId, given.secretAccessKey, given.sessionToken)
+                except msgspec.MsgspecError:
+                    return _refuse(400, "An access key's id and secret are wanted.")
+                except SignInRefused:
+                    log.warning("somebody could not sign in to the console")
+                    return _refuse(403, REFUSED)
+                log.info("%s has signed in to the console", given.accessKeyId)
+                return Answer(200, "application/json", b"{}", [*_fresh(), (b"set-cookie", cookie.encode())])
+            case "POST", "sign-out":
+                cookie = sign_ins.end(request)
+                return Answer(200, "application/json", b"{}", [*_fresh(), (b"set-cookie", cookie.encode())])
+        if signed_in is not None:
+            return None
+        if request.method == "GET" and path == "about":
+            return _document({"version": self._about["version"], "wants": "sign-in"})
+        return _refuse(401, "You have not signed in, or your time is over.")
+
+    def _told(self, signed_in: SignIn | None) -> Answer:
+        """Where the page is, and where else it could be."""
+        about: dict[str, Any] = dict(self._about)
+        found = self._places()
+        if signed_in is not None:
+            caller = signed_in.caller
+            arn = caller.principal.arn if caller.principal is not None else f"arn:aws:iam::{caller.account}:root"
+            about |= {"account": caller.account, "identity": arn, "endsAt": signed_in.ends_at.timestamp()}
+            found = {caller.account: found.get(caller.account, ())}
+        return _document(about | {"places": found})
+
+    def _changed(self, caller: Caller, region: str, request: Request) -> AsyncGenerator[bytes, None]:
+        sign_ins = self._sign_ins
+        if sign_ins is None:
+            return self._changes.stream(caller.account, region)
+        return self._changes.stream(caller.account, region, lambda: sign_ins.of(request) is not None)
 
     def _page(self) -> Answer:
         headers = [*HEADERS, (b"cache-control", b"no-store")]
-        if self._is_closed:
-            return Answer(200, TYPES[".html"], CLOSED.encode(), headers)
         try:
             page = (self._folder / "index.html").read_bytes()
         except OSError:
@@ -154,6 +216,21 @@ class Site:
             return Answer(200, kind, path.read_bytes(), headers)
         except OSError:
             return _refuse(404, "There is no such file.")
+
+
+class _Key(msgspec.Struct):
+    """What the page sends to sign in, in AWS's names."""
+
+    accessKeyId: str
+    secretAccessKey: str
+    sessionToken: str = ""
+
+
+_KEY: Final = msgspec.json.Decoder(_Key)
+
+
+def _document(value: Any) -> Answer:
+    return Answer(200, "application/json", json.dumps(value).encode(), _fresh())
 
 
 def _fresh() -> list[tuple[bytes, bytes]]:
