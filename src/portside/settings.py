@@ -30,7 +30,8 @@ class Settings:
         pace: how many times faster than real time long timers run (`domain/pace.py`).
         durability: `normal` survives the end of the process, `full` also a power cut (ADR 0003).
         failpoint: for tests: where the daemon kills itself (`node/failpoint.py`). From the environment alone.
-        s3_endpoint: where objects of S3 that task definitions name are: scheme, host and port.
+        s3_endpoint: where S3 is: objects that task definitions name, and the logs of load balancers. Scheme, host and
+            port.
         s3_access_key_id, s3_secret_access_key: what requests to it are signed with. From the environment alone.
         other_containers: also measure containers of the machine that Portside did not start.
         otlp_endpoint: where metrics and log events are told in OpenTelemetry's protocol; empty for nowhere.

@@ -553,11 +553,19 @@ def test_stickiness_by_an_applications_cookie(elb: Any, group: dict[str, Any]) -
 
 
 def test_access_log_attributes(elb: Any, balancer: dict[str, Any]) -> None:
-    """Access logs take a bucket, and a prefix within it; connection logs are refused."""
+    """Access logs and connection logs take a bucket each, and a prefix within it; health check logs are refused."""
+    for kind in ("access", "connection"):
+        _check_log_attributes(elb, balancer, kind)
+    arn = balancer["LoadBalancerArn"]
+    checks = [{"Key": "health_check_logs.s3.enabled", "Value": "true"}]
+    assert error_of(elb.modify_load_balancer_attributes, LoadBalancerArn=arn, Attributes=checks)[0] == "ValidationError"
+
+
+def _check_log_attributes(elb: Any, balancer: dict[str, Any], kind: str) -> None:
     arn = balancer["LoadBalancerArn"]
 
     def modify(**values: str) -> Any:
-        attributes = [{"Key": f"access_logs.s3.{key}", "Value": value} for key, value in values.items()]
+        attributes = [{"Key": f"{kind}_logs.s3.{key}", "Value": value} for key, value in values.items()]
         return elb.modify_load_balancer_attributes(LoadBalancerArn=arn, Attributes=attributes)
 
     for wrong in (
@@ -572,11 +580,7 @@ def test_access_log_attributes(elb: Any, balancer: dict[str, Any]) -> None:
     assert error_of(modify, enabled="yes")[0] == "ValidationError"
     modify(enabled="true", bucket="logs", prefix="site/a")
     shown = elb.describe_load_balancer_attributes(LoadBalancerArn=arn)["Attributes"]
-    assert {"Key": "access_logs.s3.prefix", "Value": "site/a"} in shown
-    connections = [{"Key": "connection_logs.s3.enabled", "Value": "true"}]
-    assert error_of(elb.modify_load_balancer_attributes, LoadBalancerArn=arn, Attributes=connections)[0] == (
-        "ValidationError"
-    )
+    assert {"Key": f"{kind}_logs.s3.prefix", "Value": "site/a"} in shown
 
 
 def test_datagrams(served: Any, elb: Any, subnets: list[dict[str, Any]]) -> None:

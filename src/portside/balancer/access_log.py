@@ -1,4 +1,4 @@
-"""Access logs from Envoy's own file to the folder where AWS's bucket would have them.
+"""Logs of requests and connections from Envoy's own files to the folder where AWS's bucket would have them.
 
 Envoy writes what it knows as JSON; whenever an interval ends, the file is taken from it and told in AWS's words. What
 was taken stays until its file is complete, so that a crash costs no line, and repeats none.
@@ -8,27 +8,30 @@ import gzip
 import hashlib
 import json
 import os
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Final, TextIO, cast
+from typing import Any, Final, TextIO, cast
 
 from portside.domain import access_log as rule
+from portside.domain.access_log import LogKind
 from portside.domain.application_access_log import application_line
+from portside.domain.connection_log import connection_line
 from portside.domain.load_balancer import LoadBalancer
 
 CHUNK: Final = 1 << 20
 
 
 class AccessLog:
-    """Of one load balancer. Every call may raise OSError.
+    """One kind of log of one load balancer. Every call may raise OSError.
 
     Args:
         spool: what Envoy writes.
         folder: of all buckets.
     """
 
-    def __init__(self, balancer: LoadBalancer, spool: Path, folder: Path) -> None:
-        self._balancer, self._spool, self._folder = balancer, spool, folder
+    def __init__(self, balancer: LoadBalancer, kind: LogKind, spool: Path, folder: Path) -> None:
+        self._balancer, self._kind, self._spool, self._folder = balancer, kind, spool, folder
         self._taken = spool.with_suffix(".taken")
 
     @property
@@ -56,11 +59,11 @@ class AccessLog:
         with self._taken.open("rb") as file:
             while chunk := file.read(CHUNK):
                 digest.update(chunk)
-        name = rule.file_name(self._balancer, end, digest.hexdigest()[:8])
-        whole = self._folder / self._balancer.attributes[rule.BUCKET] / name
+        name = rule.file_name(self._balancer, end, digest.hexdigest()[:8], self._kind)
+        whole = self._folder / self._balancer.attributes[rule.attribute(self._kind, "bucket")] / name
         whole.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         partial = whole.with_name(f".{whole.name}.partial")
-        line = rule.classic_line if self._balancer.type == "classic" else application_line
+        line = self._line()
         with self._taken.open(errors="replace") as lines, _opened(partial, whole.suffix == ".gz") as output:
             for text in lines:
                 try:
@@ -76,6 +79,11 @@ class AccessLog:
         partial.rename(whole)
         self._taken.unlink()
         return whole
+
+    def _line(self) -> Callable[[LoadBalancer, Mapping[str, Any]], str]:
+        if self._kind == "connection":
+            return connection_line
+        return rule.classic_line if self._balancer.type == "classic" else application_line
 
     def discard(self) -> None:
         """Nobody is to have what is left."""

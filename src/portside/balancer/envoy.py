@@ -25,6 +25,7 @@ from portside.balancer.admin import Admin, AdminUnavailable, Subscription
 from portside.balancer.health import CheckedGroup, HealthTracker, HostKey, LogTail, parse
 from portside.balancer.hit import default_name
 from portside.balancer.interface import BalancerConfig, BalancerRefused, HealthListener, HealthReport
+from portside.balancer.log_folder import LogFolder
 from portside.balancer.namespace import reserve_ports
 from portside.balancer.process import DRAIN_S, EnvoyMissing, EnvoyProcess, descriptor_limit, find_binary
 from portside.balancer.xds import (
@@ -40,9 +41,11 @@ from portside.balancer.xds import (
     secret_file,
 )
 from portside.domain import access_log
+from portside.domain.access_log import LogKind
 from portside.domain.load_balancer import LoadBalancer
 from portside.domain.load_balancer_metric import GroupCounts
 from portside.domain.load_balancer_rule import answering_zones, suffix, used_groups
+from portside.node.s3 import endpoint_of
 from portside.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -53,6 +56,8 @@ TAIL_INTERVAL_S: Final = 0.1
 ACCESS_INTERVAL_S: Final = 5.0
 """How often it is looked whether an access log's interval has ended."""
 REOPEN_TIMEOUT_S: Final = 10.0
+BUCKETS_INTERVAL_S: Final = 60.0
+"""How often it is tried again to deliver what an S3 did not take."""
 WATCH_INTERVAL_S: Final = 2.0
 """How often Envoy is asked whether it answers."""
 LOG_LIMIT_BYTES: Final = 8 << 20
@@ -90,7 +95,10 @@ class EnvoyBalancer:
         self._applying = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
         self._problem = ""
-        self._logged: dict[str, tuple[LoadBalancer, datetime]] = {}  # by ARN, with the start of its log's interval
+        # by ARN and kind, with the start of the log's interval
+        self._logged: dict[tuple[str, LogKind], tuple[LoadBalancer, datetime]] = {}
+        self._buckets = LogFolder(settings.data_dir / "access-logs", endpoint_of(settings))
+        self._delivered, self._keeping = asyncio.Event(), asyncio.Lock()
 
     @property
     def problem(self) -> str:
@@ -118,6 +126,7 @@ class EnvoyBalancer:
         self._own("envoy health events", self._follow_health())
         self._own("envoy watch", self._watch())
         self._own("access logs", self._follow_access())
+        self._own("buckets", self._keep_buckets())
 
     async def close(self) -> None:
         for task in list(self._tasks):
@@ -607,27 +616,53 @@ class EnvoyBalancer:
         Raises: AdminUnavailable, OSError, TimeoutError; what is undone is done by the next call."""
         if self._configured is None:
             return []
-        wanted = [each.load_balancer for each in self._configured if access_log.is_logged(each.load_balancer)]
-        logged: dict[str, tuple[LoadBalancer, datetime]] = {}
-        for balancer in wanted:
-            _, began = self._logged.get(balancer.arn, (None, access_log.boundary(balancer, now)))
-            logged[balancer.arn] = (balancer, began)
-        ended = {arn: known for arn, known in self._logged.items() if arn not in logged}
+        logged: dict[tuple[str, LogKind], tuple[LoadBalancer, datetime]] = {}
+        for balancer in (each.load_balancer for each in self._configured):
+            for kind in access_log.KINDS:
+                if access_log.is_logged(balancer, kind):
+                    key = balancer.arn, kind
+                    _, began = self._logged.get(key, (None, access_log.boundary(balancer, now)))
+                    logged[key] = (balancer, began)
+        ended = {key: known for key, known in self._logged.items() if key not in logged}
         self._logged = logged | ended
         made: list[Path] = []
-        for arn, (balancer, began) in list(self._logged.items()):
-            end = now if arn in ended else access_log.boundary(balancer, now)
-            file = AccessLog(balancer, self._options.access_log(arn), self._settings.data_dir / "access-logs")
+        for key, (balancer, began) in list(self._logged.items()):
+            arn, kind = key
+            end = now if key in ended else access_log.boundary(balancer, now)
+            file = AccessLog(balancer, kind, self._options.access_log(arn, kind), self._buckets.path)
             if file.is_taken or (end > began and file.take()):
-                if arn in logged:
+                if key in logged:
                     await self._reopened(file)
                 made.append(await asyncio.to_thread(file.deliver, end))
-            if arn in ended:
+            if key in ended:
                 file.discard()
-                del self._logged[arn]
+                del self._logged[key]
             else:
-                self._logged[arn] = (balancer, max(began, end))
+                self._logged[key] = (balancer, max(began, end))
+        if made:
+            self._delivered.set()
         return made
+
+    async def keep_buckets(self, now: datetime) -> None:
+        """What is in the folder goes to S3, or goes when it is too old.
+
+        Raises: OSError"""
+        async with self._keeping:
+            await self._buckets.keep(now)
+
+    async def _keep_buckets(self) -> None:
+        """What is in the folder goes to S3 as it comes, and what that does not take is tried again."""
+        while True:
+            self._delivered.clear()
+            try:
+                await self.keep_buckets(datetime.now(UTC))
+            except OSError as error:
+                log.warning("%s can not be kept: %s", self._buckets.path, error)
+            except Exception:
+                log.exception("can not keep the folder of access logs")
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(BUCKETS_INTERVAL_S):
+                    await self._delivered.wait()
 
     async def _reopened(self, file: AccessLog) -> None:
         """Envoy writes to a new file."""

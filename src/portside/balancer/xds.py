@@ -13,8 +13,8 @@ from typing import Any, Final
 from portside.balancer import hit
 from portside.balancer.follower import follower
 from portside.balancer.interface import BalancerConfig, ServerCertificate
-from portside.domain import application_access_log
-from portside.domain.access_log import FIELDS, is_logged
+from portside.domain import application_access_log, connection_log
+from portside.domain.access_log import FIELDS, LogKind, is_logged
 from portside.domain.listener_condition import condition_regex
 from portside.domain.load_balancer import (
     Action,
@@ -86,9 +86,9 @@ class Options:
     directory: Path
     health_log: Path
 
-    def access_log(self, load_balancer_arn: str) -> Path:
-        """Where Envoy tells of a load balancer's requests."""
-        return self.directory / f"access-{suffix(load_balancer_arn)}.log"
+    def access_log(self, load_balancer_arn: str, kind: LogKind = "access") -> Path:
+        """Where Envoy tells of a load balancer's requests, or connections."""
+        return self.directory / f"{kind}-{suffix(load_balancer_arn)}.log"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,14 +166,19 @@ def render(configs: Sequence[BalancerConfig], options: Options) -> Resources:
                     routes[name] = route_configuration(name, [virtual_host(config, listener, ("*",), zone)])
                     handler = http_manager(name, [(config, listener)], options)
                 legs = [each.address for each in places if each.address]
+                logs = connection_logs([config], options, secured=tls is not None)
                 if legs and listener.arn not in config.in_kernel:
                     addresses = [socket_address(leg, listener.port, config.netns_path) for leg in legs]
-                    listeners[f"{name}_legs"] = listener_resource(f"{name}_legs", addresses, handler, tls=tls)
+                    listeners[f"{name}_legs"] = listener_resource(
+                        f"{name}_legs", addresses, handler, tls=tls, logs=logs
+                    )
                 hosts = [each.host_address for each in places if each.host_address]
                 if hosts and balancer.scheme == "internet-facing":
                     addresses = [socket_address(host, listener.port) for host in hosts]
                     on_host = f"{name}_host"
-                    listeners[on_host] = listener_resource(on_host, addresses, handler, exclusive=True, tls=tls)
+                    listeners[on_host] = listener_resource(
+                        on_host, addresses, handler, exclusive=True, tls=tls, logs=logs
+                    )
                     host_bindings[on_host] = tuple((host, listener.port) for host in hosts)
             if balancer.scheme == "internet-facing":
                 shared.setdefault(listener.port, []).append((config, listener))
@@ -189,7 +194,9 @@ def render(configs: Sequence[BalancerConfig], options: Options) -> Resources:
             routes[name] = route_configuration(name, shared_hosts(members))
             handler = http_manager(name, members, options)
         addresses = [socket_address(SHARED_ADDRESS, port)]
-        listeners[name] = listener_resource(name, addresses, handler, exclusive=True, tls=tls_context(members, options))
+        tls = tls_context(members, options)
+        logs = connection_logs([config for config, _ in members], options, secured=tls is not None)
+        listeners[name] = listener_resource(name, addresses, handler, exclusive=True, tls=tls, logs=logs)
         host_bindings[name] = ((SHARED_ADDRESS, port),)
     return Resources(
         listeners=listeners,
@@ -218,6 +225,7 @@ def listener_resource(
     *,
     exclusive: bool = False,
     tls: Resource | None = None,
+    logs: Sequence[Resource] = (),
 ) -> Resource:
     """`exclusive`: no SO_REUSEPORT, so that taking a port which another instance has fails instead of sharing it."""
     resource: Resource = {
@@ -233,6 +241,8 @@ def listener_resource(
         resource["filter_chains"][0]["transport_socket"] = tls
     if exclusive:
         resource["enable_reuse_port"] = False
+    if logs:
+        resource["access_log"] = list(logs)
     return resource
 
 
@@ -466,6 +476,13 @@ _TOLD: Final[dict[str, str]] = {
     "location": "%RESP(LOCATION)%",
     "name": "%REQUESTED_SERVER_NAME%",
     "route": "%METADATA(ROUTE:portside)%",
+    # of connections
+    "client_address": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%",
+    "client_port": "%DOWNSTREAM_REMOTE_PORT%",
+    "node": "%DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT%",
+    "handshake_ms": "%DOWNSTREAM_HANDSHAKE_DURATION%",
+    "group": "%DOWNSTREAM_TLS_GROUP%",
+    "failure": "%DOWNSTREAM_TRANSPORT_FAILURE_REASON%",
 }
 
 
@@ -477,14 +494,7 @@ def access_logs(configs: Sequence[BalancerConfig], options: Options) -> list[Res
         if not is_logged(balancer):
             continue
         fields = FIELDS if balancer.type == "classic" else application_access_log.FIELDS
-        log: Resource = {
-            "name": "envoy.access_loggers.file",
-            "typed_config": {
-                "@type": f"{_TYPE}extensions.access_loggers.file.v3.FileAccessLog",
-                "path": str(options.access_log(balancer.arn)),
-                "log_format": {"json_format": {name: _TOLD[name] for name in fields}},
-            },
-        }
+        log = _file_log(options.access_log(balancer.arn), {name: _TOLD[name] for name in fields})
         if len(configs) > 1:
             log["filter"] = {
                 "extension_filter": {
@@ -497,6 +507,27 @@ def access_logs(configs: Sequence[BalancerConfig], options: Options) -> list[Res
             }
         logs.append(log)
     return logs
+
+
+def connection_logs(configs: Sequence[BalancerConfig], options: Options, *, secured: bool) -> list[Resource]:
+    """Of a place where connections come in. Where several load balancers share it, nobody can tell whose one is."""
+    if len(configs) != 1 or not is_logged(configs[0].load_balancer, "connection"):
+        return []
+    known = {**_TOLD, "began": _TOLD["at"], "secured": "true" if secured else "false"}
+    told = {name: known[name] for name in connection_log.FIELDS}
+    return [_file_log(options.access_log(configs[0].load_balancer.arn, "connection"), told)]
+
+
+def _file_log(path: Path, told: Mapping[str, str]) -> Resource:
+    """A line of JSON for each."""
+    return {
+        "name": "envoy.access_loggers.file",
+        "typed_config": {
+            "@type": f"{_TYPE}extensions.access_loggers.file.v3.FileAccessLog",
+            "path": str(path),
+            "log_format": {"json_format": dict(told)},
+        },
+    }
 
 
 def known_of(config: BalancerConfig, listener: Listener, priority: int, action: Action) -> Resource:

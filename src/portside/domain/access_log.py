@@ -1,20 +1,35 @@
-"""Access logs of load balancers: which are asked for, what a request's line says, and what a file is called. Pure.
+"""Logs of load balancers in buckets: which are asked for, what a file is called, how long it stays; and what a line of
+an access log of a Classic Load Balancer says. Pure.
 
 Source: Classic Load Balancer guide, "Access logs for your Classic Load Balancer"; Application Load Balancer guide,
-"Access logs for your Application Load Balancer".
+"Access logs" and "Connection logs for your Application Load Balancer".
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, Literal, NamedTuple
 
 from portside.domain.load_balancer import LoadBalancer
 from portside.domain.refusal import RefusalKind, Refused
 
-ENABLED: Final = "access_logs.s3.enabled"
-BUCKET: Final = "access_logs.s3.bucket"
-PREFIX: Final = "access_logs.s3.prefix"
+LogKind = Literal["access", "connection"]
+KINDS: Final[dict[LogKind, str]] = {"access": "", "connection": "conn_log_"}
+"""What there is a line for, and what its files' names begin with."""
+
+KEPT: Final = timedelta(days=30)
+KEPT_BYTES: Final = 1 << 30
+"""Of files in the folder of all buckets: older ones go, and the oldest while there is more than that."""
+
+
+def attribute(kind: LogKind, what: Literal["enabled", "bucket", "prefix"]) -> str:
+    """Of a load balancer, by its name."""
+    return f"{kind}_logs.s3.{what}"
+
+
+ENABLED: Final = attribute("access", "enabled")
+BUCKET: Final = attribute("access", "bucket")
+PREFIX: Final = attribute("access", "prefix")
 INTERVAL: Final = "access_logs.emit_interval_minutes"
 """Of a load balancer's attributes; the last one is not among AWS's."""
 
@@ -35,8 +50,9 @@ def check(bucket: str, prefix: str, interval_minutes: int) -> None:
         raise Refused(RefusalKind.CONFLICT, "EmitInterval must be either 5 or 60 minutes")
 
 
-def is_logged(balancer: LoadBalancer) -> bool:
-    return balancer.type in ("classic", "application") and balancer.attributes.get(ENABLED) == "true"
+def is_logged(balancer: LoadBalancer, kind: LogKind = "access") -> bool:
+    has = ("classic", "application") if kind == "access" else ("application",)
+    return balancer.type in has and balancer.attributes.get(attribute(kind, "enabled")) == "true"
 
 
 def interval(balancer: LoadBalancer) -> timedelta:
@@ -50,15 +66,38 @@ def boundary(balancer: LoadBalancer, now: datetime) -> datetime:
     return datetime.fromtimestamp(now.timestamp() // seconds * seconds, tz=now.tzinfo)
 
 
-def file_name(balancer: LoadBalancer, end: datetime, unique: str) -> str:
+def file_name(balancer: LoadBalancer, end: datetime, unique: str, kind: LogKind = "access") -> str:
     """Where in the bucket a file is: by load balancer and the end of its interval."""
     owner = balancer.scope
     address = next((zone.address for zone in balancer.zones if zone.address), "0.0.0.0")
-    prefix = balancer.attributes.get(PREFIX, "")
+    prefix = balancer.attributes.get(attribute(kind, "prefix"), "")
     folder = f"AWSLogs/{owner.account}/elasticloadbalancing/{owner.region}/{end:%Y/%m/%d}"
     named, ending = (balancer.name, "log") if balancer.type == "classic" else (resource_name(balancer.arn), "log.gz")
     name = f"{owner.account}_elasticloadbalancing_{owner.region}_{named}_{end:%Y%m%dT%H%MZ}_{address}_{unique}.{ending}"
-    return f"{prefix}/{folder}/{name}" if prefix else f"{folder}/{name}"
+    whole = f"{folder}/{KINDS[kind]}{name}"
+    return f"{prefix}/{whole}" if prefix else whole
+
+
+class StoredFile(NamedTuple):
+    """`changed_at`: seconds since 1970."""
+
+    path: str
+    changed_at: float
+    size: int
+
+
+def outdated(files: Iterable[StoredFile], now: datetime) -> list[StoredFile]:
+    """Those that go, oldest first."""
+    gone: list[StoredFile] = []
+    ordered = sorted(files, key=lambda each: (each.changed_at, each.path))
+    too_much = sum(each.size for each in ordered) - KEPT_BYTES
+    oldest = (now - KEPT).timestamp()
+    for each in ordered:
+        if each.changed_at >= oldest and too_much <= 0:
+            break
+        gone.append(each)
+        too_much -= each.size
+    return gone
 
 
 def resource_name(balancer_arn: str) -> str:

@@ -394,16 +394,19 @@ def check_load_balancer_attribute(key: str, value: str, kind: str = "application
         _check_number(key, value, 60, STICKY_MAX_S)
     elif key == "routing.http.xff_header_processing.mode":
         _check_choice(key, value, ("append", "preserve", "remove"))
-    elif kind == "application" and key == access_log.ENABLED:
-        _check_choice(key, value, ("true", "false"))
-    elif kind == "application" and key in (access_log.BUCKET, access_log.PREFIX):
-        pass  # once logs are enabled, with each other
+    elif kind == "application" and key in _LOGS:
+        if key.endswith(".enabled"):
+            _check_choice(key, value, ("true", "false"))
+        # buckets and prefixes once the log is enabled, with each other
     elif key in _FLAGS or (key == CROSS_ZONE and kind == "network"):
         _check_choice(key, value, ("true", "false"))
     elif value != known[key]:
         raise unsupported(f"Load balancer attribute '{key}' with value '{value}' is not supported yet")
 
 
+_LOGS: Final = tuple(
+    access_log.attribute(kind, what) for kind in access_log.KINDS for what in ("enabled", "bucket", "prefix")
+)
 _FLAGS: Final = (
     "deletion_protection.enabled",
     "routing.http2.enabled",

@@ -74,7 +74,7 @@ from portside.node.rootfs.ephemeral import EphemeralStorage
 from portside.node.rootfs.file_system import FileSystemFolders
 from portside.node.rootfs.instance_folder import InstanceFolders
 from portside.node.rootfs.tmpfs_volume import TmpfsVolumes
-from portside.node.s3 import S3Endpoint
+from portside.node.s3 import endpoint_of
 from portside.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -192,7 +192,7 @@ class LinuxNode:
         )
         hooks = (
             hook.ImageHook(self._images),
-            hook.EnvironmentHook(self._pool, self._settings.data_dir / "env", self._s3()),
+            hook.EnvironmentHook(self._pool, self._settings.data_dir / "env", endpoint_of(self._settings)),
             hook.RootfsHook(
                 self._storage,
                 self._file_systems,
@@ -234,17 +234,6 @@ class LinuxNode:
         if found is None or found.st_rdev not in self.block_storage.plugged():
             return None
         return found
-
-    def _s3(self) -> S3Endpoint | None:
-        settings = self._settings
-        if not settings.s3_endpoint:
-            return None
-        return S3Endpoint(
-            url=settings.s3_endpoint,
-            region=settings.region,
-            access_key_id=settings.s3_access_key_id,
-            secret_access_key=settings.s3_secret_access_key,
-        )
 
     async def close(self) -> None:
         if self._room_watch is not None:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 from portside.balancer.envoy import EnvoyBalancer
 from portside.domain import load_balancer_rule as rule
@@ -17,13 +18,13 @@ ONE, TWO = "10.0.1.10", "10.0.1.11"
 class Lab:
     """One namespace with the balancer's leg and two servers, and one data plane."""
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, **settings: Any) -> None:
         data_dir.mkdir(parents=True, exist_ok=True)
-        settings = Settings(data_dir=data_dir, hosts_file=data_dir.parent / "hosts", egress="none")
+        given = Settings(data_dir=data_dir, hosts_file=data_dir.parent / "hosts", egress="none", **settings)
         self.netns = Netns()
         self.netns.add_address(LEG, ONE, TWO)
         self.reports = Reports()
-        self.envoy = EnvoyBalancer(settings)
+        self.envoy = EnvoyBalancer(given)
         self.servers: list[WebServer] = []
         self.web = Balancer("web", self.netns.path)
 
@@ -43,9 +44,11 @@ class Lab:
         return await request(LEG, 80, path, host=host, netns=self.netns.path, headers=named, method=method)
 
 
-def in_lab(tmp_path: Path, body: Callable[[Lab], Awaitable[None]]) -> None:
+def in_lab(tmp_path: Path, body: Callable[[Lab], Awaitable[None]], **settings: Any) -> None:
+    """Args: settings: of the data plane, besides where it is."""
+
     async def run() -> None:
-        lab = Lab(tmp_path / "data")
+        lab = Lab(tmp_path / "data", **settings)
         try:
             await lab.envoy.start(lab.reports)
             await body(lab)

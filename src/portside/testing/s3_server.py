@@ -1,4 +1,4 @@
-"""A small server on loopback that speaks as much of S3 as reading an object takes, and checks signatures."""
+"""A small server on loopback that speaks as much of S3 as reading and writing objects takes, and checks signatures."""
 
 import contextlib
 import hashlib
@@ -14,10 +14,12 @@ ACCESS_KEY_ID, SECRET_ACCESS_KEY = "AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiC
 
 @dataclass
 class S3Server:
-    """Args: objects: by bucket and key; signed: requests must be signed by the key above; failures: statuses that the
-    next requests are answered before any; silent: requests are never answered; chunked: answers have no length."""
+    """Args: objects: by bucket and key; buckets: besides those of the objects; signed: requests must be signed by the
+    key above; failures: statuses that the next requests are answered before any; silent: requests are never answered;
+    chunked: answers have no length."""
 
     objects: dict[tuple[str, str], bytes] = field(default_factory=dict)
+    buckets: set[str] = field(default_factory=set)
     signed: bool = False
     failures: list[int] = field(default_factory=list)
     silent: bool = False
@@ -56,20 +58,39 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, *_: object) -> None:
         pass
 
-    def do_GET(self) -> None:
+    def do_PUT(self) -> None:
+        state = self.served
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        if not self._is_admitted(body):
+            return
+        bucket, _, key = unquote(self.path[1:]).partition("/")
+        if bucket not in state.buckets | {each for each, _ in state.objects}:
+            self._refuse(404, "NoSuchBucket", "The specified bucket does not exist")
+            return
+        state.objects[bucket, key] = body
+        self._answer(200, b"")
+
+    def _is_admitted(self, body: bytes) -> bool:
+        """Else it is answered."""
         state = self.served
         state.asked.append(self.path)
         if state.silent:
             state.closing.wait()
-            return
+            return False
         if state.failures:
             self._refuse(state.failures.pop(0), "InternalError", "We encountered an internal error. Please try again.")
-            return
+            return False
         if state.signed and self.headers.get("Authorization") is None:
             self._refuse(403, "AccessDenied", "Access Denied")
-            return
-        if state.signed and self.headers["Authorization"] != self._authorization():
+            return False
+        if state.signed and self.headers["Authorization"] != self._authorization(body):
             self._refuse(403, "SignatureDoesNotMatch", "The request signature we calculated does not match.")
+            return False
+        return True
+
+    def do_GET(self) -> None:
+        state = self.served
+        if not self._is_admitted(b""):
             return
         bucket, _, key = unquote(self.path[1:]).partition("/")
         if bucket not in {each for each, _ in state.objects}:
@@ -101,12 +122,12 @@ class _Handler(BaseHTTPRequestHandler):
         with contextlib.suppress(OSError):
             self.wfile.write(body)
 
-    def _authorization(self) -> str:
+    def _authorization(self, body: bytes) -> str:
         """What the header must be. Source: "Authenticating Requests: Using the Authorization Header", S3 API."""
         stamp, names = self.headers["X-Amz-Date"], ("host", "x-amz-content-sha256", "x-amz-date")
-        payload = hashlib.sha256(b"").hexdigest()
+        payload = hashlib.sha256(body).hexdigest()
         headers = "".join(f"{name}:{self.headers[name]}\n" for name in names)
-        canonical = f"GET\n{self.path}\n\n{headers}\n{';'.join(names)}\n{payload}"
+        canonical = f"{self.command}\n{self.path}\n\n{headers}\n{';'.join(names)}\n{payload}"
         scope = f"{stamp[:8]}/us-east-1/s3/aws4_request"
         text = f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
         key = f"AWS4{SECRET_ACCESS_KEY}".encode()

@@ -1,6 +1,7 @@
 """Load balancers: create, describe, delete, attributes, security groups, subnets."""
 
 from collections.abc import Mapping, Sequence
+from typing import Final, Literal
 
 from portside.api.elbv2 import error, lookup, subnet_mapping, wire
 from portside.api.elbv2.page import page
@@ -24,6 +25,8 @@ from portside.domain.table import (
 )
 from portside.domain.vpc import ElasticAddress, Subnet
 from portside.store.interface import ABSENT, Delete, Put, Store, Write
+
+_PLACE: Final[tuple[Literal["bucket", "prefix"], ...]] = ("bucket", "prefix")
 
 
 class LoadBalancerHandlers:
@@ -193,9 +196,12 @@ class LoadBalancerHandlers:
         for key, value in changes.items():
             rule.check_load_balancer_attribute(key, value, balancer.type)
         attributes = {**balancer.attributes, **changes}
-        if attributes.get(access_log.ENABLED) == "true":
+        for kind in access_log.KINDS:
+            if attributes.get(access_log.attribute(kind, "enabled")) != "true":
+                continue
+            bucket, prefix = (attributes.get(access_log.attribute(kind, what), "") for what in _PLACE)
             try:
-                access_log.check(attributes.get(access_log.BUCKET, ""), attributes.get(access_log.PREFIX, ""), 5)
+                access_log.check(bucket, prefix, 5)
             except Refused as refused:
                 raise ServiceError("InvalidConfigurationRequestException", str(refused)) from refused
         self._store.transact(Put(LOAD_BALANCER, replace(balancer, attributes=attributes)))
