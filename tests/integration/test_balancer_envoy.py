@@ -325,6 +325,43 @@ def test_changes_under_load_lose_no_request(tmp_path: Path) -> None:
     in_lab(tmp_path, body)
 
 
+@pytest.mark.parametrize("left", [True, False], ids=["beside another", "the last one"])
+def test_open_requests_outlive_a_change_of_the_check(tmp_path: Path, left: bool) -> None:
+    """A target with a request under way whose group's health check changes, and that is deregistered then, counts as
+    busy until that request is answered."""
+
+    async def body(lab: Lab) -> None:
+        await lab.serve(ONE, TWO)
+        g = group("g")
+        others = [target(g, TWO)] if left else []
+        lab.web.groups, lab.web.targets = [g], [target(g, ONE)]
+        lab.web.listen(80, forward(g))
+        await lab.apply()
+        await lab.reports.wait(ONE, "healthy")
+        async with asyncio.TaskGroup() as tasks:
+            slow = tasks.create_task(lab.get("/slow"))
+            await lab.servers[ONE].holding.wait()
+            lab.web.targets = [target(g, ONE), *others]
+            lab.web.groups = [replace(g, health_check=replace(g.health_check, path="/health?changed"))]
+            await lab.apply()
+            if left:
+                await lab.reports.wait(TWO, "healthy")
+            draining = target(g, ONE, checked="healthy", deregistered_at=AT)
+            lab.web.targets = [draining, *(replace(each, checked="healthy") for each in others)]
+            await lab.apply()
+            for _ in range(10):
+                assert (await lab.envoy.open_requests(g.arn))[(ONE, 8080)] >= 1
+            lab.servers[ONE].hold.set()
+            assert await slow == "200 server-1"
+
+            async def idle() -> bool:
+                return (await lab.envoy.open_requests(g.arn)).get((ONE, 8080), 0) == 0
+
+            await eventually(idle)
+
+    in_lab(tmp_path, body)
+
+
 def test_open_requests_of_draining_targets(tmp_path: Path) -> None:
     """A request under way is counted until it is answered: beside a healthy target, and also when the last one
     leaves."""

@@ -113,11 +113,6 @@ class Admin:
         answer = json.loads(await self.get("/clusters?format=json"))
         return {entry["name"]: entry.get("host_statuses", []) for entry in answer.get("cluster_statuses", [])}
 
-    async def active_requests(self, cluster: str) -> int:
-        """All requests under way to a cluster, those to targets that are no longer in it included."""
-        text = await self.get("/stats?filter=" + _quote(rf"^cluster\.{re.escape(cluster)}\.upstream_rq_active$"))
-        return sum(int(line.rpartition(":")[2]) for line in text.splitlines() if ":" in line)
-
     async def cluster_statistics(self) -> dict[str, dict[str, Any]]:
         """By cluster: numbers by name, and under `upstream_rq_time` how often which time in milliseconds was seen."""
         answer = json.loads(

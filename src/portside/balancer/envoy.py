@@ -13,6 +13,7 @@ import logging
 import os
 import re
 import shutil
+from collections import Counter
 from collections.abc import Coroutine, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,7 +27,7 @@ from portside.balancer.health import CheckedGroup, HealthTracker, HostKey, LogTa
 from portside.balancer.hit import default_name
 from portside.balancer.interface import BalancerConfig, BalancerRefused, HealthListener, HealthReport
 from portside.balancer.log_folder import LogFolder
-from portside.balancer.namespace import reserve_ports
+from portside.balancer.namespace import open_connections, reserve_ports
 from portside.balancer.process import DRAIN_S, EnvoyMissing, EnvoyProcess, descriptor_limit, find_binary
 from portside.balancer.xds import (
     Options,
@@ -698,27 +699,32 @@ class EnvoyBalancer:
         return counted
 
     async def open_requests(self, target_group_arn: str) -> dict[tuple[str, int], int]:
-        """Targets that Envoy was already told to forget have, together, what the cluster still counts beyond its
-        hosts."""
-        clusters = [
-            cluster_name(config.load_balancer.arn, group.arn)
-            for config in self._configured or ()
-            for group in config.target_groups
-            if group.arn == target_group_arn
-        ]
+        """A changed cluster (another health check) begins to count anew, and of targets that it was told to forget
+        Envoy counts nothing. What is still under way there is seen by its connections: beyond those that Envoy counts
+        they are as many."""
         counts: dict[tuple[str, int], int] = {}
-        for cluster in clusters:
-            total = await self._admin.active_requests(cluster)
-            known = 0
-            for entry in (await self._admin.hosts()).get(cluster, []):
-                place = entry["address"]["socket_address"]
-                stats = {stat["name"]: int(stat.get("value", 0)) for stat in entry.get("stats", [])}
-                active = stats.get("rq_active", 0)
-                known += active
-                counts[(place["address"], int(place["port_value"]))] = active
-            for key in self._hidden.get(cluster, []):
-                counts.setdefault(key, max(0, total - known))
+        for config in self._configured or ():
+            for group in config.target_groups:
+                if group.arn != target_group_arn:
+                    continue
+                cluster = cluster_name(config.load_balancer.arn, group.arn)
+                there = await self._connections(config.netns_path)
+                for entry in (await self._admin.hosts()).get(cluster, []):
+                    place = entry["address"]["socket_address"]
+                    key = place["address"], int(place["port_value"])
+                    stats = {stat["name"]: int(stat.get("value", 0)) for stat in entry.get("stats", [])}
+                    uncounted = max(0, there[key] - stats.get("cx_active", 0))
+                    counts[key] = counts.get(key, 0) + (stats.get("rq_active", 0) or uncounted)
+                for key in self._hidden.get(cluster, []):
+                    counts[key] = counts.get(key, 0) + there[key]
         return counts
+
+    async def _connections(self, netns_path: str) -> Counter[tuple[str, int]]:
+        """From a load balancer's namespace; none without one."""
+        try:
+            return await asyncio.to_thread(open_connections, Path(netns_path))
+        except FileNotFoundError:
+            return Counter()
 
 
 def _document(resources: list[Resource]) -> str:

@@ -140,7 +140,7 @@ def application() -> "typer.Typer":
         typer.Option(
             "--s3-endpoint",
             metavar="URL",
-            help="An S3 that holds environment files. [PORTSIDE_S3_ENDPOINT, none]",
+            help="An S3 that holds environment files and takes access logs. [PORTSIDE_S3_ENDPOINT, none]",
         ),
     ]
     otlp_endpoint = Annotated[
