@@ -35,6 +35,9 @@ const FamilyPage = later(async () => (await import("./pages/definitions")).Famil
 const DefinitionPage = later(async () => (await import("./pages/definitions")).DefinitionPage);
 const Balancers = later(async () => (await import("./pages/balancers")).Balancers);
 const BalancerPage = later(async () => (await import("./pages/balancers")).BalancerPage);
+const Networks = later(async () => (await import("./pages/networks")).Networks);
+const NetworkPage = later(async () => (await import("./pages/networks")).NetworkPage);
+const SecurityGroupPage = later(async () => (await import("./pages/security-group")).SecurityGroupPage);
 const LogGroups = later(async () => (await import("./pages/logs")).LogGroups);
 const LogGroupPage = later(async () => (await import("./pages/logs")).LogGroupPage);
 const Settings = later(async () => (await import("./pages/settings")).Settings);
@@ -78,6 +81,8 @@ function page(path: string[]): ReactNode {
   if (first === "task-definitions" && name && second) return <DefinitionPage family={name} revision={second} />;
   if (first === "load-balancers" && name === undefined) return <Balancers />;
   if (first === "load-balancers" && name) return <BalancerPage name={name} />;
+  if (first === "networks") return name ? <NetworkPage id={name} /> : <Networks />;
+  if (first === "security-groups") return name ? <SecurityGroupPage id={name} /> : <Networks />;
   if (first === "log-groups" && name === undefined) return <LogGroups />;
   if (first === "log-groups" && name) return <LogGroupPage name={name} />;
   if (first === "settings") return <Settings />;
@@ -96,6 +101,8 @@ const WORDS: Record<string, string> = {
   tasks: "Tasks",
   "task-definitions": "Task definitions",
   "load-balancers": "Load balancers",
+  networks: "Networks",
+  "security-groups": "Security groups",
   "log-groups": "Log groups",
   settings: "Account settings",
   shell: "Shell",
@@ -199,6 +206,7 @@ export function App({ about, onSignedOut }: { about: About; onSignedOut: () => v
               { type: "link", text: "Tasks", href: hrefOf(["tasks"], region) },
               { type: "link", text: "Task definitions", href: hrefOf(["task-definitions"], region) },
               { type: "link", text: "Load balancers", href: hrefOf(["load-balancers"], region) },
+              { type: "link", text: "Networks", href: hrefOf(["networks"], region) },
               { type: "link", text: "Log groups", href: hrefOf(["log-groups"], region) },
               { type: "divider" },
               { type: "link", text: "Account settings", href: hrefOf(["settings"], region) },

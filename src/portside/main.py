@@ -461,6 +461,7 @@ class Daemon:
                 "/_portside/metrics": lambda *_: self._metrics(store, watch, calls),
                 "/_portside/network": lambda *_: self._network(store),
                 "/_portside/reach": lambda _method, _path, query, _body: self._reach(store, query),
+                "/_portside/reach/of": lambda _method, _path, query, _body: self._reach_of(store, query),
                 "/_portside/ca": lambda *_: self._ca(store, vault),
                 "/_portside/volumes": lambda method, _path, query, _body: self._volumes(
                     store, meters, extend, method, "", query
@@ -709,6 +710,10 @@ class Daemon:
 
     async def _reach(self, store: Store, query: Mapping[str, str]) -> tuple[int, str, bytes]:
         code, document = reach.answer(store, query, leads_out=self.settings.egress != "none")
+        return code, "application/json", json.dumps(document).encode()
+
+    async def _reach_of(self, store: Store, query: Mapping[str, str]) -> tuple[int, str, bytes]:
+        code, document = reach.others(store, query)
         return code, "application/json", json.dumps(document).encode()
 
     async def _ca(self, store: Store, vault: Vault) -> tuple[int, str, bytes]:

@@ -212,11 +212,15 @@ def _group_lets(
     raise _Stopped(f"no {word} rule of {groups} lets {_words(probe)} {'to' if egress else 'from'} {other} {verb}")
 
 
-def _rule_matches(network: Network, rule: SecurityGroupRule, probe: Probe, other: str, groups: set[str]) -> bool:
+def is_for(network: Network, rule: SecurityGroupRule, other: str, groups: Iterable[str]) -> bool:
+    """Whether a rule is about an address, or about who has it: an interface in these groups."""
     if rule.group_id is not None:
-        if rule.group_id not in groups or rule.group_id not in network.groups:
-            return False
-    elif rule.cidr is None or ipaddress.IPv4Address(other) not in ipaddress.IPv4Network(rule.cidr):
+        return rule.group_id in groups and rule.group_id in network.groups
+    return rule.cidr is not None and ipaddress.IPv4Address(other) in ipaddress.IPv4Network(rule.cidr)
+
+
+def _rule_matches(network: Network, rule: SecurityGroupRule, probe: Probe, other: str, groups: set[str]) -> bool:
+    if not is_for(network, rule, other, groups):
         return False
     if rule.protocol == "-1":
         return True

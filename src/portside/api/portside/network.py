@@ -17,6 +17,7 @@ from portside.domain.table import (
     ROUTE_TABLE,
     SECURITY_GROUP,
     SUBNET,
+    TASK,
     VPC,
 )
 from portside.domain.vpc import Eni, NetworkAclEntry, SecurityGroup, SecurityGroupRule, Subnet, Vpc
@@ -107,7 +108,7 @@ def _subnet(store: Store, vpc: Vpc, subnet: Subnet, names: dict[str, str]) -> di
             if acl is not None and not lets_all_pass(acl.entries)
             else []
         ),
-        "interfaces": [_interface(each, names) for each in store.find(ENI, "subnet", subnet.id)],
+        "interfaces": [_interface(store, each, names) for each in store.find(ENI, "subnet", subnet.id)],
     }
 
 
@@ -115,14 +116,41 @@ def _target(route: ResolvedRoute, target_id: str | None) -> str:
     return f"nowhere: {target_id} is gone" if route.target is Target.BLACKHOLE else target_id or ""
 
 
-def _interface(eni: Eni, names: dict[str, str]) -> dict[str, Any]:
+def _interface(store: Store, eni: Eni, names: dict[str, str]) -> dict[str, Any]:
     return {
         "id": eni.id,
         "address": eni.address,
         "publicAddress": eni.public_address,
         "owner": _owner(eni),
         "securityGroups": [names.get(each, each) for each in eni.security_group_ids],
+        "securityGroupIds": list(eni.security_group_ids),
+        "holder": _holder(store, eni),
     }
+
+
+def _holder(store: Store, eni: Eni) -> dict[str, Any]:
+    """What has it. `name` is what many of a kind have in common: the group of a task (`service:web`, `family:job`).
+
+    Returns: {"kind": task, instance, balancer, gateway, files or none, "name", "id"}, of a task with "cluster", of an
+        instance with "tasks", of which it has so many in its own network."""
+    kind, _, rest = eni.owner.partition(":")
+    last = rest.rsplit("/", 1)[-1]
+    match kind:
+        case "task":
+            task = store.get(TASK, rest)
+            name = task.group if task is not None and task.group else last
+            return {"kind": "task", "name": name, "id": last, "cluster": rest.split("/")[-2]}
+        case "loadbalancer":
+            return {"kind": "balancer", "name": rest.split("/")[-2], "id": last}
+        case "instance":
+            placed = store.find(TASK, "on_instance", f"{eni.scope.prefix}{rest}")
+            return {"kind": "instance", "name": rest, "id": rest, "tasks": sum(each.eni is None for each in placed)}
+        case "natgateway":
+            return {"kind": "gateway", "name": rest, "id": rest}
+        case "mounttarget":
+            return {"kind": "files", "name": rest, "id": rest}
+        case _:
+            return {"kind": "none", "name": eni.description, "id": eni.id}
 
 
 def _owner(eni: Eni) -> str:

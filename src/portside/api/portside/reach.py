@@ -1,10 +1,11 @@
-"""Whether a packet would pass, and why: the extension behind `portside reach`, `/_portside/reach`."""
+"""Whether a packet would pass, and why: the extension behind `portside reach`, `/_portside/reach`; and with whom one
+interface may talk at all, `/_portside/reach/of`."""
 
 import ipaddress
 from collections.abc import Mapping
 from typing import Any
 
-from portside.domain import arn, network_acl_rule, reach, vpc_route
+from portside.domain import arn, network_acl_rule, reach, reach_span, vpc_route
 from portside.domain.reach import Member, NatView, Network, Probe, SubnetView, Verdict
 from portside.domain.table import (
     ENI,
@@ -57,6 +58,61 @@ def answer(store: Store, query: Mapping[str, str], *, leads_out: bool) -> tuple[
         "passes": verdict.passes,
         "why": list(verdict.why),
     }
+
+
+def others(store: Store, query: Mapping[str, str]) -> tuple[int, dict[str, Any]]:
+    """HTTP status and document: what security groups let one interface and each other one of its VPC say to each other.
+
+    Args:
+        query: `from`, as for `answer`, but no address.
+
+    Returns: {"interfaces": [{"id", "out": ["tcp 80"], "in": [...], "hasLists"}], "outside": {"out": [...], "in":
+        [...]}}. `hasLists`: network ACLs that do not let all pass stand between the two, so `answer` is to be asked.
+        `outside`: what rules say of blocks of addresses beyond the VPC.
+    """
+    try:
+        source = _endpoint(store, query.get("from") or "")
+        if isinstance(source, str):
+            raise _Unknown("a task, an instance, an interface or a load balancer is needed, not an address")
+        network = _network(store, source, leads_out=True)
+    except _Unknown as unknown:
+        return 404, {"error": str(unknown)}
+    here = _member(source)
+    strict = {
+        each.subnet.id
+        for each in network.subnets
+        if each.acl is not None and not network_acl_rule.lets_all_pass(each.acl)
+    }
+    found = []
+    for eni in store.find(ENI, "vpc", source.vpc_id):
+        if eni.id == source.id:
+            continue
+        there, between = _member(eni), {source.subnet_id, eni.subnet_id}
+        found.append(
+            {
+                "id": eni.id,
+                "out": [each.words for each in reach_span.between(network, here, there)],
+                "in": [each.words for each in reach_span.between(network, there, here)],
+                "hasLists": len(between) > 1 and bool(between & strict),
+            }
+        )
+    return 200, {"interfaces": found, "outside": _outside(network, here)}
+
+
+def _outside(network: Network, member: Member) -> dict[str, list[str]]:
+    """`tcp 443 with 0.0.0.0/0`, of rules about addresses that the VPC does not have."""
+    inside = [ipaddress.IPv4Network(each) for each in network.cidr_blocks]
+    found: dict[str, list[str]] = {"in": [], "out": []}
+    for group_id in member.group_ids:
+        group = network.groups.get(group_id)
+        for rule in group.rules if group is not None else ():
+            if rule.cidr is None or any(ipaddress.IPv4Network(rule.cidr).subnet_of(each) for each in inside):
+                continue
+            words = f"{reach_span.span_of(rule).words} with {rule.cidr}"
+            side = found["out" if rule.egress else "in"]
+            if words not in side:
+                side.append(words)
+    return found
 
 
 def _verdict(store: Store, source: Eni | str, target: Eni | str, probe: Probe, *, leads_out: bool) -> Verdict:
