@@ -26,6 +26,7 @@ NAMES = (
     "dns",
     "logs",
     "usage",
+    "metrics",
     "storage",
     "volume",
 )

@@ -55,6 +55,7 @@ class MetricLoop:
         self._insights = insights
         self._loop = Loop("metrics", clock, self._step, resync_s=2 * period_s)
         self._before: dict[str, Usage] = {}
+        self._due: datetime | None = None
         self._rolled_up: datetime | None = None
 
     async def start(self) -> None:
@@ -64,9 +65,15 @@ class MetricLoop:
         await self._loop.close()
 
     async def _step(self, _key: str) -> datetime:
+        if self._due is not None:
+            # A timer may be early: what was left of the period would be a sample of its own.
+            await self._clock.sleep_until(self._due)
         now = self._clock.now()
+        is_first, self._due = self._due is None, _next(now, self._period_s)
         try:
             looks = await self._look()
+            if is_first:
+                return self._due  # what the first samples are counted from: the period's own are told at its end
             for scope, samples in _by_scope(looks, self._registered(), now).items():
                 await self._metrics.put(scope, samples)
             await self._insights.put(looks, now)
@@ -75,7 +82,7 @@ class MetricLoop:
                 self._rolled_up = now
         except (LogsUnavailable, LogStreamMissing, StoreUnavailable) as error:
             log.warning("metrics of this minute are lost: %s", error)
-        return _next(now, self._period_s)
+        return self._due
 
     async def _look(self) -> list[tuple[Task, Looks]]:
         """What the containers of running tasks use, where it is asked for."""
@@ -90,12 +97,20 @@ class MetricLoop:
             for history in task.history:
                 usage = await self._usage(history.runtime_id)
                 if usage is not None:
-                    looks[history.name] = Look(usage=usage, before=self._before.get(history.runtime_id))
+                    looks[history.name] = Look(usage=usage, before=self._before_of(history.runtime_id, usage))
                     seen[history.runtime_id] = usage
             if looks:
                 found.append((task, looks))
         self._before = seen
         return found
+
+    def _before_of(self, runtime_id: str, usage: Usage) -> Usage | None:
+        """The look before; not one that is so near that what a container uses in bursts would pass for what it always
+        uses: with a quarter of a processor it has the whole one for a quarter of each tenth of a second."""
+        before = self._before.get(runtime_id)
+        if before is None or (usage.at - before.at).total_seconds() < self._period_s / 2:
+            return None
+        return before
 
     def _registered(self) -> Mapping[tuple[Scope, str], tuple[int, int]]:
         """CPU units and MiB of the container instances, by cluster."""

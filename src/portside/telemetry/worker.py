@@ -14,10 +14,14 @@ T = TypeVar("T")
 
 
 class SqliteWorker:
-    """A thread with a connection: runs functions one after the other, each in a transaction."""
+    """A thread with a connection: runs functions one after the other, each in a transaction.
 
-    def __init__(self, name: str, path: Path, opening: str) -> None:
-        self._path, self._opening = path, opening
+    Args:
+        undone: called in the thread when a transaction was undone.
+    """
+
+    def __init__(self, name: str, path: Path, opening: str, *, undone: Callable[[], None] = lambda: None) -> None:
+        self._path, self._opening, self._undone = path, opening, undone
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
         self._db: sqlite3.Connection | None = None
         self._closed = False
@@ -67,6 +71,7 @@ class SqliteWorker:
         except BaseException:
             if db.in_transaction:
                 db.execute("ROLLBACK")
+            self._undone()
             raise
         return result
 

@@ -22,7 +22,7 @@ _GROUP = "root:x:0:\nnobody:x:65534:\napp:x:1000:\nextra:x:2000:app\n"
 
 
 def ensure_busybox_image(
-    name: str = BUSYBOX_IMAGE, *, changes: Sequence[str] = (), files: Mapping[str, str] = {}
+    name: str = BUSYBOX_IMAGE, *, changes: Sequence[str] = (), files: Mapping[str, str | bytes] = {}
 ) -> str:
     """An image with busybox as /bin/* and the users root, nobody and app (uid 1000, also in group 2000).
 
@@ -54,12 +54,24 @@ def ensure_busybox_image(
         _add(tar, "etc/passwd", _PASSWD.encode(), 0o644)
         _add(tar, "etc/group", _GROUP.encode(), 0o644)
         for path, content in files.items():
-            _add(tar, path, content.encode(), 0o755)
+            _add(tar, path, content.encode() if isinstance(content, str) else content, 0o755)
     options = [option for change in changes for option in ("--change", change)]
     made = _podman("import", *options, "-", name, data=archive.getvalue())
     if made.returncode != 0:
         raise RuntimeError(f"podman import of {name} failed: {made.stderr.decode(errors='replace')}")
     return name
+
+
+def program_files(program: str) -> dict[str, bytes]:
+    """A program of this machine as files of an image: itself and the libraries that it is linked with.
+
+    Raises RuntimeError: it is not installed."""
+    path = shutil.which(program)
+    if path is None:
+        raise RuntimeError(f"{program} is not installed: apt-get install {program}")
+    linked = subprocess.run(["ldd", path], check=True, capture_output=True, text=True, timeout=10).stdout
+    paths = [path, *(word for line in linked.splitlines() for word in line.split() if word.startswith("/"))]
+    return {each.lstrip("/"): Path(each).read_bytes() for each in paths}
 
 
 def ensure_layered_image(name: str = "localhost/portside-test-layers:1", *, layers: int = 3) -> str:
