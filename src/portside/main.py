@@ -137,10 +137,11 @@ from portside.domain.task.record import Task
 from portside.domain.vault import VaultKey
 from portside.node.interface import Node, NodeUnusable
 from portside.node.linux import LinuxNode
+from portside.node.log import json_file
 from portside.node.network.network import Network, public_addresses
 from portside.node.network.uplink import outside_socket, public_block
 from portside.node.rootfs.file_system import FileSystemFolders
-from portside.node.rootfs.instance_folder import InstanceFolders
+from portside.node.rootfs.instance_folder import CONTAINERS, InstanceFolders
 from portside.node.rootfs.tmpfs_volume import TmpfsVolumes
 from portside.session.issue import StsSessions, document
 from portside.session.key import SessionKeys
@@ -150,7 +151,7 @@ from portside.store.sqlite import SqliteStore
 from portside.task_endpoint import TaskEndpoints
 from portside.telemetry.embedded import EmbeddedMetrics
 from portside.telemetry.insights import InsightsQueries
-from portside.telemetry.interface import LogStore, LogsUnavailable
+from portside.telemetry.interface import LogStore, LogsUnavailable, StoredEvent
 from portside.telemetry.live_tail import LiveTails
 from portside.telemetry.metric import MetricStore, SqliteMetricStore
 from portside.telemetry.sqlite import SqliteLogStore
@@ -254,6 +255,34 @@ def _volume_meters(
         mounted=mounted,
         instance_path=instances.path_bytes,
     )
+
+
+async def _instance_files(
+    places: InstanceFolders,
+    instance_id: str,
+    container: str,
+    *,
+    start_ms: int | None,
+    after: str | None,
+    from_head: bool,
+    limit: int,
+) -> list[StoredEvent]:
+    """Fulfils `output.InstanceFiles`."""
+
+    def look() -> list[json_file.Found]:
+        try:
+            folder = places.open_directory(instance_id, f"{CONTAINERS}/{container}", is_made=False)
+        except OSError:
+            return []
+        try:
+            return json_file.found(folder, container, start_ms=start_ms, after=after, from_head=from_head, limit=limit)
+        finally:
+            os.close(folder)
+
+    return [
+        StoredEvent(id=each.id, stream=container, at_ms=each.at_ms, ingested_ms=each.at_ms, message=each.message)
+        for each in await asyncio.to_thread(look)
+    ]
 
 
 class Daemon:
@@ -452,7 +481,7 @@ class Daemon:
                 "/_portside/status": lambda *_: self._status(store, balancer, node, meters, in_memory),
                 "/_portside/tasks/": lambda method, path, query, _body: self._story(store, node, method, path, query),
                 "/_portside/services/": lambda _method, path, query, _body: self._service(store, path, query),
-                "/_portside/logs": lambda _method, _path, _query, body: self._output(store, logs, body),
+                "/_portside/logs": lambda _method, _path, _query, body: self._output(store, logs, places, body),
                 "/_portside/lb": lambda _method, _path, query, _body: self._load_balancers(
                     store, balancer, node, query
                 ),
@@ -676,9 +705,11 @@ class Daemon:
     async def _network(self, store: Store) -> tuple[int, str, bytes]:
         return 200, "application/json", json.dumps(network.network(store)).encode()
 
-    async def _output(self, store: Store, logs: LogStore, body: bytes) -> tuple[int, str, bytes]:
+    async def _output(
+        self, store: Store, logs: LogStore, places: InstanceFolders, body: bytes
+    ) -> tuple[int, str, bytes]:
         try:
-            code, document = await output.answer(store, logs, body)
+            code, document = await output.answer(store, logs, partial(_instance_files, places), body)
         except LogsUnavailable as error:
             code, document = 503, {"error": str(error)}
         return code, "application/json", json.dumps(document).encode()

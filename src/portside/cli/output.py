@@ -84,7 +84,10 @@ def show(
 
 
 def _answer(settings: Settings, asked: dict[str, Any]) -> Any:
-    hints = ("Services and tasks: portside status", "A container writes there with the log driver awslogs.")
+    hints = (
+        "Services and tasks: portside status",
+        "A container writes there with the log driver awslogs, on a container instance with json-file, too.",
+    )
     return daemon.ask(settings, "/_portside/logs", *hints, method="POST", body=json.dumps(asked).encode())[1]
 
 

@@ -1,5 +1,5 @@
-"""The loop of instances' folders: what a terminated instance or a removed Docker volume held goes, also what a killed
-daemon left of it."""
+"""The loop of instances' folders: what a terminated instance or a removed Docker volume held goes, and the files of
+containers whose task is forgotten, also what a killed daemon left of it."""
 
 import asyncio
 import logging
@@ -10,7 +10,7 @@ from typing import Final, Protocol
 from portside.control.loop import Loop
 from portside.domain.clock import Clock
 from portside.domain.instance import Instance, InstanceState
-from portside.domain.table import DOCKER_VOLUME, INSTANCE
+from portside.domain.table import DOCKER_VOLUME, INSTANCE, TASK
 from portside.store.interface import Change, Delete, Store
 
 log = logging.getLogger(__name__)
@@ -35,6 +35,14 @@ class Folders(Protocol):
         """Idempotent. Raises OSError."""
         ...
 
+    def container_ids(self) -> list[tuple[str, str]]:
+        """The containers whose output is kept in files: instance and id."""
+        ...
+
+    def remove_container(self, instance_id: str, container: str) -> None:
+        """Idempotent. Raises OSError."""
+        ...
+
 
 class InstanceFolderLoop:
     def __init__(self, store: Store, clock: Clock, folders: Folders) -> None:
@@ -54,13 +62,17 @@ class InstanceFolderLoop:
 
     def _changed(self, change: Change) -> None:
         instance_went = change.kind == INSTANCE and (not isinstance(change.value, Instance) or _is_gone(change.value))
-        if instance_went or (change.kind == DOCKER_VOLUME and change.value is None):
+        if instance_went or (change.kind in (DOCKER_VOLUME, TASK) and change.value is None):
             self._loop.wake("")
 
     async def _step(self, key: str) -> datetime | None:
         # Listed first: a folder is made after its record, so one without a record now never gets one.
         there = await asyncio.to_thread(self._folders.names)
         volumes = await asyncio.to_thread(self._folders.volume_ids)
+        containers = await asyncio.to_thread(self._folders.container_ids)
+        remembered = (
+            {each.runtime_id for task in self._store.scan(TASK) for each in task.history} if containers else set()
+        )
         instances = {each.id for each in self._store.scan(INSTANCE) if not _is_gone(each)}
         kept = self._store.scan(DOCKER_VOLUME)
         lost = [Delete(DOCKER_VOLUME, each.key) for each in kept if each.instance_id not in instances]
@@ -76,6 +88,9 @@ class InstanceFolderLoop:
                 if instance_id in instances and volume_id not in known:
                     await asyncio.to_thread(self._folders.remove_volume, instance_id, volume_id)
                     log.info("the Docker volume %s of instance %s was removed", volume_id, instance_id)
+            for instance_id, container in containers:
+                if instance_id in instances and container not in remembered:
+                    await asyncio.to_thread(self._folders.remove_container, instance_id, container)
         except OSError as error:
             log.warning("a folder of an instance could not be removed yet: %s", error)
             return self._clock.now() + RETRY

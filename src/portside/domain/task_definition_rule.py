@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from portside.domain import environment_file, fargate, link, tag_rule, volume
+from portside.domain import environment_file, fargate, link, log_driver, tag_rule, volume
 from portside.domain.cluster_rule import NAME
 from portside.domain.line_pattern import LinePattern, LinePatternError, pattern_of
 from portside.domain.record import replace
@@ -560,20 +560,24 @@ def check_ephemeral_storage(size_gib: int, *, on_fargate: bool) -> None:
 
 
 def _check_log(log: LogConfiguration) -> None:
-    if log.driver != "awslogs":
+    if log.driver != "awslogs" and log.driver not in log_driver.OPTIONS:
         raise fargate.unsupported(f"log driver {log.driver}")
-    missing = [name for name in ("awslogs-region", "awslogs-group") if name not in log.options]
-    if missing:
-        raise _invalid(f"Log driver awslogs requires options: {', '.join(missing)}", "logConfiguration")
-    unknown = [name for name in log.options if name not in AWSLOGS_OPTIONS]
+    if log.driver == "awslogs":
+        missing = [name for name in ("awslogs-region", "awslogs-group") if name not in log.options]
+        if missing:
+            raise _invalid(f"Log driver awslogs requires options: {', '.join(missing)}", "logConfiguration")
+    known = AWSLOGS_OPTIONS if log.driver == "awslogs" else log_driver.OPTIONS[log.driver]
+    unknown = [name for name in log.options if name not in known]
     if unknown:
-        raise _invalid(f"Log driver awslogs disallows options: {', '.join(unknown)}", "logConfiguration")
+        raise _invalid(f"Log driver {log.driver} disallows options: {', '.join(unknown)}", "logConfiguration")
     for name, value in log.options.items():
-        _check_log_option(name, value)
+        _check_log_option(log.driver, name, value)
+    if log.driver in log_driver.OPTIONS and (found := log_driver.unsupported_of(log.driver, log.options)):
+        raise fargate.unsupported(found)
 
 
-def _check_log_option(name: str, value: str) -> None:
-    if not value:
+def _check_log_option(driver: str, name: str, value: str) -> None:
+    if not value and driver == "awslogs":
         raise _invalid(f"Log driver awslogs option '{name}' should not be null or empty.", "logConfiguration")
     if name == "awslogs-create-group" and value != "true":
         raise _invalid(
@@ -581,9 +585,11 @@ def _check_log_option(name: str, value: str) -> None:
             "logConfiguration",
         )
     if name == "mode" and value not in ("blocking", "non-blocking"):
-        raise _invalid("Log driver awslogs option 'mode' should be one of: blocking, non-blocking.", "logConfiguration")
+        raise _invalid(
+            f"Log driver {driver} option 'mode' should be one of: blocking, non-blocking.", "logConfiguration"
+        )
     if name == "max-buffer-size" and not _BUFFER_SIZE.fullmatch(value):
-        raise _invalid(f"Log driver awslogs option 'max-buffer-size' is not a size: '{value}'.", "logConfiguration")
+        raise _invalid(f"Log driver {driver} option 'max-buffer-size' is not a size: '{value}'.", "logConfiguration")
     if name in ("awslogs-datetime-format", "awslogs-multiline-pattern"):
         try:
             LinePattern(pattern_of({name: value}))

@@ -18,10 +18,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from portside.domain import log_driver
 from portside.domain.line_pattern import pattern_of
 from portside.domain.log import stream_of
 from portside.domain.record import Scope
-from portside.domain.task.record import EbsMount, InstanceMount, StartContainer
+from portside.domain.task.record import EbsMount, InstanceMount, Placement, StartContainer
 from portside.domain.task_definition import MountPoint
 from portside.node import environment, process
 from portside.node.cgroup import CgroupTree, TaskLimits
@@ -33,7 +34,8 @@ from portside.node.for_root import write_for_root
 from portside.node.image.storage import Image
 from portside.node.image.store import ImageStore
 from portside.node.log.forwarder import LogForwarder
-from portside.node.log.sink import LogDestination, LogGroupMissing
+from portside.node.log.outlet import CannotLog
+from portside.node.log.sink import DockerDestination, LogDestination, LogGroupMissing
 from portside.node.rootfs import account, efs, instance_folder, overlay, volume
 from portside.node.rootfs.account import ROOT, Account
 from portside.node.rootfs.ebs import BlockStorage, CannotAttach
@@ -227,7 +229,7 @@ class RootfsHook:
             task_key=effect.task_key,
             container=effect.container,
             stop_signal=stop_signal(image.stop_signal),
-            log=destination(effect),
+            log=destination(effect, image),
             health_check=effect.definition.health_check,
             boot_id=boot_id(),
             restart=effect.restart,
@@ -432,6 +434,8 @@ class LogHook:
                 "The specified log group does not exist. : exit status 1",
                 whole_task=True,
             ) from error
+        except CannotLog as error:
+            raise Refused(f"CannotStartContainerError: Error response from daemon: {error}") from error
 
     async def release(self, container: Container) -> None:
         record = container.record
@@ -593,18 +597,63 @@ def stop_signal(name: str) -> int:
     return int(found) if isinstance(found, signal.Signals) else int(DEFAULT_STOP_SIGNAL)
 
 
-def destination(effect: StartContainer) -> LogDestination | None:
-    """Where the container's output goes: None without the awslogs driver."""
-    found = stream_of(effect.container, effect.definition.log, effect.task_key.rpartition("/")[2], effect.runtime_id)
-    if found is None or effect.definition.log is None:
+def destination(effect: StartContainer, image: Image) -> LogDestination | None:
+    """Where the container's output goes: None without a log driver. Raises Refused."""
+    configuration = effect.definition.log
+    if configuration is None:
+        return None
+    if configuration.driver in log_driver.OPTIONS and effect.placement is not None:
+        try:
+            return LogDestination(scope=effect.scope, docker=_of_docker(effect, effect.placement, image))
+        except log_driver.BadOption as error:
+            raise Refused(
+                f"CannotStartContainerError: Error response from daemon: failed to initialize logging driver: {error}"
+            ) from error
+    found = stream_of(effect.container, configuration, effect.task_key.rpartition("/")[2], effect.runtime_id)
+    if found is None:
         return None
     region, group, stream = found
     return LogDestination(
         scope=Scope(account=effect.scope.account, region=region or effect.scope.region),
         group=group,
         stream=stream,
-        create_group=effect.definition.log.options.get("awslogs-create-group", "false").lower() == "true",
-        begins=pattern_of(effect.definition.log.options),
+        create_group=configuration.options.get("awslogs-create-group", "false").lower() == "true",
+        begins=pattern_of(configuration.options),
+    )
+
+
+def _of_docker(effect: StartContainer, placement: Placement, image: Image) -> DockerDestination:
+    """Raises log_driver.BadOption."""
+    assert effect.definition.log is not None
+    driver, options = effect.definition.log.driver, effect.definition.log.options
+    environment = dict(each.partition("=")[::2] for each in spec.environment(effect, image, spec.hostname(effect)))
+    about = log_driver.About(
+        id=effect.runtime_id,
+        name=effect.container,
+        image=effect.definition.image,
+        image_id=effect.image_digest or image.digest,
+        labels={
+            **effect.definition.docker_labels,
+            "com.amazonaws.ecs.cluster": effect.cluster,
+            "com.amazonaws.ecs.container-name": effect.container,
+            "com.amazonaws.ecs.task-arn": effect.task_arn,
+            "com.amazonaws.ecs.task-definition-family": effect.family,
+            "com.amazonaws.ecs.task-definition-version": str(effect.revision),
+        },
+        environment=environment,
+    )
+    if driver == "syslog":
+        return DockerDestination(
+            instance_id=placement.instance_id,
+            syslog=log_driver.syslog(options),
+            tag=log_driver.tag(options, about, "{{.ID}}"),
+            hostname=placement.private_dns_name,
+        )
+    attributes = log_driver.attributes(options, about)
+    # Docker tells a tag only where one is asked for.
+    tag = {"tag": log_driver.tag(options, about, "")} if options.get("tag") else {}
+    return DockerDestination(
+        instance_id=placement.instance_id, json_file=log_driver.json_file(options), attributes={**attributes, **tag}
     )
 
 

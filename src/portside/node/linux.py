@@ -66,13 +66,16 @@ from portside.node.image.storage import NATIVE_ARCHITECTURE
 from portside.node.image.store import ImageStore
 from portside.node.interface import EniConfig, ExecSession, FactListener, InstanceConfig, NodeUnusable, VpcConfig
 from portside.node.log.forwarder import LogForwarder
-from portside.node.log.sink import LogSink
+from portside.node.log.json_file import JsonFileOutlet
+from portside.node.log.outlet import AwslogsOutlet, Kept, Outlet
+from portside.node.log.sink import LogDestination, LogSink
+from portside.node.log.syslog import SyslogOutlet
 from portside.node.network import link_local, netns, traffic
 from portside.node.other_container import OtherContainers
 from portside.node.rootfs.ebs import BlockStorage, CannotAttach
 from portside.node.rootfs.ephemeral import EphemeralStorage
 from portside.node.rootfs.file_system import FileSystemFolders
-from portside.node.rootfs.instance_folder import InstanceFolders
+from portside.node.rootfs.instance_folder import CONTAINERS, InstanceFolders
 from portside.node.rootfs.tmpfs_volume import TmpfsVolumes
 from portside.node.s3 import endpoint_of
 from portside.settings import Settings
@@ -139,7 +142,8 @@ class LinuxNode:
         self._block_pool = Pool()  # a detachment may wait for a snapshot: nothing else is to
         self._images = ImageStore(self._folder, holds=settings.run_dir / "images", mirrors=dict(settings.mirrors))
         self._runtime = Runtime(settings.run_dir)
-        self._forwarder = LogForwarder(failpoint.deadly_sink(logs, settings.failpoint))
+        sink = failpoint.deadly_sink(logs, settings.failpoint)
+        self._forwarder = LogForwarder(partial(self._outlet, sink))
         self._health = HealthChecks(self._runtime, self._report_health)
         self._containers: dict[str, Container] = {}
         self._listener: FactListener = lambda key, fact: None
@@ -213,6 +217,21 @@ class LinuxNode:
         await self._network.start()
         if not self._storage.problem:
             self._room_watch = asyncio.get_running_loop().create_task(self._watch_room(), name="room")
+
+    def _outlet(self, sink: LogSink, container: str, destination: LogDestination, kept: Kept) -> Outlet:
+        docker = destination.docker
+        if docker is None:
+            return AwslogsOutlet(sink, destination, kept)
+        instance_id = docker.instance_id
+        if docker.syslog is not None:
+            return SyslogOutlet(
+                *(docker.syslog, docker.tag, docker.hostname, kept),
+                root=partial(self._instances.open_root, instance_id),
+                within=lambda connect: netns.within(self._network.instance_netns_path(instance_id), connect),
+            )
+        assert docker.json_file is not None
+        folder = partial(self._instances.open_directory, instance_id, f"{CONTAINERS}/{container}")
+        return JsonFileOutlet(container, docker.json_file, docker.attributes, folder, kept)
 
     def _mount_volume(self, wanted: InstanceMount, target: Path) -> None:
         """As Docker's driver `local`, by mount(2), where the instance's network is. Raises OSError."""

@@ -179,16 +179,16 @@ def test_stop_signals(name: str, number: int) -> None:
 def test_where_output_goes() -> None:
     """`prefix/container/task-id`, the container's id without a prefix, in the region of the options."""
     task = lab_task("")
-    found = hook.destination(task.start)
+    found = hook.destination(task.start, _IMAGE)
     assert found is not None
     assert (found.group, found.stream, found.create_group) == ("/test/lab", f"test/main/{task.task_id}", False)
     options = {"awslogs-group": "g", "awslogs-region": "eu-west-1", "awslogs-create-group": "true"}
     definition = replace(task.start.definition, log=LogConfiguration(driver="awslogs", options=options))
-    found = hook.destination(replace(task.start, definition=definition))
+    found = hook.destination(replace(task.start, definition=definition), _IMAGE)
     assert found is not None
     assert (found.scope.region, found.stream, found.create_group) == ("eu-west-1", task.start.runtime_id, True)
     definition = replace(task.start.definition, log=LogConfiguration(driver="none"))
-    assert hook.destination(replace(task.start, definition=definition)) is None
+    assert hook.destination(replace(task.start, definition=definition), _IMAGE) is None
 
 
 def test_links_of_an_image_stay_in_it(tmp_path: Path) -> None:

@@ -503,7 +503,7 @@ def _attributes(definition: TaskDefinition) -> Iterable[str]:
     for container in definition.containers:
         if container.log is not None:
             found[f"com.amazonaws.ecs.capability.logging-driver.{container.log.driver}"] = None
-            if definition.execution_role_arn is not None:
+            if definition.execution_role_arn is not None and container.log.driver == "awslogs":
                 found["ecs.capability.execution-role-awslogs"] = None
             found["com.amazonaws.ecs.capability.docker-remote-api.1.19"] = None
         if container.depends_on or container.start_timeout_s is not None or container.stop_timeout_s is not None:

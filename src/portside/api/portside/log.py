@@ -1,9 +1,9 @@
 """What tasks write, across their containers in time order: the extension behind `portside logs TARGET`."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from portside.domain import arn
 from portside.domain.log import stream_of
@@ -17,20 +17,33 @@ EVENTS_MOST: Final = 1000
 STREAMS_MOST: Final = 2000
 
 
+class InstanceFiles(Protocol):
+    """What the log driver json-file has written on container instances."""
+
+    def __call__(
+        self, instance_id: str, container: str, *, start_ms: int | None, after: str | None, from_head: bool, limit: int
+    ) -> Awaitable[list[StoredEvent]]:
+        """Lines of a container by its runtime id, as the log store's `get`. Nothing if there are no files."""
+        ...
+
+
 @dataclass(frozen=True)
 class _Stream:
+    """`instance_id`: of the instance that has it in files; `name` is the container's runtime id then."""
+
     task: Task
     container: str
     scope: Scope
     group: str
     name: str
+    instance_id: str = ""
 
     @property
     def key(self) -> str:
         return f"{self.scope.prefix}{self.group}\n{self.name}"
 
 
-async def answer(store: Store, logs: LogStore, asked: bytes) -> tuple[int, dict[str, Any]]:
+async def answer(store: Store, logs: LogStore, files: InstanceFiles, asked: bytes) -> tuple[int, dict[str, Any]]:
     """HTTP status and document.
 
     Args:
@@ -55,11 +68,11 @@ async def answer(store: Store, logs: LogStore, asked: bytes) -> tuple[int, dict[
     streams = [each for task in tasks for each in _streams(task, container)]
     if not streams and after is None:
         said = f"no container {container} of {target}" if container else f"nothing of {target}"
-        return 422, {"error": f"{said} writes to CloudWatch Logs"}
+        return 422, {"error": f"{said} writes to CloudWatch Logs or a json-file"}
     streams = sorted(streams, key=lambda each: each.task.created_at)[-STREAMS_MOST:]
     found: list[tuple[StoredEvent, _Stream]] = []
     for stream in streams:
-        found += [(each, stream) for each in await _events(logs, stream, since, lines, after)]
+        found += [(each, stream) for each in await _events(logs, files, stream, since, lines, after)]
     found.sort(key=lambda each: (each[0].at_ms, each[0].id))
     is_past = after is None and since is None
     shown = found[-lines:] if is_past and lines else [] if is_past else found[:EVENTS_MOST]
@@ -86,7 +99,12 @@ def _streams(task: Task, container: str) -> Iterator[_Stream]:
     for definition in task.containers:
         if container and definition.name != container:
             continue
-        found = stream_of(definition.name, definition.log, task.id, runtime_ids.get(definition.name, ""))
+        runtime_id = runtime_ids.get(definition.name, "")
+        if definition.log is not None and definition.log.driver == "json-file" and task.placement is not None:
+            placed = {"name": runtime_id, "instance_id": task.placement.instance_id}
+            yield _Stream(task=task, container=definition.name, scope=task.scope, group="", **placed)
+            continue
+        found = stream_of(definition.name, definition.log, task.id, runtime_id)
         if found is not None:
             region, group, name = found
             scope = Scope(account=task.scope.account, region=region or task.scope.region)
@@ -94,10 +112,24 @@ def _streams(task: Task, container: str) -> Iterator[_Stream]:
 
 
 async def _events(
-    logs: LogStore, stream: _Stream, since: int | None, lines: int, after: Mapping[str, Any] | None
+    logs: LogStore,
+    files: InstanceFiles,
+    stream: _Stream,
+    since: int | None,
+    lines: int,
+    after: Mapping[str, Any] | None,
 ) -> list[StoredEvent]:
     cursor = after["streams"].get(stream.key) if after is not None else None
     from_head = after is not None or since is not None
+    limit = EVENTS_MOST + 1 if from_head else max(lines, 1)
+    if stream.instance_id:
+        return await files(
+            *(stream.instance_id, stream.name),
+            start_ms=since,
+            after=str(cursor[1]) if cursor is not None else None,
+            from_head=from_head,
+            limit=limit,
+        )
     try:
         return await logs.get(
             *(stream.scope, stream.group, stream.name),
@@ -106,7 +138,7 @@ async def _events(
             after=(int(cursor[0]), str(cursor[1])) if cursor is not None else None,
             before=None,
             from_head=from_head,
-            limit=EVENTS_MOST + 1 if from_head else max(lines, 1),
+            limit=limit,
         )
     except LogStreamMissing:
         return []  # it has written nothing yet

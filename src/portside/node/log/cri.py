@@ -15,6 +15,34 @@ EVENT_MAX_BYTES = 256 * 1024 - 26
 _HEAD: Final = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}(?:Z|[+-]\d\d:\d\d) std(?:out|err) [FP] ")
 
 
+class LineReader:
+    """Takes lines of the file apart."""
+
+    def __init__(self) -> None:
+        self._second: bytes = b""
+        self._second_ms: int = 0
+
+    def parsed(self, line: bytes) -> tuple[int, bytes, bytes, bytes, bytes] | None:
+        """Time, its stamp, stream, tag and content. None for what is not conmon's. A line that was torn, by a crash of
+        the machine or a full disk, has the next one right behind it: that one counts."""
+        parts = line.split(b" ", 3)
+        if len(parts) == 4 and parts[2] in (b"F", b"P"):
+            try:
+                return self._at_ms(parts[0]), parts[0], parts[1], parts[2], parts[3]
+            except ValueError:
+                pass
+        whole = _HEAD.search(line, 1)
+        return self.parsed(line[whole.start() :]) if whole is not None else None
+
+    def _at_ms(self, stamp: bytes) -> int:
+        # `2026-01-02T03:04:05.678901234+00:00`: parsing a date is slow, and most lines share their second.
+        second = stamp[:19] + stamp[29:]
+        if second != self._second:
+            parsed = datetime.fromisoformat(second.decode())
+            self._second, self._second_ms = second, int(parsed.timestamp()) * 1000
+        return self._second_ms + int(stamp[20:23])
+
+
 class Assembler:
     """Joins partial lines, per stream. What is still open can be taken out and put back, across a restart."""
 
@@ -22,8 +50,7 @@ class Assembler:
         self._open: dict[bytes, bytearray] = {
             stream.encode(): bytearray(content) for stream, content in (partial or {}).items() if content
         }
-        self._second: bytes = b""
-        self._second_ms: int = 0
+        self._reader = LineReader()
 
     @property
     def partial(self) -> dict[str, bytes]:
@@ -35,10 +62,10 @@ class Assembler:
         for line in lines.split(b"\n"):
             if not line:
                 continue
-            parsed = self._parse(line)
+            parsed = self._reader.parsed(line)
             if parsed is None:
                 continue
-            at_ms, stream, tag, content = parsed
+            at_ms, _, stream, tag, content = parsed
             held = self._open.get(stream)
             if tag == b"F" and not held:
                 events.extend(_events(at_ms, content))
@@ -59,26 +86,6 @@ class Assembler:
         events = [event for content in self._open.values() if content for event in _events(at_ms, bytes(content))]
         self._open.clear()
         return events
-
-    def _parse(self, line: bytes) -> tuple[int, bytes, bytes, bytes] | None:
-        """Time, stream, tag and content. None for what is not conmon's. A line that was torn, by a crash of the machine
-        or a full disk, has the next one right behind it: that one counts."""
-        parts = line.split(b" ", 3)
-        if len(parts) == 4 and parts[2] in (b"F", b"P"):
-            try:
-                return self._at_ms(parts[0]), parts[1], parts[2], parts[3]
-            except ValueError:
-                pass
-        whole = _HEAD.search(line, 1)
-        return self._parse(line[whole.start() :]) if whole is not None else None
-
-    def _at_ms(self, stamp: bytes) -> int:
-        # `2026-01-02T03:04:05.678901234+00:00`: parsing a date is slow, and most lines share their second.
-        second = stamp[:19] + stamp[29:]
-        if second != self._second:
-            parsed = datetime.fromisoformat(second.decode())
-            self._second, self._second_ms = second, int(parsed.timestamp()) * 1000
-        return self._second_ms + int(stamp[20:23])
 
 
 def _events(at_ms: int, content: bytes) -> list[LogEvent]:

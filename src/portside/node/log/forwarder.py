@@ -1,27 +1,22 @@
-"""Carries containers' output from conmon's files to the log store, in order and to the last line.
+"""Carries containers' output from conmon's files to where their log drivers put it, in order and to the last line.
 
 One inotify instance serves all containers; a container that writes nothing costs nothing. The position in the file is
-saved after the store has taken the lines, so a crash in between repeats the last batch and never loses a line.
+saved after the destination has taken the lines, so a crash in between repeats the last batch and never loses a line.
 """
 
 import asyncio
-import base64
 import contextlib
 import logging
 import os
-import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
 
-from portside.domain.line_pattern import LinePattern
-from portside.domain.log import LogEvent
-from portside.domain.record import Record
 from portside.node import syscall
-from portside.node.log.cri import Assembler
-from portside.node.log.event import WAIT_MS, Gatherer
-from portside.node.log.sink import LogDestination, LogGroupMissing, LogSink
+from portside.node.log.outlet import Kept, Outlet
+from portside.node.log.sink import LogDestination
 
 log = logging.getLogger(__name__)
 
@@ -33,28 +28,23 @@ _BLOCK_BYTES = 4096
 _RETRY_MAX_S = 5.0
 
 
-class _Position(Record, frozen=True, kw_only=True):
-    """`partial`: base64 of what came before `offset` and whose end of line has not come yet, per stream. `held`: lines
-    before it that are gathered for one event."""
+class _Position(Kept, frozen=True, kw_only=True):
+    """How far the file has been delivered, and what the outlet has to remember."""
 
     offset: int = 0
-    partial: dict[str, str] = {}
-    held: LogEvent | None = None
 
 
 @dataclass(eq=False)
 class _Tail:
     container: str
     file: Path
-    destination: LogDestination
+    outlet: Outlet
     offset: int
-    assembler: Assembler
-    gatherer: Gatherer
     flush: asyncio.TimerHandle | None = None
     watch: int = -1
     dirty: bool = False
     punched: int = 0
-    pending: tuple[list[LogEvent], int] | None = None
+    pending: int | None = None  # the position once the outlet has delivered
     worker: asyncio.Task[None] | None = None
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -64,8 +54,13 @@ class _Tail:
 
 
 class LogForwarder:
-    def __init__(self, sink: LogSink) -> None:
-        self._sink = sink
+    """
+    Args:
+        outlet: the one of a container, by its id, and with what an earlier one has kept.
+    """
+
+    def __init__(self, outlet: Callable[[str, LogDestination, Kept], Outlet]) -> None:
+        self._outlet = outlet
         self._tails: dict[str, _Tail] = {}
         self._watches: dict[int, _Tail] = {}
         self._inotify = -1
@@ -76,37 +71,43 @@ class LogForwarder:
         asyncio.get_running_loop().add_reader(self._inotify, self._readable)
 
     async def open(self, container: str, file: Path, destination: LogDestination) -> None:
-        """Make the stream and forward what the file will hold. Raises LogGroupMissing, or what the sink raises."""
-        await self._sink.open_stream(
-            destination.scope, destination.group, destination.stream, create_group=destination.create_group
-        )
-        file.touch()
-        self.adopt(container, file, destination)
+        """Make the destination ready and forward what the file will hold. Raises what `Outlet.open` raises."""
+        position = _load(file.with_suffix(".position"))
+        outlet = self._outlet(container, destination, position)
+        try:
+            await outlet.open()
+            file.touch()
+        except BaseException:
+            outlet.close()
+            raise
+        self._follow(container, file, outlet, position)
 
     def adopt(self, container: str, file: Path, destination: LogDestination) -> None:
         """Go on where an earlier daemon stopped. Idempotent."""
+        if container not in self._tails:
+            position = _load(file.with_suffix(".position"))
+            self._follow(container, file, self._outlet(container, destination, position), position)
+
+    def _follow(self, container: str, file: Path, outlet: Outlet, position: _Position) -> None:
         if container in self._tails:
+            outlet.close()
             return
-        position = _load(file.with_suffix(".position"))
-        partial = {stream: base64.b64decode(content) for stream, content in position.partial.items()}
-        pattern = LinePattern(destination.begins) if destination.begins else None
-        gatherer = Gatherer(pattern, position.held)
-        tail = _Tail(container, file, destination, position.offset, Assembler(partial), gatherer)
+        tail = _Tail(container, file, outlet, position.offset)
         self._tails[container] = tail
         self._kick(tail, delay_s=0.0)
 
     async def finish(self, container: str, timeout_s: float) -> bool:
-        """Forward to the end of the file, the container having ended. False if the store did not take all in time."""
+        """Forward to the end of the file, the container having ended. False if not all was taken in time."""
         tail = self._tails.get(container)
         if tail is None:
             return True
         try:
             async with asyncio.timeout(timeout_s), tail.lock:
                 await self._forward(tail)
-                last = tail.gatherer.add(tail.assembler.flush(_now_ms())) + tail.gatherer.flush()
-                if last:
-                    tail.pending = (last, tail.offset)
-                    await self._put_pending(tail)
+                tail.outlet.end()
+                if tail.outlet.has_more:
+                    tail.pending = tail.offset
+                    await self._deliver(tail)
         except TimeoutError:
             return False
         await self.forget(container)
@@ -124,6 +125,7 @@ class LogForwarder:
         if worker is not None:
             worker.cancel()
             await asyncio.gather(worker, return_exceptions=True)
+        tail.outlet.close()
 
     async def close(self) -> None:
         """Stop; what was not forwarded yet is forwarded by the next daemon."""
@@ -181,14 +183,14 @@ class LogForwarder:
                     except Exception:
                         failures += 1
                         tail.dirty, delay_s = True, min(_RETRY_MAX_S, 0.1 * 2**failures)
-                        log.exception("output of container %s waits: the log store refused it", tail.container)
+                        log.exception("output of container %s waits: the destination refused it", tail.container)
         finally:
             tail.worker = None
 
     async def _forward(self, tail: _Tail) -> None:
         """All whole lines that are in the file now. Called with the lock held."""
         if tail.pending is not None:
-            await self._put_pending(tail)
+            await self._deliver(tail)
         descriptor = os.open(tail.file, os.O_RDWR | os.O_CLOEXEC)
         try:
             while True:
@@ -196,38 +198,30 @@ class LogForwarder:
                 whole = chunk[: chunk.rfind(b"\n") + 1]
                 if not whole:
                     return
-                tail.pending = (tail.gatherer.add(tail.assembler.feed(whole)), tail.offset + len(whole))
-                await self._put_pending(tail)
+                tail.outlet.feed(whole)
+                tail.pending = tail.offset + len(whole)
+                await self._deliver(tail)
                 self._punch(tail, descriptor)
         finally:
             os.close(descriptor)
 
     async def _flush_old(self, tail: _Tail) -> None:
         """What has been gathered for long is an event as it is; what has not is looked at again."""
-        events = tail.gatherer.flush(_now_ms() - WAIT_MS)
-        if events:
-            tail.pending = (events, tail.offset)
-            await self._put_pending(tail)
-        held = tail.gatherer.held
-        if held is not None and tail.flush is None:
-            wait_s = max(held.at_ms + WAIT_MS - _now_ms(), 0) / 1000 + BATCH_DELAY_S
-            tail.flush = asyncio.get_running_loop().call_later(wait_s, self._flush_later, tail)
+        wait_s = tail.outlet.ripen()
+        if tail.outlet.has_more:
+            tail.pending = tail.offset
+            await self._deliver(tail)
+        if wait_s is not None and tail.flush is None:
+            tail.flush = asyncio.get_running_loop().call_later(wait_s + BATCH_DELAY_S, self._flush_later, tail)
 
     def _flush_later(self, tail: _Tail) -> None:
         tail.flush = None
         self._kick(tail)
 
-    async def _put_pending(self, tail: _Tail) -> None:
+    async def _deliver(self, tail: _Tail) -> None:
         assert tail.pending is not None
-        events, offset = tail.pending
-        if events:
-            to = tail.destination
-            try:
-                await self._sink.put(to.scope, to.group, to.stream, events)
-            except LogGroupMissing:
-                # Deleted under a running container: CloudWatch, too, drops what is sent to it from then on.
-                log.warning("log group %s is gone: %d lines of %s are dropped", to.group, len(events), to.stream)
-        tail.offset, tail.pending = offset, None
+        await tail.outlet.deliver()
+        tail.offset, tail.pending = tail.pending, None
         _save(tail)
 
     def _punch(self, tail: _Tail, descriptor: int) -> None:
@@ -238,10 +232,6 @@ class LogForwarder:
         with contextlib.suppress(OSError):  # a file system without holes: it keeps the blocks until the container goes
             syscall.punch_hole(descriptor, tail.punched, end - tail.punched)
         tail.punched = end
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 def _load(file: Path) -> _Position:
@@ -255,8 +245,8 @@ def _load(file: Path) -> _Position:
 
 
 def _save(tail: _Tail) -> None:
-    partial = {stream: base64.b64encode(content).decode() for stream, content in tail.assembler.partial.items()}
-    data = msgspec.json.encode(_Position(offset=tail.offset, partial=partial, held=tail.gatherer.held))
+    kept = tail.outlet.kept()
+    data = msgspec.json.encode(_Position(offset=tail.offset, partial=kept.partial, held=kept.held))
     fresh = tail.position_file.with_suffix(".fresh")
     fresh.write_bytes(data)
     os.replace(fresh, tail.position_file)

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from portside.domain.log import LogEvent, LogGroupMissing
+from portside.domain.log_driver import JsonFile, Syslog
 from portside.domain.record import Record, Scope
 
-__all__ = ["LogDestination", "LogGroupMissing", "LogSink"]
+__all__ = ["DockerDestination", "LogDestination", "LogGroupMissing", "LogSink"]
 
 
 class LogSink(Protocol):
@@ -21,11 +22,24 @@ class LogSink(Protocol):
         ...
 
 
+class DockerDestination(Record, frozen=True, kw_only=True):
+    """Of Docker's drivers, on a container instance. `attributes`: what each line tells of its container."""
+
+    instance_id: str
+    json_file: JsonFile | None = None
+    syslog: Syslog | None = None
+    attributes: dict[str, str] = {}
+    tag: str = ""
+    hostname: str = ""
+
+
 class LogDestination(Record, frozen=True, kw_only=True):
-    """One container's stream. `begins`: pattern of lines that begin an event; empty if each line is one."""
+    """One container's stream. `begins`: pattern of lines that begin an event; empty if each line is one. `docker`: of a
+    driver of Docker's, which has no stream."""
 
     scope: Scope
-    group: str
-    stream: str
+    group: str = ""
+    stream: str = ""
     create_group: bool = False
     begins: str = ""
+    docker: DockerDestination | None = None

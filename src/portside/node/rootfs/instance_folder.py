@@ -21,6 +21,9 @@ from portside.node.rootfs.mount_point import MountPoints, mounts_below
 
 _ID = re.compile(r"i-[0-9a-f]{8,40}")
 _VOLUME = re.compile(r"(dv-[0-9a-f]+)(\.\w+)?")
+CONTAINERS = "/var/lib/docker/containers"
+"""Where Docker has the files of its log driver `json-file`."""
+_CONTAINER = re.compile(r"[0-9a-f]{64}")
 _ROOT, _VOLUMES = "root", "volumes"
 _NOT_OF_THE_PATH = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EAGAIN, errno.EINTR, errno.ENOMEM, errno.EMFILE, errno.ENFILE}
@@ -64,6 +67,47 @@ class InstanceFolders:
         finally:
             os.close(found)
         return pinned
+
+    def open_root(self, instance_id: str) -> int:
+        """A descriptor of its "/". Raises OSError."""
+        return os.open(self.root(instance_id), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+
+    def open_directory(self, instance_id: str, path: str, *, is_made: bool = True) -> int:
+        """A descriptor of a directory of it, made if it is not there. Raises OSError."""
+        if not is_made and not self._path(instance_id).exists():
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+        root = self.open_root(instance_id)
+        try:
+            return _opened(root, path) if is_made else _found(root, path)
+        except CannotMount as error:
+            raise OSError(errno.ENOTDIR, str(error)) from error
+        finally:
+            os.close(root)
+
+    def container_ids(self) -> list[tuple[str, str]]:
+        """The containers that Docker's folder has something of: instance and id."""
+        found = []
+        for instance_id in self.names():
+            with contextlib.suppress(OSError):
+                folder = self.open_directory(instance_id, CONTAINERS, is_made=False)
+                try:
+                    listed = os.listdir(f"/proc/self/fd/{folder}")
+                finally:
+                    os.close(folder)
+                found += [(instance_id, each) for each in listed if _CONTAINER.fullmatch(each)]
+        return sorted(found)
+
+    def remove_container(self, instance_id: str, container: str) -> None:
+        """Docker's folder has nothing of it. Idempotent. Raises OSError."""
+        try:
+            folder = self.open_directory(instance_id, CONTAINERS, is_made=False)
+        except FileNotFoundError:
+            return
+        try:
+            with contextlib.suppress(FileNotFoundError):
+                shutil.rmtree(container, dir_fd=folder)
+        finally:
+            os.close(folder)
 
     def volumes(self, instance_id: str) -> Path:
         """Where its Docker volumes are. Raises OSError."""

@@ -1,0 +1,63 @@
+"""Lines as Docker's drivers get them: with their stream and the nanosecond, long ones in parts of 16 KiB."""
+
+import base64
+from datetime import UTC, datetime
+from typing import Final, NamedTuple
+
+from portside.node.log.cri import LineReader
+from portside.node.log.outlet import Kept
+
+PART_BYTES: Final = 16 * 1024
+"""Source: Docker, defaultBufSize of its copier."""
+
+
+class Line(NamedTuple):
+    """`at`: as in RFC 3339, in UTC, nine digits of the second. `is_whole`: its end has come."""
+
+    at: str
+    stream: str
+    content: bytes
+    is_whole: bool
+
+
+class DockerLines:
+    def __init__(self, kept: Kept) -> None:
+        self._open = {stream: bytearray(base64.b64decode(content)) for stream, content in kept.partial.items()}
+        self._reader = LineReader()
+        self._at = "1970-01-01T00:00:00.000000000Z"
+
+    def feed(self, lines: bytes) -> list[Line]:
+        found: list[Line] = []
+        for line in lines.split(b"\n"):
+            parsed = self._reader.parsed(line) if line else None
+            if parsed is None:
+                continue
+            _, stamp, of, tag, content = parsed
+            stream, self._at = of.decode(), _utc(stamp)
+            held = self._open.setdefault(stream, bytearray())
+            held += content
+            while len(held) > PART_BYTES:
+                found.append(Line(self._at, stream, bytes(held[:PART_BYTES]), is_whole=False))
+                del held[:PART_BYTES]
+            if tag == b"F":
+                found.append(Line(self._at, stream, bytes(held), is_whole=True))
+                held.clear()
+        return found
+
+    def end(self) -> list[Line]:
+        """What has no end."""
+        found = [Line(self._at, stream, bytes(held), is_whole=True) for stream, held in self._open.items() if held]
+        self._open.clear()
+        return found
+
+    def kept(self) -> Kept:
+        return Kept(partial={stream: base64.b64encode(held).decode() for stream, held in self._open.items() if held})
+
+
+def _utc(stamp: bytes) -> str:
+    """conmon writes the machine's zone."""
+    text = stamp.decode()
+    if text.endswith(("+00:00", "Z")):
+        return f"{text[:29]}Z"
+    second = datetime.fromisoformat(f"{text[:19]}{text[29:]}").astimezone(UTC)
+    return f"{second:%Y-%m-%dT%H:%M:%S}{text[19:29]}Z"
