@@ -101,6 +101,7 @@ class Folders:
 
     def __init__(self, instances: list[str], volumes: list[tuple[str, str]]) -> None:
         self.instances, self.volumes, self.failures = instances, volumes, 1
+        self.containers = [("i-1", "c" * 64)]
 
     def names(self) -> list[str]:
         return list(self.instances)
@@ -117,6 +118,12 @@ class Folders:
 
     def remove_volume(self, instance_id: str, volume_id: str) -> None:
         self.volumes.remove((instance_id, volume_id))
+
+    def container_ids(self) -> list[tuple[str, str]]:
+        return list(self.containers)
+
+    def remove_container(self, instance_id: str, container: str) -> None:
+        self.containers.remove((instance_id, container))
 
 
 def instance(instance_id: str, state: InstanceState) -> Instance:
@@ -142,7 +149,7 @@ def kept(instance_id: str, name: str) -> KeptVolume:
 
 def test_what_ends_with_an_instance_or_a_volume() -> None:
     """A terminated instance's folder and volumes go, with their records, also after a failure; a stopped one's stay; a
-    volume without a record goes alone."""
+    volume without a record goes alone, and so do the files of a container that no task remembers."""
     store = MemoryStore()
     store.transact(
         Put(INSTANCE, instance("i-1", InstanceState.STOPPED)),
@@ -165,6 +172,7 @@ def test_what_ends_with_an_instance_or_a_volume() -> None:
         await loop.start()
         await until(lambda: folders.volumes == [("i-1", "dv-a"), ("i-1", "dv-b")])
         assert folders.instances == ["i-1"]
+        await until(lambda: not folders.containers)
         assert [each.id for each in store.scan(DOCKER_VOLUME)] == ["dv-a", "dv-b"]
         store.transact(Delete(DOCKER_VOLUME, kept("i-1", "b").key))
         await until(lambda: folders.volumes == [("i-1", "dv-a")])
