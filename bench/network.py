@@ -189,7 +189,6 @@ async def _interfaces(count: int) -> dict[str, Any]:
         finally:
             await network.close()
             teardown(settings)
-            settings.run_dir.rmdir()
     return {
         "count": count,
         "attach_ms": summary(attach),

@@ -121,7 +121,6 @@ def _network(runner: asyncio.Runner) -> Iterator[tuple[Network, Path, Path]]:
         finally:
             runner.run(network.close())
             teardown(settings)
-            settings.run_dir.rmdir()
 
 
 def _vpc() -> VpcConfig:

@@ -64,7 +64,7 @@ async def real(path: Path) -> AsyncIterator[World]:
         await plane.stop()
         await server.close()
         netns.close()
-        settings.run_dir.rmdir()
+        assert not settings.run_dir.exists()
 
 
 Make = Callable[[Callable[[World], Awaitable[None]]], None]

@@ -269,7 +269,7 @@ class Lab:
         self.runner.close()
         self.pool.shutdown()
         teardown(self.settings)
-        self.settings.run_dir.rmdir()
+        assert not self.settings.run_dir.exists()
 
     def traces(self) -> list[str]:
         """What of this instance is left on the machine; empty after `close`."""

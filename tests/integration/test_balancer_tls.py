@@ -97,7 +97,7 @@ class Lab:
         await self.envoy.stop()
         self.netns.close()
         assert envoys(self.settings.data_dir) == []
-        self.settings.run_dir.rmdir()
+        assert not self.settings.run_dir.exists()
 
 
 async def ask(

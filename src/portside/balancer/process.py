@@ -210,6 +210,8 @@ def stop(settings: Settings) -> None:
     admin_socket(settings).unlink(missing_ok=True)
     host_addresses(settings).release("")
     write_hosts(settings, [])
+    with contextlib.suppress(OSError):  # others of the instance are there, too
+        settings.run_dir.rmdir()
 
 
 def _read(path: Path) -> tuple[int, int] | None:

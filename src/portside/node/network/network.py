@@ -594,6 +594,8 @@ def teardown(settings: Settings) -> None:
     if settings.egress != "none":
         with suppress(FileNotFoundError):
             remove_outside(settings.instance_id, _outside(settings))
+    with suppress(OSError):  # others of the instance are there, too
+        settings.run_dir.rmdir()
 
 
 def public_addresses(settings: Settings) -> str | None:
