@@ -200,7 +200,7 @@ def api_services(
         cloudwatch_service(store, metrics, clock, ids),
         autoscaling_service(store, clock, ids),
         with_default_network(efs_service(store, clock, ids, meter), store, clock, ids),
-        iam_service(store, clock, ids),
+        iam_service(store, vault, clock, ids),
         sts_service(sts),
         ssm_service(store, vault, clock),
         secretsmanager_service(store, vault, clock, ids),

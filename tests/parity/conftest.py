@@ -12,6 +12,7 @@ from portside.control.clock import RandomIds, SystemClock
 from portside.session.issue import StsSessions
 from portside.session.key import SessionKeys
 from portside.store.memory import MemoryStore
+from portside.vault.aes import AesVault
 
 
 @pytest.fixture
@@ -26,4 +27,4 @@ def gateway(serve: Callable[..., Served]) -> Served:
     """A gateway with IAM and STS on a store in memory."""
     store, clock = MemoryStore(), SystemClock()
     sts = StsSessions(store, clock, SessionKeys(bytes(32)))
-    return serve([sts_service(sts), iam_service(store, clock, RandomIds())])
+    return serve([sts_service(sts), iam_service(store, AesVault(bytes(32)), clock, RandomIds())])

@@ -19,6 +19,7 @@ from portside.control.clock import RandomIds, SystemClock
 from portside.session.issue import StsSessions
 from portside.session.key import SessionKeys
 from portside.store.memory import MemoryStore
+from portside.vault.aes import AesVault
 
 OTHER = "222222222222"
 
@@ -29,7 +30,7 @@ def endpoint(serve: Callable[..., Served]) -> Served:
     store, clock = MemoryStore(), SystemClock()
     sts = StsSessions(store, clock, SessionKeys(bytes(32)))
     verifier = SignatureVerifier(lambda key: secret_of_session(sts, key), clock.now, accepts_unknown=True)
-    return serve([sts_service(sts), iam_service(store, clock, RandomIds())], auth=verifier)
+    return serve([sts_service(sts), iam_service(store, AesVault(bytes(32)), clock, RandomIds())], auth=verifier)
 
 
 def role(endpoint: Served, name: str, principal: Any, *, key: str = ACCOUNT, condition: Any = None, **more: Any) -> Any:

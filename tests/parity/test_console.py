@@ -24,6 +24,7 @@ from portside.aws.service import Principal
 from portside.aws.signature import Secret
 from portside.control.clock import RandomIds, SystemClock
 from portside.store.memory import MemoryStore
+from portside.vault.aes import AesVault
 
 BELOW = "/_portside/console"
 BROWSER = {"accept": "text/html,application/xhtml+xml", "sec-fetch-site": "none"}
@@ -51,7 +52,7 @@ class Console:
             ecs_service(store, clock, ids),
             ec2_service(store, clock, ids),
             elbv2_service(store, clock, ids),
-            iam_service(store, clock, ids),
+            iam_service(store, AesVault(bytes(32)), clock, ids),
         ]
         self.served = serve(services, site=site)
         self.origin = self.served.url

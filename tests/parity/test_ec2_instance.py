@@ -35,7 +35,11 @@ def store() -> MemoryStore:
 def served(serve: Callable[..., Any], store: MemoryStore) -> Any:
     clock, ids = SystemClock(), RandomIds()
     return serve(
-        [ec2_service(store, clock, ids), ssm_service(store, AesVault(bytes(32)), clock), iam_service(store, clock, ids)]
+        [
+            ec2_service(store, clock, ids),
+            ssm_service(store, AesVault(bytes(32)), clock),
+            iam_service(store, AesVault(bytes(32)), clock, ids),
+        ]
     )
 
 

@@ -24,6 +24,7 @@ from portside.session.key import SessionKeys
 from portside.store.interface import Delete
 from portside.store.memory import MemoryStore
 from portside.testing.clock import FakeClock
+from portside.vault.aes import AesVault
 
 TASK = "arn:aws:ecs:us-east-1:222222222222:task/default/0123456789abcdef0123456789abcdef"
 ROLE = "arn:aws:iam::222222222222:role/app/worker"
@@ -56,7 +57,7 @@ def world(request: pytest.FixtureRequest, serve: Callable[..., Served]) -> World
     verifier = SignatureVerifier(secret_of, lambda: datetime.now(UTC), accepts_unknown=not signed)
     services = [
         sts_service(sts),
-        iam_service(store, clock, RandomIds()),
+        iam_service(store, AesVault(bytes(32)), clock, RandomIds()),
         ecs_service(store, clock, RandomIds()),
         ec2_service(store, clock, RandomIds()),
     ]

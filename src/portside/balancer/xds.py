@@ -4,6 +4,7 @@ What the field names mean is in Envoy's v3 API reference. Every deviation from E
 because an Application Load Balancer behaves so; the reasons are in docs/architecture/load-balancer.md.
 """
 
+import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -126,6 +127,9 @@ def route_file(name: str) -> str:
 
 
 def secret_name(certificate_arn: str) -> str:
+    """Server certificates of IAM are not unique by the last part of their ARNs alone."""
+    if ":server-certificate/" in certificate_arn:
+        return f"certificate_{hashlib.sha256(certificate_arn.encode()).hexdigest()[:32]}"
     return f"certificate_{suffix(certificate_arn)}"
 
 

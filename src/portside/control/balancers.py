@@ -19,13 +19,13 @@ from portside.domain import arn, elastic_address
 from portside.domain.certificate import Certificate
 from portside.domain.clock import Clock, Ids
 from portside.domain.flow import Flow, flows, kernel_listeners
+from portside.domain.iam import ServerCertificate as IamCertificate
 from portside.domain.load_balancer import Listener, LoadBalancer, Rule, Target, TargetGroup, ZoneMapping
 from portside.domain.load_balancer_rule import deregistration_delay_s, suffix, terminates, used_groups
 from portside.domain.pace import REAL, shortened
 from portside.domain.record import Scope, replace
 from portside.domain.refusal import Refused
 from portside.domain.table import (
-    CERTIFICATE,
     ELASTIC_ADDRESS,
     ENI,
     LISTENER,
@@ -39,7 +39,7 @@ from portside.domain.task.record import EniAttachment, NetworkRequest
 from portside.domain.vpc import Eni
 from portside.node.interface import EniConfig, Node
 from portside.store.interface import ANY, Change, Conflict, Delete, Put, Store, Write
-from portside.vault.authority import private_key
+from portside.vault.authority import private_key, served_certificate
 from portside.vault.interface import Vault, VaultError
 
 log = logging.getLogger(__name__)
@@ -121,7 +121,7 @@ class BalancerLoop:
         if isinstance(record, LoadBalancer):
             self._loop.wake(record.arn)
             self._loop.wake(CONFIG)
-        elif isinstance(record, Listener | Rule | TargetGroup | Target | Certificate):
+        elif isinstance(record, Listener | Rule | TargetGroup | Target | Certificate | IamCertificate):
             self._loop.wake(CONFIG)
             if change.kind == TARGET and change.value is None:
                 self._arrivals.forget(change.key)
@@ -394,7 +394,7 @@ class BalancerLoop:
         arns = {arn for each in listeners for arn in (each.certificate_arn, *each.certificate_list) if arn}
         found: list[ServerCertificate] = []
         for certificate_arn in sorted(arns):
-            certificate = self._store.get(CERTIFICATE, f"{scope.prefix}{certificate_arn}")
+            certificate = served_certificate(self._store, scope.prefix, certificate_arn)
             if certificate is None:
                 continue
             try:

@@ -15,7 +15,7 @@ from portside.domain.docker_volume import KeptVolume
 from portside.domain.ebs import EbsSnapshot, EbsVolume
 from portside.domain.event_bridge import Delivery, EventCursor, EventRule
 from portside.domain.file_system import AccessPoint, FileSystem, MountTarget
-from portside.domain.iam import InstanceProfile, Policy, Role
+from portside.domain.iam import InstanceProfile, Policy, Role, ServerCertificate
 from portside.domain.instance import Instance
 from portside.domain.kind import Kind
 from portside.domain.load_balancer import Listener, LoadBalancer, Rule, Target, TargetGroup
@@ -192,6 +192,9 @@ METRIC_FILTER: Final = Kind(name="metric_filter", type=MetricFilter, key=lambda 
 ROLE: Final = Kind(name="role", type=Role, key=lambda r: f"{r.account}/{r.name}")
 POLICY: Final = Kind(name="policy", type=Policy, key=lambda p: f"{p.account}/{p.path}{p.name}")
 INSTANCE_PROFILE: Final = Kind(name="instance_profile", type=InstanceProfile, key=lambda p: f"{p.account}/{p.name}")
+SERVER_CERTIFICATE: Final = Kind(
+    name="server_certificate", type=ServerCertificate, key=lambda c: f"{c.account}/{c.name}"
+)
 ACCOUNT_SETTING: Final = Kind(
     name="account_setting", type=AccountSetting, key=lambda s: f"{s.scope.prefix}{s.name}/{s.principal_arn}"
 )
@@ -333,6 +336,7 @@ KINDS: Final[tuple[Kind[Any], ...]] = (
     ROLE,
     POLICY,
     INSTANCE_PROFILE,
+    SERVER_CERTIFICATE,
     ACCOUNT_SETTING,
     PARAMETER,
     PARAMETER_VERSION,

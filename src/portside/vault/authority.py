@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from portside.domain.certificate import AUTHORITY_CONTEXT, Authority, Certificate, vault_context
-from portside.domain.table import AUTHORITY
+from portside.domain.iam import ServerCertificate, server_certificate_key
+from portside.domain.table import AUTHORITY, CERTIFICATE, SERVER_CERTIFICATE
 from portside.store.interface import ABSENT, Put, Store
 from portside.vault import x509
 from portside.vault.interface import Vault
@@ -32,6 +33,19 @@ class Signer:
         return pem, root.pem, made_key
 
 
-def private_key(vault: Vault, certificate: Certificate) -> str:
+def private_key(vault: Vault, certificate: Certificate | ServerCertificate) -> str:
     """In PEM. Raises VaultError."""
+    if isinstance(certificate, ServerCertificate):
+        return vault.open(certificate.sealed_key, certificate.vault_context).decode()
     return vault.open(certificate.sealed_key, vault_context(certificate.arn)).decode()
+
+
+def served_certificate(store: Store, prefix: str, arn: str) -> Certificate | ServerCertificate | None:
+    """What a listener names: a certificate of Certificate Manager's, or a server certificate of IAM's.
+
+    Args: prefix: the scope's."""
+    key = server_certificate_key(arn)
+    if key is None:
+        return store.get(CERTIFICATE, prefix + arn)
+    found = store.get(SERVER_CERTIFICATE, key) if prefix.startswith(f"{key.partition('/')[0]}/") else None
+    return found if found is not None and found.arn == arn else None

@@ -24,6 +24,10 @@ class CertificateInvalid(Exception):
     """It is no certificate, key or chain, or they do not belong together; the message says which."""
 
 
+class KeyMismatch(CertificateInvalid):
+    """A private key is another certificate's."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Facts:
     domain_name: str
@@ -72,7 +76,7 @@ def facts(certificate_pem: str) -> Facts:
 
 
 def check_pair(certificate_pem: str, key_pem: str) -> str:
-    """The private key as PKCS #8 in PEM, if it is the certificate's. Raises CertificateInvalid."""
+    """The private key as PKCS #8 in PEM, if it is the certificate's. Raises CertificateInvalid, KeyMismatch."""
     try:
         key = serialization.load_pem_private_key(key_pem.encode(), password=None)
     except TypeError as error:
@@ -81,7 +85,7 @@ def check_pair(certificate_pem: str, key_pem: str) -> str:
         raise CertificateInvalid("The private key is not in a valid PEM format") from error
     spki = (serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
     if key.public_key().public_bytes(*spki) != _certificate(certificate_pem).public_key().public_bytes(*spki):
-        raise CertificateInvalid("The private key does not match the certificate")
+        raise KeyMismatch("The private key does not match the certificate")
     return _key_pem(key)  # type: ignore[arg-type]
 
 

@@ -15,7 +15,6 @@ from portside.domain.load_balancer import LoadBalancer, ZoneMapping
 from portside.domain.load_balancer_rule import CROSS_ZONE, dns_name
 from portside.domain.record import Scope, replace
 from portside.domain.table import (
-    CERTIFICATE,
     CLASSIC_LOAD_BALANCER,
     INTERNET_GATEWAY,
     LOAD_BALANCER,
@@ -25,6 +24,7 @@ from portside.domain.table import (
 )
 from portside.domain.vpc import Subnet
 from portside.store.interface import ABSENT, Put, Store, Write
+from portside.vault.authority import served_certificate
 
 DESYNC: Final = "elb.http.desyncmitigationmode"
 
@@ -355,5 +355,5 @@ def _check_zones(subnets: Sequence[Subnet], taken: Sequence[str] = ()) -> None:
 
 
 def check_certificate(store: Store, context: RequestContext, arn: str) -> None:
-    if arn and store.get(CERTIFICATE, context.prefix + arn) is None:
+    if arn and served_certificate(store, context.prefix, arn) is None:
         raise ServiceError("CertificateNotFoundException", f"Server Certificate not found for the key: {arn}")

@@ -25,8 +25,6 @@ def elb_service(store: Store, clock: Clock, ids: Ids) -> Service:
         name="elb",
         handlers={name: mapped(handler) for name, handler in handlers.items()},
         partial={
-            "CreateLoadBalancer": "certificates of ACM, not of IAM",
-            "CreateLoadBalancerListeners": "certificates of ACM, not of IAM",
             "CreateLoadBalancerPolicy": "all types; no CBC cipher suites with SHA-256 or SHA-384, no SSLv3",
             "DescribeLoadBalancerPolicyTypes": "the attributes that can be had",
             "ModifyLoadBalancerAttributes": "no desync mode",

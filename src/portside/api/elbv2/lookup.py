@@ -6,11 +6,13 @@ from typing import Final
 from portside.api.elbv2 import error
 from portside.aws.service import RequestContext, ServiceError
 from portside.domain.certificate import Certificate
+from portside.domain.iam import ServerCertificate
 from portside.domain.load_balancer import Action, Listener, LoadBalancer, Rule, TargetGroup
 from portside.domain.load_balancer_rule import GROUP_PROTOCOLS, check_proxied, forwarded_groups, used_groups
 from portside.domain.record import Scope
-from portside.domain.table import CERTIFICATE, LISTENER, LOAD_BALANCER, RULE, TARGET_GROUP
+from portside.domain.table import LISTENER, LOAD_BALANCER, RULE, TARGET_GROUP
 from portside.store.interface import Store
+from portside.vault.authority import served_certificate
 
 SERVED_KEYS: Final = ("RSA_2048", "RSA_3072", "RSA_4096", "EC_prime256v1", "EC_secp384r1", "EC_secp521r1")
 """What Envoy can serve."""
@@ -52,9 +54,9 @@ def rule(store: Store, context: RequestContext, arn: str) -> Rule:
     return found
 
 
-def certificate(store: Store, context: RequestContext, arn: str) -> Certificate:
+def certificate(store: Store, context: RequestContext, arn: str) -> Certificate | ServerCertificate:
     """One that a listener can have."""
-    found = store.get(CERTIFICATE, context.prefix + arn)
+    found = served_certificate(store, context.prefix, arn)
     if found is None:
         raise error.certificate_not_found(arn)
     if found.key_algorithm not in SERVED_KEYS:

@@ -3,9 +3,11 @@
 from portside.api.iam.instance_profile import InstanceProfileHandlers
 from portside.api.iam.policy import PolicyHandlers
 from portside.api.iam.role import RoleHandlers
+from portside.api.iam.server_certificate import ServerCertificateHandlers
 from portside.aws.service import Service
 from portside.domain.clock import Clock, Ids
 from portside.store.interface import Store
+from portside.vault.interface import Vault
 
 NOT_ENFORCED = "kept, not enforced"
 
@@ -14,7 +16,7 @@ Policies are stored, not evaluated: whoever is recognised may do everything, a t
 Evaluation has its place in the gateway's chain of steps (`aws/authorizer.py`)."""
 
 
-def iam_service(store: Store, clock: Clock, ids: Ids) -> Service:
+def iam_service(store: Store, vault: Vault, clock: Clock, ids: Ids) -> Service:
     """The service and its operations."""
     return Service(
         "iam",
@@ -22,6 +24,7 @@ def iam_service(store: Store, clock: Clock, ids: Ids) -> Service:
             **RoleHandlers(store, clock, ids).handlers(),
             **PolicyHandlers(store, clock, ids).handlers(),
             **InstanceProfileHandlers(store, clock, ids).handlers(),
+            **ServerCertificateHandlers(store, vault, clock, ids).handlers(),
         },
         partial={
             "CreateRole": f"{NOT_ENFORCED}; no permissions boundaries",
