@@ -76,6 +76,8 @@ from portside.api.portside.meter import Meters
 from portside.api.portside.status import status
 from portside.api.secretsmanager.service import secretsmanager_service
 from portside.api.servicediscovery.service import servicediscovery_service
+from portside.api.sns.service import sns_service
+from portside.api.sns.subscription import Subscriptions
 from portside.api.ssm.service import ssm_service
 from portside.api.sts.recognition import secret_of_session
 from portside.api.sts.service import sts_service
@@ -119,11 +121,12 @@ from portside.control.services import ServiceLoop
 from portside.control.sessions import SessionLoop
 from portside.control.targets import Targets
 from portside.control.tasks import TaskLoop
+from portside.control.topics import TopicLoop
 from portside.control.vpcs import VpcLoop
 from portside.control.ways_out import WaysOut
 from portside.dns.forward import Forwarder
 from portside.dns.server import DnsServer
-from portside.domain import arn, pace
+from portside.domain import arn, pace, topic
 from portside.domain.clock import Clock, Ids
 from portside.domain.cloud_map import DiscoveryInstance
 from portside.domain.docker_volume import DISKS, KeptVolume, LocalMount, local_mount
@@ -139,6 +142,7 @@ from portside.node.interface import Node, NodeUnusable
 from portside.node.linux import LinuxNode
 from portside.node.log import json_file
 from portside.node.network.network import Network, public_addresses
+from portside.node.network.outside import Outside
 from portside.node.network.uplink import outside_socket, public_block
 from portside.node.rootfs.file_system import FileSystemFolders
 from portside.node.rootfs.instance_folder import CONTAINERS, InstanceFolders
@@ -207,6 +211,7 @@ def api_services(
         servicediscovery_service(store, clock, ids),
         acm_service(store, vault, clock, ids),
         events_service(store, clock, ids),
+        sns_service(store, clock, ids),
     )
 
 
@@ -444,6 +449,9 @@ class Daemon:
         events = EventLoop(store, clock, ids, partial(detail_of, store))
         schedules = ScheduleLoop(store, clock)
         deliveries = DeliveryLoop(store, clock, sink, partial(_run_task, services_served[0], ids))
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        notifier = TopicLoop(store, clock, Outside(settings), f"http://{host}:{settings.port}")
+        subscriptions = Subscriptions(store, clock, ids)
         calls: Counter[tuple[str, str]] = Counter()
         make_gateway = partial(
             Gateway,
@@ -453,6 +461,7 @@ class Daemon:
             default_account=settings.account,
             default_region=settings.region,
             error_mapper=_service_error,
+            free=[topic.CONFIRM_PATH],
             sockets={DATA_CHANNEL: exec_session},
             calls=calls,
         )
@@ -472,7 +481,10 @@ class Daemon:
             else None,
             places=lambda: place.places(store),
         )
-        health = {"/_portside/health": self._health}
+        health = {
+            "/_portside/health": self._health,
+            topic.CONFIRM_PATH: lambda _method, _path, query, _body: self._sns_link(subscriptions, query),
+        }
         others = node.other_containers if settings.other_containers else None
         watch = usage.Watch(store, clock, node.usage, node.ephemeral_storage, others)
         gateway = make_gateway(
@@ -553,6 +565,7 @@ class Daemon:
                 events,
                 schedules,
                 deliveries,
+                notifier,
                 cloud_map,
                 discovery,
                 file_systems,
@@ -713,6 +726,10 @@ class Daemon:
         except LogsUnavailable as error:
             code, document = 503, {"error": str(error)}
         return code, "application/json", json.dumps(document).encode()
+
+    async def _sns_link(self, subscriptions: Subscriptions, query: Mapping[str, str]) -> tuple[int, str, bytes]:
+        code, document = subscriptions.visit(query)
+        return code, "text/xml", document.encode()
 
     async def _load_balancers(
         self, store: Store, balancer: Balancer, node: Node, query: Mapping[str, str]

@@ -239,8 +239,7 @@ def test_states_follow_the_metric(cw: Any, store: MemoryStore, tmp_path: Path) -
     items = cw.describe_alarm_history(AlarmName="busy", HistoryItemType="Action")["AlarmHistoryItems"]
     assert sorted(each["HistorySummary"] for each in items) == [
         f'Failed to execute action {policy}. Received error: "No such scaling policy"',
-        'Failed to execute action arn:aws:sns:us-east-1:000000000000:people. Received error: "Portside does not '
-        'implement this action"',
+        'Failed to execute action arn:aws:sns:us-east-1:000000000000:people. Received error: "Topic does not exist"',
     ]
     (composite,) = cw.describe_alarms(AlarmTypes=["CompositeAlarm"])["CompositeAlarms"]
     assert "transitioned to INSUFFICIENT_DATA at Sunday 01 March, 2026 12:20:15 UTC" in composite["StateReason"]

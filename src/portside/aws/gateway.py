@@ -55,6 +55,7 @@ SERVICE_OF_SIGNING_NAME = {
     "application-autoscaling": "application-autoscaling",
     "elasticfilesystem": "efs",
     "events": "events",
+    "sns": "sns",
 }
 """Signing name -> botocore's service."""
 
@@ -168,6 +169,7 @@ class Gateway:
         trusted_hosts: further names by which clients may reach the endpoint when it takes any credentials.
         sockets: WebSocket endpoints by the beginning of their path. They are not signed: each knows its clients by a
             token of its own.
+        free: paths of extensions that guard themselves: they need not be signed.
         tokens: of extensions that a bearer of the token may GET instead of signing, by path.
         calls: counts how often each operation was asked for, by service and name.
         site: what browsers are shown. It guards itself; without one, `/` is a page of text.
@@ -187,12 +189,14 @@ class Gateway:
         trusted_hosts: Sequence[str] = (),
         sockets: Mapping[str, SocketExtension] | None = None,
         tokens: Mapping[str, str] | None = None,
+        free: Sequence[str] = (),
         calls: Counter[tuple[str, str]] | None = None,
         site: Site | None = None,
     ) -> None:
         self._site = site
         self._calls = calls if calls is not None else Counter()
         self._tokens = dict(tokens or {})
+        self._free = frozenset(("/_portside/health", *free))
         self._sockets = dict(sockets or {})
         self._services = {service.name: service for service in services}
         self._max_body_bytes = max_body_bytes
@@ -448,7 +452,7 @@ class Gateway:
         return None
 
     async def _extend(self, extension: Extension, request: Request, request_id: str) -> Answer:
-        is_free = self._takes_any_key or request.path == "/_portside/health" or self._bears_token(request)
+        is_free = self._takes_any_key or request.path in self._free or self._bears_token(request)
         if self._auth is not None and not is_free:
             try:
                 session = self._auth.verify(request, read_credential(request))

@@ -29,6 +29,7 @@ from portside.domain.service.rollout import ServiceDeployment, ServiceRevision
 from portside.domain.session import Session
 from portside.domain.task.record import Task, TaskStatus
 from portside.domain.task_definition import TaskDefinition, TaskDefinitionFamily
+from portside.domain.topic import Notification, Subscription, Topic
 from portside.domain.vault import VaultKey
 from portside.domain.vpc import (
     DefaultNetwork,
@@ -222,6 +223,9 @@ ALARM_HISTORY: Final = Kind(
 EVENT_RULE: Final = Kind(name="event_rule", type=EventRule, key=lambda r: f"{r.scope.prefix}{r.name}")
 EVENT_DELIVERY: Final = Kind(name="event_delivery", type=Delivery, key=lambda d: f"{d.scope.prefix}{d.id}")
 EVENT_CURSOR: Final = Kind(name="event_cursor", type=EventCursor, key=lambda c: c.name)
+TOPIC: Final = Kind(name="topic", type=Topic, key=lambda t: f"{t.scope.prefix}{t.name}")
+SUBSCRIPTION: Final = Kind(name="subscription", type=Subscription, key=lambda s: f"{s.scope.prefix}{s.topic}/{s.id}")
+NOTIFICATION: Final = Kind(name="notification", type=Notification, key=lambda n: f"{n.scope.prefix}{n.id}")
 NAMESPACE: Final = Kind(
     name="namespace",
     type=Namespace,
@@ -349,6 +353,9 @@ KINDS: Final[tuple[Kind[Any], ...]] = (
     EVENT_RULE,
     EVENT_DELIVERY,
     EVENT_CURSOR,
+    TOPIC,
+    SUBSCRIPTION,
+    NOTIFICATION,
     VAULT_KEY,
     INSTANCE,
     CONTAINER_INSTANCE,

@@ -34,8 +34,8 @@ def cloudwatch_service(store: Store, metric_store: MetricStore, clock: Clock, id
         },
         partial={
             "PutMetricData": "no entities",
-            "PutMetricAlarm": "no anomaly detection; only scaling policies act, other actions are told as failed",
-            "PutCompositeAlarm": "no suppressor; actions are told as failed",
+            "PutMetricAlarm": "no anomaly detection; actions are topics and scaling policies, others fail",
+            "PutCompositeAlarm": "no suppressor; actions are topics, others fail",
             "DescribeAlarmHistory": "14 days, 500 items of an alarm",
             "ListMetrics": "own account only",
             "GetMetricData": "own account only; of metric math no anomaly detection, insight rules, quotas, "
