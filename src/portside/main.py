@@ -896,6 +896,7 @@ SETTINGS_FROM_OUTSIDE: dict[str, Any] = {
     "strict_pulls": _truth,
     "pace": _pace,
     "other_containers": _truth,
+    "ebs_rates": _truth,
     "account": str,
     "region": str,
     "hosts_file": _path_or_none,
@@ -916,7 +917,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="portside-daemon", description=__doc__, allow_abbrev=False)
     for name in SETTINGS_FROM_OUTSIDE:
         flag = f"--{name.replace('_', '-')}"
-        if name in ("auth", "task_endpoint", "strict_pulls", "other_containers"):
+        if name in ("auth", "task_endpoint", "strict_pulls", "other_containers", "ebs_rates"):
             parser.add_argument(flag, action="store_true", default=None)
         else:
             parser.add_argument(flag, dest=name, metavar=name.upper())

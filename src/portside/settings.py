@@ -34,6 +34,7 @@ class Settings:
             port.
         s3_access_key_id, s3_secret_access_key: what requests to it are signed with. From the environment alone.
         other_containers: also measure containers of the machine that Portside did not start.
+        ebs_rates: hold volumes of EBS to their IOPS and throughput.
         otlp_endpoint: where metrics and log events are told in OpenTelemetry's protocol; empty for nowhere.
         mirrors: registries and where their images are looked for first, `("docker.io", "localhost:5000")`.
         image_minimum_age_s: how long a pulled image stays after it came and after its last use.
@@ -63,6 +64,7 @@ class Settings:
     s3_access_key_id: str = ""
     s3_secret_access_key: str = field(default="", repr=False)
     other_containers: bool = False
+    ebs_rates: bool = False
     otlp_endpoint: str = ""
     mirrors: tuple[tuple[str, str], ...] = ()
     image_minimum_age_s: int = 3600

@@ -12,7 +12,7 @@ from portside.api.ec2.volume import VolumeHandlers
 from portside.aws.service import RequestContext
 from portside.control.block_storage import EbsLoop
 from portside.control.clock import RandomIds, SystemClock
-from portside.domain.ebs import EbsVolume
+from portside.domain.ebs import EbsVolume, Rates
 from portside.domain.record import replace
 from portside.domain.refusal import Refused
 from portside.domain.table import EBS_SNAPSHOT, EBS_VOLUME
@@ -52,6 +52,9 @@ class Disk:
     def grow(self, volume_id: str, size_bytes: int) -> None:
         self._may()
         self.volumes[volume_id] = size_bytes
+
+    def limit(self, volume_id: str, rates: Rates | None, *, instance_id: str = "", task_id: str = "") -> None:
+        pass
 
     def remove(self, volume_id: str) -> None:
         self._may()

@@ -105,6 +105,7 @@ PARSERS: dict[str, Callable[[Any], Any]] = {
     "strict_pulls": _truth,
     "pace": lambda text: pace.parse(str(text)),
     "other_containers": _truth,
+    "ebs_rates": _truth,
     "account": str,
     "region": str,
     "hosts_file": lambda text: Path(text) if text else None,
@@ -258,7 +259,7 @@ def arguments(settings: Settings) -> list[str]:
         given += ["--mirrors", ",".join(f"{registry}={place}" for registry, place in settings.mirrors)]
     if settings.pace != 1:
         given += ["--pace", f"{settings.pace:g}"]
-    for name in ("auth", "task_endpoint", "strict_pulls", "other_containers"):
+    for name in ("auth", "task_endpoint", "strict_pulls", "other_containers", "ebs_rates"):
         if getattr(settings, name):
             given.append(f"--{name.replace('_', '-')}")
     return given

@@ -115,6 +115,10 @@ def application() -> "typer.Typer":
             help="Also measure containers of Docker, Podman and Kubernetes. [PORTSIDE_OTHER_CONTAINERS]",
         ),
     ]
+    ebs_rates = Annotated[
+        bool | None,
+        typer.Option("--ebs-rates", help="Hold volumes of EBS to their IOPS and throughput. [PORTSIDE_EBS_RATES]"),
+    ]
     hosts_file = Annotated[
         str | None,
         typer.Option(
@@ -178,6 +182,7 @@ def application() -> "typer.Typer":
         strict_pulls: strict_pulls = None,
         pace: pace = None,
         other_containers: other_containers = None,
+        ebs_rates: ebs_rates = None,
         hosts_file: hosts_file = None,
         envoy_path: envoy_path = None,
         durability: durability = None,
@@ -199,6 +204,7 @@ def application() -> "typer.Typer":
                 strict_pulls=strict_pulls,
                 pace=pace,
                 other_containers=other_containers,
+                ebs_rates=ebs_rates,
                 hosts_file=hosts_file,
                 envoy_path=envoy_path,
                 durability=durability,
@@ -516,6 +522,7 @@ def application() -> "typer.Typer":
         strict_pulls: strict_pulls = None,
         pace: pace = None,
         other_containers: other_containers = None,
+        ebs_rates: ebs_rates = None,
         hosts_file: hosts_file = None,
         envoy_path: envoy_path = None,
         durability: durability = None,
@@ -536,6 +543,7 @@ def application() -> "typer.Typer":
             "strict_pulls": strict_pulls,
             "pace": pace,
             "other_containers": other_containers,
+            "ebs_rates": ebs_rates,
         }
         given |= {"hosts_file": hosts_file, "envoy_path": envoy_path, "durability": durability}
         given |= {"s3_endpoint": s3_endpoint, "otlp_endpoint": otlp_endpoint}

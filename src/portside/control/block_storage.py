@@ -9,15 +9,16 @@ import logging
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Final, Protocol, TypeVar
 
 from portside.control.loop import Loop
 from portside.domain import ebs
 from portside.domain.clock import Clock
-from portside.domain.ebs import EbsSnapshot, EbsVolume
+from portside.domain.ebs import EbsSnapshot, EbsVolume, Rates
 from portside.domain.record import replace
 from portside.domain.refusal import RefusalKind, Refused
-from portside.domain.table import EBS_SNAPSHOT, EBS_VOLUME
+from portside.domain.table import EBS_SNAPSHOT, EBS_VOLUME, TASK
 from portside.store.interface import Change, Delete, Put, Store
 
 log = logging.getLogger(__name__)
@@ -52,6 +53,10 @@ class Storage(Protocol):
 
     def unplug(self, volume_id: str) -> None:
         """Raises OSError: it is in use."""
+        ...
+
+    def limit(self, volume_id: str, rates: Rates | None, *, instance_id: str = "", task_id: str = "") -> None:
+        """Hold whoever has it to its rates, where that is done at all; None: nobody has it."""
         ...
 
     def snapshot(self, volume_id: str, snapshot_id: str) -> int:
@@ -158,6 +163,7 @@ class EbsLoop:
         volume = self._store.get(EBS_VOLUME, key)
         if volume is not None and volume.instance_id:
             await self._plug_or_unplug(volume)
+        await self._limit(key)
         volume = self._store.get(EBS_VOLUME, key)
         if volume is not None and volume.status == "deleting":
             try:
@@ -181,6 +187,18 @@ class EbsLoop:
                 replace(v, status="error" if failure else "available", reason=failure) if v.status == "creating" else v
             ),
         )
+
+    async def _limit(self, key: str) -> None:
+        volume = self._store.get(EBS_VOLUME, key)
+        if volume is None or volume.attached_at is None:
+            await self._work(self._storage.limit, key.rpartition("/")[2], None)
+            return
+        task = self._store.get(TASK, volume.owner) if volume.owner else None
+        instance_id, task_id = volume.instance_id, ""
+        if task is not None:
+            instance_id, task_id = task.placement.instance_id if task.placement is not None else "", task.id
+        limit = partial(self._storage.limit, instance_id=instance_id, task_id=task_id)
+        await self._work(limit, volume.id, ebs.rates(volume))
 
     async def _plug_or_unplug(self, volume: EbsVolume) -> None:
         """Also one that is attached already: after a start of the machine it is a block device no more."""

@@ -12,6 +12,7 @@ from portside.domain.record import Record, Scope, Tags, replace
 from portside.domain.refusal import RefusalKind, Refused
 
 GIB: Final = 1024**3
+MIB: Final = 1024**2
 NEARLY_FULL_PERCENT: Final = 90
 """From here on a person should know."""
 VolumeType = Literal["gp2", "gp3", "io1", "io2", "st1", "sc1", "standard"]
@@ -268,6 +269,35 @@ def _provisioned(volume_type: VolumeType, size_gib: int, iops: int, throughput: 
             f"{MIB_PER_S_PER_IOPS:f} MiBps per iops"
         )
     return Shape(volume_type, size_gib, iops, throughput)
+
+
+class Rates(NamedTuple):
+    """What a volume may be read in a second, and as much written. None: no limit."""
+
+    operations: int | None
+    bytes: int | None
+
+
+def rates(volume: EbsVolume) -> Rates:
+    """What EC2 promises of the volume, one that bursts at its burst.
+
+    Source: EBS user guide, "General Purpose SSD volumes", "Provisioned IOPS SSD volumes", "Throughput Optimized HDD and
+    Cold HDD volumes"."""
+    match volume.type:
+        case "gp3":
+            mib = volume.throughput
+        case "gp2":
+            mib = 128 if volume.size_gib <= 170 else 250
+            return Rates(max(GP3_FREE_IOPS, volume.iops or 0), mib * MIB)
+        case "io1" | "io2":
+            most = {"io1": 1_000, "io2": 4_000}[volume.type]
+            mib = max(1, min(most, (volume.iops or 0) // 4))
+        case "st1" | "sc1":
+            per_tib, most = {"st1": (250, 500), "sc1": (80, 250)}[volume.type]
+            mib = min(most, per_tib * volume.size_gib // 1024)
+        case "standard":
+            mib = None
+    return Rates(volume.iops, None if mib is None else mib * MIB)
 
 
 def check_snapshot(snapshot: EbsSnapshot, size_gib: int) -> None:

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from portside.domain.ebs import Rates
 from portside.domain.other_container import OWN_PREFIX
 from portside.domain.usage import BlockUsage, Usage
 from portside.node import syscall
@@ -34,6 +35,7 @@ INSTANCE_PREFIX = "i-"
 """Of ids of EC2 instances; a task's id is hexadecimal digits."""
 _V2_CONTROLLERS = ("cpu", "memory", "pids", "cpuset", "io")
 _V2_NEEDED = frozenset({"cpu", "memory", "pids"})
+_V1_THROTTLE = tuple(f"blkio.throttle.{way}_{unit}_device" for unit in ("bps", "iops") for way in ("read", "write"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,6 +168,19 @@ class CgroupTree(ABC):
     def usage_at(self, path: str) -> Usage:
         """Likewise, of any group of the machine, by its path below the hierarchies' roots."""
 
+    @abstractmethod
+    def can_throttle(self) -> bool:
+        """Whether `throttle` has an effect on this machine."""
+
+    @abstractmethod
+    def throttle(self, device: str, rates: Rates | None, group: str) -> None:
+        """Hold a group to what a block device may be read and written, each; None: to nothing.
+
+        Args: device: its number, as `7:3`; group: of a task, a container in it, or an instance, below the tree; "" for
+            all. On v2 all below it together, also what the kernel writes for them later. On v1 each container on its
+            own, and what the kernel writes later, for whomever, once more.
+        Raises OSError."""
+
     def processes_at(self, path: str) -> set[int]:
         """Processes in any group and below it, as one hierarchy has them: enough to measure, and much cheaper."""
         found: set[int] = set()
@@ -265,6 +280,30 @@ class CgroupTreeV2(CgroupTree):
     def counts_swap(self) -> bool:
         return True
 
+    def can_throttle(self) -> bool:
+        return "io" in (self._root / "cgroup.subtree_control").read_text().split()
+
+    def throttle(self, device: str, rates: Rates | None, group: str) -> None:
+        operations, size = rates or (None, None)
+        limits = (("rbps", size), ("wbps", size), ("riops", operations), ("wiops", operations))
+        line = " ".join([device, *(f"{name}={'max' if most is None else most}" for name, most in limits)])
+        top = self._root / self.name
+        # One rule for the whole of a task or an instance. A container's start finds it there, or its task's made.
+        parts = [each for each in group.split("/") if each]
+        if rates is not None:
+            depth = 2 if parts[0].startswith(INSTANCE_PREFIX) else 1
+            groups = [top.joinpath(*parts[:depth])]
+        else:
+            groups = [Path(each) for each, _, _ in os.walk(top.joinpath(*parts))]
+        for each in groups:
+            try:
+                (each / "io.max").write_text(line)
+            except FileNotFoundError:
+                pass  # nothing of it runs yet
+            except OSError as error:
+                if error.errno != errno.ENODEV:
+                    raise
+
     def _ensure(self, task: str, limits: TaskLimits) -> None:
         top = self._root / self.name
         group = top / task
@@ -363,6 +402,25 @@ class CgroupTreeV1(CgroupTree):
 
     def counts_swap(self) -> bool:
         return (self._hierarchies["memory"] / "memory.memsw.limit_in_bytes").exists()
+
+    def can_throttle(self) -> bool:
+        root = self._hierarchies.get("blkio")
+        return root is not None and all((root / each).exists() for each in _V1_THROTTLE)
+
+    def throttle(self, device: str, rates: Rates | None, group: str) -> None:
+        root = self._hierarchies["blkio"]
+        operations, size = rates or (None, None)
+        # What a program leaves to the kernel to write is written by the root group's threads.
+        groups = [root, *(Path(each) for each, _, _ in os.walk(root / self.name / group))]
+        for name, most in zip(_V1_THROTTLE, (size, size, operations, operations), strict=True):
+            for each in groups:
+                try:
+                    (each / name).write_text(f"{device} {most or 0}")
+                except FileNotFoundError:
+                    pass  # it ends this moment
+                except OSError as error:
+                    if error.errno != errno.ENODEV:
+                        raise
 
     def _ensure(self, task: str, limits: TaskLimits) -> None:
         cpu = self._hierarchies["cpu"] / self.name / task

@@ -460,7 +460,10 @@ class ContainerHook:
         machine: spec.Machine,
         netns: Callable[[StartContainer], str | None],
         filter_folder: Path,
+        rate: Callable[[str, str], None],
     ) -> None:
+        """Args: rate: holds a container, whose groups are there, to the rates of its volumes; blocks."""
+        self._rate = rate
         self._filter_folder = filter_folder
         self._filters: dict[tuple[str, ...], spec.Machine] = {}
         self._runtime, self._tree, self._pool, self._machine, self._netns = runtime, tree, pool, machine, netns
@@ -512,6 +515,7 @@ class ContainerHook:
                 monitor_started=created.monitor_started,
             )
             folder.write(record)
+            await self._pool.run(self._rate, record.cgroup, record.container)
             await self._runtime.start(record.runtime_id)
         except CreateFailed as error:
             raise Refused(f"CannotStartContainerError: {error}", exit_code=error.exit_code) from error

@@ -78,6 +78,7 @@ from portside.node.rootfs.file_system import FileSystemFolders
 from portside.node.rootfs.instance_folder import CONTAINERS, InstanceFolders
 from portside.node.rootfs.tmpfs_volume import TmpfsVolumes
 from portside.node.s3 import endpoint_of
+from portside.node.volume_rate import NOTES, VolumeRates, clear_all
 from portside.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -171,6 +172,7 @@ class LinuxNode:
             self._tree = cgroup.detect(self._settings.instance_id)
             self._others = OtherContainers(self._tree)
             await self._pool.run(self._tree.prepare)
+            await self._pool.run(self._hold_to_rates)
             await self._pool.run(self._storage.start)
             await self._pool.run(self._file_systems.unmount_all)
             await self._pool.run(self._instances.unmount_all)
@@ -210,7 +212,7 @@ class LinuxNode:
             hook.CgroupHook(self._tree, self._pool),
             hook.NamespaceHook(self._pauses, self._pool),
             hook.LogHook(self._forwarder),
-            hook.ContainerHook(self._runtime, self._tree, self._pool, machine, self._netns, self._folder),
+            hook.ContainerHook(self._runtime, self._tree, self._pool, machine, self._netns, self._folder, self._rate),
         )
         self._hooks = failpoint.armed(hooks, self._settings.failpoint)
         self._images_start = asyncio.get_running_loop().create_task(self._images.start(), name="images")
@@ -232,6 +234,23 @@ class LinuxNode:
         assert docker.json_file is not None
         folder = partial(self._instances.open_directory, instance_id, f"{CONTAINERS}/{container}")
         return JsonFileOutlet(container, docker.json_file, docker.attributes, folder, kept)
+
+    def _hold_to_rates(self) -> None:
+        """Raises NodeUnusable."""
+        notes = self._settings.run_dir / NOTES
+        if not self._settings.ebs_rates:
+            clear_all(self._tree, notes)  # of a daemon that had been told otherwise
+            return
+        if not self._tree.can_throttle():
+            raise NodeUnusable(
+                "--ebs-rates takes the block throttle of control groups (blkio, or io), which is not there"
+            )
+        self.block_storage.rates = VolumeRates(self._tree, notes)
+        self.block_storage.rates.start(self.block_storage.attached_devices())
+
+    def _rate(self, group: str, container: str) -> None:
+        if self.block_storage.rates is not None:
+            self.block_storage.rates.started(group, container)
 
     def _mount_volume(self, wanted: InstanceMount, target: Path) -> None:
         """As Docker's driver `local`, by mount(2), where the instance's network is. Raises OSError."""

@@ -13,11 +13,12 @@ from portside.node.container.record import ContainerFolder, boot_id
 from portside.node.network.network import teardown as teardown_network
 from portside.node.rootfs.ebs import thaw_all, unplug_all
 from portside.node.rootfs.mount_point import mounts_below
+from portside.node.volume_rate import NOTES, clear_all
 from portside.settings import Settings
 
 log = logging.getLogger(__name__)
 
-RUN_FOLDERS = ("crun", "conmon", "exit", "pause", "volumes", "mounts")
+RUN_FOLDERS = ("crun", "conmon", "exit", "pause", "volumes", "mounts", NOTES)
 """Below run_dir, the node's own; pins of namespaces are the network's."""
 _GONE_TIMEOUT_S = 15.0
 _POLL_S = 0.01
@@ -59,6 +60,7 @@ def teardown(settings: Settings) -> None:
     shutil.rmtree(settings.data_dir / "node" / "storage", ignore_errors=True)
     if not _until(tree.remove_all):
         left.append(f"the cgroup {tree.path()} is still in use")
+    clear_all(tree, settings.run_dir / NOTES)
     teardown_network(settings)
     for name in RUN_FOLDERS:
         shutil.rmtree(settings.run_dir / name, ignore_errors=True)

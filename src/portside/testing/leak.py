@@ -29,6 +29,7 @@ class Leaks:
     interfaces: frozenset[str] = frozenset()
     tables: frozenset[str] = frozenset()
     loops: frozenset[str] = frozenset()
+    throttles: frozenset[str] = frozenset()
 
     def __bool__(self) -> bool:
         return any(getattr(self, each.name) for each in fields(self))
@@ -89,6 +90,7 @@ def snapshot(*words: str) -> Leaks:
         interfaces=frozenset(each for each in _interfaces() if _named(each, words)),
         tables=frozenset(each for each in _tables() if _named(each, words)),
         loops=frozenset(each for each in _loops() if _named(each, words)),
+        throttles=frozenset(_throttles()),
     )
 
 
@@ -149,4 +151,13 @@ def _loops() -> list[str]:
             found.append(f"{entry.parents[1].name} {entry.read_text().strip()}")
         except OSError:
             continue
+    return found
+
+
+def _throttles() -> list[str]:
+    """Loop devices that the machine's root groups are held to rates of (cgroup v1)."""
+    found = []
+    for root in cgroup_roots():
+        for file in root.glob("blkio.throttle.*_device"):
+            found += [f"{file.name} {line}" for line in file.read_text().splitlines() if line.startswith("7:")]
     return found

@@ -117,6 +117,7 @@ def test_daemon_understands_every_argument(tmp_path: Path) -> None:
         strict_pulls=True,
         pace=2.5,
         other_containers=True,
+        ebs_rates=True,
         durability="full",
         s3_endpoint="http://127.0.0.1:9000",
         otlp_endpoint="http://127.0.0.1:4318",

@@ -103,8 +103,8 @@ def ec2_service(store: Store, clock: Clock, ids: Ids, public_block: str = PUBLIC
             "DescribeImages": "the ECS images",
             "ModifyInstanceAttribute": "type, user data, security groups",
             "DescribeInstanceAttribute": "what RunInstances can set, and defaults",
-            "CreateVolume": "no Multi-Attach, no Outposts; the encrypted flag, IOPS and throughput are kept and shown, "
-            "nothing is encrypted or slowed down",
+            "CreateVolume": "no Multi-Attach, no Outposts; the encrypted flag is kept and shown, nothing is encrypted; "
+            "IOPS and throughput are held with `--ebs-rates`",
             "ModifyVolume": "as CreateVolume; as often as asked for",
             "AttachVolume": "as a device file in the instance's folder; no EBS cards",
             "DetachVolume": "Force waits, too, until nobody uses the device",

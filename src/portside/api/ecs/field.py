@@ -258,7 +258,7 @@ RUN_SUPPORTED: Final[Mapping[str, str]] = {
     "volumeConfigurations.managedEBSVolume.encrypted": "kept and shown",
     "volumeConfigurations.managedEBSVolume.volumeInitializationRate": "kept and shown: a volume is whole at once",
     "volumeConfigurations.managedEBSVolume.filesystemType": "ext3, ext4, xfs (needs mkfs.xfs on the machine)",
-    "volumeConfigurations.managedEBSVolume.iops": "kept and shown",
+    "volumeConfigurations.managedEBSVolume.iops": "held with `--ebs-rates`, else kept and shown",
     "volumeConfigurations.managedEBSVolume.kmsKeyId": "kept and shown",
     "volumeConfigurations.managedEBSVolume.roleArn": "its trust is looked at, its permissions are not",
     "volumeConfigurations.managedEBSVolume.sizeInGiB": "",
@@ -271,7 +271,7 @@ RUN_SUPPORTED: Final[Mapping[str, str]] = {
     "volumeConfigurations.managedEBSVolume.tagSpecifications.tags.value": "",
     "volumeConfigurations.managedEBSVolume.terminationPolicy": "",
     "volumeConfigurations.managedEBSVolume.terminationPolicy.deleteOnTermination": "",
-    "volumeConfigurations.managedEBSVolume.throughput": "kept and shown",
+    "volumeConfigurations.managedEBSVolume.throughput": "held with `--ebs-rates`, else kept and shown",
     "volumeConfigurations.managedEBSVolume.volumeType": "",
 }
 """Members of RunTask that are acted upon."""

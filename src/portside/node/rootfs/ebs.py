@@ -20,12 +20,13 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from portside.domain.ebs import VolumeUsage
+from portside.domain.ebs import Rates, VolumeUsage
 from portside.node import loop, syscall
 from portside.node.rootfs import mount_point
 from portside.node.rootfs.account import Account
 from portside.node.rootfs.efs import Pinned
 from portside.node.rootfs.snapshot import Snapshots, sync_folder
+from portside.node.volume_rate import VolumeRates
 
 log = logging.getLogger(__name__)
 
@@ -78,6 +79,8 @@ class BlockStorage:
         self._volumes: dict[str, _Volume] = {}
         self._lock = threading.Lock()
         self._reached = reached
+        self.rates: VolumeRates | None = None
+        """None: no volume is held to any."""
 
     def start(self) -> None:
         """Before anything else. What a killed daemon had half made is removed. Raises OSError."""
@@ -147,6 +150,18 @@ class BlockStorage:
             self._file(volume_id).unlink(missing_ok=True)
         with self._lock:
             self._volumes.pop(volume_id, None)
+
+    def limit(self, volume_id: str, rates: Rates | None, *, instance_id: str = "", task_id: str = "") -> None:
+        """Hold whoever has the volume to its rates, from now on; None: nobody has it. Idempotent."""
+        if self.rates is None:
+            return
+        if rates is None:
+            self.rates.forget(volume_id)
+        else:
+            self.rates.want(volume_id, rates, "/".join(each for each in (instance_id, task_id) if each))
+
+    def attached_devices(self) -> set[str]:
+        return set(loop.attached(self._files).values())
 
     def names(self) -> set[str]:
         return {each.stem for each in self._files.glob("vol-*.img")}
@@ -253,6 +268,7 @@ class BlockStorage:
                 descriptor, device = loop.attach(file, is_to_stay=True)
                 os.close(descriptor)
             volume.plugged = device
+            self._rate(volume_id, device)
             return device
 
     def unplug(self, volume_id: str) -> None:
@@ -260,6 +276,7 @@ class BlockStorage:
         with self._held(volume_id) as volume:
             device = loop.attached(self._files).get(self._file(volume_id))
             volume.plugged = None
+            self._unrate(volume_id)
             if device is not None:
                 loop.detach(device)
             _let_go(volume)
@@ -280,6 +297,7 @@ class BlockStorage:
                     if volume.root is not None:
                         _thaw(volume.root)
                     if volume_id not in used:
+                        self._unrate(volume_id)
                         _let_go(volume)
                 except OSError as error:
                     log.warning("volume %s: %s", volume_id, error)
@@ -418,10 +436,20 @@ class BlockStorage:
             _mount(device, point, kind)
             volume.root = os.open(point, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             volume.device, volume.kind = device, kind
+            self._rate(volume_id, device)
         finally:
             _unmount(point)
 
+    def _rate(self, volume_id: str, device: str) -> None:
+        if self.rates is not None:
+            self.rates.attached(volume_id, device)
+
+    def _unrate(self, volume_id: str) -> None:
+        if self.rates is not None:
+            self.rates.detaching(volume_id)
+
     def _let_go_and_wait(self, volume_id: str, volume: _Volume) -> None:
+        self._unrate(volume_id)
         _let_go(volume)
         self._wait_until_gone(volume_id)
 
