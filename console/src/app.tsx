@@ -40,6 +40,12 @@ const NetworkPage = later(async () => (await import("./pages/networks")).Network
 const SecurityGroupPage = later(async () => (await import("./pages/security-group")).SecurityGroupPage);
 const LogGroups = later(async () => (await import("./pages/logs")).LogGroups);
 const LogGroupPage = later(async () => (await import("./pages/logs")).LogGroupPage);
+const Problems = later(async () => (await import("./pages/problems")).Problems);
+const Metrics = later(async () => (await import("./pages/metrics")).Metrics);
+const Alarms = later(async () => (await import("./pages/alarms")).Alarms);
+const AlarmPage = later(async () => (await import("./pages/alarms")).AlarmPage);
+const Insights = later(async () => (await import("./pages/insights")).Insights);
+const InsightsPage = later(async () => (await import("./pages/insights")).InsightsPage);
 const Settings = later(async () => (await import("./pages/settings")).Settings);
 
 function usePlace() {
@@ -86,6 +92,12 @@ function page(path: string[]): ReactNode {
   if (first === "log-groups" && name === undefined) return <LogGroups />;
   if (first === "log-groups" && name) return <LogGroupPage name={name} />;
   if (first === "settings") return <Settings />;
+  if (first === "problems" && name === undefined) return <Problems />;
+  if (first === "metrics" && name === undefined) return <Metrics />;
+  if (first === "alarms" && name === undefined) return <Alarms />;
+  if (first === "alarms" && name) return <AlarmPage name={name} />;
+  if (first === "insights" && name === undefined) return <Insights />;
+  if (first === "insights" && name) return <InsightsPage cluster={name} rest={path.slice(2)} />;
   if (first === "tasks" && name === undefined) return <Tasks />;
   return (
     <>
@@ -105,6 +117,11 @@ const WORDS: Record<string, string> = {
   "security-groups": "Security groups",
   "log-groups": "Log groups",
   settings: "Account settings",
+  problems: "Problems",
+  metrics: "Metrics",
+  alarms: "Alarms",
+  insights: "Container Insights",
+  containers: "Containers",
   shell: "Shell",
 };
 
@@ -135,8 +152,8 @@ export function App({ about, onSignedOut }: { about: About; onSignedOut: () => v
   };
   const crumbs = place.path.map((part, at) => ({
     text: WORDS[part] ?? part,
-    // A cluster's tasks and services have no page of their own: the cluster's page has them.
-    href: hrefOf(place.path.slice(0, at + ((at === 2 || at === 4) && place.path[0] === "clusters" ? 0 : 1)), region),
+    // A cluster's tasks and services have no page of their own: the cluster's page has them, and its dashboard.
+    href: hrefOf(place.path.slice(0, at + ((at === 2 || at === 4) && ["clusters", "insights"].includes(place.path[0] ?? "") ? 0 : 1)), region),
   }));
   return (
     <HereContext.Provider value={{ about: { ...about, account }, region, place }}>
@@ -201,6 +218,7 @@ export function App({ about, onSignedOut }: { about: About; onSignedOut: () => v
             activeHref={hrefOf(place.path.slice(0, 1), region)}
             items={[
               { type: "link", text: "Overview", href: hrefOf([], region) },
+              { type: "link", text: "Problems", href: hrefOf(["problems"], region) },
               { type: "link", text: "Clusters", href: hrefOf(["clusters"], region) },
               { type: "link", text: "Services", href: hrefOf(["services"], region) },
               { type: "link", text: "Tasks", href: hrefOf(["tasks"], region) },
@@ -208,6 +226,9 @@ export function App({ about, onSignedOut }: { about: About; onSignedOut: () => v
               { type: "link", text: "Load balancers", href: hrefOf(["load-balancers"], region) },
               { type: "link", text: "Networks", href: hrefOf(["networks"], region) },
               { type: "link", text: "Log groups", href: hrefOf(["log-groups"], region) },
+              { type: "link", text: "Metrics", href: hrefOf(["metrics"], region) },
+              { type: "link", text: "Alarms", href: hrefOf(["alarms"], region) },
+              { type: "link", text: "Container Insights", href: hrefOf(["insights"], region) },
               { type: "divider" },
               { type: "link", text: "Account settings", href: hrefOf(["settings"], region) },
             ]}

@@ -22,7 +22,7 @@ import socket
 import sys
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from inspect import isawaitable
@@ -64,6 +64,7 @@ from portside.api.portside import (
     listener_route,
     load_balancer,
     network,
+    problem,
     prometheus,
     reach,
     scheduled_service,
@@ -491,6 +492,7 @@ class Daemon:
             extensions=health
             | {
                 "/_portside/status": lambda *_: self._status(store, balancer, node, meters, in_memory),
+                "/_portside/problems": lambda *_: self._problems(store, balancer, node, meters, in_memory),
                 "/_portside/tasks/": lambda method, path, query, _body: self._story(store, node, method, path, query),
                 "/_portside/services/": lambda _method, path, query, _body: self._service(store, path, query),
                 "/_portside/logs": lambda _method, _path, _query, body: self._output(store, logs, places, body),
@@ -659,19 +661,29 @@ class Daemon:
         self, store: Store, balancer: EnvoyBalancer, node: Node, meters: Meters, in_memory: TmpfsVolumes
     ) -> tuple[int, str, bytes]:
         problems = [each for each in (self._problem, balancer.problem) if each]
+        problems += self._nearly_full(store, node, meters, in_memory)
+        return (
+            200,
+            "application/json",
+            json.dumps(status(store, problems, node.pulls(), pace=self.settings.pace)).encode(),
+        )
+
+    def _nearly_full(self, store: Store, node: Node, meters: Meters, in_memory: TmpfsVolumes) -> Iterator[str]:
         disk = shutil.disk_usage(self.settings.data_dir)
-        problems += fullness.problems(
+        return fullness.problems(
             store,
             disk=(disk.used, disk.used + disk.free),
             of_task=node.ephemeral_storage,
             in_memory=lambda kept: in_memory.fill(kept.id),
             of_ebs=meters.block_storage,
         )
-        return (
-            200,
-            "application/json",
-            json.dumps(status(store, problems, node.pulls(), pace=self.settings.pace)).encode(),
-        )
+
+    async def _problems(
+        self, store: Store, balancer: EnvoyBalancer, node: Node, meters: Meters, in_memory: TmpfsVolumes
+    ) -> tuple[int, str, bytes]:
+        machine = [*([self._problem] if self._problem else []), *self._nearly_full(store, node, meters, in_memory)]
+        found = problem.document(store, self._clock, machine, balancer.problem)
+        return 200, "application/json", json.dumps(found).encode()
 
     async def _volumes(
         self,

@@ -14,6 +14,8 @@ export interface Watched {
   kinds: readonly string[];
   /** Only records whose keys begin so: `CLUSTER/`. */
   prefix?: string;
+  /** Also after so long, for what changes without a record: while the page is seen. */
+  everyMs?: number;
 }
 
 /** Args: on: what the reading depends on; with another cluster or region it begins anew. */
@@ -36,8 +38,10 @@ export function useLive<T>(load: () => Promise<T>, watched: Watched, on: Depende
     const leave = onChange((told) => {
       if (concerns(told, watched.kinds, watched.prefix)) pace.ask();
     });
+    const timer = watched.everyMs ? setInterval(() => document.hidden || pace.ask(), watched.everyMs) : undefined;
     return () => {
       isOver = true;
+      clearInterval(timer);
       pace.end();
       leave();
     };

@@ -21,6 +21,7 @@ import { useHere } from "../context";
 import { familyOf, nameOf, time } from "../format";
 import { Act } from "../parts/act";
 import { Fact } from "../parts/fact";
+import { Metrics } from "../parts/panels";
 import { ServiceList } from "../parts/services";
 import { Status } from "../parts/status";
 import { TaskList } from "../parts/tasks";
@@ -133,6 +134,7 @@ export function ServicePage({ cluster, name }: { cluster: string; name: string }
           <Plot label={`CPU and memory of ${name}`} series={ofService(cluster, name)} />
         </Suspense>
       </Container>
+      <Metrics target={{ cluster, service: name }} />
       <TaskList live={ofTasks} />
       <Table
         header={<Header variant="h2">Events</Header>}

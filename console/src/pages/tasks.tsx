@@ -19,6 +19,7 @@ import { familyOf, memory, nameOf, time, vcpu } from "../format";
 import { Act } from "../parts/act";
 import { Fact } from "../parts/fact";
 import { Output } from "../parts/output";
+import { Metrics } from "../parts/panels";
 import { Phases } from "../parts/phases";
 import { Status } from "../parts/status";
 import { TaskList } from "../parts/tasks";
@@ -129,6 +130,7 @@ export function TaskPage({ cluster, id }: { cluster: string; id: string }) {
           { id: "reason", header: "Reason", cell: (each) => each.reason ?? "–" },
         ]}
       />
+      {definitionArn && <Metrics target={{ cluster, task: id, family: familyOf(definitionArn).family }} />}
       {definition.value && task && <Outputs id={id} definition={definition.value} since={task.createdAt ?? 0} />}
       <Table
         header={<Header variant="h2">Story</Header>}

@@ -14,6 +14,8 @@ import type { Live } from "../api/live";
 interface Props<T> {
   title: string;
   noun: string;
+  /** Where it is not the noun with an s. */
+  plural?: string;
   live: Live<T[]>;
   columns: TableProps.ColumnDefinition<T>[];
   keyOf: (item: T) => string;
@@ -22,14 +24,16 @@ interface Props<T> {
   variant?: TableProps.Variant;
   empty?: ReactNode;
   description?: ReactNode;
+  wrapLines?: boolean;
 }
 
 export function List<T>(props: Props<T>) {
   const { title, noun, live, columns, keyOf } = props;
   const all = live.value ?? [];
+  const nouns = props.plural ?? `${noun}s`;
   const { items, collectionProps, filterProps, paginationProps, filteredItemsCount } = useCollection(all, {
     filtering: {
-      empty: <Box textAlign="center">{props.empty ?? `No ${noun}s`}</Box>,
+      empty: <Box textAlign="center">{props.empty ?? `No ${nouns}`}</Box>,
       noMatch: <Box textAlign="center">No {noun} matches</Box>,
     },
     pagination: { pageSize: 50 },
@@ -38,7 +42,7 @@ export function List<T>(props: Props<T>) {
   return (
     <SpaceBetween size="s">
       {live.error && (
-        <Alert type="error" header={`The ${noun}s could not be read`}>
+        <Alert type="error" header={`The ${nouns} could not be read`}>
           {live.error.message}
         </Alert>
       )}
@@ -48,8 +52,9 @@ export function List<T>(props: Props<T>) {
         items={items}
         columnDefinitions={columns}
         trackBy={keyOf}
+        wrapLines={props.wrapLines}
         loading={live.value === undefined && !live.error}
-        loadingText={`Reading the ${noun}s`}
+        loadingText={`Reading the ${nouns}`}
         enableKeyboardNavigation
         header={
           <Header counter={live.value && `(${all.length})`} actions={props.actions} description={props.description}>
@@ -60,8 +65,8 @@ export function List<T>(props: Props<T>) {
           <SpaceBetween size="s" direction="horizontal">
             <TextFilter
               {...filterProps}
-              filteringPlaceholder={`Find ${noun}s`}
-              filteringAriaLabel={`Find ${noun}s`}
+              filteringPlaceholder={`Find ${nouns}`}
+              filteringAriaLabel={`Find ${nouns}`}
               countText={filteredItemsCount === undefined ? "" : `${filteredItemsCount} found`}
             />
             {props.filters}

@@ -334,6 +334,13 @@ def application() -> "typer.Typer":
         raise typer.Exit(code)
 
     @app.command()
+    def problems(as_json: as_json = False, data_dir: data_dir = None) -> None:
+        """Everything that is wrong now, why, and what to do (exit code 1 if something does not work)."""
+        from portside.cli import problem
+
+        raise typer.Exit(problem.show(settings(data_dir=data_dir), as_json=as_json))
+
+    @app.command()
     def lb(
         words: Annotated[
             list[str] | None,

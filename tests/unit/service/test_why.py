@@ -49,6 +49,7 @@ def test_held_back() -> None:
     assert found.until == NOW + timedelta(seconds=8)
     assert found.task == failed.id
     assert "3 in a row" in found.what
+    assert found.mend
     assert "CannotPullContainerError: not found" in found.what
     assert blocked(of, [task(2)], {}, now=NOW + timedelta(seconds=9)) is None
 

@@ -71,6 +71,7 @@ def _document(store: Store, clock: Clock, service: Service, pace: float) -> dict
         if reason is None
         else {
             "what": reason.what,
+            "mend": reason.mend,
             "until": reason.until.isoformat() if reason.until else None,
             "task": reason.task,
         },

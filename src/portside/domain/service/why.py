@@ -15,13 +15,16 @@ from portside.domain.task.record import HealthStatus, StopCode, Task, TaskStatus
 TargetKey = tuple[str, str, int]
 """Group, id and port."""
 
+PLACE_MEND: Final = "Give it room: container instances with what it asks for, or other constraints or subnets."
 OWN_STOPS: Final = (StopCode.USER_INITIATED, StopCode.SERVICE_SCHEDULER_INITIATED)
 
 
 class Reason(Record, frozen=True, kw_only=True):
-    """`what` in one or two sentences; `until`: when something happens by itself; `task`: whose story tells more."""
+    """`what` in one or two sentences; `mend`: what a person can do, empty where it needs nothing but time; `until`:
+    when something happens by itself; `task`: whose story tells more."""
 
     what: str
+    mend: str = ""
     until: datetime | None = None
     task: str | None = None
 
@@ -42,7 +45,10 @@ def blocked(
     if primary is None:
         return None
     if primary.rollout_state is RolloutState.FAILED:
-        return Reason(what=f"Its deployment has failed: {primary.rollout_reason} Update the service to go on.")
+        return Reason(
+            what=f"Its deployment has failed: {primary.rollout_reason} Update the service to go on.",
+            mend="Mend the task definition, or what its tasks failed over, and update the service.",
+        )
     mine = [each for each in live if each.deployment_id == primary.id and each.stop is None]
     others = [each for each in live if each.deployment_id != primary.id or each.stop is not None]
     return (
@@ -70,7 +76,8 @@ def _throttled(service: Service, primary: Deployment, tasks: Sequence[Task], now
     said = f"Its tasks end too soon ({count} in a row), so the next one is held back."
     if last is not None:
         said += f" The last one: {story.summary(last)}"
-    return Reason(what=said, until=service.start_not_before, task=last.id if last is not None else None)
+    mend = "See what the last task wrote and why it ended; update the service once that is mended."
+    return Reason(what=said, mend=mend, until=service.start_not_before, task=last.id if last is not None else None)
 
 
 def _not_placed(service: Service, mine: Sequence[Task]) -> Reason | None:
@@ -80,7 +87,8 @@ def _not_placed(service: Service, mine: Sequence[Task]) -> Reason | None:
         if each.message == event.steady(service.name):
             return None
         if "was unable to place a task" in each.message or "failed to launch a task" in each.message:
-            return Reason(what=each.message.partition(") ")[2][:1].upper() + each.message.partition(") ")[2][1:])
+            said = each.message.partition(") ")[2]
+            return Reason(what=said[:1].upper() + said[1:], mend=PLACE_MEND)
     return None
 
 
@@ -90,7 +98,11 @@ def _not_running(mine: Sequence[Task]) -> Reason | None:
         return None
     first = min(starting, key=lambda each: each.created_at)
     others = f" So are {len(starting) - 1} more." if len(starting) > 1 else ""
-    return Reason(what=f"Task {first.id[:8]} is starting. {story.summary(first)}{others}", task=first.id)
+    return Reason(
+        what=f"Task {first.id[:8]} is starting. {story.summary(first)}{others}",
+        mend="Mend what it failed over: it is tried again by itself." if first.retries else "",
+        task=first.id,
+    )
 
 
 def _not_healthy(service: Service, mine: Sequence[Task], targets: Mapping[TargetKey, Target]) -> Reason | None:
@@ -99,7 +111,13 @@ def _not_healthy(service: Service, mine: Sequence[Task], targets: Mapping[Target
         checked = [each.name for each in task.containers if each.health_check is not None]
         if checked and inside is not HealthStatus.HEALTHY:
             sick = "fails" if inside is HealthStatus.UNHEALTHY else "has not passed yet"
-            return Reason(what=f"The health check of {', '.join(checked)} in task {task.id[:8]} {sick}.", task=task.id)
+            return Reason(
+                what=f"The health check of {', '.join(checked)} in task {task.id[:8]} {sick}.",
+                mend="See what it writes; try the check's command in a shell of the container."
+                if sick == "fails"
+                else "",
+                task=task.id,
+            )
         for ref in task.targets:
             name = target_rule.target_id(task)
             found = None if name is None else targets.get((ref.target_group_arn, name, target_rule.port(task, ref)))
@@ -110,7 +128,10 @@ def _not_healthy(service: Service, mine: Sequence[Task], targets: Mapping[Target
                 return Reason(what=f"Task {task.id[:8]} is not registered with {group}.", task=task.id)
             if found.checked == "unhealthy":
                 why = found.failure_detail or found.failure_code
-                return Reason(what=f"Task {task.id[:8]} is unhealthy in {group}: {why}.", task=task.id)
+                mend = (
+                    "See that it listens on that port, that its groups let the load balancer in, and the check's path."
+                )
+                return Reason(what=f"Task {task.id[:8]} is unhealthy in {group}: {why}.", mend=mend, task=task.id)
             if found.checked == "unknown":
                 return Reason(
                     what=f"{group[0].upper()}{group[1:]} has not found task {task.id[:8]} healthy yet.", task=task.id
@@ -151,7 +172,7 @@ def _moving(service: Service) -> Reason | None:
         return None
     for each in service.events:
         if each.message.startswith(f"(service {service.name}) is unable to place a task in "):
-            return Reason(what=each.message.partition(") ")[2].capitalize())
+            return Reason(what=each.message.partition(") ")[2].capitalize(), mend=PLACE_MEND)
         if each.message.endswith("AZ Rebalancing in progress."):
             break
     return Reason(what="Its tasks are moved between Availability Zones, until these are even.")

@@ -1,0 +1,95 @@
+"""Everything that is wrong now, why, and what to do: behind `portside problems` and the console's page."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from portside.domain import load_balancer_rule, problem
+from portside.domain.clock import Clock
+from portside.domain.load_balancer import Target, TargetGroup
+from portside.domain.problem import Problem
+from portside.domain.service import scheduler, why
+from portside.domain.service.record import Service
+from portside.domain.service.why import TargetKey
+from portside.domain.table import (
+    ALARM,
+    CERTIFICATE,
+    CONTAINER_INSTANCE,
+    EVENT_DELIVERY,
+    LISTENER,
+    LOAD_BALANCER,
+    RULE,
+    SERVICE,
+    TARGET,
+    TARGET_GROUP,
+    TASK,
+)
+from portside.store.interface import Store
+
+MACHINE_MEND = "Free some space or give more; `portside doctor` looks at the machine as a whole."
+ENVOY_MEND = "`portside doctor` tells what of Envoy is missing; the daemon's log (`portside logs`) what it said."
+
+
+def document(store: Store, clock: Clock, machine: Iterable[str] = (), balancer: str = "") -> dict[str, Any]:
+    """
+    Args:
+        machine: what is nearly full or lost, in sentences.
+        balancer: what Envoy lacks, in a sentence.
+
+    Returns: {"problems": [{"severity", "kind", "account", "region", "cluster", "name", "what", "why", "mend",
+        "since"}]}, the worst first, times in ISO 8601.
+    """
+    found = [_of_machine(each, MACHINE_MEND) for each in machine]
+    if balancer:
+        found.append(_of_machine(balancer, ENVOY_MEND, severity="error"))
+    found += problem.of_tasks(store.scan(TASK))
+    found += (each for service in store.scan(SERVICE) if (each := _of_service(store, clock, service)) is not None)
+    for made in store.scan(LOAD_BALANCER):
+        listeners = store.find(LISTENER, "load_balancer", made.arn)
+        rules = [rule for listener in listeners for rule in store.find(RULE, "listener", listener.arn)]
+        groups: list[tuple[TargetGroup, list[Target]]] = []
+        for arn in sorted(load_balancer_rule.used_groups(listeners, rules)):
+            group = store.get(TARGET_GROUP, f"{made.scope.prefix}{arn}")
+            if group is not None:
+                groups.append((group, list(store.find(TARGET, "target_group", arn))))
+        found += problem.of_balancer(made, groups)
+    now = clock.now()
+    for possible in (
+        *(problem.of_alarm(each) for each in store.scan(ALARM)),
+        *(problem.of_container_instance(each) for each in store.scan(CONTAINER_INSTANCE)),
+        *(problem.of_delivery(each) for each in store.scan(EVENT_DELIVERY)),
+        *(problem.of_certificate(each, now=now) for each in store.scan(CERTIFICATE)),
+    ):
+        if possible is not None:
+            found.append(possible)
+    return {"problems": [_to(each) for each in problem.in_order(found)]}
+
+
+def _of_machine(said: str, mend: str, *, severity: problem.Severity = "warning") -> Problem:
+    return Problem(severity=severity, kind="machine", what=said[:1].upper() + said[1:], why="", mend=mend)
+
+
+def _of_service(store: Store, clock: Clock, service: Service) -> Problem | None:
+    if service.status == "INACTIVE":
+        return None
+    targets: dict[TargetKey, Target] = {
+        (each.target_group_arn, each.id, each.port): each
+        for group in scheduler.target_group_arns(service)
+        for each in store.find(TARGET, "target_group", group)
+    }
+    reason = why.blocked(service, store.find(TASK, "service", service.key), targets, now=clock.now())
+    return problem.of_service(service, reason)
+
+
+def _to(found: Problem) -> dict[str, Any]:
+    return {
+        "severity": found.severity,
+        "kind": found.kind,
+        "account": found.account,
+        "region": found.region,
+        "cluster": found.cluster,
+        "name": found.name,
+        "what": found.what,
+        "why": found.why,
+        "mend": found.mend,
+        "since": found.since.isoformat() if found.since else None,
+    }

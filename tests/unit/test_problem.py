@@ -1,0 +1,159 @@
+"""What is told to be wrong, with its cause and what to do."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from portside.api.portside.problem import document
+from portside.cli.problem import render
+from portside.domain.alarm import Alarm
+from portside.domain.container_instance import ContainerInstance
+from portside.domain.record import Scope, replace
+from portside.domain.table import ALARM, CONTAINER_INSTANCE, TASK
+from portside.domain.task.record import ContainerHistory, Exit, HealthStatus, Retry, Stop, StopCode, Task, TaskStatus
+from portside.store.interface import Put
+from portside.store.memory import MemoryStore
+
+SCOPE = Scope(account="000000000000", region="eu-west-1")
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class Clock:
+    def now(self) -> datetime:
+        return NOW
+
+    def monotonic(self) -> float:
+        return 0.0
+
+    async def sleep(self, seconds: float) -> None:
+        raise AssertionError(seconds)
+
+
+def task(number: int, status: TaskStatus, **changes: Any) -> Task:
+    return replace(
+        Task(
+            scope=SCOPE,
+            cluster="shop",
+            id=f"{number:032d}",
+            task_definition_arn="arn",
+            family="web",
+            revision=1,
+            group="family:web",
+            launch_type="FARGATE",
+            containers=(),
+            created_at=NOW,
+            cause_id="test",
+            last_status=status,
+        ),
+        **changes,
+    )
+
+
+def ended(number: int, code: StopCode, exit_code: int | None) -> Task:
+    history = ContainerHistory(name="main", runtime_id="r", exit=Exit(code=exit_code, at=NOW))
+    at = NOW + timedelta(seconds=number)
+    return task(
+        number,
+        TaskStatus.STOPPED,
+        stop=Stop(code=code, reason="Essential container in task exited", at=at),
+        started_at=NOW,
+        stopped_at=at,
+        history=(history,),
+    )
+
+
+def told(*writes: Put, **more: Any) -> list[dict[str, Any]]:
+    store = MemoryStore()
+    if writes:
+        store.transact(*writes)
+    found: list[dict[str, Any]] = document(store, Clock(), **more)["problems"]
+    return found
+
+
+def test_nothing_is_wrong() -> None:
+    """Without problems there is an empty list, and the command says so."""
+    assert told() == []
+    assert [str(line) for line in render({"problems": []})] == ["Nothing is wrong."]
+
+
+def test_failed_tasks_of_a_family_are_one_problem() -> None:
+    """With the last one's reason. What was asked to stop and what ended with 0 has not failed; a service's tasks are
+    told of with their service."""
+    found = told(
+        Put(TASK, ended(1, StopCode.ESSENTIAL_CONTAINER_EXITED, 1)),
+        Put(TASK, ended(2, StopCode.ESSENTIAL_CONTAINER_EXITED, 7)),
+        Put(TASK, ended(3, StopCode.USER_INITIATED, 137)),
+        Put(TASK, ended(4, StopCode.ESSENTIAL_CONTAINER_EXITED, 0)),
+        Put(TASK, replace(ended(5, StopCode.ESSENTIAL_CONTAINER_EXITED, 1), service="web")),
+    )
+    (only,) = found
+    assert (only["severity"], only["kind"], only["region"], only["cluster"]) == ("warning", "task", "eu-west-1", "shop")
+    assert only["what"] == "2 tasks of web failed"
+    assert only["name"] == f"{2:032d}"
+    assert "main exited with 7" in only["why"]
+    assert only["since"] == "2026-01-01T00:00:02+00:00"
+    assert only["mend"]
+
+
+def test_what_can_not_start_and_what_is_unhealthy() -> None:
+    """These do not work: they come before what should only be looked at."""
+    retry = Retry(effect="PullImage", key="main", attempts=3, not_before=NOW)
+    sick = ContainerHistory(name="main", runtime_id="r", health=HealthStatus.UNHEALTHY)
+    found = told(
+        Put(TASK, ended(1, StopCode.TASK_FAILED_TO_START, None)),
+        Put(TASK, task(2, TaskStatus.PENDING, retries=(retry,))),
+        Put(TASK, task(3, TaskStatus.RUNNING, history=(sick,))),
+        Put(TASK, task(4, TaskStatus.RUNNING)),
+        machine=["the disk of the data directory is 95 % full"],
+        balancer="Envoy does not run",
+    )
+    assert [(each["severity"], each["kind"]) for each in found] == [
+        ("error", "machine"),
+        ("error", "task"),
+        ("error", "task"),
+        ("warning", "machine"),
+        ("warning", "task"),
+    ]
+    assert "failed 3 times" in found[1]["why"]
+    assert "is unhealthy" in found[2]["what"]
+    assert found[3]["what"] == "The disk of the data directory is 95 % full"
+    lines = [str(line) for line in render({"problems": found})]
+    assert lines[0].startswith("Envoy does not run")
+    assert lines[1].startswith("  → ")
+
+
+def test_alarms_and_instances() -> None:
+    """An alarm in ALARM, by the reason of its state; an instance whose agent is gone."""
+    alarm = Alarm(
+        scope=SCOPE,
+        name="busy",
+        state="ALARM",
+        reason="Threshold Crossed",
+        updated_at=NOW,
+        state_at=NOW,
+        transitioned_at=NOW,
+    )
+    instance = ContainerInstance(
+        scope=SCOPE,
+        cluster="shop",
+        id="1",
+        instance_id="i-1",
+        instance_type="t3.small",
+        cpu_units=2048,
+        memory_mib=1900,
+        interfaces=3,
+        vpc_id="vpc-1",
+        subnet_id="subnet-1",
+        zone="eu-west-1a",
+        address="10.0.0.1",
+        private_dns_name="ip-10-0-0-1",
+        agent_connected=False,
+        registered_at=NOW,
+    )
+    found = told(
+        Put(ALARM, alarm),
+        Put(ALARM, replace(alarm, name="calm", state="OK")),
+        Put(CONTAINER_INSTANCE, instance),
+        Put(CONTAINER_INSTANCE, replace(instance, id="2", instance_id="i-2", agent_connected=True)),
+    )
+    assert [(each["kind"], each["name"]) for each in found] == [("container instance", "i-1"), ("alarm", "busy")]
+    assert found[1]["why"] == "Threshold Crossed"
