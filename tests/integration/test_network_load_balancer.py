@@ -219,6 +219,10 @@ def test_service_of_datagrams(portside: Instance, protocol: str) -> None:
         first = {port: inside(netns, ASK, leg, str(site.port), str(port)) for port in ports}
         assert set(first.values()) == {f"{address_of(portside, task)} {here}" for task in tasks}
         assert {port: inside(netns, ASK, leg, str(site.port), str(port)) for port in ports} == first
+        words = [sys.executable, "-c", ASK, site.host_address(), str(site.port), "0"]
+        on_host = subprocess.run(words, capture_output=True, text=True, timeout=20, check=True).stdout.split()
+        assert on_host[0] in {address_of(portside, task) for task in tasks}
+        assert on_host[1] in site.addresses(), "programs of the host come as the load balancer"
         site.ecs.update_service(service="echo", desiredCount=1)
         wait_for(lambda: "draining" in site.states(), timeout_s=60, what="one target drains")
         gone = next(

@@ -31,7 +31,8 @@ class FlowBackend(Record, frozen=True, kw_only=True):
 
 
 class Flow(Record, frozen=True, kw_only=True):
-    """What comes to an address and port of a load balancer, and where it goes. `idle_s`: when silence ends it."""
+    """What comes to an address and port of a load balancer, and where it goes. `idle_s`: when silence ends it.
+    `host_address`: where programs of the machine send datagrams for it; their connections go by the proxy."""
 
     load_balancer_arn: str
     address: str
@@ -39,6 +40,7 @@ class Flow(Record, frozen=True, kw_only=True):
     port: int
     backends: tuple[FlowBackend, ...]
     idle_s: int
+    host_address: str = ""
 
 
 class FlowCounts(Record, frozen=True, kw_only=True):
@@ -81,6 +83,7 @@ def flows(
     """
     by_arn = {group.arn: group for group in groups}
     made: list[Flow] = []
+    is_public = balancer.scheme == "internet-facing"
     for listener in sorted(listeners, key=lambda each: each.arn):
         if not isinstance(listener.default_action, Forward):
             continue
@@ -106,6 +109,7 @@ def flows(
                         port=listener.port,
                         backends=backends,
                         idle_s=tcp_idle_timeout_s(listener) if protocol == "tcp" else UDP_IDLE_S,
+                        host_address=zone.host_address if protocol == "udp" and is_public else "",
                     )
                 )
     return tuple(made)

@@ -103,3 +103,15 @@ def test_zones_keep_to_themselves() -> None:
     assert two.backends[0].targets == (("172.31.16.20", 8080),)
     one, two = flows(ACROSS, [listener()], [group()], targets)
     assert one.backends[0].targets == two.backends[0].targets == (("172.31.0.20", 8080),)
+
+
+def test_programs_of_the_host_send_datagrams() -> None:
+    """Flows of datagrams of an internet-facing load balancer name its addresses on the host; connections go by the
+    proxy, and an internal one has none."""
+    zones = tuple(replace(each, host_address=f"127.66.1.{n}") for n, each in enumerate(ZONES))
+    public = replace(BALANCER, zones=zones)
+    made = flows(public, [listener("TCP_UDP")], [group(protocol="TCP_UDP")], [target("172.31.0.20")])
+    assert [each.host_address for each in made if each.protocol == "udp"] == ["127.66.1.0", "127.66.1.1"]
+    assert {each.host_address for each in made if each.protocol == "tcp"} == {""}
+    internal = replace(public, scheme="internal")
+    assert {each.host_address for each in flows(internal, [listener("UDP")], [group(protocol="UDP")], [])} == {""}

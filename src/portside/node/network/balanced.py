@@ -16,6 +16,8 @@ from portside.domain.flow import Flow, FlowBackend
 BALANCED, HIDES_CLIENT = 4, 8
 """Bits of a flow's mark beside those of untracked flows."""
 NUMBER_SHIFT: Final = 8
+DOOR: Final = "door"
+"""The link by which programs of the host come: as the load balancer, like those that come by its proxy."""
 TARGET_MAP = "balanced_target_of"
 _LISTENERS, _LEADS, _LEGS = "balanced_listeners", "balanced_leads", "balanced_legs"
 _COUNTERS: Final = {"bytes": "balanced_bytes_of", "client_reset": "client_reset_of", "target_reset": "target_reset_of"}
@@ -37,6 +39,7 @@ add map inet {table} {_COUNTERS["bytes"]} {{ type mark : counter; }}
 add map inet {table} {_COUNTERS["client_reset"]} {{ type mark : counter; }}
 add map inet {table} {_COUNTERS["target_reset"]} {{ type mark : counter; }}
 add chain inet {table} to_balancer
+add rule inet {table} to_balancer iifname "{DOOR}" accept
 add rule inet {table} to_balancer iifname "{uplink}" goto inbound
 add rule inet {table} to_balancer iifname @{nat_legs} goto inbound
 add rule inet {table} to_balancer ip saddr vmap @{egress_map}
@@ -67,6 +70,8 @@ def forward(table: str) -> list[str]:
 def forward_new(table: str, egress_map: str) -> list[str]:
     """Rules of the forward chain, before those that judge new flows."""
     return [
+        f'add rule inet {table} forward iifname "{DOOR}" ct mark and {BALANCED} == 0 drop',
+        f'add rule inet {table} forward iifname "{DOOR}" ct mark set ct mark or {HIDES_CLIENT}',
         f"add rule inet {table} forward ct mark and {BALANCED} != 0 ct original ip daddr vmap @{egress_map}",
         f"add rule inet {table} forward ct mark and {BALANCED} != 0 drop",
     ]

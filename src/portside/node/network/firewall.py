@@ -75,6 +75,7 @@ def ruleset(
     *,
     with_flows: bool = False,
     elastic: Mapping[str, Elastic] = MappingProxyType({}),
+    others: Iterable[str] = (),
 ) -> str:
     """The whole table, replacing what is there in one transaction.
 
@@ -85,6 +86,7 @@ def ruleset(
         nat_legs: the links that lead to NAT gateways.
         with_flows: with what the flows of Network Load Balancers need; the flows themselves are added to it.
         elastic: by the address of a load balancer's leg, its public one.
+        others: lines that belong into it besides.
     """
     combinations = sorted(set(members.values()))
     lines = [f"add table inet {TABLE}", f"delete table inet {TABLE}", f"add table inet {TABLE}"]
@@ -112,7 +114,7 @@ def ruleset(
         lines.append(f"add element inet {TABLE} {PRIVATE_OF} {{ {public_address} : {address} }}")
         lines.append(f"add element inet {TABLE} {PUBLIC_SET} {{ {address} }}")
     lines += [add_nat_leg(each) for each in sorted(nat_legs)]
-    lines += rules(TABLE, elastic, UPLINK)
+    lines += [*rules(TABLE, elastic, UPLINK), *others]
     return "\n".join(lines) + "\n"
 
 

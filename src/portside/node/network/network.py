@@ -28,6 +28,7 @@ from portside.node import failpoint
 from portside.node.interface import EniConfig, VpcConfig
 from portside.node.network import instance_interface, nat_gateway, netns, probe, rtnetlink
 from portside.node.network.bridge import InstanceNamespace
+from portside.node.network.door import Door, remove_doors
 from portside.node.network.firewall import UNGUARDED
 from portside.node.network.flow_file import FlowFile
 from portside.node.network.link_local import (
@@ -258,7 +259,7 @@ class Network:
                 if not make and not netns.is_pinned(pin):
                     raise VpcNotReady(f"the network of {vpc_id} is not there yet")
                 router = self._routers[vpc_id] = Router(
-                    vpc_id, pin, self._uplink(vpc_id), FlowFile(self._flow_file(vpc_id))
+                    vpc_id, pin, self._uplink(vpc_id), FlowFile(self._flow_file(vpc_id)), self._door(vpc_id)
                 )
                 self._open_sockets(router)
                 self._open_resolver(router, RESOLVER_ADDRESS)
@@ -289,6 +290,9 @@ class Network:
             return None
         return Uplink(self._settings.instance_id, vpc_id, _outside(self._settings))
 
+    def _door(self, vpc_id: str) -> Door:
+        return Door(self._settings.instance_id, vpc_id)
+
     def _flow_file(self, vpc_id: str) -> Path:
         return self._settings.run_dir / "flows" / f"{vpc_id}.json"
 
@@ -300,6 +304,8 @@ class Network:
             if self._on_resolver is not None:
                 self._on_resolver(vpc_id, ())
             router.close()
+        if self._flow_file(vpc_id).exists():
+            self._door(vpc_id).remove()
         for pin in self._folder.glob(f"nat-{vpc_id}-*"):
             netns.drop(pin)
         netns.drop(self._folder / vpc_id)
@@ -591,6 +597,7 @@ def teardown(settings: Settings) -> None:
     """
     netns.remove_folder(settings.run_dir / "netns")
     shutil.rmtree(settings.run_dir / "flows", ignore_errors=True)
+    remove_doors(settings.instance_id)
     if settings.egress != "none":
         with suppress(FileNotFoundError):
             remove_outside(settings.instance_id, _outside(settings))

@@ -21,6 +21,8 @@ from portside.domain.vpc import SecurityGroup
 from portside.domain.vpc_route import Target, cidr_blocks
 from portside.node.interface import VpcConfig
 from portside.node.network import acl, balanced, conntrack, elastic, firewall, link_local, netns, rtnetlink
+from portside.node.network.door import Door, entries, stand_ins
+from portside.node.network.door import rules as door_rules
 from portside.node.network.elastic import Elastic
 from portside.node.network.firewall import TABLE, Combination
 from portside.node.network.flow_file import FlowFile
@@ -70,11 +72,14 @@ def disable_ipv6() -> None:
 class Router:
     """The namespace of one VPC, opened. Made by `Router.open`; `close` leaves the namespace as it is."""
 
-    def __init__(self, vpc_id: str, pin: Path, uplink: Uplink | None, flow_file: FlowFile) -> None:
+    def __init__(self, vpc_id: str, pin: Path, uplink: Uplink | None, flow_file: FlowFile, door: Door) -> None:
         self.vpc_id, self.pin = vpc_id, pin
         self._flow_file = flow_file
         self._flows = flow_file.flows
         self._with_flows = bool(self._flows)
+        self._door = door
+        # by address and port on the host; None: an earlier process may have made some
+        self._entries: dict[tuple[str, int], str] | None = None if self._flows else {}
         self._counted: set[int] = set()  # numbers whose counters are in the table
         self._lock = threading.RLock()
         self._uplink = uplink
@@ -240,10 +245,12 @@ class Router:
             self._flow_file.save(flows)
             if self._groups is None:
                 return  # the first `apply` writes everything
-            if not self._with_flows:
+            moved = stand_ins(entries(before)) != stand_ins(entries(flows))
+            if not self._with_flows or moved:
                 self._with_flows = True
                 self._rewrite()
                 return
+            self._lead_doors()
             numbers = self._flow_file.numbers
             stale = balanced.chains(before, numbers) - balanced.chains(flows, numbers)
             try:
@@ -252,6 +259,19 @@ class Router:
             except NftablesError as error:
                 log.warning("flows of %s could not be changed, writing all rules anew: %s", self.vpc_id, error)
                 self._rewrite()
+
+    def _lead_doors(self) -> None:
+        """Programs of the host reach what they should. That they do not is no reason to lead nobody else."""
+        wanted = entries(self._flows)
+        if wanted == self._entries:
+            return
+        self._entries = None
+        try:
+            self._door.lead(wanted, self._rt, self.pin)
+        except (OSError, NetlinkError, NftablesError) as error:
+            log.error("datagrams of this machine's programs do not reach load balancers of %s: %s", self.vpc_id, error)
+        else:
+            self._entries = wanted
 
     def standing_flows(self) -> list[tuple[tuple[str, str], conntrack.Flow]]:
         """The balanced flows that are open, with the load balancer and target group they are of."""
@@ -540,11 +560,13 @@ class Router:
             self._nats.values(),
             with_flows=with_flows,
             elastic=self._elastic,
+            others=door_rules(TABLE, stand_ins(entries(self._flows))),
         )
         if with_flows:
             text += balanced.leads(TABLE, self._flows, numbers, known=(), stale=())
         self._nft.run(text)
         self._counted = set(numbers.values()) if with_flows else set()
+        self._lead_doors()
         combinations = set(self._members.values())
         self._chains = {
             combo: firewall.add_combination(combo, self._groups, with_flows=with_flows) for combo in combinations
