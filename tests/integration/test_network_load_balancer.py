@@ -66,6 +66,8 @@ class Site:
             Port=self.port,
             DefaultActions=[{"Type": "forward", "TargetGroupArn": self.group}],
         )["Listeners"][0]["ListenerArn"]
+        zones = {"subnets": portside.subnets()[:2], "securityGroups": [self.group_id]}
+        self.network = {"awsvpcConfiguration": zones}
         wait_for(self.is_active, timeout_s=60, what="the load balancer is active")
 
     def is_active(self) -> bool:
@@ -133,7 +135,7 @@ def test_service_sees_its_clients(portside: Instance) -> None:
         taskDefinition="who",
         desiredCount=2,
         launchType="FARGATE",
-        networkConfiguration=portside.network(site.group_id),
+        networkConfiguration=site.network,
         loadBalancers=[{"targetGroupArn": site.group, "containerName": "main", "containerPort": 8080}],
     )
     client = portside.run_task("client")
@@ -204,7 +206,7 @@ def test_service_of_datagrams(portside: Instance, protocol: str) -> None:
         taskDefinition="echo",
         desiredCount=2,
         launchType="FARGATE",
-        networkConfiguration=portside.network(site.group_id),
+        networkConfiguration=site.network,
         loadBalancers=[{"targetGroupArn": site.group, "containerName": "main", "containerPort": 8080}],
     )
     client = portside.run_task("client")
@@ -324,4 +326,10 @@ def test_zones_on_the_host(portside: Instance) -> None:
     across = [{"Key": "load_balancing.cross_zone.enabled", "Value": "true"}]
     site.elb.modify_load_balancer_attributes(LoadBalancerArn=site.balancer["LoadBalancerArn"], Attributes=across)
     wait_for(lambda: all(answers(url) for url in urls), timeout_s=30, what="both do again")
+    site.set(load_balancing__cross_zone__enabled="false")
+    wait_for(
+        lambda: sorted([answers(url) for url in urls]) == [False, True],
+        timeout_s=30,
+        what="what the target group says goes before",
+    )
     assert second["AvailabilityZone"] != first["AvailabilityZone"]

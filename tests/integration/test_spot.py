@@ -142,7 +142,7 @@ def test_behind_a_load_balancer(portside: Instance) -> None:
         HealthCheckIntervalSeconds=5,
         HealthCheckTimeoutSeconds=2,
     )["TargetGroups"][0]["TargetGroupArn"]
-    balancer = elb.create_load_balancer(Name="web", Subnets=portside.subnets()[:2], SecurityGroups=[group])
+    balancer = elb.create_load_balancer(Name="web", Subnets=portside.subnets(), SecurityGroups=[group])
     elb.create_listener(
         LoadBalancerArn=balancer["LoadBalancers"][0]["LoadBalancerArn"],
         Protocol="HTTP",

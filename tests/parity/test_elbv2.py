@@ -718,3 +718,54 @@ def test_elastic_addresses(served: Any, elb: Any, subnets: list[dict[str, Any]])
         [{"IpAddress": each["PublicIp"], "AllocationId": each["AllocationId"]}] for each in (first, third)
     ]
     assert error_of(ec2.release_address, AllocationId=third["AllocationId"])[0] == "InvalidIPAddress.InUse"
+
+
+def test_cross_zone_of_a_target_group(elb: Any, subnets: list[dict[str, Any]], group: dict[str, Any]) -> None:
+    """It follows the load balancer by itself, is turned off, on and back, and goes neither with cookies that keep
+    clients nor with targets of all zones."""
+    key, arn = "load_balancing.cross_zone.enabled", group["TargetGroupArn"]
+
+    def modify(**values: str) -> Any:
+        attributes = [{"Key": name.replace("__", "."), "Value": value} for name, value in values.items()]
+        return elb.modify_target_group_attributes(TargetGroupArn=arn, Attributes=attributes)
+
+    def shown() -> str:
+        found = elb.describe_target_group_attributes(TargetGroupArn=arn)["Attributes"]
+        return next(str(each["Value"]) for each in found if each["Key"] == key)
+
+    assert shown() == "use_load_balancer_configuration"
+    for value in ("false", "true", "use_load_balancer_configuration"):
+        modify(load_balancing__cross_zone__enabled=value)
+        assert shown() == value
+    assert error_of(modify, load_balancing__cross_zone__enabled="off")[0] == "ValidationError"
+    sticky = {"stickiness__enabled": "true", "stickiness__type": "lb_cookie"}
+    assert error_of(modify, load_balancing__cross_zone__enabled="false", **sticky)[0] == "ValidationError"
+    outside = [{"Id": "10.99.0.1", "AvailabilityZone": "all"}]
+    elb.register_targets(TargetGroupArn=arn, Targets=outside)
+    assert error_of(modify, load_balancing__cross_zone__enabled="false")[0] == "InvalidConfigurationRequest"
+    elb.deregister_targets(TargetGroupArn=arn, Targets=outside)
+    modify(load_balancing__cross_zone__enabled="false")
+    assert error_of(elb.register_targets, TargetGroupArn=arn, Targets=outside)[0] == "ValidationError"
+
+
+def test_target_in_a_zone_without_the_load_balancer(elb: Any, subnets: list[dict[str, Any]]) -> None:
+    """It is unused, for the reason that its zone is not enabled, until the load balancer has a subnet there."""
+    for kind, protocol in (("application", "HTTP"), ("network", "TCP")):
+        balancer = make_balancer(elb, subnets, kind, Type=kind)["LoadBalancerArn"]
+        group = make_group(elb, subnets, kind, Protocol=protocol)
+        elb.create_listener(LoadBalancerArn=balancer, Protocol=protocol, Port=80, DefaultActions=forward(group))
+        far = subnets[2]["CidrBlock"].rsplit(".", 1)[0] + ".50"
+        arn = group["TargetGroupArn"]
+        elb.register_targets(TargetGroupArn=arn, Targets=[{"Id": far}])
+
+        def health(arn: str = arn) -> dict[str, str]:
+            (shown,) = elb.describe_target_health(TargetGroupArn=arn)["TargetHealthDescriptions"]
+            return dict(shown["TargetHealth"])
+
+        assert health() == {
+            "State": "unused",
+            "Reason": "Target.NotInUse",
+            "Description": "Target is in an Availability Zone that is not enabled for the load balancer",
+        }
+        elb.set_subnets(LoadBalancerArn=balancer, Subnets=[subnet["SubnetId"] for subnet in subnets[:3]])
+        assert health()["Reason"] == "Elb.RegistrationInProgress"

@@ -199,7 +199,8 @@ def test_health_reaches_the_record() -> None:
     async def body(world: World) -> None:
         _, group = world.make()
         world.call("RegisterTargets", TargetGroupArn=group, Targets=[{"Id": world.address}])
-        await world.settle()
+        assert world.health(group) == ("initial", "Elb.RegistrationInProgress")
+        await world.settle(3)
         assert world.health(group) == ("initial", "Elb.InitialHealthChecking")
         world.plane.answer(world.address)
         await world.settle()
@@ -207,6 +208,44 @@ def test_health_reaches_the_record() -> None:
         world.plane.answer(world.address, ok=False)
         await world.settle()
         assert world.health(group) == ("unhealthy", "Target.FailedHealthChecks")
+
+    simulate(body)
+
+
+def test_a_zone_that_is_not_enabled() -> None:
+    """A target in such a zone is unused and the data plane is not told of it; it is checked once the zone is enabled,
+    and forgotten, its draining too, when the zone is left. A load balancer's own address is no target."""
+
+    async def body(world: World) -> None:
+        arn, group = world.make()
+        subnets = list(world.store.scan(SUBNET, SCOPE.prefix))
+        far = subnets[2].cidr_block.split("/")[0].rsplit(".", 1)[0] + ".200"
+        world.call("RegisterTargets", TargetGroupArn=group, Targets=[{"Id": far}])
+        await world.settle(3)
+        assert world.health(group) == ("unused", "Target.NotInUse")
+        assert world.plane.checked() == set()
+        world.call("SetSubnets", LoadBalancerArn=arn, Subnets=[each.id for each in subnets[:3]])
+        await world.settle(3)
+        assert world.health(group) == ("initial", "Elb.InitialHealthChecking")
+        world.plane.answer(far)
+        await world.settle()
+        assert world.health(group) == ("healthy", "")
+        world.call("SetSubnets", LoadBalancerArn=arn, Subnets=[each.id for each in subnets[:2]])
+        await world.settle(3)
+        assert world.health(group) == ("unused", "Target.NotInUse")
+        known = world.target(group)
+        assert known is not None
+        assert known.checked == "unknown"
+        assert world.plane.checked() == set()
+        world.call("DeregisterTargets", TargetGroupArn=group, Targets=[{"Id": far}])
+        await world.settle()
+        assert world.target(group) is None
+        balancer = world.balancer(arn)
+        assert balancer is not None
+        world.call("RegisterTargets", TargetGroupArn=group, Targets=[{"Id": balancer.zones[0].address}])
+        await world.settle(3)
+        assert world.health(group) == ("unused", "Target.IpUnusable")
+        assert world.plane.checked() == set()
 
     simulate(body)
 

@@ -14,7 +14,7 @@ import os
 import re
 import shutil
 from collections import Counter
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -43,7 +43,7 @@ from portside.balancer.xds import (
 )
 from portside.domain import access_log
 from portside.domain.access_log import LogKind
-from portside.domain.load_balancer import LoadBalancer
+from portside.domain.load_balancer import LoadBalancer, Target
 from portside.domain.load_balancer_metric import GroupCounts
 from portside.domain.load_balancer_rule import answering_zones, suffix, used_groups
 from portside.node.s3 import endpoint_of
@@ -271,7 +271,7 @@ class EnvoyBalancer:
             config.load_balancer.arn
             for config in configs
             for listener in config.listeners
-            if any(f"{name}_legs" in refused for name, _, _ in fronts(config.load_balancer, listener))
+            if any(f"{name}_legs" in refused for name, _, _ in fronts(config, listener))
         )
         if concerned:
             raise BalancerRefused(" / ".join(sorted(set(refused.values()))), concerned)
@@ -296,9 +296,8 @@ class EnvoyBalancer:
         await self._take({"cds": ("cds.json", _document(list(grown.values())))}, before)
         await self._confirm({name: _version(text) for name, (_, text) in endpoints.items()}, before)
 
-        known = {name.rpartition("_")[0] for name in old_listeners if name.endswith(("_legs", "_host"))}
-        known |= {name for name in old_listeners if name.startswith("shared_")}
-        served = {_routes_of(listener) for listener in listeners.values()}
+        known = _routes_of(old_listeners.values())
+        served = _routes_of(listeners.values())
         routes = {
             f"rds.{name}": (route_file(name), _document([resource]))
             for name, resource in resources.routes.items()
@@ -310,7 +309,7 @@ class EnvoyBalancer:
         }
         await self._take(secrets, before, wait_for=set(before))
         refused = await self._take_listeners(listeners, old_listeners)
-        served = {_routes_of(listener) for listener in listeners.values()}
+        served = _routes_of(listeners.values())
         await self._confirm(
             {name: _version(text) for name, (_, text) in routes.items() if name.removeprefix("rds.") in served}, before
         )
@@ -486,7 +485,7 @@ class EnvoyBalancer:
         lines = sorted(
             f"{zone.host_address}\t{config.load_balancer.dns_name}"
             for config in configs
-            for zone in answering_zones(config.load_balancer, config.targets)
+            for zone in answering_zones(config.load_balancer, config.target_groups, _targets_of(config))
             if zone.host_address
         )
         try:
@@ -741,6 +740,10 @@ def _taken(entry: Subscription | None) -> str:
     return entry.version if entry is not None else ""
 
 
+def _targets_of(config: BalancerConfig) -> Callable[[str], list[Target]]:
+    return lambda group_arn: [each for each in config.targets if each.target_group_arn == group_arn]
+
+
 def _warming(resource: Resource, old: Resource | None) -> Resource:
     """A changed cluster takes over only once its targets were checked; a new one serves at once."""
     if old is None:
@@ -750,10 +753,10 @@ def _warming(resource: Resource, old: Resource | None) -> Resource:
     return {**resource, "wait_for_warm_on_init": True}
 
 
-def _routes_of(listener: Resource) -> str:
-    """Empty for TCP, which has none."""
-    manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
-    return str(manager["rds"]["route_config_name"]) if "rds" in manager else ""
+def _routes_of(listeners: Iterable[Resource]) -> set[str]:
+    """The names of their routes; those of TCP have none."""
+    managers = [chain["filters"][0]["typed_config"] for listener in listeners for chain in listener["filter_chains"]]
+    return {str(manager["rds"]["route_config_name"]) for manager in managers if "rds" in manager}
 
 
 def _counts(found: Mapping[str, Any]) -> GroupCounts:

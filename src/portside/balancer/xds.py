@@ -34,6 +34,7 @@ from portside.domain.load_balancer import (
 )
 from portside.domain.load_balancer_rule import (
     ALPN_POLICIES,
+    CROSS_ZONE,
     GRPC_HEALTH,
     NETWORK_PROTOCOLS,
     RESPONSE_HEADERS,
@@ -155,7 +156,7 @@ def render(configs: Sequence[BalancerConfig], options: Options) -> Resources:
             name = cluster_name(balancer.arn, group.arn)
             clusters[name] = cluster(config, group, options)
             targets = [target for target in config.targets if target.target_group_arn == group.arn]
-            endpoints[name] = assignment(name, group, targets)
+            endpoints[name] = assignment(name, group, targets, [zone.zone for zone in balancer.zones])
         secrets.update({secret_name(each.arn): secret(each) for each in config.certificates})
         for listener in config.listeners:
             if listener.protocol == "UDP":
@@ -163,25 +164,33 @@ def render(configs: Sequence[BalancerConfig], options: Options) -> Resources:
             tls = tls_context([(config, listener)], options)
             if tls is None and listener.protocol in ("HTTPS", "TLS"):
                 continue  # none of its certificates can be read
-            for name, zone, places in fronts(balancer, listener):
+            for name, zone, places in fronts(config, listener):
+                handlers: list[tuple[ZoneMapping, Resource]] = []  # by zone, if they differ
                 if listener.protocol in _CONNECTIONS:
                     handler = tcp_proxy(config, listener, options, zone)
                 else:
-                    routes[name] = route_configuration(name, [virtual_host(config, listener, ("*",), zone)])
-                    handler = http_manager(name, [(config, listener)], options)
+                    for each in places if not zone and zonal_clusters(config) else ():
+                        part = f"{name}_{each.zone}"
+                        routes[part] = route_configuration(part, [virtual_host(config, listener, ("*",), each.zone)])
+                        handlers.append((each, http_manager(part, [(config, listener)], options)))
+                    if not handlers:
+                        routes[name] = route_configuration(name, [virtual_host(config, listener, ("*",), zone)])
+                        handler = http_manager(name, [(config, listener)], options)
                 legs = [each.address for each in places if each.address]
                 logs = connection_logs([config], options, secured=tls is not None)
                 if legs and listener.arn not in config.in_kernel:
                     addresses = [socket_address(leg, listener.port, config.netns_path) for leg in legs]
+                    chains = [(each.address, made) for each, made in handlers] or [("", handler)]
                     listeners[f"{name}_legs"] = listener_resource(
-                        f"{name}_legs", addresses, handler, tls=tls, logs=logs
+                        f"{name}_legs", addresses, *chains, tls=tls, logs=logs
                     )
                 hosts = [each.host_address for each in places if each.host_address]
                 if hosts and balancer.scheme == "internet-facing":
                     addresses = [socket_address(host, listener.port) for host in hosts]
                     on_host = f"{name}_host"
+                    chains = [(each.host_address, made) for each, made in handlers] or [("", handler)]
                     listeners[on_host] = listener_resource(
-                        on_host, addresses, handler, exclusive=True, tls=tls, logs=logs
+                        on_host, addresses, *chains, exclusive=True, tls=tls, logs=logs
                     )
                     host_bindings[on_host] = tuple((host, listener.port) for host in hosts)
             if balancer.scheme == "internet-facing":
@@ -200,7 +209,7 @@ def render(configs: Sequence[BalancerConfig], options: Options) -> Resources:
         addresses = [socket_address(SHARED_ADDRESS, port)]
         tls = tls_context(members, options)
         logs = connection_logs([config for config, _ in members], options, secured=tls is not None)
-        listeners[name] = listener_resource(name, addresses, handler, exclusive=True, tls=tls, logs=logs)
+        listeners[name] = listener_resource(name, addresses, ("", handler), exclusive=True, tls=tls, logs=logs)
         host_bindings[name] = ((SHARED_ADDRESS, port),)
     return Resources(
         listeners=listeners,
@@ -225,24 +234,33 @@ def socket_address(address: str, port: int, netns_path: str = "") -> Resource:
 def listener_resource(
     name: str,
     addresses: Sequence[Resource],
-    handler: Resource,
-    *,
+    *chains: tuple[str, Resource],
     exclusive: bool = False,
     tls: Resource | None = None,
     logs: Sequence[Resource] = (),
 ) -> Resource:
-    """`exclusive`: no SO_REUSEPORT, so that taking a port which another instance has fails instead of sharing it."""
+    """
+    Args:
+        chains: handlers, each for connections to one of the addresses, or, if that is empty, to any. With others in
+            place of these, the listener keeps its sockets.
+        exclusive: no SO_REUSEPORT, so that taking a port which another instance has fails instead of sharing it.
+    """
     resource: Resource = {
         "@type": f"{_TYPE}config.listener.v3.Listener",
         "name": name,
         "address": addresses[0],
         "per_connection_buffer_limit_bytes": 1 << 20,
-        "filter_chains": [{"filters": [handler]}],
+        "filter_chains": [
+            {
+                **({"filter_chain_match": {"prefix_ranges": [_only(to)]}, "name": to} if to else {}),
+                "filters": [handler],
+                **({"transport_socket": tls} if tls is not None else {}),
+            }
+            for to, handler in chains
+        ],
     }
     if len(addresses) > 1:
         resource["additional_addresses"] = [{"address": address} for address in addresses[1:]]
-    if tls is not None:
-        resource["filter_chains"][0]["transport_socket"] = tls
     if exclusive:
         resource["enable_reuse_port"] = False
     if logs:
@@ -250,22 +268,29 @@ def listener_resource(
     return resource
 
 
-def fronts(balancer: LoadBalancer, listener: Listener) -> list[tuple[str, str, tuple[ZoneMapping, ...]]]:
-    """A listener of Envoy's by name, with the zone whose targets it may have (empty: any) and where it stands: one for
-    each zone that keeps to itself, else one for all. A Network Load Balancer has one for each zone in any case: a
+def _only(address: str) -> Resource:
+    return {"address_prefix": address, "prefix_len": 32}
+
+
+def fronts(config: BalancerConfig, listener: Listener) -> list[tuple[str, str, tuple[ZoneMapping, ...]]]:
+    """A listener of Envoy's by name, with the zone whose targets it may have (empty: any, or by address) and where it
+    stands. A Network Load Balancer has one for each zone in any case, an Application Load Balancer one for all: a
     listener that stays where it is can change, one of another name would find its place on the host taken."""
-    name = route_name(listener.arn)
-    if balancer.type == "network":
-        zonal = is_zonal(balancer)
-        return [(f"{name}_{each.zone}", each.zone if zonal else "", (each,)) for each in balancer.zones]
-    if not is_zonal(balancer):
+    name, balancer = route_name(listener.arn), config.load_balancer
+    if balancer.type == "application" or (balancer.type == "classic" and not zonal_clusters(config)):
         return [(name, "", balancer.zones)]
     return [(f"{name}_{each.zone}", each.zone, (each,)) for each in balancer.zones]
 
 
+def zonal_clusters(config: BalancerConfig) -> set[str]:
+    """Those whose targets each zone has for itself."""
+    balancer = config.load_balancer
+    return {cluster_name(balancer.arn, each.arn) for each in config.target_groups if is_zonal(balancer, each)}
+
+
 def in_zone(zone: str) -> Resource:
     """Targets of that zone alone."""
-    return {"metadata_match": {"filter_metadata": {"envoy.lb": {"zone": zone}}}} if zone else {}
+    return {"metadata_match": {"filter_metadata": {"envoy.lb": {"zone": zone}}}}
 
 
 def tcp_proxy(config: BalancerConfig, listener: Listener, options: Options, zone: str = "") -> Resource:
@@ -273,9 +298,11 @@ def tcp_proxy(config: BalancerConfig, listener: Listener, options: Options, zone
     balancer = config.load_balancer
     known = {group.arn for group in config.target_groups}
     chosen = listener.default_action.target_groups if isinstance(listener.default_action, Forward) else ()
-    weighted = [
-        {"name": cluster_name(balancer.arn, group.target_group_arn), "weight": group.weight}
+    zonal = zonal_clusters(config) if zone else set()
+    weighted: list[Resource] = [
+        {"name": name, "weight": group.weight, **(in_zone(zone) if name in zonal else {})}
         for group in chosen
+        for name in [cluster_name(balancer.arn, group.target_group_arn)]
         if group.target_group_arn in known and (group.weight > 0 or len(chosen) == 1)
     ]
     proxy: Resource = {
@@ -285,13 +312,14 @@ def tcp_proxy(config: BalancerConfig, listener: Listener, options: Options, zone
         "max_connect_attempts": 3,
         # counts where a target group is sticky
         "hash_policy": [{"source_ip": {}}],
-        **in_zone(zone),
         "access_log": access_logs([config], options),
     }
     if len(weighted) > 1:
         proxy["weighted_clusters"] = {"clusters": weighted}
     else:
         proxy["cluster"] = weighted[0]["name"] if weighted else "none"
+        if proxy["cluster"] in zonal:
+            proxy.update(in_zone(zone))
     return {"name": "envoy.filters.network.tcp_proxy", "typed_config": proxy}
 
 
@@ -708,10 +736,13 @@ def virtual_host(config: BalancerConfig, listener: Listener, domains: Iterable[s
         **known_of(config, listener, 0, listener.default_action),
     }
     routes += _onward(everything, config, listener.default_action)
-    if zone:
-        for each in routes:
-            if "route" in each:
-                each["route"].update(in_zone(zone))
+    zonal = zonal_clusters(config) if zone else set()
+    for each in routes if zonal else ():
+        onward = each.get("route", {})
+        chosen = [onward, *onward.get("weighted_clusters", {}).get("clusters", ())]
+        for choice in chosen:
+            if choice.get("cluster", choice.get("name")) in zonal:
+                choice.update(in_zone(zone))
     balancer = config.load_balancer
     return {
         "name": host_name(balancer),
@@ -1033,16 +1064,21 @@ def cluster(config: BalancerConfig, group: TargetGroup, options: Options) -> Res
         made.update(classic_transport(group, group.classic))
     else:
         made.update(http_transport(group))
+    subset: Resource = {
+        "fallback_policy": "ANY_ENDPOINT",
+        "subset_selectors": [{"keys": ["zone"], "fallback_policy": "NO_FALLBACK"}],
+        "list_as_any": True,
+    }
     if may_be_zonal(group):
         # What comes from no zone's own address may go to any; in a zone without a target there is none. Always there,
         # so that zones which begin to keep to themselves, or cease to, cost no request.
-        made["lb_subset_config"] = {
-            "fallback_policy": "ANY_ENDPOINT",
-            "subset_selectors": [{"keys": ["zone"], "fallback_policy": "NO_FALLBACK"}],
-        }
+        made["lb_subset_config"] = subset
     if algorithm == "least_outstanding_requests" and group.classic is None:
         del made["lb_policy"]
-        made["load_balancing_policy"] = {"policies": [{"typed_extension_config": LEAST_OUTSTANDING}]}
+        least: Resource = {"policies": [{"typed_extension_config": LEAST_OUTSTANDING}]}
+        if made.pop("lb_subset_config", None) is not None:
+            least = {"policies": [{"typed_extension_config": by_zone(subset, least)}]}
+        made["load_balancing_policy"] = least
     if seconds := slow_start_s(group):
         made["round_robin_lb_config"] = {"slow_start_config": {"slow_start_window": f"{seconds}s"}}
     if group.protocol not in NETWORK_PROTOCOLS:
@@ -1054,6 +1090,18 @@ def cluster(config: BalancerConfig, group: TargetGroup, options: Options) -> Res
             }
         }
     return made
+
+
+def by_zone(subset: Resource, within: Resource) -> Resource:
+    """A choice of a zone's targets, and among them by another policy."""
+    return {
+        "name": "envoy.load_balancing_policies.subset",
+        "typed_config": {
+            "@type": f"{_TYPE}extensions.load_balancing_policies.subset.v3.Subset",
+            **subset,
+            "subset_lb_policy": within,
+        },
+    }
 
 
 RAW: Final[Resource] = {
@@ -1128,7 +1176,8 @@ _CHECK: Final[Resource] = {"check": True}
 
 def may_be_zonal(group: TargetGroup) -> bool:
     """Whether the load balancers that lead to it may keep each zone to itself."""
-    return group.classic is not None or group.protocol in NETWORK_PROTOCOLS
+    is_alone = group.attributes.get(CROSS_ZONE) == "false"
+    return group.classic is not None or group.protocol in NETWORK_PROTOCOLS or is_alone
 
 
 def has_tls_check(group: TargetGroup) -> bool:
@@ -1200,7 +1249,8 @@ def shown_targets(targets: Sequence[Target]) -> list[Target]:
     return active + [t for t in targets if t.deregistered_at is not None and t.drained_at is None]
 
 
-def assignment(name: str, group: TargetGroup, targets: Sequence[Target]) -> Resource:
+def assignment(name: str, group: TargetGroup, targets: Sequence[Target], zones: Sequence[str] = ()) -> Resource:
+    """Args: zones: the load balancer's, which a target beyond the VPC is in, all of them."""
     endpoints: list[Resource] = []
     for target in sorted(shown_targets(targets), key=lambda t: (t.id, t.port)):
         port = check_port(target, group.health_check)
@@ -1213,8 +1263,9 @@ def assignment(name: str, group: TargetGroup, targets: Sequence[Target]) -> Reso
                 "health_check_config": check,
             }
         }
-        if may_be_zonal(group):
-            entry["metadata"] = {"filter_metadata": {"envoy.lb": {"zone": target.zone}}}
+        # also where no zone keeps to itself: those that begin to, or cease to, find it there already
+        zone = target.zone if target.zone != "all" else list(zones)
+        entry["metadata"] = {"filter_metadata": {"envoy.lb": {"zone": zone}}}
         if target.deregistered_at is not None:
             entry["health_status"] = "DRAINING"
         endpoints.append(entry)

@@ -6,7 +6,7 @@ targets.
 """
 
 import logging
-from collections.abc import Callable, Container, Iterable, Set
+from collections.abc import Callable, Container, Iterable, Mapping, Set
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
@@ -21,7 +21,15 @@ from portside.domain.clock import Clock, Ids
 from portside.domain.flow import Flow, flows, kernel_listeners
 from portside.domain.iam import ServerCertificate as IamCertificate
 from portside.domain.load_balancer import Listener, LoadBalancer, Rule, Target, TargetGroup, ZoneMapping
-from portside.domain.load_balancer_rule import deregistration_delay_s, suffix, terminates, used_groups
+from portside.domain.load_balancer_rule import (
+    deregistration_delay_s,
+    forwarded_groups,
+    is_enabled,
+    is_usable,
+    suffix,
+    terminates,
+    used_groups,
+)
 from portside.domain.pace import REAL, shortened
 from portside.domain.record import Scope, replace
 from portside.domain.refusal import Refused
@@ -47,6 +55,7 @@ log = logging.getLogger(__name__)
 CONFIG: Final = "config"
 HEALTH: Final = "health"
 DRAIN: Final = "drain"
+TOLD: Final = "told"
 OWNER: Final = "loadbalancer:"
 
 POLL: Final = timedelta(milliseconds=200)
@@ -54,6 +63,8 @@ POLL: Final = timedelta(milliseconds=200)
 SETTLE: Final = timedelta(milliseconds=100)
 """Between a target's removal and the first count: Envoy's workers take a change a moment after its main thread did."""
 RETRY: Final = timedelta(seconds=2)
+TOLD_AFTER: Final = timedelta(seconds=1)
+"""How long a target may be without a result before it is recorded that its checks go on."""
 
 
 class BalancerLoop:
@@ -89,6 +100,7 @@ class BalancerLoop:
         self._led: set[str] = set()  # VPCs whose routers lead flows
         self._applied = False  # once since our start: before that, it may have any of an earlier process
         self._draining: dict[str, datetime] = {}  # target key -> since when the data plane knows
+        self._told: dict[tuple[str, str, int], datetime] = {}  # group, address, port -> since when the data plane knows
         self._reports: dict[str, HealthReport] = {}  # target key -> report not yet recorded
         self._started = False
         self._end: Callable[[], None] | None = None
@@ -121,6 +133,8 @@ class BalancerLoop:
         if isinstance(record, LoadBalancer):
             self._loop.wake(record.arn)
             self._loop.wake(CONFIG)
+        elif isinstance(change.old, Target) and change.value == replace(change.old, is_being_checked=True):
+            return  # nothing for the data plane
         elif isinstance(record, Listener | Rule | TargetGroup | Target | Certificate | IamCertificate):
             self._loop.wake(CONFIG)
             if change.kind == TARGET and change.value is None:
@@ -144,6 +158,11 @@ class BalancerLoop:
                 self._record_health()
                 self._loop.finish(key)
                 return None
+            case "told":
+                wake_at = self._record_told()
+                if wake_at is None:
+                    self._loop.finish(key)
+                return wake_at
             case "drain":
                 wake_at = await self._watch_draining()
                 if wake_at is None:
@@ -316,6 +335,7 @@ class BalancerLoop:
                 self._set_state(balancer_arn, "failed", str(refusal))
             return self._clock.now() + RETRY
         self._applied = True
+        self._note_told(configs)
         self._serve(self._serving, failed=not_led)
         wake_at = self._follow_draining(draining)
         if not_led:
@@ -335,6 +355,9 @@ class BalancerLoop:
     def _configs(self) -> list[BalancerConfig]:
         """Every load balancer that has its addresses and namespace."""
         configs: list[BalancerConfig] = []
+        legs: dict[str, set[str]] = {}  # by VPC
+        for balancer in self._store.scan(LOAD_BALANCER):
+            legs.setdefault(balancer.vpc_id, set()).update(zone.address for zone in balancer.zones)
         for balancer in self._store.scan(LOAD_BALANCER):
             netns = self._netns.get(balancer.arn)
             if netns is None or not all(zone.address for zone in balancer.zones):
@@ -347,7 +370,7 @@ class BalancerLoop:
                 group = self._store.get(TARGET_GROUP, f"{balancer.scope.prefix}{group_arn}")
                 if group is not None:
                     groups.append(group)
-                    targets += self._arrived_targets(group, netns)
+                    targets += self._arrived_targets(group, netns, balancer, legs)
             configs.append(
                 BalancerConfig(
                     load_balancer=balancer,
@@ -406,10 +429,14 @@ class BalancerLoop:
             found.append(ServerCertificate(arn=certificate_arn, chain_pem=chain_pem, key_pem=key_pem))
         return tuple(found)
 
-    def _arrived_targets(self, group: TargetGroup, netns: str) -> list[Target]:
-        """As the data plane knows them: by address."""
+    def _arrived_targets(
+        self, group: TargetGroup, netns: str, balancer: LoadBalancer, legs: Mapping[str, Set[str]]
+    ) -> list[Target]:
+        """As the data plane knows them: by address. What is in no zone of the load balancer's gets nothing."""
         found: list[Target] = []
         for target in self._store.find(TARGET, "target_group", group.arn):
+            if not is_enabled(target, [balancer]) or not is_usable(target, legs[balancer.vpc_id]):
+                continue
             by_address = replace(target, id=target.address)
             if self._arrivals.is_here(TARGET.key(target), by_address, group, netns):
                 found.append(by_address)
@@ -426,6 +453,37 @@ class BalancerLoop:
             owner = eni.owner.removeprefix(OWNER)
             if eni.owner.startswith(OWNER) and owner not in live:
                 self._loop.wake(owner)
+
+    # --- registration -----------------------------------------------------------------------------------------------
+
+    def _note_told(self, configs: Iterable[BalancerConfig]) -> None:
+        """The data plane has these targets, and checks them. Most are healthy a moment later: only the others are worth
+        a write."""
+        now = self._clock.now()
+        waiting = {
+            (each.target_group_arn, each.address, each.port)
+            for config in configs
+            for each in config.targets
+            if each.checked == "unknown" and not each.is_being_checked and each.deregistered_at is None
+        }
+        self._told = {place: self._told.get(place, now) for place in waiting}
+        if self._told:
+            self._loop.wake(TOLD)
+
+    def _record_told(self) -> datetime | None:
+        now = self._clock.now()
+        writes: list[Write] = []
+        for place, since in list(self._told.items()):
+            if now - since < TOLD_AFTER:
+                continue
+            del self._told[place]
+            for target in self._store.find(TARGET, "target_group", place[0]):
+                is_meant = (target.address, target.port) == place[1:] and target.checked == "unknown"
+                if is_meant and not target.is_being_checked and target.deregistered_at is None:
+                    writes.append(Put(TARGET, replace(target, is_being_checked=True)))
+        if writes:
+            self._store.transact(*writes)
+        return min(self._told.values()) + TOLD_AFTER if self._told else None
 
     # --- draining ---------------------------------------------------------------------------------------------------
 
@@ -450,22 +508,44 @@ class BalancerLoop:
         used = self._used()
         for target in self._store.scan(TARGET):
             key = TARGET.key(target)
+            is_used = is_enabled(target, used.get(target.target_group_arn, ()))
+            is_used = is_used and target.target_group_arn in used
             if target.deregistered_at is not None:
                 deadline = self._deadline(target)
-                if target.target_group_arn not in used or deadline is None or now >= deadline:
+                if not is_used or deadline is None or now >= deadline:
                     writes.append(Delete(TARGET, key))
                 elif target.drained_at is None:
                     draining.add(key)
-            elif target.checked != "unknown" and target.target_group_arn not in used:
+            elif (target.checked != "unknown" or target.is_being_checked) and not is_used:
                 # nothing checks it any more: when the group is used again, it is checked from the start
-                unknown = replace(target, checked="unknown", checked_at=None, failure_code="", failure_detail="")
+                unknown = replace(
+                    target,
+                    checked="unknown",
+                    checked_at=None,
+                    is_being_checked=False,
+                    failure_code="",
+                    failure_detail="",
+                )
                 writes.append(Put(TARGET, unknown))
         if writes:
             self._store.transact(*writes)
         return draining
 
-    def _used(self) -> set[str]:
-        return used_groups(self._store.scan(LISTENER), self._store.scan(RULE))
+    def _used(self) -> dict[str, list[LoadBalancer]]:
+        """By target group: the load balancers that use it."""
+        balancers = {each.arn: each for each in self._store.scan(LOAD_BALANCER)}
+        listeners = {each.arn: each for each in self._store.scan(LISTENER)}
+        actions = [(each.arn, each.default_action) for each in listeners.values()]
+        actions += [(each.listener_arn, each.action) for each in self._store.scan(RULE)]
+        found: dict[str, dict[str, LoadBalancer]] = {}
+        for listener_arn, action in actions:
+            listener = listeners.get(listener_arn)
+            balancer = balancers.get(listener.load_balancer_arn) if listener is not None else None
+            for group_arn in forwarded_groups(action):
+                used = found.setdefault(group_arn, {})
+                if balancer is not None:
+                    used[balancer.arn] = balancer
+        return {group_arn: list(used.values()) for group_arn, used in found.items()}
 
     def _deadline(self, target: Target) -> datetime | None:
         group = self._store.get(TARGET_GROUP, f"{target.scope.prefix}{target.target_group_arn}")

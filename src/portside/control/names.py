@@ -8,7 +8,7 @@ from typing import Final
 from portside.domain import dns_rule, vpc_rule
 from portside.domain.cloud_map import DiscoveryInstance, Namespace
 from portside.domain.dns import Answer, Code, Question, ResourceRecord, Type
-from portside.domain.load_balancer import LoadBalancer, Target
+from portside.domain.load_balancer import LoadBalancer, Target, TargetGroup
 from portside.domain.load_balancer_rule import answering_zones, used_groups
 from portside.domain.table import (
     DISCOVERY_INSTANCE,
@@ -19,6 +19,7 @@ from portside.domain.table import (
     NAMESPACE,
     RULE,
     TARGET,
+    TARGET_GROUP,
     VPC,
 )
 from portside.domain.vpc import Eni, Vpc
@@ -79,14 +80,23 @@ class Names:
     def _balancer(self, vpc: Vpc, name: str) -> Sequence[str]:
         """The addresses that a load balancer has in the VPC."""
         found = (each for each in self._store.find(LOAD_BALANCER, "dns_name", name) if each.vpc_id == vpc.id)
-        return [zone.address for each in found for zone in answering_zones(each, self._targets(each)) if zone.address]
+        return [
+            zone.address
+            for each in found
+            for zone in answering_zones(each, self._groups(each), self._targets)
+            if zone.address
+        ]
 
-    def _targets(self, balancer: LoadBalancer) -> Iterator[Target]:
-        """Read only where it is asked for."""
+    def _groups(self, balancer: LoadBalancer) -> Iterator[TargetGroup]:
         listeners = self._store.find(LISTENER, "load_balancer", balancer.arn)
         rules = [rule for listener in listeners for rule in self._store.find(RULE, "listener", listener.arn)]
-        for group in used_groups(listeners, rules):
-            yield from self._store.find(TARGET, "target_group", group)
+        for group_arn in used_groups(listeners, rules):
+            group = self._store.get(TARGET_GROUP, f"{balancer.scope.prefix}{group_arn}")
+            if group is not None:
+                yield group
+
+    def _targets(self, group_arn: str) -> Sequence[Target]:
+        return self._store.find(TARGET, "target_group", group_arn)
 
     def _in_namespace(self, vpc: Vpc, question: Question, namespace: Namespace) -> Answer:
         zone = namespace.name.lower()

@@ -88,12 +88,16 @@ def flows(
         if not isinstance(listener.default_action, Forward):
             continue
         for zone in balancer.zones:
-            own = [each for each in targets if each.zone == zone.zone] if is_zonal(balancer) else targets
+            own = [each for each in targets if each.zone == zone.zone]
             backends = tuple(
                 FlowBackend(
                     target_group_arn=each.target_group_arn,
                     weight=1 if len(listener.default_action.target_groups) == 1 else each.weight,
-                    targets=chosen_targets([t for t in own if t.target_group_arn == each.target_group_arn]),
+                    targets=chosen_targets(
+                        t
+                        for t in (own if is_zonal(balancer, group) else targets)
+                        if t.target_group_arn == each.target_group_arn
+                    ),
                     keeps_client=preserves_client(group),
                     by_source=group.attributes.get("stickiness.enabled") == "true",
                 )

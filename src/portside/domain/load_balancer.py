@@ -182,7 +182,8 @@ class TargetState(StrEnum):
 
 
 class Target(Record, frozen=True, kw_only=True):
-    """One registered target. Health is what Envoy's checks reported (kept here so that it survives a restart);
+    """One registered target. Health is what Envoy's checks reported (kept here so that it survives a restart), and
+    `is_being_checked` that it has been told of the target;
     `deregistered_at` marks it draining until the delay has passed, then the record goes."""
 
     scope: Scope
@@ -194,6 +195,7 @@ class Target(Record, frozen=True, kw_only=True):
     registered_at: datetime
     checked: Literal["unknown", "healthy", "unhealthy"] = "unknown"
     checked_at: datetime | None = None
+    is_being_checked: bool = False
     failure_code: str = ""  # AWS's reason code for unhealthy
     failure_detail: str = ""
     deregistered_at: datetime | None = None

@@ -5,7 +5,7 @@ configuration.
 
 import ipaddress
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Container, Iterable, Sequence
 from typing import Final, NamedTuple
 
 from portside.domain import access_log
@@ -334,21 +334,51 @@ def check_port(target: Target, check: HealthCheck) -> int:
     return target.port if check.port == "traffic-port" else int(check.port)
 
 
-def target_health(target: Target, *, in_use: bool, load_balancer_active: bool) -> TargetHealth:
+def recorded_state(target: Target) -> TargetState:
+    """What is known of a target by itself, whoever uses its group."""
+    if target.deregistered_at is not None:
+        return TargetState.DRAINING
+    known = {"healthy": TargetState.HEALTHY, "unhealthy": TargetState.UNHEALTHY}
+    return known.get(target.checked, TargetState.INITIAL)
+
+
+def is_enabled(target: Target, balancers: Iterable[LoadBalancer]) -> bool:
+    """Whether one of its load balancers has its zone; what is in no zone is everybody's."""
+    if target.zone in ("", "all"):
+        return True
+    return any(each.type == "classic" or target.zone in {zone.zone for zone in each.zones} for each in balancers)
+
+
+def is_usable(target: Target, legs: Container[str]) -> bool:
+    """Args: legs: the addresses of load balancers in the VPC, which no target may have."""
+    return bool(target.instance_address) or target.id not in legs
+
+
+def target_health(target: Target, balancers: Sequence[LoadBalancer], legs: Container[str] = ()) -> TargetHealth:
     """A target's health in AWS's words.
+
+    Args:
+        balancers: those that use its group.
+        legs: the addresses of load balancers in the VPC.
 
     Source: https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_TargetHealth.html"""
     if target.deregistered_at is not None:
         return TargetHealth(
             TargetState.DRAINING, "Target.DeregistrationInProgress", "Target deregistration is in progress"
         )
-    if not in_use:
+    if not balancers:
         return NOT_IN_USE
+    if not is_enabled(target, balancers):
+        return NOT_ENABLED
+    if not is_usable(target, legs):
+        return UNUSABLE
     if target.checked == "healthy":
         return TargetHealth(TargetState.HEALTHY)
     if target.checked == "unhealthy":
         return TargetHealth(TargetState.UNHEALTHY, target.failure_code, target.failure_detail)
-    if not load_balancer_active:
+    if all(each.state == "failed" for each in balancers):
+        return INTERNAL_ERROR
+    if not target.is_being_checked or not any(each.state == "active" for each in balancers):
         return TargetHealth(TargetState.INITIAL, "Elb.RegistrationInProgress", "Target registration is in progress")
     return TargetHealth(TargetState.INITIAL, "Elb.InitialHealthChecking", "Initial health checks in progress")
 
@@ -357,6 +387,17 @@ NOT_IN_USE: Final = TargetHealth(
     TargetState.UNUSED,
     "Target.NotInUse",
     "Target group is not configured to receive traffic from the load balancer",
+)
+NOT_ENABLED: Final = TargetHealth(
+    TargetState.UNUSED,
+    "Target.NotInUse",
+    "Target is in an Availability Zone that is not enabled for the load balancer",
+)
+UNUSABLE: Final = TargetHealth(
+    TargetState.UNUSED, "Target.IpUnusable", "Target IP address is reserved for use by a load balancer"
+)
+INTERNAL_ERROR: Final = TargetHealth(
+    TargetState.UNHEALTHY, "Elb.InternalError", "Health checks failed due to an internal error"
 )
 STOPPED: Final = TargetHealth(TargetState.UNUSED, "Target.InvalidState", "Target is in the stopped state")
 NOT_REGISTERED: Final = TargetHealth(
@@ -440,6 +481,8 @@ def check_target_group_attribute(key: str, value: str, protocol: str = "HTTP", t
             raise invalid(f"'{value}' is not a valid value for attribute '{key}'")
     elif key == PROXY_PROTOCOL and value == "true" and protocol in ("UDP", "TCP_UDP"):
         raise unsupported(f"Target group attribute '{key}' is not supported yet with protocol '{protocol}'")
+    elif key == CROSS_ZONE:
+        _check_choice(key, value, ("true", "false", USE_LOAD_BALANCER))
     elif key in (PROXY_PROTOCOL, "stickiness.enabled", PRESERVE_CLIENT, TERMINATE):
         _check_choice(key, value, ("true", "false"))
     elif value != known[key]:
@@ -451,6 +494,9 @@ def check_target_group_attributes(attributes: dict[str, str]) -> None:
     for key in (PRESERVE_CLIENT, TERMINATE):
         if attributes.get(key) == attributes.get(PROXY_PROTOCOL) == "true":
             raise unsupported(f"'{key}' together with '{PROXY_PROTOCOL}' is not supported yet")
+    by_source = attributes.get("stickiness.type") == "source_ip"
+    if attributes.get(CROSS_ZONE) == "false" and attributes.get("stickiness.enabled") == "true" and not by_source:
+        raise invalid("Stickiness is not supported when cross-zone load balancing is off")
     algorithm = attributes.get("load_balancing.algorithm.type", "round_robin")
     if attributes.get("slow_start.duration_seconds", "0") != "0" and algorithm != "round_robin":
         raise invalid(f"Slow start is not supported with the load balancing algorithm '{algorithm}'")
@@ -528,21 +574,35 @@ def deregistration_delay_s(group: TargetGroup) -> int:
 
 
 CROSS_ZONE: Final = "load_balancing.cross_zone.enabled"
+USE_LOAD_BALANCER: Final = "use_load_balancer_configuration"
 
 
-def is_zonal(balancer: LoadBalancer) -> bool:
-    """Whether each zone's address leads to targets of its own zone alone."""
+def is_zonal(balancer: LoadBalancer, group: TargetGroup) -> bool:
+    """Whether each zone's address leads to the group's targets in its own zone alone: as the group says, else as the
+    load balancer does."""
+    own = group.attributes.get(CROSS_ZONE, USE_LOAD_BALANCER) if group.classic is None else USE_LOAD_BALANCER
+    if own != USE_LOAD_BALANCER:
+        return own == "false"
     default = load_balancer_attributes("network")[CROSS_ZONE] if balancer.type == "network" else "true"
     return balancer.type in ("classic", "network") and balancer.attributes.get(CROSS_ZONE, default) == "false"
 
 
-def answering_zones(balancer: LoadBalancer, targets: Iterable[Target]) -> tuple[ZoneMapping, ...]:
-    """The zones whose addresses its name leads to: where each keeps to itself those with a healthy target, or all if
-    there is none anywhere."""
-    if not is_zonal(balancer):
-        return balancer.zones
-    healthy = {each.zone for each in targets if each.checked == "healthy" and each.deregistered_at is None}
-    return tuple(zone for zone in balancer.zones if zone.zone in healthy) or balancer.zones
+def answering_zones(
+    balancer: LoadBalancer, groups: Iterable[TargetGroup], targets: Callable[[str], Iterable[Target]]
+) -> tuple[ZoneMapping, ...]:
+    """The zones whose addresses its name leads to: of groups whose zones keep to themselves each has a healthy target
+    there, unless that group has none anywhere. All zones if that leaves none.
+
+    Args: targets: those of a group, by its ARN."""
+    zonal = [group for group in groups if is_zonal(balancer, group)]
+    zones = {zone.zone for zone in balancer.zones}
+    answering = set(zones)
+    for group in zonal:
+        registered = [each for each in targets(group.arn) if each.deregistered_at is None]
+        healthy = {each.zone for each in registered if each.checked == "healthy"}
+        if "all" not in healthy and healthy & zones:
+            answering &= healthy
+    return tuple(zone for zone in balancer.zones if zone.zone in answering) or balancer.zones
 
 
 def idle_timeout_s(balancer: LoadBalancer) -> int:

@@ -71,6 +71,7 @@ class Balancer:
     leg: str = LEG
     host_address: str = ""
     scheme: str = "internal"
+    further_zones: tuple[ZoneMapping, ...] = ()
     attributes: dict[str, str] = field(default_factory=dict)
     listeners: list[Listener] = field(default_factory=list)
     rules: list[Rule] = field(default_factory=list)
@@ -88,7 +89,7 @@ class Balancer:
             scheme="internet-facing" if self.scheme == "internet-facing" else "internal",
             dns_name=f"{self.name}-1234567890.us-east-1.elb.localhost",
             vpc_id="vpc-1",
-            zones=(zone,),
+            zones=(zone, *self.further_zones),
             attributes=self.attributes,
             created_at=AT,
         )

@@ -17,7 +17,7 @@ from portside.domain.classic_load_balancer import (
     ClassicPolicy,
     PolicyAttribute,
 )
-from portside.domain.load_balancer import LoadBalancer, Target, ZoneMapping
+from portside.domain.load_balancer import ClassicBackend, LoadBalancer, Target, TargetGroup, ZoneMapping
 from portside.domain.load_balancer_rule import CROSS_ZONE, answering_zones, deregistration_delay_s
 from portside.domain.record import Scope, replace
 from portside.domain.refusal import RefusalKind, Refused
@@ -185,7 +185,13 @@ def test_zones_in_the_name() -> None:
         created_at=NOW,
     )
     in_a = [replace(target("healthy"), zone="a"), replace(target("unhealthy"), zone="b")]
-    assert answering_zones(plane, in_a) == zones[:1]
-    assert answering_zones(plane, [*in_a, replace(target("healthy", leaving=True), zone="b")]) == zones[:1]
-    assert answering_zones(plane, []) == zones
-    assert answering_zones(replace(plane, attributes={CROSS_ZONE: "true"}), in_a) == zones
+
+    served = TargetGroup(scope=SCOPE, arn="g", name="g", classic=ClassicBackend(), created_at=NOW)
+
+    def answering(made: LoadBalancer, targets: list[Target]) -> tuple[ZoneMapping, ...]:
+        return answering_zones(made, [served], lambda _arn: targets)
+
+    assert answering(plane, in_a) == zones[:1]
+    assert answering(plane, [*in_a, replace(target("healthy", leaving=True), zone="b")]) == zones[:1]
+    assert answering(plane, []) == zones
+    assert answering(replace(plane, attributes={CROSS_ZONE: "true"}), in_a) == zones

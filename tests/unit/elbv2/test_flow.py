@@ -115,3 +115,18 @@ def test_programs_of_the_host_send_datagrams() -> None:
     assert {each.host_address for each in made if each.protocol == "tcp"} == {""}
     internal = replace(public, scheme="internal")
     assert {each.host_address for each in flows(internal, [listener("UDP")], [group(protocol="UDP")], [])} == {""}
+
+
+def test_target_groups_differ_in_zones() -> None:
+    """Of two target groups of one listener, one may keep to each zone while the other reaches across them."""
+    groups = [
+        group(arn, **{"load_balancing.cross_zone.enabled": value}) for arn, value in (("g", "false"), ("h", "true"))
+    ]
+    targets = [
+        replace(target(f"172.31.0.{n}", zone=zone), target_group_arn=arn)
+        for n, (arn, zone) in enumerate((arn, zone) for arn in "gh" for zone in ("us-east-1a", "us-east-1b"))
+    ]
+    for balancer in (BALANCER, ACROSS):
+        one, two = flows(balancer, [listener("TCP", "g", "h")], groups, targets)
+        assert [len(each.targets) for each in one.backends] == [len(each.targets) for each in two.backends] == [1, 2]
+        assert one.backends[0].targets != two.backends[0].targets

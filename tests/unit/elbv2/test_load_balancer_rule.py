@@ -1,14 +1,16 @@
 """The rules of Elastic Load Balancing, one by one."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from portside.domain import load_balancer_rule as rule
-from portside.domain.load_balancer import HealthCheck, TargetState
+from portside.domain.load_balancer import HealthCheck, LoadBalancer, TargetGroup, TargetState, ZoneMapping
 from portside.domain.record import replace
 from portside.domain.refusal import RefusalKind, Refused
-from portside.testing.balancer_lab import AT, fixed, forward, group, target
+from portside.testing.balancer_lab import AT, Balancer, fixed, forward, group, target
 
 
 @pytest.mark.parametrize(
@@ -98,18 +100,90 @@ def test_health_check_limits() -> None:
             rule.check_health_check(replace(good, **wrong))
 
 
+def balancer(state: Any = "active", *zones: str, **more: Any) -> LoadBalancer:
+    made = Balancer("web", "/netns").record
+    there = tuple(ZoneMapping(zone=zone, subnet_id=zone, address=f"10.0.0.{n}") for n, zone in enumerate(zones or "a"))
+    return replace(made, state=state, zones=there, **more)
+
+
 def test_target_health_in_order_of_importance() -> None:
     """Draining before unused before what the checks say before initial."""
-    t = target(group("g"), "10.0.0.1", checked="unhealthy", failure_code="Target.Timeout", failure_detail="d")
-    draining = rule.target_health(replace(t, deregistered_at=AT), in_use=False, load_balancer_active=True)
+    t = target(group("g"), "10.0.0.1", zone="a", checked="unhealthy", failure_code="Target.Timeout", failure_detail="d")
+    used = [balancer()]
+    draining = rule.target_health(replace(t, deregistered_at=AT), [])
     assert (draining.state, draining.reason) == (TargetState.DRAINING, "Target.DeregistrationInProgress")
-    assert rule.target_health(t, in_use=False, load_balancer_active=True) == rule.NOT_IN_USE
-    assert rule.target_health(t, in_use=True, load_balancer_active=True) == ("unhealthy", "Target.Timeout", "d")
-    fresh = replace(t, checked="unknown")
-    assert rule.target_health(fresh, in_use=True, load_balancer_active=True).reason == "Elb.InitialHealthChecking"
-    assert rule.target_health(fresh, in_use=True, load_balancer_active=False).reason == "Elb.RegistrationInProgress"
-    healthy = replace(t, checked="healthy")
-    assert rule.target_health(healthy, in_use=True, load_balancer_active=True) == ("healthy", "", "")
+    assert rule.target_health(t, []) == rule.NOT_IN_USE
+    assert rule.target_health(t, used, {"10.0.0.1"}) == rule.UNUSABLE
+    assert rule.target_health(t, used) == ("unhealthy", "Target.Timeout", "d")
+    assert rule.target_health(replace(t, checked="healthy"), used) == ("healthy", "", "")
+
+
+def test_target_health_before_the_first_result() -> None:
+    """Being registered until the load balancer is active and its data plane has the target; then being checked; a load
+    balancer that failed checks nothing."""
+    fresh = target(group("g"), "10.0.0.1", zone="a")
+    told = replace(fresh, is_being_checked=True)
+    assert rule.target_health(fresh, [balancer("provisioning")]).reason == "Elb.RegistrationInProgress"
+    assert rule.target_health(fresh, [balancer()]).reason == "Elb.RegistrationInProgress"
+    assert rule.target_health(told, [balancer()]).reason == "Elb.InitialHealthChecking"
+    failed = rule.target_health(told, [balancer("failed")])
+    assert (failed.state, failed.reason) == (TargetState.UNHEALTHY, "Elb.InternalError")
+
+
+def test_target_in_a_zone_that_is_not_enabled() -> None:
+    """It is unused whatever is known of it, unless another load balancer has the zone, or it is in none."""
+    far = target(group("g"), "10.0.0.1", zone="b", checked="healthy")
+    assert rule.target_health(far, [balancer()]) == rule.NOT_ENABLED
+    assert rule.NOT_ENABLED[:2] == ("unused", "Target.NotInUse")
+    assert rule.target_health(far, [balancer(), balancer("active", "b")]).state is TargetState.HEALTHY
+    assert rule.target_health(replace(far, zone="all"), [balancer()]).state is TargetState.HEALTHY
+
+
+def test_target_group_has_the_last_word_on_zones() -> None:
+    """A target group's cross-zone attribute goes before the load balancer's, which it follows by itself."""
+    alone, across = (group("g", attributes={rule.CROSS_ZONE: value}) for value in ("false", "true"))
+    application, network = balancer(), balancer(type="network")
+    assert not rule.is_zonal(application, group("g"))
+    assert rule.is_zonal(application, alone)
+    assert rule.is_zonal(network, group("g"))
+    assert not rule.is_zonal(network, across)
+    spread = replace(network, attributes={rule.CROSS_ZONE: "true"})
+    assert not rule.is_zonal(spread, group("g"))
+    assert rule.is_zonal(spread, alone)
+
+
+def test_zones_that_a_name_leads_to() -> None:
+    """A zone answers if each group whose zones keep to themselves has a healthy target there; groups that reach across
+    zones, and those without a healthy target anywhere, say nothing."""
+    made = balancer("active", "a", "b")
+    one, two = (group(name, attributes={rule.CROSS_ZONE: "false"}) for name in ("one", "two"))
+    targets = {
+        one.arn: [target(one, f"10.0.0.{n}", zone=zone, checked="healthy") for n, zone in enumerate("ab")],
+        two.arn: [target(two, "10.0.0.9", zone="b", checked="healthy")],
+        "across": [],
+    }
+
+    def answering(*groups: TargetGroup) -> list[str]:
+        return [zone.zone for zone in rule.answering_zones(made, groups, lambda arn: targets.get(arn, []))]
+
+    assert answering(one) == ["a", "b"]
+    assert answering(one, two) == ["b"]
+    assert answering(one, group("across")) == ["a", "b"]
+    targets[two.arn] = [replace(each, checked="unhealthy") for each in targets[two.arn]]
+    assert answering(one, two) == ["a", "b"]
+
+
+def test_cross_zone_of_target_groups_is_checked() -> None:
+    """Three values; cookies keep no client where zones keep to themselves."""
+    for protocol in ("HTTP", "TCP"):
+        for value in ("true", "false", "use_load_balancer_configuration"):
+            rule.check_target_group_attribute(rule.CROSS_ZONE, value, protocol)
+        with pytest.raises(Refused):
+            rule.check_target_group_attribute(rule.CROSS_ZONE, "on", protocol)
+    alone = {rule.CROSS_ZONE: "false", "stickiness.enabled": "true"}
+    with pytest.raises(Refused, match="Stickiness"):
+        rule.check_target_group_attributes({**alone, "stickiness.type": "lb_cookie"})
+    rule.check_target_group_attributes({**alone, "stickiness.type": "source_ip"})
 
 
 def test_what_has_no_effect_yet_is_said_to() -> None:

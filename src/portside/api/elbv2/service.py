@@ -34,7 +34,7 @@ def elbv2_service(store: Store, clock: Clock, ids: Ids) -> Service:
             "ModifyLoadBalancerAttributes": "access logs to a folder; no other logs, desync mode, WAF, zonal shift",
             "SetSubnets": "IPv4; private addresses of one's own, Elastic ones",
             "CreateTargetGroup": "target types instance and ip; HTTP and HTTPS (HTTP1, HTTP2, GRPC), TCP, UDP, TCP_UDP",
-            "ModifyTargetGroupAttributes": "no anomaly mitigation, no cross-zone or health settings of a group's own",
+            "ModifyTargetGroupAttributes": "no anomaly mitigation, no health settings of a group's own",
             "CreateListener": "HTTP, HTTPS (no mutual TLS), TCP, UDP, TCP_UDP, TLS; forward, redirect, fixed-response",
             "ModifyListener": "HTTP, HTTPS (no mutual TLS), TCP, UDP, TCP_UDP, TLS; forward, redirect, fixed-response",
             "CreateRule": "all conditions; actions forward, redirect and fixed-response; no transforms",

@@ -28,6 +28,7 @@ class TargetHandlers:
     def register(self, context: RequestContext, params: Params) -> Result:
         group = lookup.target_group(self._store, context, params["TargetGroupArn"])
         now = self._clock.now()
+        is_alone = group.attributes.get(rule.CROSS_ZONE) == "false"
         fresh: dict[str, Target] = {}
         for item in params["Targets"]:
             instance_address = ""
@@ -37,6 +38,10 @@ class TargetHandlers:
             else:
                 rule.check_target_address(item["Id"])
                 zone = self._zone(context, group, item["Id"], item.get("AvailabilityZone"))
+                if zone == "all" and is_alone and group.protocol not in rule.NETWORK_PROTOCOLS:
+                    raise error.invalid(
+                        "The Availability Zone 'all' is not supported when cross-zone load balancing is off"
+                    )
             target = Target(
                 scope=group.scope,
                 target_group_arn=group.arn,
@@ -118,17 +123,15 @@ class TargetHandlers:
     def describe_health(self, context: RequestContext, params: Params) -> Result:
         group = lookup.target_group(self._store, context, params["TargetGroupArn"])
         users = lookup.balancers_by_group(self._store, context).get(group.arn, [])
-        active = any(
-            balancer.state == "active"
-            for arn in users
-            if (balancer := self._store.get(LOAD_BALANCER, context.prefix + arn)) is not None
-        )
+        in_vpc = [each for each in self._store.scan(LOAD_BALANCER, context.prefix) if each.vpc_id == group.vpc_id]
+        legs = {zone.address for each in in_vpc for zone in each.zones}
+        balancers = [each for each in in_vpc if each.arn in users]
         targets = sorted(
             self._store.find(TARGET, "target_group", group.arn), key=lambda t: (t.registered_at, t.id, t.port)
         )
 
         def shown(target: Target) -> Result:
-            health = rule.target_health(target, in_use=bool(users), load_balancer_active=active)
+            health = rule.target_health(target, balancers, legs)
             instance = self._store.get(INSTANCE, context.prefix + target.id)
             if group.target_type == "instance" and instance is not None and instance.state is InstanceState.STOPPED:
                 health = rule.STOPPED

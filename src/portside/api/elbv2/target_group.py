@@ -153,6 +153,13 @@ class TargetGroupHandlers:
         attributes = {**group.attributes, **changes}
         rule.check_target_group_attributes(attributes)
         changed = replace(group, attributes=attributes)
+        if changes.get(rule.CROSS_ZONE) == "false" and group.protocol not in rule.NETWORK_PROTOCOLS:
+            targets = self._store.find(TARGET, "target_group", group.arn)
+            if any(each.zone == "all" for each in targets if each.deregistered_at is None):
+                raise ServiceError(
+                    "InvalidConfigurationRequestException",
+                    "Cross-zone load balancing cannot be turned off while a target has the Availability Zone 'all'",
+                )
         for protocol in lookup.protocols_of(self._store, group):
             rule.check_proxied(protocol, [changed])
         self._store.transact(Put(TARGET_GROUP, changed))

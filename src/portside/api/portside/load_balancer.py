@@ -71,7 +71,7 @@ def _listener(store: Store, listener: Listener, hits: Mapping[str, int]) -> dict
 def _group(store: Store, balancer: LoadBalancer, group: TargetGroup, counts: GroupCounts | None) -> dict[str, Any]:
     targets = []
     for target in store.find(TARGET, "target_group", group.arn):
-        health = rule.target_health(target, in_use=True, load_balancer_active=balancer.state == "active")
+        health = rule.target_health(target, [balancer])
         targets.append(
             {
                 "id": target.id,

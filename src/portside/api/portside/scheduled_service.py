@@ -102,7 +102,7 @@ def _task(task: Task, targets: Mapping[TargetKey, Target]) -> dict[str, Any]:
         if found is None:
             states.append("unused")
             continue
-        states.append(load_balancer_rule.target_health(found, in_use=True, load_balancer_active=True).state.value)
+        states.append(load_balancer_rule.recorded_state(found).value)
     return {
         "id": task.id,
         "lastStatus": task.last_status.name,
