@@ -9,6 +9,7 @@ from pathlib import Path
 
 FILE = "credentials.json"
 SCRAPE_FILE = "scrape-token"
+OTLP_FILE = "otlp-token"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,17 @@ def scrape_token(data_dir: Path) -> str:
     """What Prometheus shows to read metrics where signatures are checked, and no more; made if there is none.
 
     Effects: a file of mode 0600 in the data folder, for `credentials_file`."""
-    path = data_dir / SCRAPE_FILE
+    return _token(data_dir / SCRAPE_FILE)
+
+
+def otlp_token(data_dir: Path) -> str:
+    """What senders of OTLP show where signatures are checked, and no more; made if there is none.
+
+    Effects: a file of mode 0600 in the data folder."""
+    return _token(data_dir / OTLP_FILE)
+
+
+def _token(path: Path) -> str:
     with contextlib.suppress(FileNotFoundError):
         if token := path.read_text().strip():
             return token

@@ -73,6 +73,7 @@ from portside.api.portside import (
     volume,
 )
 from portside.api.portside import log as output
+from portside.api.portside import otlp as otlp_endpoint
 from portside.api.portside.meter import Meters
 from portside.api.portside.status import status
 from portside.api.secretsmanager.service import secretsmanager_service
@@ -114,7 +115,7 @@ from portside.control.metric_filters import MetricFilters
 from portside.control.metrics import MetricLoop
 from portside.control.names import Names, alias_of
 from portside.control.nat_gateways import NatGatewayLoop
-from portside.control.otlp import OtlpExporter
+from portside.control.otlp import OtlpExporter, otlp_headers
 from portside.control.retention import RetentionLoop
 from portside.control.secret_resolver import VaultResolver
 from portside.control.secrets import SecretLoop
@@ -451,6 +452,7 @@ class Daemon:
         schedules = ScheduleLoop(store, clock)
         deliveries = DeliveryLoop(store, clock, sink, partial(_run_task, services_served[0], ids))
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        received = otlp_endpoint.OtlpReceiver(metrics, sink, clock)
         notifier = TopicLoop(store, clock, Outside(settings), f"http://{host}:{settings.port}")
         subscriptions = Subscriptions(store, clock, ids)
         calls: Counter[tuple[str, str]] = Counter()
@@ -463,6 +465,7 @@ class Daemon:
             default_region=settings.region,
             error_mapper=_service_error,
             free=[topic.CONFIRM_PATH],
+            receivers=received.paths,
             sockets={DATA_CHANNEL: exec_session},
             calls=calls,
         )
@@ -488,6 +491,8 @@ class Daemon:
         }
         others = node.other_containers if settings.other_containers else None
         watch = usage.Watch(store, clock, node.usage, node.ephemeral_storage, others)
+        received_by = dict.fromkeys(received.paths, credential.otlp_token(settings.data_dir))
+        scrape_token = credential.scrape_token(settings.data_dir) if settings.auth else ""
         gateway = make_gateway(
             extensions=health
             | {
@@ -515,12 +520,14 @@ class Daemon:
                 "/_portside/images": lambda method, *_: self._images(images, method, ""),
                 "/_portside/images/": lambda method, path, _query, _body: self._images(images, method, path),
             },
-            tokens={"/_portside/metrics": credential.scrape_token(settings.data_dir)} if settings.auth else {},
+            tokens=received_by | ({"/_portside/metrics": scrape_token} if settings.auth else {}),
             site=site,
         )
         # What tells of other tasks asks for no signature, so it is not for tasks.
         task_gateway = make_gateway(
-            extensions=health, auth=self._verifier(sts, accepts_unknown=settings.task_endpoint and not settings.auth)
+            extensions=health,
+            auth=self._verifier(sts, accepts_unknown=settings.task_endpoint and not settings.auth),
+            tokens=received_by,
         )
 
         def role_credentials(task: Task) -> Mapping[str, Any]:
@@ -725,7 +732,14 @@ class Daemon:
     def _otlp(self, metrics: Callable[[], Awaitable[list[prometheus.Family]]]) -> OtlpExporter | None:
         if not self.settings.otlp_endpoint:
             return None
-        return OtlpExporter(self.settings.otlp_endpoint, __version__, self._clock, metrics)
+        try:
+            headers = otlp_headers(self.settings.otlp_headers)
+        except ValueError as error:
+            raise StartRefused(f"PORTSIDE_OTLP_HEADERS: {error}") from None
+        own = {f"http://{host}:{self.settings.port}" for host in (self.settings.host, "127.0.0.1", "localhost")}
+        if self.settings.otlp_endpoint in own:
+            raise StartRefused("--otlp-endpoint is this Portside itself: it would tell itself without end")
+        return OtlpExporter(self.settings.otlp_endpoint, __version__, self._clock, metrics, headers=headers)
 
     async def _network(self, store: Store) -> tuple[int, str, bytes]:
         return 200, "application/json", json.dumps(network.network(store)).encode()
@@ -841,7 +855,7 @@ def settings_from(environment: Mapping[str, str], arguments: argparse.Namespace)
     """The command line over the environment (PORTSIDE_*) over the defaults."""
     known: dict[str, Any] = {
         name: environment.get(f"PORTSIDE_{name.upper()}", "")
-        for name in ("failpoint", "s3_access_key_id", "s3_secret_access_key")
+        for name in ("failpoint", "s3_access_key_id", "s3_secret_access_key", "otlp_headers")
     }
     for name, convert in SETTINGS_FROM_OUTSIDE.items():
         given = getattr(arguments, name, None)

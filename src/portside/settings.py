@@ -36,6 +36,7 @@ class Settings:
         other_containers: also measure containers of the machine that Portside did not start.
         ebs_rates: hold volumes of EBS to their IOPS and throughput.
         otlp_endpoint: where metrics and log events are told in OpenTelemetry's protocol; empty for nowhere.
+        otlp_headers: of these requests, `api-key=x,tenant=y`. From the environment alone.
         mirrors: registries and where their images are looked for first, `("docker.io", "localhost:5000")`.
         image_minimum_age_s: how long a pulled image stays after it came and after its last use.
         image_cleanup_interval_s: how often it is looked which images may go.
@@ -66,6 +67,7 @@ class Settings:
     other_containers: bool = False
     ebs_rates: bool = False
     otlp_endpoint: str = ""
+    otlp_headers: str = field(default="", repr=False)
     mirrors: tuple[tuple[str, str], ...] = ()
     image_minimum_age_s: int = 3600
     image_cleanup_interval_s: int = 1800

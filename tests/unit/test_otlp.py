@@ -34,7 +34,7 @@ def run(to: Receiver, body: Callable[[OtlpExporter], object], monkeypatch: pytes
     monkeypatch.setattr(otlp, "_RETRY_S", 0.01)
 
     async def whole() -> None:
-        exporter = OtlpExporter(to.url, "1", SystemClock(), no_metrics)
+        exporter = OtlpExporter(to.url, "1", SystemClock(), no_metrics, headers={"api-key": "k"})
         await exporter.start()
         try:
             await body(exporter)  # type: ignore[misc]
@@ -45,7 +45,8 @@ def run(to: Receiver, body: Callable[[OtlpExporter], object], monkeypatch: pytes
 
 
 def test_events_in_order_and_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also where the receiver is busy at first; each stream is a resource of its own, named as its group."""
+    """Also where the receiver is busy at first; each stream is a resource of its own, named as its group; the header
+    that was asked for is on each request."""
     with receiver() as to:
         to.answers = [503, 429, 502]
 
@@ -58,6 +59,7 @@ def test_events_in_order_and_once(monkeypatch: pytest.MonkeyPatch) -> None:
             assert to.messages("/b") == [f"line {number}" for number in range(0, 5000, 500)]
 
         run(to, body, monkeypatch)
+        assert set(to.keys) == {"k"}
         resource = to.logs[0]["resourceLogs"][0]
         assert attribute(resource["resource"], "cloud.account.id") == "000000000000"
         record = resource["scopeLogs"][0]["logRecords"][7]

@@ -30,7 +30,7 @@ from portside.aws.protocol.interface import Fault, Parse, Serialize, WireProtoco
 from portside.aws.protocol.json import JsonProtocol
 from portside.aws.protocol.query import QueryProtocol
 from portside.aws.protocol.rest_json import RestJsonProtocol
-from portside.aws.request import Answer, Caller, Extension, Request, Site, SocketExtension, WebSocket
+from portside.aws.request import Answer, Caller, Extension, Receiver, Request, Site, SocketExtension, WebSocket
 from portside.aws.service import EventStream, Handler, RequestContext, Result, Service, ServiceError
 from portside.aws.signature import SignatureError, SignatureVerifier, is_account_id, read_credential
 
@@ -170,7 +170,8 @@ class Gateway:
         sockets: WebSocket endpoints by the beginning of their path. They are not signed: each knows its clients by a
             token of its own.
         free: paths of extensions that guard themselves: they need not be signed.
-        tokens: of extensions that a bearer of the token may GET instead of signing, by path.
+        receivers: what takes other protocols by POST, by path: signed as anything else, or by a bearer of its token.
+        tokens: of extensions that a bearer of the token may GET instead of signing, and of receivers, by path.
         calls: counts how often each operation was asked for, by service and name.
         site: what browsers are shown. It guards itself; without one, `/` is a page of text.
     """
@@ -190,12 +191,14 @@ class Gateway:
         sockets: Mapping[str, SocketExtension] | None = None,
         tokens: Mapping[str, str] | None = None,
         free: Sequence[str] = (),
+        receivers: Mapping[str, Receiver] | None = None,
         calls: Counter[tuple[str, str]] | None = None,
         site: Site | None = None,
     ) -> None:
         self._site = site
         self._calls = calls if calls is not None else Counter()
         self._tokens = dict(tokens or {})
+        self._receivers = dict(receivers or {})
         self._free = frozenset(("/_portside/health", *free))
         self._sockets = dict(sockets or {})
         self._services = {service.name: service for service in services}
@@ -279,6 +282,9 @@ class Gateway:
             return self._refuse(request, Fault("AccessDenied", foreign, 403, {}), request_id)
         if extension is not None:
             return await self._extend(extension, request, request_id)
+        receiver = self._receivers.get(request.path)
+        if receiver is not None and request.method == "POST":
+            return await self._receive(receiver, request, request_id)
         try:
             credential = read_credential(request)
         except SignatureError as error:
@@ -473,11 +479,33 @@ class Gateway:
             return Answer(500, "text/plain; charset=utf-8", text.encode())
         return Answer(status, content_type, body)
 
+    async def _receive(self, receiver: Receiver, request: Request, request_id: str) -> Answer:
+        account, region = self._default_account, self._default_region
+        try:
+            is_signed = request.headers.get("authorization", "").startswith("AWS4-")
+            if is_signed or not (self._takes_any_key or self._bears_token(request)):
+                credential = read_credential(request)
+                principal = self._auth.verify(request, credential) if self._auth is not None else None
+                account = principal.account if principal is not None else self._account(credential.access_key_id)
+                region = credential.region or region
+            request.content = self._decode(request)
+        except SignatureError as error:
+            return self._refuse(request, Fault("AccessDenied", error.message, 403, {}), request_id)
+        except ServiceError as error:
+            return self._refuse(request, Fault(error.code, error.message, error.status, {}), request_id)
+        try:
+            status, content_type, body = await receiver(request, account, region)
+        except Exception:
+            log.exception("%s failed", request.path, extra={"request": request_id})
+            return Answer(500, "text/plain; charset=utf-8", f"Portside's log has the cause ({request_id}).\n".encode())
+        return Answer(status, content_type, body)
+
     def _bears_token(self, request: Request) -> bool:
         token = self._tokens.get(request.path, "")
         scheme, _, given = request.headers.get("authorization", "").partition(" ")
         is_given = hmac.compare_digest(given.strip().encode(), token.encode())
-        return bool(token) and request.method == "GET" and scheme.lower() == "bearer" and is_given
+        method = "POST" if request.path in self._receivers else "GET"
+        return bool(token) and request.method == method and scheme.lower() == "bearer" and is_given
 
     def _decode(self, request: Request) -> bytes:
         """The body without its content encoding: clients compress some requests."""

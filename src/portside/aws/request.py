@@ -52,6 +52,9 @@ ExtensionAnswer = tuple[int, str, bytes | AsyncIterator[bytes]]
 Extension = Callable[[str, str, Mapping[str, str], bytes], Awaitable[ExtensionAnswer]]
 """An endpoint of Portside's own: (method, path, query, body) -> (status, content type, body or stream)."""
 
+Receiver = Callable[[Request, str, str], Awaitable[ExtensionAnswer]]
+"""An endpoint of a protocol that is not AWS's, posted to: (request, account, region) -> as an extension."""
+
 
 @dataclass(frozen=True, slots=True)
 class Caller:

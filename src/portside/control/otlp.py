@@ -7,11 +7,13 @@ import asyncio
 import gzip
 import json
 import logging
+import re
 import urllib.error
 import urllib.request
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
+from urllib.parse import unquote
 
 from portside.control.loop import spawn
 from portside.domain.clock import Clock
@@ -32,6 +34,23 @@ _PASSING: Final = frozenset({429, 502, 503, 504})
 """Answers after which the same is sent again; after others it never will be taken."""
 
 
+_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+
+
+def otlp_headers(text: str) -> dict[str, str]:
+    """`api-key=x,tenant=y`, values percent-encoded as in OTEL_EXPORTER_OTLP_HEADERS. Raises ValueError.
+
+    Source: OpenTelemetry, "OpenTelemetry Protocol Exporter", specifying headers."""
+    found: dict[str, str] = {}
+    for each in filter(None, (part.strip() for part in text.split(","))):
+        name, sign, value = each.partition("=")
+        name, value = name.strip(), unquote(value.strip())
+        if not sign or not _NAME.fullmatch(name) or not value.isprintable() or not value.isascii():
+            raise ValueError(f"a header is written NAME=VALUE, and {name or each[:20]!r} is not")
+        found[name] = value
+    return found
+
+
 class NotTaken(Exception):
     """The receiver is away or refuses for now."""
 
@@ -41,6 +60,7 @@ class OtlpExporter:
     Args:
         endpoint: scheme, host and port of the receiver.
         metrics: what there is to tell by now.
+        headers: of all requests, for receivers that ask for a key.
     """
 
     def __init__(
@@ -51,8 +71,10 @@ class OtlpExporter:
         metrics: Callable[[], Awaitable[Sequence[Metric]]],
         *,
         every_s: float = METRICS_EVERY_S,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         self._endpoint, self._clock, self._metrics, self._every_s = endpoint.rstrip("/"), clock, metrics, every_s
+        self._headers = dict(headers or {})
         self._scope = {"name": "portside", "version": version}
         self._lines: deque[Line] = deque()
         self._news = asyncio.Event()
@@ -128,7 +150,7 @@ class OtlpExporter:
     async def _post(self, path: str, document: dict[str, Any]) -> None:
         """Raises: NotTaken. What is refused for good is told and forgotten."""
         body = gzip.compress(json.dumps(document, separators=(",", ":")).encode(), 1)
-        headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+        headers = self._headers | {"Content-Type": "application/json", "Content-Encoding": "gzip"}
         request = urllib.request.Request(self._endpoint + path, data=body, headers=headers, method="POST")
         try:
             await asyncio.to_thread(self._send, request)

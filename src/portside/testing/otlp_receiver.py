@@ -16,6 +16,7 @@ class Receiver:
     def __init__(self) -> None:
         self.answers: list[int] = []
         self.asked: Counter[str] = Counter()
+        self.keys: list[str | None] = []
         self.metrics: list[dict[str, Any]] = []
         self.logs: list[dict[str, Any]] = []
         self.url = ""
@@ -61,6 +62,7 @@ def receiver() -> Iterator[Receiver]:
             document = json.loads(gzip.decompress(body))
             assert self.headers["Content-Type"] == "application/json"
             kept.asked[self.path] += 1
+            kept.keys.append(self.headers["api-key"])
             status = kept.answers.pop(0) if kept.answers else 200
             if status == 200:
                 {"/v1/metrics": kept.metrics, "/v1/logs": kept.logs}[self.path].append(document)
