@@ -115,6 +115,7 @@ from portside.control.metric_filters import MetricFilters
 from portside.control.metrics import MetricLoop
 from portside.control.names import Names, alias_of
 from portside.control.nat_gateways import NatGatewayLoop
+from portside.control.other_metrics import OtherMetricLoop
 from portside.control.otlp import OtlpExporter, otlp_headers
 from portside.control.retention import RetentionLoop
 from portside.control.secret_resolver import VaultResolver
@@ -136,6 +137,7 @@ from portside.domain.image import CleanupPolicy
 from portside.domain.instance_identity import InstanceIdentities
 from portside.domain.load_balancer_metric import GroupCounts, with_flows
 from portside.domain.log import INFREQUENT_ACCESS
+from portside.domain.other_insight import Machine
 from portside.domain.record import Scope
 from portside.domain.table import KINDS, LOG_GROUP, VAULT_KEY
 from portside.domain.task.record import Task
@@ -419,7 +421,7 @@ class Daemon:
         definitions = DefinitionLoop(store, clock)
         retention = RetentionLoop(store, logs, clock)
         exports = ExportLoop(store, logs, clock, settings.data_dir / "exports")
-        insights = ContainerInsights(store, logs, metrics, node.ephemeral_storage)
+        insights = ContainerInsights(store, logs, metrics, node.ephemeral_storage, places.disk_percent)
         meter = MetricLoop(store, metrics, clock, node.usage, insights)
         balancer_meter = BalancerMetricLoop(store, metrics, clock, balancer, node)
         autoscaling = AutoScalingLoop(store, metrics, clock, ids)
@@ -551,6 +553,9 @@ class Daemon:
 
         running: list[Any] = []
         optional: list[Any] = [otlp] if otlp is not None else []
+        if others is not None:
+            scope = Scope(account=settings.account, region=settings.region)
+            optional.append(OtherMetricLoop(metrics, clock, others, _machine(), scope))
         try:
             # tasks first: it makes the machine ready and looks at what runs
             for part in (
@@ -823,6 +828,11 @@ async def _run_task(ecs: Service, ids: Ids, scope: Scope, parameters: Mapping[st
     answer = ecs.handlers["RunTask"](context, parameters)
     found = await answer if isawaitable(answer) else answer
     return found if isinstance(found, dict) else {}
+
+
+def _machine() -> Machine:
+    memory_bytes = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return Machine(name=socket.gethostname(), cpus=os.cpu_count() or 1, memory_bytes=memory_bytes)
 
 
 def _picked(instances: Sequence[DiscoveryInstance], most: int) -> Sequence[DiscoveryInstance]:

@@ -1,6 +1,7 @@
 """Folders of instances on the host: what a crash leaves, and what a hostile task may try."""
 
 import os
+import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -145,3 +146,14 @@ def test_a_volume_in_memory_that_was_cut_short_begins_anew(tmp_path: Path) -> No
     assert os.listdir(tmp_path / "volumes") == []
     assert mounts_below(tmp_path / "volumes") == []
     assert again.fill("dv-1") is None
+
+
+def test_how_full_the_disk_is(tmp_path: Path) -> None:
+    """As df counts, before there is a folder and after."""
+    folders = InstanceFolders(tmp_path / "instances")
+    for _ in range(2):
+        said = subprocess.run(["df", "--output=pcent", tmp_path], capture_output=True, text=True, check=True).stdout
+        found = folders.disk_percent()
+        assert found is not None
+        assert abs(found - int(said.split()[1].rstrip("%"))) <= 1.5  # df rounds up, and others write
+        folders.root("i-0123456789abcdef0")

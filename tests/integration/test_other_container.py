@@ -5,8 +5,11 @@ import json
 import os
 import secrets
 import signal
+import socket
 import subprocess
+import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -111,7 +114,7 @@ def test_what_others_use(tmp_path: Path) -> None:
 
 
 def test_for_prometheus_if_asked_for(tmp_path: Path) -> None:
-    """Only with the option; by name and id, and as JSON."""
+    """Only with the option; by name and id, as JSON, in `portside top`, and as CloudWatch's metrics."""
     with container("sleep 600", tmp_path) as (name, _):
         for asked in ("", "1"):
             with instance(PORTSIDE_OTHER_CONTAINERS=asked) as portside:
@@ -120,3 +123,24 @@ def test_for_prometheus_if_asked_for(tmp_path: Path) -> None:
                 line = f'portside_other_container_memory_bytes{{runtime="docker",id="{name}"'
                 assert (line in metrics) == bool(asked)
                 assert (name in [each["id"] for each in usage["otherContainers"]]) == bool(asked)
+                words = ["top", "--once", "--data-dir", str(portside.settings.data_dir)]
+                shown = subprocess.run(
+                    [sys.executable, "-m", "portside.cli", *words], capture_output=True, text=True, check=True
+                ).stdout
+                assert (name[:12] in shown) == ("other containers" in shown) == bool(asked)
+                told = partial(portside.client("cloudwatch").list_metrics, Namespace="ContainerInsights")
+                if not asked:
+                    assert told()["Metrics"] == []
+                    continue
+                wanted = {"Name": "ContainerName", "Value": name[:12]}
+                (metric,) = wait_for(
+                    lambda told=told, wanted=wanted: told(  # type: ignore[misc]
+                        MetricName="container_memory_utilization", Dimensions=[wanted]
+                    )["Metrics"],
+                    timeout_s=120,
+                    what="its metric",
+                )
+                assert {each["Name"]: each["Value"] for each in metric["Dimensions"]} == {
+                    "ClusterName": socket.gethostname(),
+                    "ContainerName": name[:12],
+                }

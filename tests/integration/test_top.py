@@ -23,7 +23,7 @@ from portside.domain.record import Scope
 from portside.telemetry.metric import SqliteMetricStore
 from portside.testing.image import ensure_busybox_image
 from portside.testing.instance import ACCOUNT, IMAGE, REGION, Instance, instance
-from portside.testing.wait import http_get, wait_for
+from portside.testing.wait import free_port, http_get, wait_for
 
 pytestmark = pytest.mark.integration
 
@@ -207,8 +207,37 @@ def test_top_for_scripts(portside: Instance) -> None:
     assert (unknown.returncode, "there is no cluster nowhere" in unknown.stderr) == (1, True)
 
 
+def behind_a_balancer(portside: Instance) -> dict[str, str]:
+    """A service `front` without tasks: the dimensions of its target group's metrics."""
+    elb = portside.client("elbv2")
+    balancer = elb.create_load_balancer(Name="front", Subnets=portside.subnets()[:2])["LoadBalancers"][0]
+    group = elb.create_target_group(Name="front", Protocol="HTTP", Port=80, VpcId=portside.vpc(), TargetType="ip")[
+        "TargetGroups"
+    ][0]["TargetGroupArn"]
+    elb.create_listener(
+        LoadBalancerArn=balancer["LoadBalancerArn"],
+        Protocol="HTTP",
+        Port=free_port(),
+        DefaultActions=[{"Type": "forward", "TargetGroupArn": group}],
+    )
+    port = [{"containerPort": 80}]
+    portside.register("front", {"name": "app", "command": ["sleep", "600"], "portMappings": port})
+    portside.client("ecs").create_service(
+        serviceName="front",
+        taskDefinition="front",
+        desiredCount=0,
+        launchType="FARGATE",
+        networkConfiguration=portside.network(),
+        loadBalancers=[{"targetGroupArn": group, "containerName": "app", "containerPort": 80}],
+    )
+    name = balancer["LoadBalancerArn"].rpartition(":")[2].removeprefix("loadbalancer/")
+    return {"LoadBalancer": name, "TargetGroup": group.rpartition(":")[2]}
+
+
 def test_plot(portside: Instance, tmp_path: Path) -> None:
-    """A service's CPU of the last hour at the terminal, as SVG and as PNG; what is not known is told."""
+    """A service's CPU of the last hour at the terminal, as SVG and as PNG, its disk, and the requests of its load
+    balancer, minutes without any included; what is not known is told."""
+    front = behind_a_balancer(portside)
 
     def said(*given: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "portside.cli", "plot", *given, "--data-dir", str(portside.settings.data_dir)]
@@ -221,6 +250,13 @@ def test_plot(portside: Instance, tmp_path: Path) -> None:
         name = MetricName(namespace="AWS/ECS", name="CPUUtilization", dimensions=dimensions)
         now = int(time.time()) // 60 * 60
         samples = [Sample(metric=name, at_s=now - 60 * each, point=point_of([(each, 1)])) for each in range(1, 41)]
+        storage = MetricName(namespace="ECS/ContainerInsights", name="StorageReadBytes", dimensions=dimensions)
+        # 6,000 bytes a minute, once from nothing again.
+        counts = [(each, 6000 * (40 - each if each > 20 else 20 - each)) for each in range(1, 41)]
+        samples += [Sample(metric=storage, at_s=now - 60 * ago, point=point_of([(count, 1)])) for ago, count in counts]
+        of_front = dimensions_of(front)
+        requests = MetricName(namespace="AWS/ApplicationELB", name="RequestCount", dimensions=of_front)
+        samples += [Sample(metric=requests, at_s=now - 600, point=point_of([(1, 30)]))]
         await metrics.put(Scope(account=ACCOUNT, region=REGION), samples)
         await metrics.close()
 
@@ -236,7 +272,17 @@ def test_plot(portside: Instance, tmp_path: Path) -> None:
     for name, begin in (("a.svg", b"<svg "), ("a.png", b"\x89PNG\r\n")):
         assert said("shop", "cpu", "-o", str(tmp_path / name)).returncode == 0
         assert (tmp_path / name).read_bytes().startswith(begin)
+    disk = said("shop", "disk-read").stdout.splitlines()
+    assert disk[0] == "default/shop disk-read, bytes a second"
+    assert "lowest 0B/s" in disk[-1]
+    assert "highest 100B/s" in disk[-1]
+    asked = said("front", "requests", "--since", "30m")
+    assert asked.stdout.splitlines()[0] == "default/front requests, a minute", asked.stderr
+    assert "lowest 0" in asked.stdout.splitlines()[-1]
+    assert "highest 30" in asked.stdout.splitlines()[-1]
     for given, words in (
+        (("shop", "requests"), "behind an Application Load Balancer"),
+        (("front", "flows"), "behind a Network Load Balancer"),
         (("shop", "tasks"), "--settings name=containerInsights,value=enabled"),
         (("shop", "love"), "There are: cpu, memory"),
         (("nobody",), "there is no service nobody"),

@@ -15,7 +15,7 @@ from portside.cli.plot.chart import Chart, Unit
 from portside.cli.plot.command import period_of
 
 END = datetime(2026, 1, 1, 12, tzinfo=UTC)
-UNITS: tuple[Unit, ...] = ("percent", "count", "bytes/s")
+UNITS: tuple[Unit, ...] = ("percent", "count", "bytes/s", "bytes", "seconds")
 
 
 def chart(*values: float | None, unit: Unit = "percent", title: str = "c/web cpu") -> Chart:

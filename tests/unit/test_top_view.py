@@ -63,6 +63,34 @@ def test_what_rows_add_up_to() -> None:
     assert [each.name for each in rows(SHOP, Level.CONTAINERS, (*shop.key, f"{1:032x}"))] == ["a", "b"]
 
 
+def other(name: str, **more: str) -> dict[str, Any]:
+    made = {"runtime": "docker", "id": "f" * 64, "name": name, "pod": "", "namespace": ""}
+    return made | {"usage": container("x")["usage"]} | more
+
+
+def test_containers_of_others() -> None:
+    """They stand among the clusters, in it runtimes and namespaces, in these containers and pods; there is no log and
+    no shell of them here."""
+    mine = [other("db"), other("app", pod="web-1", namespace="shop"), other("side", pod="web-1", namespace="shop")]
+    made = view(SHOP | {"otherContainers": mine})
+    assert [each.name for each in made.shown()] == ["c", "other containers"]
+    press(made, "G", "enter")
+    assert "other containers › services" in shown(made)
+    docker, shop = made.shown()
+    assert (docker.name, docker.used.cpu, docker.state) == ("docker", 0.25, "1/1")
+    assert (shop.name, shop.used.memory) == ("shop", 2048)
+    press(made, "G", "enter")
+    (pod,) = made.shown()
+    assert (pod.name, pod.age_s) == ("web-1", None)
+    assert press(made, "l") is None
+    assert "did not start it" in shown(made)
+    press(made, "enter")
+    assert [each.name for each in made.shown()] == ["app", "side"]
+    assert press(made, "s") is None
+    assert press(made, "enter") is None
+    assert made.mode == "list"
+
+
 def test_how_others_call_it() -> None:
     """Services and tasks by ARN, so that another of the name in another cluster is not meant."""
     (cluster,) = rows(SHOP, Level.CLUSTERS, ())

@@ -288,7 +288,12 @@ def application() -> "typer.Typer":
     def plot(
         name: Annotated[str, typer.Argument(metavar="SERVICE", help="Its name or ARN.")],
         metric: Annotated[
-            str, typer.Argument(metavar="METRIC", help="cpu, memory, tasks, network-in or network-out.")
+            str,
+            typer.Argument(
+                metavar="METRIC",
+                help="cpu, memory, tasks, network-in, network-out, disk, disk-read, disk-write, requests, errors, "
+                "response-time, healthy, flows or flow-bytes.",
+            ),
         ] = "cpu",
         since: Annotated[str, typer.Option("--since", metavar="30m|1h|TIME", help="From when on.")] = "1h",
         file: Annotated[
@@ -297,7 +302,7 @@ def application() -> "typer.Typer":
         cluster: Annotated[str, typer.Option("--cluster", help="Only in this cluster.")] = "",
         data_dir: data_dir = None,
     ) -> None:
-        """What a service used over time, drawn: portside plot web cpu --since 1h"""
+        """What a service used, or was asked, over time, drawn: portside plot web cpu --since 1h"""
         from portside.cli.plot import command
 
         command.show(settings(data_dir=data_dir), name, metric, cluster=cluster, since=since, file=file)

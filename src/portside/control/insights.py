@@ -32,6 +32,7 @@ class ContainerInsights:
     """
     Args:
         ephemeral: bytes that a task has written and may write, by its id.
+        disk_percent: how full the disk is that has the files of container instances; None where that is not known.
     """
 
     def __init__(
@@ -40,7 +41,9 @@ class ContainerInsights:
         logs: LogStore,
         metrics: MetricStore,
         ephemeral: Callable[[str], tuple[int, int] | None],
+        disk_percent: Callable[[], float | None] = lambda: None,
     ) -> None:
+        self._disk_percent = disk_percent
         self._store, self._logs, self._metrics, self._ephemeral = store, logs, metrics, ephemeral
 
     def mode(self, task: Task) -> Mode:
@@ -82,7 +85,7 @@ class ContainerInsights:
                 for task, looked in page.looks
                 if task.placement is not None and task.placement.container_instance == instance.id
             ]
-            event = insight.of_instance(instance, placed, at=now)
+            event = insight.of_instance(instance, placed, self._disk_percent(), at=now)
             page.by_stream[f"InstanceTelemetry-{instance.id}"] = [event]
         tasks = [each for each in self._store.scan(TASK, inside) if each.last_status is TaskStatus.RUNNING]
         page.by_stream[f"ClusterTelemetry-{cluster}"] = [

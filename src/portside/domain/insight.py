@@ -175,6 +175,7 @@ _INSTANCE_METRICS: Final = (
     ("instance_cpu_usage_total", "None"),
     ("instance_cpu_utilization", "Percent"),
     ("instance_cpu_reserved_capacity", "Percent"),
+    ("instance_filesystem_utilization", "Percent"),
     ("instance_memory_limit", "Bytes"),
     ("instance_memory_working_set", "Bytes"),
     ("instance_memory_utilization", "Percent"),
@@ -184,9 +185,13 @@ _INSTANCE_METRICS: Final = (
 )
 
 
-def of_instance(instance: ContainerInstance, tasks: Sequence[tuple[Task, Looks]], *, at: datetime) -> Event:
+def of_instance(
+    instance: ContainerInstance, tasks: Sequence[tuple[Task, Looks]], disk_percent: float | None, *, at: datetime
+) -> Event:
     """What the tasks on a container instance use and reserve of what it has registered. CPU in units; as long as there
     are no two looks, what takes them is missing.
+
+    Args: disk_percent: how full the disk is that has the instance's files; None where that is not known.
 
     Source: CloudWatch user guide, "Amazon ECS Container Insights metrics", those of instances."""
     looks = [look for _, looked in tasks for look in looked.values()]
@@ -203,6 +208,8 @@ def of_instance(instance: ContainerInstance, tasks: Sequence[tuple[Task, Looks]]
         ),
         "instance_number_of_running_tasks": len(tasks),
     }
+    if disk_percent is not None:
+        values["instance_filesystem_utilization"] = disk_percent
     used = [each.cpu_units for each in looks if each.cpu_units is not None]
     if used or not looks:
         values["instance_cpu_usage_total"] = sum(used)

@@ -197,7 +197,7 @@ def test_container_instances() -> None:
         private_dns_name="ip",
         registered_at=NOW,
     )
-    found = insight.of_instance(instance, [(TASK, LOOKS)], at=NOW)
+    found = insight.of_instance(instance, [(TASK, LOOKS)], 42.0, at=NOW)
     own = metrics(found, ClusterName="prod", InstanceId="i-1", ContainerInstanceId="c1")
     assert own == metrics(found, ClusterName="prod")
     assert own == {
@@ -205,6 +205,7 @@ def test_container_instances() -> None:
         "instance_cpu_usage_total": pytest.approx(256),
         "instance_cpu_utilization": pytest.approx(12.5),
         "instance_cpu_reserved_capacity": 25.0,
+        "instance_filesystem_utilization": 42.0,
         "instance_memory_limit": 4096.0 * MIB,
         "instance_memory_working_set": 192.0 * MIB,
         "instance_memory_utilization": pytest.approx(4.6875),
@@ -212,10 +213,10 @@ def test_container_instances() -> None:
         "instance_network_total_bytes": pytest.approx((6000 + 500) / 60),
         "instance_number_of_running_tasks": 1.0,
     }
-    empty = metrics(insight.of_instance(instance, [], at=NOW), ClusterName="prod")
+    empty = metrics(insight.of_instance(instance, [], None, at=NOW), ClusterName="prod")
     assert (empty["instance_cpu_usage_total"], empty["instance_number_of_running_tasks"]) == (0, 0)
     once = {"app": replace(LOOKS["app"], before=None)}
-    first = metrics(insight.of_instance(instance, [(TASK, once)], at=NOW), ClusterName="prod")
+    first = metrics(insight.of_instance(instance, [(TASK, once)], None, at=NOW), ClusterName="prod")
     assert first.keys().isdisjoint({"instance_cpu_usage_total", "instance_network_total_bytes"})
 
 

@@ -8,8 +8,10 @@ from typing import Final, Literal
 
 from portside.cli.top.view import size
 
-Unit = Literal["percent", "count", "bytes/s"]
+Unit = Literal["percent", "count", "bytes/s", "bytes", "seconds"]
+_BYTES: Final = ("bytes", "bytes/s")
 
+_SIGNS: Final = {"percent": "%", "seconds": "s"}
 _TIME_STEPS_S: Final = (
     60,
     300,
@@ -52,7 +54,7 @@ class Chart:
     def values(self) -> list[float]:
         """Where the value axis has lines."""
         most = max((value for _, value in self.points), default=0.0)
-        if self.unit == "bytes/s":
+        if self.unit in _BYTES:
             scale = 1024 ** max(int(math.log(most, 1024)), 0) if most >= 1 else 1
             step = scale * max(_round_step(most / scale), 1 / 8 if scale > 1 else 1.0)
         else:
@@ -96,9 +98,9 @@ class Chart:
             yield line
 
     def value_label(self, value: float) -> str:
-        if self.unit == "bytes/s":
+        if self.unit in _BYTES:
             return size(value)
-        return f"{value:g}%" if self.unit == "percent" else f"{value:g}"
+        return f"{value:g}{_SIGNS.get(self.unit, '')}"
 
     def time_label(self, at: datetime, zone: tzinfo | None = None) -> str:
         at = at.astimezone(zone)
@@ -111,8 +113,10 @@ class Chart:
         return "  ".join(f"{name} {self._exact(value)}" for name, value in said.items())
 
     def _exact(self, value: float) -> str:
-        if self.unit == "bytes/s":
-            return f"{size(value)}B/s"
+        if self.unit in _BYTES:
+            return f"{size(value)}B{self.unit.removeprefix('bytes')}"
+        if self.unit == "seconds":
+            return f"{value:.3g}s"
         return f"{value:.1f}%" if self.unit == "percent" else f"{value:g}"
 
 

@@ -17,7 +17,7 @@ from portside.cli import exec as session
 from portside.cli import instance as daemon
 from portside.cli import service, why
 from portside.cli.failure import Failure
-from portside.cli.top.row import Key, Level, Row, rows, target_of
+from portside.cli.top.row import Key, Level, Row, is_other, rows, target_of
 from portside.cli.top.screen import Screen
 from portside.cli.top.view import View, line_of, line_of_titles
 from portside.settings import Settings
@@ -37,7 +37,8 @@ def show(settings: Settings, *, cluster: str, once: bool, as_json: bool) -> None
     if not once and not as_json and sys.stdin.isatty() and sys.stdout.isatty():
         _Session(settings, first, cluster).run()
         return
-    if any(_lacks_rates(each) for each in first["tasks"]):
+    foreign = first.get("otherContainers", ())
+    if any(map(_lacks_rates, first["tasks"])) or _lacks_rates({"containers": foreign}):
         time.sleep(PAUSE_S + 0.1)
         first = _only(_ask(settings), cluster)
     if as_json:
@@ -77,6 +78,7 @@ def _only(document: dict[str, Any], cluster: str) -> dict[str, Any]:
         "clusters": [each for each in document["clusters"] if each["name"] == cluster],
         "services": [each for each in document["services"] if each["cluster"] == cluster],
         "tasks": [each for each in document["tasks"] if each["cluster"] == cluster],
+        "otherContainers": [],
     }
 
 
@@ -214,10 +216,11 @@ class _Session:
         self._view.open_page("About " + "/".join((*key[2:3], *key[4:])), page)
 
     def _page(self, key: Key) -> list[Text]:
-        target, cluster, _ = target_of(key) if len(key) > Level.CLUSTERS else ("", "", "")
+        is_foreign = is_other(key)
+        target, cluster, _ = target_of(key) if len(key) > Level.CLUSTERS and not is_foreign else ("", "", "")
         console = Console(width=self._screen.size[0], highlight=False, force_terminal=True)
         with console.capture() as capture:
-            if len(key) >= Level.TASKS:
+            if len(key) >= Level.TASKS and not is_foreign:
                 for each in why.render(why.story(self._settings, target, cluster=cluster)):
                     console.print(each)
             elif len(key) == Level.SERVICES and key[3] == "service":
@@ -244,7 +247,9 @@ class _Session:
 
 
 def _below(document: dict[str, Any], key: Key) -> dict[str, Any]:
-    """Only what is in a cluster, or of a family without a service."""
+    """Only what is in a cluster, or of a family without a service; of others, all of them."""
+    if is_other(key):
+        return document | {"clusters": [], "services": [], "tasks": []}
     tasks = [
         each
         for each in document["tasks"]

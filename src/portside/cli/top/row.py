@@ -23,6 +23,8 @@ class Level(IntEnum):
 
 
 LEVELS: Final = tuple(Level)
+OTHERS: Final = "other containers"
+"""Stands among the clusters, with what Portside did not start: by namespace or runtime, then by pod or container."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +64,8 @@ def rows(document: dict[str, Any], level: Level, above: Key) -> list[Row]:
     """Of a level, those under a key, by name.
 
     Args: document: the daemon's answer to `/_portside/usage`."""
-    tasks = [each for each in document["tasks"] if _is_under(_key_of_task(each), above)]
+    every = [*document["tasks"], *_others(document)]
+    tasks = [each for each in every if _is_under(_key_of_task(each), above)]
     if level is Level.CONTAINERS:
         found = [_container(task, each) for task in tasks for each in task["containers"]]
     elif level is Level.TASKS:
@@ -72,6 +75,46 @@ def rows(document: dict[str, Any], level: Level, above: Key) -> list[Row]:
     else:
         found = _clusters(document, tasks)
     return sorted(found, key=lambda each: (each.name, each.key))
+
+
+def is_other(key: Key) -> bool:
+    """Whether it is, or is in, what Portside did not start."""
+    return key[0] == "" and key[2] == OTHERS
+
+
+def _others(document: dict[str, Any]) -> list[dict[str, Any]]:
+    """Pods, and containers outside of pods, in the shape of tasks."""
+    pods: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for each in document.get("otherContainers", ()):
+        group = each["namespace"] or each["runtime"]
+        pods.setdefault((group, each["pod"] or each["name"] or each["id"][:12]), []).append(each)
+    return [
+        {
+            "account": "",
+            "region": "",
+            "cluster": OTHERS,
+            "service": None,
+            "family": group,
+            "id": name,
+            "name": name,
+            "createdAt": None,
+            "lastStatus": "RUNNING",
+            "health": "UNKNOWN",
+            "cpuReserved": 0,
+            "memoryReserved": 0,
+            "containers": [
+                {
+                    "name": each["name"] or each["id"][:12],
+                    "health": "UNKNOWN",
+                    "restarts": 0,
+                    "exitCode": None,
+                    "usage": each["usage"],
+                }
+                for each in several
+            ],
+        }
+        for (group, name), several in pods.items()
+    ]
 
 
 def sort_by(found: Sequence[Row], what: str) -> list[Row]:
@@ -95,6 +138,8 @@ def _is_under(key: Key, above: Key) -> bool:
 
 
 def _key_of_task(task: dict[str, Any]) -> Key:
+    if task["cluster"] == OTHERS and not task["account"]:
+        return ("", "", OTHERS, "others", task["family"], task["id"])
     kind = ("service", task["service"]) if task["service"] is not None else ("family", task["family"])
     return (task["account"], task["region"], task["cluster"], *kind, task["id"])
 
@@ -147,10 +192,11 @@ def _container(task: dict[str, Any], container: dict[str, Any]) -> Row:
 
 
 def _task(task: dict[str, Any], at: str) -> Row:
-    since = datetime.fromisoformat(at) - datetime.fromisoformat(task["createdAt"])
+    made = task["createdAt"]
+    since = datetime.fromisoformat(at) - datetime.fromisoformat(made) if made is not None else None
     return Row(
         key=_key_of_task(task),
-        name=f"{task['id'][:8]} {task['family']}:{task['revision']}",
+        name=task.get("name") or f"{task['id'][:8]} {task['family']}:{task['revision']}",
         state=str(task["lastStatus"]).lower(),
         is_well=_wellness([task["health"]], True if task["lastStatus"] == "RUNNING" else None),
         health=_health([task["health"]]),
@@ -158,7 +204,7 @@ def _task(task: dict[str, Any], at: str) -> Row:
         cpu_reserved=task["cpuReserved"] / 1024,
         memory_reserved=task["memoryReserved"],
         restarts=_restarts([task]),
-        age_s=since.total_seconds(),
+        age_s=since.total_seconds() if since is not None else None,
     )
 
 
@@ -177,7 +223,7 @@ def _services(document: dict[str, Any], tasks: list[dict[str, Any]], above: Key)
         service = wanted.get(key)
         running = sum(each["lastStatus"] == "RUNNING" for each in own)
         desired = service["desired"] if service is not None else len(own)
-        name = key[4] if key[3] == "service" else f"{key[4]} (no service)"
+        name = f"{key[4]} (no service)" if key[3] == "family" else key[4]
         found.append(_group(key, name, own, f"{running}/{desired}", running == desired))
     return found
 
@@ -188,11 +234,11 @@ def _clusters(document: dict[str, Any], tasks: list[dict[str, Any]]) -> list[Row
     }
     for task in tasks:
         by_key.setdefault(_key_of_task(task)[: Level.CLUSTERS], []).append(task)
-    several = len({key[:2] for key in by_key}) > 1
+    several = len({key[:2] for key in by_key if not is_other(key)}) > 1
     found = []
     for key, own in by_key.items():
         running = sum(each["lastStatus"] == "RUNNING" for each in own)
-        name = f"{key[2]} {key[1]} {key[0]}" if several else key[2]
+        name = f"{key[2]} {key[1]} {key[0]}" if several and not is_other(key) else key[2]
         found.append(_group(key, name, own, f"{running}/{len(own)}", running == len(own)))
     return found
 

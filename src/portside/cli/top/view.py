@@ -12,7 +12,7 @@ from typing import Any, Final, Literal
 
 from rich.text import Text
 
-from portside.cli.top.row import LEVELS, Key, Level, Row, rows, sort_by
+from portside.cli.top.row import LEVELS, Key, Level, Row, is_other, rows, sort_by
 
 LINES_KEPT: Final = 5000
 """Of a log."""
@@ -200,6 +200,9 @@ class View:
     def _ask(self, key: str, chosen: Row) -> Act | None:
         if key == "d":
             return Act("describe", chosen.key)
+        if is_other(chosen.key):
+            self.said = "Portside did not start it: its runtime has its log, and a shell"
+            return None
         if self.level is Level.CLUSTERS:
             self.said = "choose a service, a task or a container"
             return None

@@ -162,6 +162,15 @@ class InstanceFolders:
         finally:
             os.close(opened)
 
+    def disk_percent(self) -> float | None:
+        """How full the disk is that has all of them, as df counts; None if it can not be asked."""
+        try:
+            found = os.statvfs(self._folder if self._folder.exists() else self._folder.parent)
+        except OSError:
+            return None
+        used, whole = found.f_blocks - found.f_bfree, found.f_blocks - found.f_bfree + found.f_bavail
+        return 100 * used / whole if whole else None
+
     def unmount_all(self) -> None:
         """What a killed daemon left mounted."""
         self._mounts.unmount_all()
