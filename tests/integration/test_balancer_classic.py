@@ -685,6 +685,25 @@ def test_access_log(tmp_path: Path) -> None:
     in_lab(tmp_path, body)
 
 
+def test_desync_mode(tmp_path: Path) -> None:
+    """The strictest mode refuses what the others hand on; the change ends no request."""
+
+    async def body(lab: Lab) -> None:
+        await lab.serve()
+        plain = lab.plane
+        for mode, status in (("monitor", 200), ("strictest", 400), ("defensive", 200)):
+            attributes = {**plain.attributes, "routing.http.desync_mitigation_mode": mode}
+            lab.plane = replace(plain, attributes=attributes)
+            await lab.apply()
+            for address in ADDRESSES.values():
+                await lab.reports.wait(address, "healthy")
+            answer = await lab.ask("/", **{"content-length": "0"})
+            assert answer.status == status
+            assert (await lab.ask("/")).status == 200
+
+    in_lab(tmp_path, body)
+
+
 def test_access_log_of_a_shared_port(tmp_path: Path) -> None:
     """On 127.0.0.1, where load balancers share a port, each one's requests are in its own log alone."""
 

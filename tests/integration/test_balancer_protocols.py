@@ -93,6 +93,37 @@ def test_grpc(tmp_path: Path) -> None:
     in_lab(tmp_path, body)
 
 
+def test_odd_requests_to_http2_targets(tmp_path: Path) -> None:
+    """A GET with a body, by HTTP/1.1, reaches targets of HTTP/2, and its client's connection ends."""
+
+    async def body(lab: Lab) -> None:
+        _, _, authority = await secured(lab, tmp_path)
+        g = grpc()
+        lab.web.groups, lab.web.targets = [g], [target(g, ONE)]
+        lab.web.listen_tls(443, forward(g), authority.issue("web.test"))
+        context = ssl.create_default_context(cadata=authority.root_pem)
+        async with serving(lab, ONE):
+            await lab.apply()
+            await lab.reports.wait(ONE, "healthy")
+
+            def ask() -> bytes:
+                with (
+                    socket.create_connection((LEG, 443), timeout=10) as plain,
+                    context.wrap_socket(plain, server_hostname="web.test") as client,
+                ):
+                    client.sendall(b"GET /a.B/C HTTP/1.1\r\nHost: web.test\r\nContent-Length: 5\r\n\r\nhello")
+                    got = b""
+                    while more := client.recv(4096):
+                        got += more
+                    return got
+
+            answer = await asyncio.to_thread(inside, lab.netns.path, ask)
+            assert answer.startswith(b"HTTP/1.1 200 ")
+            assert b"\r\nconnection: close" in answer.lower()
+
+    in_lab(tmp_path, body)
+
+
 @pytest.mark.parametrize("checked_by", ["HTTP", "HTTPS"])
 @pytest.mark.parametrize("protocol", ["HTTP", "HTTPS"])
 def test_tls_to_targets(tmp_path: Path, protocol: str, checked_by: str) -> None:

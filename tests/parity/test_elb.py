@@ -569,12 +569,28 @@ def test_attributes(elb: Any, store: MemoryStore, subnets: list[dict[str, Any]])
     found = elb.describe_load_balancer_attributes(LoadBalancerName="web")["LoadBalancerAttributes"]
     assert found["AccessLog"] == {"Enabled": False}
     for attributes in (
-        {"AdditionalAttributes": [{"Key": "elb.http.desyncmitigationmode", "Value": "strictest"}]},
         {"ConnectionSettings": {"IdleTimeout": 4001}},
         {"ConnectionDraining": {"Enabled": True, "Timeout": 3601}},
     ):
         params = {"LoadBalancerName": "web", "LoadBalancerAttributes": attributes}
         assert error_of(elb.modify_load_balancer_attributes, **params)[0] == "ValidationError"
+
+
+def test_desync_mode(elb: Any, subnets: list[dict[str, Any]], store: MemoryStore) -> None:
+    """One of AWS's three, which the data plane has, too."""
+    make(elb, subnets)
+    key = "elb.http.desyncmitigationmode"
+
+    def modify(value: str) -> Any:
+        attributes = {"AdditionalAttributes": [{"Key": key, "Value": value}]}
+        return elb.modify_load_balancer_attributes(LoadBalancerName="web", LoadBalancerAttributes=attributes)
+
+    assert error_of(modify, value="lax")[0] == "InvalidConfigurationRequest"
+    assert modify("strictest")["LoadBalancerAttributes"]["AdditionalAttributes"] == [{"Key": key, "Value": "strictest"}]
+    found = elb.describe_load_balancer_attributes(LoadBalancerName="web")["LoadBalancerAttributes"]
+    assert found["AdditionalAttributes"] == [{"Key": key, "Value": "strictest"}]
+    (plane,) = store.scan(LOAD_BALANCER)
+    assert plane.attributes["routing.http.desync_mitigation_mode"] == "strictest"
 
 
 def test_subnets_and_zones(elb: Any, subnets: list[dict[str, Any]]) -> None:

@@ -168,7 +168,7 @@ def test_attributes_are_kept_or_refused(elb: Any, balancer: dict[str, Any], grou
     assert shown["idle_timeout.timeout_seconds"] == "120"
     assert shown["access_logs.s3.enabled"] == "false"
     assert error_of(elb.delete_load_balancer, LoadBalancerArn=arn)[0] == "OperationNotPermitted"
-    for key, value in (("waf.fail_open.enabled", "true"), ("idle_timeout.timeout_seconds", "0"), ("no.such", "1")):
+    for key, value in (("zonal_shift.config.enabled", "true"), ("idle_timeout.timeout_seconds", "0"), ("no.such", "1")):
         call = elb.modify_load_balancer_attributes
         assert error_of(call, LoadBalancerArn=arn, Attributes=[{"Key": key, "Value": value}])[0] == "ValidationError"
     group_arn = group["TargetGroupArn"]
@@ -550,6 +550,22 @@ def test_stickiness_by_an_applications_cookie(elb: Any, group: dict[str, Any]) -
     modify(enabled="true", type="app_cookie", app_cookie__cookie_name="SESSION", app_cookie__duration_seconds="60")
     shown = elb.describe_target_group_attributes(TargetGroupArn=arn)["Attributes"]
     assert {"Key": "stickiness.app_cookie.cookie_name", "Value": "SESSION"} in shown
+
+
+def test_desync_mode(elb: Any, balancer: dict[str, Any]) -> None:
+    """One of AWS's three; and what would be done if a firewall failed can be said, though there is none."""
+    arn = balancer["LoadBalancerArn"]
+
+    def modify(key: str, value: str) -> Any:
+        attributes = [{"Key": key, "Value": value}]
+        return elb.modify_load_balancer_attributes(LoadBalancerArn=arn, Attributes=attributes)
+
+    key = "routing.http.desync_mitigation_mode"
+    assert error_of(modify, key=key, value="lax")[0] == "ValidationError"
+    for mode in ("monitor", "defensive", "strictest"):
+        assert modify(key, mode)["Attributes"] == [{"Key": key, "Value": mode}]
+    assert error_of(modify, key="waf.fail_open.enabled", value="maybe")[0] == "ValidationError"
+    modify("waf.fail_open.enabled", "true")
 
 
 def test_access_log_attributes(elb: Any, balancer: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from portside.balancer import hit
+from portside.balancer import desync, hit
 from portside.balancer.follower import follower
 from portside.balancer.interface import BalancerConfig, ServerCertificate
 from portside.domain import application_access_log, connection_log
@@ -400,10 +400,13 @@ def http_manager(routes: str, members: Sequence[tuple[BalancerConfig, Listener]]
     balancers = [config.load_balancer for config, _ in members]
     idle_s = max(idle_timeout_s(balancer) for balancer in balancers)
     is_classic = all(balancer.type == "classic" for balancer in balancers)
+    mode = desync.strictest({balancer.attributes.get(desync.MODE, "defensive") for balancer in balancers})
     mutations: list[Resource] = []
     if any(_is_on(balancer, "routing.http.drop_invalid_header_fields.enabled") for balancer in balancers):
         mutations.append({"remove_on_match": {"key_matcher": {"safe_regex": {"regex": _INVALID_HEADER}}}})
     mutations.append({"append": _overwrite(CLIENT_HEADER, "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%")})
+    mutations.append({"remove": desync.CHUNKED})
+    mutations.append({"append": _overwrite(desync.CHUNKED, "%REQ(TRANSFER-ENCODING)%")})
     manager: Resource = {
         "@type": f"{_TYPE}extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": routes,
@@ -423,6 +426,7 @@ def http_manager(routes: str, members: Sequence[tuple[BalancerConfig, Listener]]
         ],
         "access_log": [hit.logger(), *access_logs([config for config, _ in members], options)],
         "http_filters": [
+            desync.http_filter(mode),
             *([FOLLOWS] if any(_follows(config, listener) for config, listener in members) else []),
             # idle but where a route has a cookie for it
             {
@@ -449,7 +453,12 @@ def http_manager(routes: str, members: Sequence[tuple[BalancerConfig, Listener]]
         # the connection ends with an answer that says so, not between two requests
         "http1_safe_max_connection_duration": True,
         "stream_idle_timeout": f"{idle_s}s",
-        "http_protocol_options": {"accept_http_10": True, "header_key_format": _KEEP_CASE},
+        "http_protocol_options": {
+            "accept_http_10": True,
+            "header_key_format": _KEEP_CASE,
+            # a length beside chunks: without it targets get what was meant most likely
+            **({"allow_chunked_length": True} if mode == "monitor" else {}),
+        },
         "max_request_headers_kb": 64,
         "upgrade_configs": [] if is_classic else [{"upgrade_type": "websocket"}],
         "internal_address_config": {"unix_sockets": False},
@@ -508,6 +517,7 @@ _TOLD: Final[dict[str, str]] = {
     "location": "%RESP(LOCATION)%",
     "name": "%REQUESTED_SERVER_NAME%",
     "route": "%METADATA(ROUTE:portside)%",
+    "desync": f"%DYNAMIC_METADATA({desync.METADATA})%",
     # of connections
     "client_address": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%",
     "client_port": "%DOWNSTREAM_REMOTE_PORT%",
@@ -681,7 +691,9 @@ def route_configuration(name: str, virtual_hosts: list[Resource]) -> Resource:
         "virtual_hosts": virtual_hosts,
         "ignore_port_in_host_matching": True,
         "request_headers_to_add": [_overwrite("x-forwarded-port", "%DOWNSTREAM_LOCAL_PORT%")],
-        "request_headers_to_remove": ["x-envoy-external-address", "x-envoy-internal", CLIENT_HEADER],
+        "request_headers_to_remove": [
+            *("x-envoy-external-address", "x-envoy-internal", CLIENT_HEADER, desync.CHUNKED),
+        ],
     }
 
 
@@ -873,10 +885,13 @@ def action(config: BalancerConfig, chosen: Action) -> Resource:
                 "idle_timeout": f"{idle_timeout_s(config.load_balancer)}s",
                 "retry_policy": RETRY,
             }
+            versions = {groups[each.target_group_arn].protocol_version for each in there}
+            # which HTTP/2 does not have, and an odd request may
+            without: Resource = {"request_headers_to_remove": ["connection"]} if versions & {"HTTP2", "GRPC"} else {}
             if len(named) == 1:
                 onward["cluster"] = cluster_name(balancer_arn, there[0].target_group_arn)
                 cookie = chosen.cookie or group_cookie(groups[there[0].target_group_arn])
-                return {"route": onward, **stickiness(cookie)}
+                return {"route": onward, **without, **stickiness(cookie)}
             clusters: list[Resource] = []
             for each in weighted:
                 choice: Resource = {
@@ -891,7 +906,7 @@ def action(config: BalancerConfig, chosen: Action) -> Resource:
                     ]
                 clusters.append(choice)
             onward["weighted_clusters"] = {"clusters": clusters}
-            return {"route": onward}
+            return {"route": onward, **without}
 
 
 def group_cookie(group: TargetGroup) -> TargetCookie | None:

@@ -14,7 +14,7 @@ from portside.domain.load_balancer_metric import resource
 FIELDS: Final = (
     *("client", "target", "to_target_us", "target_us", "from_target_us", "status", "details", "method", "scheme"),
     *("host", "port", "path", "protocol", "agent", "cipher", "version", "began", "ended", "connection", "cluster"),
-    *("wire_received", "wire_sent", "trace", "upgrade", "content_type", "location", "name", "route"),
+    *("wire_received", "wire_sent", "trace", "upgrade", "content_type", "location", "name", "route", "desync"),
 )
 """What the data plane tells of each request; None for what there is not. `route`: what the rule's route knows."""
 
@@ -26,6 +26,7 @@ def application_line(balancer: LoadBalancer, entry: Mapping[str, Any]) -> str:
         entry: by the names of `FIELDS`.
     """
     known = entry.get("route") or {}  # nothing for what no rule was looked for
+    odd = entry.get("desync") or {}
     action = known.get("action", "-")
     cluster = str(entry["cluster"] or "")
     answered = entry["details"] == "via_upstream"
@@ -62,8 +63,8 @@ def application_line(balancer: LoadBalancer, entry: Mapping[str, Any]) -> str:
         _quoted(None),
         _quoted(target),
         _quoted(of_target),
-        _quoted(None),
-        _quoted(None),
+        _quoted(odd.get("classification")),
+        _quoted(odd.get("reason")),
         f"TID_{entry['connection']:032x}",
         _quoted(None),
         _quoted(None),

@@ -88,6 +88,7 @@ class ClassicLoadBalancer(Record, frozen=True, kw_only=True):
     instances: tuple[ClassicInstance, ...] = ()
     idle_timeout_s: int = 60
     cross_zone: bool = False
+    desync_mode: str = "defensive"
     access_log: AccessLogSettings | None = None
     draining_enabled: bool = False
     draining_timeout_s: int = 300

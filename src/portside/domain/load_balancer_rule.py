@@ -433,6 +433,8 @@ def check_load_balancer_attribute(key: str, value: str, kind: str = "application
         _check_number(key, value, 1, 4000)
     elif key == "client_keep_alive.seconds":
         _check_number(key, value, 60, STICKY_MAX_S)
+    elif key == "routing.http.desync_mitigation_mode":
+        _check_choice(key, value, DESYNC_MODES)
     elif key == "routing.http.xff_header_processing.mode":
         _check_choice(key, value, ("append", "preserve", "remove"))
     elif kind == "application" and key in _LOGS:
@@ -445,6 +447,7 @@ def check_load_balancer_attribute(key: str, value: str, kind: str = "application
         raise unsupported(f"Load balancer attribute '{key}' with value '{value}' is not supported yet")
 
 
+DESYNC_MODES: Final = ("monitor", "defensive", "strictest")
 _LOGS: Final = tuple(
     access_log.attribute(kind, what) for kind in access_log.KINDS for what in ("enabled", "bucket", "prefix")
 )
@@ -455,6 +458,7 @@ _FLAGS: Final = (
     "routing.http.xff_client_port.enabled",
     "routing.http.preserve_host_header.enabled",
     "routing.http.x_amzn_tls_version_and_cipher_suite.enabled",
+    "waf.fail_open.enabled",  # there is no WAF that could fail
 )
 
 

@@ -12,7 +12,7 @@ from portside.domain import classic_load_balancer_rule as rule
 from portside.domain.classic_load_balancer import AccessLogSettings, ClassicLoadBalancer
 from portside.domain.clock import Clock, Ids
 from portside.domain.load_balancer import LoadBalancer, ZoneMapping
-from portside.domain.load_balancer_rule import CROSS_ZONE, dns_name
+from portside.domain.load_balancer_rule import CROSS_ZONE, DESYNC_MODES, dns_name
 from portside.domain.record import Scope, replace
 from portside.domain.table import (
     CLASSIC_LOAD_BALANCER,
@@ -267,9 +267,12 @@ class LoadBalancerHandlers:
                 raise ServiceError(
                     "LoadBalancerAttributeNotFoundException", f"Attribute '{item.get('Key')}' is not recognized"
                 )
-            if item.get("Value") != "defensive":
-                raise error.unsupported(f"{DESYNC} '{item.get('Value')}'")
-        after = before
+            if item.get("Value") not in DESYNC_MODES:
+                raise error.conflict(
+                    f"Value '{item.get('Value')}' of {DESYNC} must be one of {', '.join(DESYNC_MODES)}"
+                )
+        modes = [item["Value"] for item in given.get("AdditionalAttributes", ())]
+        after = replace(before, desync_mode=modes[-1]) if modes else before
         if (logs := given.get("AccessLog")) is not None:
             after = replace(after, access_log=_access_log_from(logs))
         if (across := given.get("CrossZoneLoadBalancing")) is not None:
@@ -305,7 +308,7 @@ def _attributes_to(balancer: ClassicLoadBalancer) -> Result:
         "AccessLog": _access_log_to(balancer.access_log),
         "ConnectionDraining": draining,
         "ConnectionSettings": {"IdleTimeout": balancer.idle_timeout_s},
-        "AdditionalAttributes": [{"Key": DESYNC, "Value": "defensive"}],
+        "AdditionalAttributes": [{"Key": DESYNC, "Value": balancer.desync_mode}],
     }
 
 
@@ -339,6 +342,7 @@ def _plane_attributes(balancer: ClassicLoadBalancer) -> dict[str, str]:
         "idle_timeout.timeout_seconds": str(balancer.idle_timeout_s),
         "routing.http2.enabled": "false",
         CROSS_ZONE: "true" if balancer.cross_zone else "false",
+        "routing.http.desync_mitigation_mode": balancer.desync_mode,
         access_log.ENABLED: "true" if logs is not None else "false",
         access_log.BUCKET: logs.bucket if logs is not None else "",
         access_log.PREFIX: logs.prefix if logs is not None else "",

@@ -27,7 +27,6 @@ def elb_service(store: Store, clock: Clock, ids: Ids) -> Service:
         partial={
             "CreateLoadBalancerPolicy": "all types; no CBC cipher suites with SHA-256 or SHA-384, no SSLv3",
             "DescribeLoadBalancerPolicyTypes": "the attributes that can be had",
-            "ModifyLoadBalancerAttributes": "no desync mode",
         },
     )
 
