@@ -44,6 +44,7 @@ const Problems = later(async () => (await import("./pages/problems")).Problems);
 const Metrics = later(async () => (await import("./pages/metrics")).Metrics);
 const Alarms = later(async () => (await import("./pages/alarms")).Alarms);
 const AlarmPage = later(async () => (await import("./pages/alarms")).AlarmPage);
+const LogsInsights = later(async () => (await import("./pages/logs-insights")).LogsInsights);
 const Insights = later(async () => (await import("./pages/insights")).Insights);
 const InsightsPage = later(async () => (await import("./pages/insights")).InsightsPage);
 const Settings = later(async () => (await import("./pages/settings")).Settings);
@@ -96,6 +97,7 @@ function page(path: string[]): ReactNode {
   if (first === "metrics" && name === undefined) return <Metrics />;
   if (first === "alarms" && name === undefined) return <Alarms />;
   if (first === "alarms" && name) return <AlarmPage name={name} />;
+  if (first === "logs-insights" && name === undefined) return <LogsInsights />;
   if (first === "insights" && name === undefined) return <Insights />;
   if (first === "insights" && name) return <InsightsPage cluster={name} rest={path.slice(2)} />;
   if (first === "tasks" && name === undefined) return <Tasks />;
@@ -121,6 +123,7 @@ const WORDS: Record<string, string> = {
   metrics: "Metrics",
   alarms: "Alarms",
   insights: "Container Insights",
+  "logs-insights": "Logs Insights",
   containers: "Containers",
   shell: "Shell",
 };
@@ -226,6 +229,7 @@ export function App({ about, onSignedOut }: { about: About; onSignedOut: () => v
               { type: "link", text: "Load balancers", href: hrefOf(["load-balancers"], region) },
               { type: "link", text: "Networks", href: hrefOf(["networks"], region) },
               { type: "link", text: "Log groups", href: hrefOf(["log-groups"], region) },
+              { type: "link", text: "Logs Insights", href: hrefOf(["logs-insights"], region) },
               { type: "link", text: "Metrics", href: hrefOf(["metrics"], region) },
               { type: "link", text: "Alarms", href: hrefOf(["alarms"], region) },
               { type: "link", text: "Container Insights", href: hrefOf(["insights"], region) },

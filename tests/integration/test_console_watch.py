@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from console_lab import Console, chromium
@@ -13,6 +14,7 @@ from playwright.sync_api import Browser, expect
 
 from portside.testing.image import ensure_busybox_image
 from portside.testing.instance import IMAGE, Instance, instance
+from portside.testing.wait import wait_for
 
 pytestmark = pytest.mark.integration
 
@@ -23,6 +25,8 @@ def portside() -> Iterator[Instance]:
     with instance() as running:
         running.client("ecs").create_cluster(clusterName="shop")
         running.register("web", {"command": ["sleep", "100000"]})
+        works = "while true; do n=0; while [ $n -lt 20000 ]; do n=$((n+1)); done; sleep 0.5; done"
+        running.register("busy", {"command": ["sh", "-c", works]})
         running.register("fails", {"command": ["sh", "-c", "exit 3"]})
         yield running
 
@@ -182,6 +186,7 @@ def test_an_alarm_from_form_to_form(portside: Instance, visit: Callable[..., Con
     """An alarm is made of a line of the chart, goes off when the metric passes its threshold, says so with its history,
     is changed without losing what the form does not ask for, has its actions taken away, and is deleted."""
     put_orders(portside, east=[4, 7, 9, 8, 12, 15, 14, 19, 30, 42, 50])
+    cooks = portside.client("sns").create_topic(Name="cooks")["TopicArn"]
     console = visit()
     graph = '[{"i":"m1","n":"Shop","m":"Orders","d":{"Shop":"east"},"s":"Sum"}]'
     page = console.open(f"metrics?tab=lines&graph={graph}")
@@ -194,20 +199,19 @@ def test_an_alarm_from_form_to_form(portside: Instance, visit: Callable[..., Con
     command = form.get_by_label("Command", exact=True)
     expect(command).to_contain_text("aws cloudwatch put-metric-alarm")
     expect(command).to_contain_text("--statistic Sum")
+    form.get_by_label("When in alarm, tell").click()
+    page.get_by_role("option", name="cooks").click()
+    page.keyboard.press("Escape")
+    expect(command).to_contain_text(f"--alarm-actions {cooks}")
     console.accessible()
     form.get_by_role("button", name="Create").click()
     row = console.row("east-is-busy")
     expect(row).to_contain_text("Orders > 20 for 1 of 1 × 1 minute")
     console.accessible()
     cloudwatch = portside.client("cloudwatch")
-    cloudwatch.put_metric_alarm(
-        **metric_alarm(
-            "east-is-busy",
-            Dimensions=[{"Name": "Shop", "Value": "east"}],
-            Threshold=20.0,
-            AlarmActions=["arn:aws:sns:us-east-1:000000000000:cooks"],
-        )
-    )
+    (made,) = cloudwatch.describe_alarms(AlarmNames=["east-is-busy"])["MetricAlarms"]
+    assert made["AlarmActions"] == [cooks]
+    assert made["Dimensions"] == [{"Name": "Shop", "Value": "east"}]
     put_orders(portside, east=[50, 50, 50])
     expect(row).to_contain_text("In alarm", timeout=200_000)
     page.get_by_role("link", name="east-is-busy").click()
@@ -226,8 +230,8 @@ def test_an_alarm_from_form_to_form(portside: Instance, visit: Callable[..., Con
     form.get_by_role("button", name="Disable", exact=True).click()
     page.get_by_role("button", name="Enable actions").wait_for()
     (kept,) = cloudwatch.describe_alarms(AlarmNames=["east-is-busy"])["MetricAlarms"]
-    assert kept["AlarmActions"] == ["arn:aws:sns:us-east-1:000000000000:cooks"]
-    assert (kept["ActionsEnabled"], kept["TreatMissingData"], kept["DatapointsToAlarm"]) == (False, "ignore", 2)
+    assert kept["AlarmActions"] == [cooks]
+    assert (kept["ActionsEnabled"], kept["Threshold"], kept["DatapointsToAlarm"]) == (False, 100.0, 2)
     page = console.open("alarms")
     page.get_by_role("button", name="Create").click()
     form.get_by_text("Other alarms", exact=True).click()
@@ -266,12 +270,12 @@ def test_the_account_setting_is_followed_by_metrics(portside: Instance, visit: C
     ecs.create_service(
         cluster="watched",
         serviceName="front",
-        taskDefinition="web",
+        taskDefinition="busy",
         desiredCount=1,
         launchType="FARGATE",
         networkConfiguration=portside.network(),
     )
-    page.get_by_role("link", name="watched").click()
+    page = console.open("insights/watched?span=15m")
     expect(console.row("front")).to_be_visible()
     console.accessible()
     expect(page.get_by_text("No point yet")).to_have_count(0, timeout=300_000)
@@ -320,3 +324,100 @@ def test_container_insights_of_one_cluster(portside: Instance, visit: Callable[.
     page = console.open("insights/no-such")
     console.see("There is no cluster no-such")
     ecs.stop_task(cluster="dark", task=task)
+
+
+def test_logs_are_queried(portside: Instance, visit: Callable[..., Console]) -> None:
+    """A query's rows and its statistics as a chart; its address is its results; what is no query is refused with the
+    place; a query is kept by a name; a row opens with all its fields."""
+    logs = portside.client("logs")
+    logs.create_log_group(logGroupName="/shop/orders")
+    logs.create_log_stream(logGroupName="/shop/orders", logStreamName="till")
+    at_ms = int(datetime.now(UTC).timestamp() * 1000)
+    logs.put_log_events(
+        logGroupName="/shop/orders",
+        logStreamName="till",
+        logEvents=[
+            {
+                "timestamp": at_ms - (60 - number) * 30_000,
+                "message": json.dumps(
+                    {"level": "ERROR" if number % 5 == 0 else "INFO", "took": number, "path": "/pay"}
+                ),
+            }
+            for number in range(60)
+        ],
+    )
+    console = visit()
+    page = console.open("log-groups/%2Fshop%2Forders?pattern=%7B%20%24.took%20%3D%2059%20%7D&span=1h")
+    expect(page.get_by_role("log")).to_contain_text('"took": 59')
+    expect(page.get_by_role("log")).not_to_contain_text('"took": 58')
+    page.get_by_role("link", name="Logs Insights").last.click()
+    page.get_by_role("heading", name="Logs Insights").wait_for()
+    page.get_by_role("button", name="Examples").click()
+    page.get_by_role("menuitem", name="The latest events").click()
+    page.get_by_role("button", name="Run query").click()
+    console.see("Complete: 60 of 60 events matched")
+    expect(page.get_by_role("row").nth(1)).to_contain_text('"took": 59')
+    console.accessible()
+    page.get_by_role("button", name="Open").first.click()
+    expect(page.get_by_role("dialog")).to_contain_text("/pay")
+    page.get_by_role("button", name="Close", exact=True).click()
+    editor = page.get_by_label("Query", exact=True)
+    editor.fill("stats count(*) as orders by level, bin(5m)")
+    editor.press("Control+Enter")
+    console.see("Complete: 60 of 60 events matched")
+    page.get_by_role("tab", name="Chart").click()
+    page.get_by_role("button", name="ERROR").wait_for()
+    page.get_by_role("button", name="INFO").scroll_into_view_if_needed()
+    console.accessible()
+    page.set_viewport_size({"width": 1280, "height": 1000})
+    page.evaluate("scrollTo(0, 0)")
+    console.picture("logs-insights")
+    command = page.get_by_label("Command", exact=True).inner_text().replace("\\\n", " ")
+    started = json.loads(portside.aws(*shlex.split(command)[1:]).stdout)["queryId"]
+    assert logs.get_query_results(queryId=started)["status"] in ("Scheduled", "Running", "Complete")
+    other = visit(dark=True)
+    other.page.goto(page.url)
+    other.page.get_by_role("button", name="ERROR").wait_for()
+    editor.fill("stats count(*) as orders by level")
+    page.get_by_role("button", name="Run query").click()
+    page.get_by_label("Results by group").first.wait_for()
+    page.get_by_role("button", name="Saved queries").click()
+    page.get_by_role("menuitem", name="Save this query").click()
+    form = page.get_by_role("dialog")
+    form.get_by_label("Name", exact=True).fill("by level")
+    form.get_by_role("button", name="Save", exact=True).click()
+    expect(form).to_have_count(0)
+    (kept,) = logs.describe_query_definitions()["queryDefinitions"]
+    assert (kept["name"], kept["logGroupNames"]) == ("by level", ["/shop/orders"])
+    editor.fill("stats nonsense(")
+    page.get_by_role("button", name="Run query").click()
+    page.get_by_text("MalformedQueryException").first.wait_for()
+    page.get_by_role("button", name="Saved queries").click()
+    page.get_by_role("menuitem", name="by level", exact=True).click()
+    expect(editor).to_have_value("stats count(*) as orders by level")
+
+
+def test_a_query_is_stopped(portside: Instance, visit: Callable[..., Console]) -> None:
+    """A query that takes long shows that it runs, and ends when it is cancelled."""
+    logs = portside.client("logs")
+    logs.create_log_group(logGroupName="/shop/long")
+    logs.create_log_stream(logGroupName="/shop/long", logStreamName="till")
+    at_ms = int(datetime.now(UTC).timestamp() * 1000)
+    logs.put_log_events(
+        logGroupName="/shop/long",
+        logStreamName="till",
+        logEvents=[{"timestamp": at_ms, "message": "a" * 60}],
+    )
+    console = visit()
+    # A regular expression that does not come to an end.
+    query = quote("filter @message like /^(a+)+$x/ | stats count(*)")
+    page = console.open(f"logs-insights?groups=/shop/long&query={query}")
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.get_by_role("button", name="Cancel")).to_be_disabled()
+    wait_for(
+        lambda: (
+            {each["status"] for each in logs.describe_queries(logGroupName="/shop/long")["queries"]} == {"Cancelled"}
+        ),
+        timeout_s=60,
+        what="the end of the query",
+    )

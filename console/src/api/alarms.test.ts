@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { type Alarm, conditionOf, type Draft, linesOf, parametersOf } from "./alarms";
+import { actionsOf, type Alarm, conditionOf, type Draft, linesOf, parametersOf } from "./alarms";
 
 const BUSY: Alarm = {
   AlarmName: "busy",
@@ -29,6 +29,7 @@ function draft(of: Alarm): Draft {
     periods: String(of.EvaluationPeriods),
     datapoints: String(of.DatapointsToAlarm),
     missing: "missing",
+    actions: actionsOf(of),
   };
 }
 

@@ -138,6 +138,34 @@ export interface Draft {
   periods: string;
   datapoints: string;
   missing: string;
+  actions: Actions;
+}
+
+/** ARNs of what is done when the alarm gets into each state. */
+export interface Actions {
+  OKActions: string[];
+  AlarmActions: string[];
+  InsufficientDataActions: string[];
+}
+
+export const actionsOf = (alarm: Alarm | undefined): Actions => ({
+  OKActions: alarm?.OKActions ?? [],
+  AlarmActions: alarm?.AlarmActions ?? [],
+  InsufficientDataActions: alarm?.InsufficientDataActions ?? [],
+});
+
+/** The topics of SNS, by their ARNs. */
+export async function topics(region: string): Promise<string[]> {
+  return (await every<{ TopicArn: string }>("sns", "ListTopics", region, {}, "Topics", "NextToken")).map((each) => each.TopicArn);
+}
+
+/** Actions, without those that are none: a call's parameters. */
+export function filledActions(actions: Actions): Partial<Actions> {
+  return {
+    OKActions: filled(actions.OKActions),
+    AlarmActions: filled(actions.AlarmActions),
+    InsufficientDataActions: filled(actions.InsufficientDataActions),
+  };
 }
 
 const BASIC = ["Average", "Sum", "Minimum", "Maximum", "SampleCount"];
@@ -150,9 +178,7 @@ export function parametersOf(draft: Draft, before: Alarm | undefined): object {
     AlarmName: draft.name,
     AlarmDescription: draft.description || undefined,
     ActionsEnabled: before && !before.ActionsEnabled ? false : undefined,
-    OKActions: filled(before?.OKActions),
-    AlarmActions: filled(before?.AlarmActions),
-    InsufficientDataActions: filled(before?.InsufficientDataActions),
+    ...filledActions(draft.actions),
     ...(isMath
       ? { Metrics: before.Metrics }
       : line?.metric && {

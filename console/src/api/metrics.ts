@@ -41,7 +41,8 @@ export const PERIODS: readonly [number, string][] = [
   [86400, "1 day"],
 ];
 
-const METRICS_MOST = 20_000;
+/** So many are listed at most: narrower filters find the others. */
+export const METRICS_MOST = 20_000;
 
 interface Listed {
   Namespace: string;

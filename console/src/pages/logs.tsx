@@ -1,5 +1,6 @@
 /** Log groups, and one of them: searched by AWS's filter patterns, and followed. */
 
+import Button from "@cloudscape-design/components/button";
 import ColumnLayout from "@cloudscape-design/components/column-layout";
 import Container from "@cloudscape-design/components/container";
 import FormField from "@cloudscape-design/components/form-field";
@@ -9,12 +10,14 @@ import Link from "@cloudscape-design/components/link";
 import Select from "@cloudscape-design/components/select";
 import SpaceBetween from "@cloudscape-design/components/space-between";
 import { useEffect, useState } from "react";
+import { useAddress } from "../address";
 import { type LogGroup, logGroups } from "../api/logs";
 import { useLive } from "../api/live";
 import { useHere } from "../context";
 import { time } from "../format";
 import { List } from "../parts/list";
 import { Output } from "../parts/output";
+import { boundsOf, spanOf } from "../span";
 
 export function LogGroups() {
   const { region, to } = useHere();
@@ -46,25 +49,29 @@ export function LogGroups() {
 }
 
 const SPANS = [
-  { value: "900", label: "15 minutes" },
-  { value: "3600", label: "1 hour" },
-  { value: "86400", label: "1 day" },
-  { value: "604800", label: "7 days" },
+  { value: "15m", label: "15 minutes" },
+  { value: "1h", label: "1 hour" },
+  { value: "1d", label: "1 day" },
+  { value: "7d", label: "7 days" },
 ];
 
 export function LogGroupPage({ name }: { name: string }) {
-  const [span, setSpan] = useState("3600");
-  const [typed, setTyped] = useState("");
-  const [pattern, setPattern] = useState("");
+  const { to } = useHere();
+  const [address, change] = useAddress();
+  const span = address.get("span") ?? "1h";
+  const pattern = address.get("pattern") ?? "";
+  const [typed, setTyped] = useState(pattern);
   const [now, setNow] = useState(() => Date.now());
   useEffect(() => {
     // Not with each letter: when the typing pauses.
-    const pause = setTimeout(() => setPattern(typed), 400);
+    const pause = setTimeout(() => change({ pattern: typed }), 400);
     return () => clearTimeout(pause);
-  }, [typed]);
+  }, [typed, change]);
   return (
     <SpaceBetween size="l">
-      <Header variant="h1">{name}</Header>
+      <Header variant="h1" actions={<Button href={to(["logs-insights"], { groups: name, span })}>Logs Insights</Button>}>
+        {name}
+      </Header>
       <Container>
         <SpaceBetween size="m">
           <ColumnLayout columns={2}>
@@ -73,16 +80,16 @@ export function LogGroupPage({ name }: { name: string }) {
             </FormField>
             <FormField label="Lines of the last" description="New ones follow by themselves">
               <Select
-                selectedOption={SPANS.find((each) => each.value === span) ?? null}
+                selectedOption={SPANS.find((each) => each.value === span) ?? { value: span, label: span }}
                 options={SPANS}
                 onChange={({ detail }) => {
-                  setSpan(detail.selectedOption.value ?? "3600");
+                  change({ span: detail.selectedOption.value });
                   setNow(Date.now());
                 }}
               />
             </FormField>
           </ColumnLayout>
-          <Output wanted={{ group: name, pattern }} sinceMs={now - Number(span) * 1000} label={`Lines of ${name}`} />
+          <Output wanted={{ group: name, pattern }} sinceMs={boundsOf(spanOf(span, "1h"), now).start * 1000} label={`Lines of ${name}`} />
         </SpaceBetween>
       </Container>
     </SpaceBetween>

@@ -17,7 +17,7 @@ import Table from "@cloudscape-design/components/table";
 import Tabs from "@cloudscape-design/components/tabs";
 import TextFilter from "@cloudscape-design/components/text-filter";
 import { useCollection } from "@cloudscape-design/collection-hooks";
-import { useState } from "react";
+import { useRef, useState } from "react";
 import { useAddress } from "../address";
 import { useLive } from "../api/live";
 import {
@@ -26,6 +26,7 @@ import {
   type Line,
   type Metric,
   metrics,
+  METRICS_MOST,
   packed,
   PERIODS,
   queriesOf,
@@ -129,13 +130,27 @@ function titled(found: readonly Found[], lines: readonly Line[]) {
   });
 }
 
+const LISTED_AGAIN = 500;
+
 /** Namespaces, then sets of dimensions, then metrics. */
 function Browse({ lines, onChange }: { lines: readonly Line[]; onChange: (lines: readonly Line[]) => void }) {
   const { region, to } = useHere();
   const [address, change] = useAddress();
   const namespace = address.get("namespace");
   const dimensions = address.get("dimensions");
-  const all = useLive(() => metrics(region, namespace ? { Namespace: namespace } : {}), { kinds: [], everyMs: 60_000 }, [region, namespace]);
+  const held = useRef<{ of: string; metrics: Metric[] }>(undefined);
+  const all = useLive(
+    async () => {
+      // New ones come each minute; where there are many, the list is not asked for all of them again.
+      const of = `${region} ${namespace}`;
+      if (held.current?.of !== of || held.current.metrics.length <= LISTED_AGAIN) {
+        held.current = { of, metrics: await metrics(region, namespace ? { Namespace: namespace } : {}) };
+      }
+      return held.current.metrics;
+    },
+    { kinds: [], everyMs: 60_000 },
+    [region, namespace],
+  );
   const setOf = (metric: Metric) => Object.keys(metric.dimensions).sort().join(", ") || "Without dimensions";
   const counts = new Map<string, number>();
   for (const each of all.value ?? []) {
@@ -157,6 +172,9 @@ function Browse({ lines, onChange }: { lines: readonly Line[]; onChange: (lines:
           change(event.detail.item.change);
         }}
       />
+      {(all.value?.length ?? 0) >= METRICS_MOST && (
+        <Alert type="info">There are more than {METRICS_MOST} metrics; these are the first ones. Metric math finds others: SEARCH.</Alert>
+      )}
       {namespace && dimensions ? (
         <Choice
           key={dimensions}

@@ -2,6 +2,7 @@
 
 import Alert from "@cloudscape-design/components/alert";
 import Box from "@cloudscape-design/components/box";
+import Button from "@cloudscape-design/components/button";
 import ColumnLayout from "@cloudscape-design/components/column-layout";
 import Container from "@cloudscape-design/components/container";
 import CopyToClipboard from "@cloudscape-design/components/copy-to-clipboard";
@@ -9,31 +10,34 @@ import Header from "@cloudscape-design/components/header";
 import Link from "@cloudscape-design/components/link";
 import SpaceBetween from "@cloudscape-design/components/space-between";
 import StatusIndicator from "@cloudscape-design/components/status-indicator";
-import { read } from "../api/call";
 import { clusters } from "../api/ecs";
 import { useLive } from "../api/live";
+import { CONCERNED, problems } from "../api/problems";
 import { ClusterList } from "../parts/clusters";
 import { useHere } from "../context";
+import { counted } from "../format";
 
 export function Overview() {
   const { about, region, to } = useHere();
   const live = useLive(() => clusters(region), { kinds: ["cluster", "service", "task", "container_instance"] }, [region]);
-  const problems = useLive(
-    async () => (await read<{ problems: string[] }>("/_portside/status")).problems,
-    { kinds: ["task", "service", "load_balancer", "docker_volume", "ebs_volume"] },
-    [region],
-  );
+  const all = useLive(problems, { kinds: CONCERNED, everyMs: 60_000 }, [region]);
+  const wrong = all.value?.filter((each) => each.region === "" || (each.region === region && each.account === about.account));
+  const ofMachine = wrong?.filter((each) => each.kind === "machine");
   const sum = (of: "runningTasksCount" | "pendingTasksCount" | "activeServicesCount") =>
     live.value?.reduce((total, cluster) => total + cluster[of], 0);
   const address = `${location.protocol}//${location.host}`;
   return (
     <SpaceBetween size="l">
-      <Header variant="h1" description={`Account ${about.account}, region ${region}`}>
+      <Header
+        variant="h1"
+        description={`Account ${about.account}, region ${region}`}
+        actions={wrong?.length ? <Button href={to(["problems"])}>{counted(wrong.length, "problem")}</Button> : undefined}
+      >
         Overview
       </Header>
-      {problems.value?.map((problem) => (
-        <Alert key={problem} type="warning" header="Portside reports a problem">
-          {problem}
+      {ofMachine?.map((problem) => (
+        <Alert key={problem.what} type={problem.severity} header={problem.what}>
+          {problem.mend}
         </Alert>
       ))}
       <Container header={<Header variant="h2">In this region</Header>}>
@@ -49,13 +53,13 @@ export function Overview() {
         <ColumnLayout columns={3} variant="text-grid">
           <div>
             <Box variant="awsui-key-label">State</Box>
-            {problems.error ? (
-              <StatusIndicator type="error">{problems.error.message}</StatusIndicator>
-            ) : problems.value?.length ? (
+            {all.error ? (
+              <StatusIndicator type="error">{all.error.message}</StatusIndicator>
+            ) : ofMachine?.length ? (
               <StatusIndicator type="warning">See above</StatusIndicator>
             ) : (
-              <StatusIndicator type={problems.value ? "success" : "loading"}>
-                {problems.value ? "Nothing is wrong" : "Looking"}
+              <StatusIndicator type={ofMachine ? "success" : "loading"}>
+                {ofMachine ? "Nothing is wrong" : "Looking"}
               </StatusIndicator>
             )}
           </div>

@@ -4,12 +4,24 @@ import Autosuggest from "@cloudscape-design/components/autosuggest";
 import ColumnLayout from "@cloudscape-design/components/column-layout";
 import FormField from "@cloudscape-design/components/form-field";
 import Input from "@cloudscape-design/components/input";
+import Multiselect from "@cloudscape-design/components/multiselect";
 import SegmentedControl from "@cloudscape-design/components/segmented-control";
 import Select from "@cloudscape-design/components/select";
 import SpaceBetween from "@cloudscape-design/components/space-between";
 import Textarea from "@cloudscape-design/components/textarea";
 import { useState } from "react";
-import { type Alarm, COMPARISONS, conditionOf, type Draft, linesOf, parametersOf } from "../api/alarms";
+import {
+  type Actions,
+  actionsOf,
+  type Alarm,
+  COMPARISONS,
+  conditionOf,
+  type Draft,
+  filledActions,
+  linesOf,
+  parametersOf,
+  topics,
+} from "../api/alarms";
 import { useLive } from "../api/live";
 import { keyOf, type Line, metrics, PERIODS, STATISTICS, wordsOf } from "../api/metrics";
 import { useHere } from "../context";
@@ -35,6 +47,7 @@ export function AlarmForm({ before, line, onClose }: { before?: Alarm; line?: Li
     periods: String(before?.EvaluationPeriods ?? 1),
     datapoints: before?.DatapointsToAlarm ? String(before.DatapointsToAlarm) : "",
     missing: before?.TreatMissingData ?? "missing",
+    actions: actionsOf(before),
   }));
   const change = (how: Partial<Draft>) => setDraft((now) => ({ ...now, ...how }));
   const isMath = (before?.Metrics?.length ?? 0) > 0;
@@ -50,9 +63,7 @@ export function AlarmForm({ before, line, onClose }: { before?: Alarm; line?: Li
         AlarmDescription: draft.description || undefined,
         AlarmRule: rule.trim(),
         ActionsEnabled: before && !before.ActionsEnabled ? false : undefined,
-        OKActions: before?.OKActions?.length ? before.OKActions : undefined,
-        AlarmActions: before?.AlarmActions?.length ? before.AlarmActions : undefined,
-        InsufficientDataActions: before?.InsufficientDataActions?.length ? before.InsufficientDataActions : undefined,
+        ...filledActions(draft.actions),
       }
     : parametersOf(draft, before);
   return (
@@ -124,6 +135,7 @@ export function AlarmForm({ before, line, onClose }: { before?: Alarm; line?: Li
           </FormField>
         </SpaceBetween>
       )}
+      <Told actions={draft.actions} onChange={(actions) => change({ actions })} />
       <FormField label="Description" description="What to do then: the page of problems shows it">
         <Input value={draft.description} onChange={({ detail }) => change({ description: detail.value })} />
       </FormField>
@@ -134,6 +146,41 @@ export function AlarmForm({ before, line, onClose }: { before?: Alarm; line?: Li
 function optionOf(all: readonly [string, string][], wanted: string) {
   const found = all.find(([value]) => value === wanted);
   return { value: wanted, label: found?.[1] ?? wanted };
+}
+
+const WHEN: readonly [keyof Actions, string][] = [
+  ["AlarmActions", "When in alarm, tell"],
+  ["OKActions", "When OK again, tell"],
+];
+
+/** Topics of SNS, and whatever else the alarm did before. */
+function Told({ actions, onChange }: { actions: Actions; onChange: (actions: Actions) => void }) {
+  const { region } = useHere();
+  const known = useLive(() => topics(region), { kinds: ["topic"] }, [region]);
+  return (
+    <ColumnLayout columns={2}>
+      {WHEN.map(([name, label]) => (
+        <FormField key={name} label={label} description="Topics of SNS">
+          <Multiselect
+            selectedOptions={actions[name].map((value) => ({ value, label: value.split(":").slice(5).join(":"), description: value.split(":")[2] }))}
+            options={[...new Set([...(known.value ?? []), ...actions[name]])].map((value) => ({
+              value,
+              label: value.split(":").slice(5).join(":"),
+              description: value.split(":")[2],
+            }))}
+            onChange={({ detail }) => onChange({ ...actions, [name]: detail.selectedOptions.map((each) => each.value ?? "") })}
+            placeholder="Nobody"
+            statusType={known.value ? "finished" : known.error ? "error" : "loading"}
+            loadingText="Reading the topics"
+            errorText={known.error?.message}
+            empty="No topic in this region"
+            deselectAriaLabel={(each) => `Without ${each.label}`}
+            expandToViewport
+          />
+        </FormField>
+      ))}
+    </ColumnLayout>
+  );
 }
 
 /** A metric, found by its words. */

@@ -30,7 +30,7 @@ export default function Lines(props: LinesProps) {
   const format = (value: number) => (props.unit ? `${short(value)} ${props.unit}` : short(value));
   const drawn: LineChartProps<Date>["series"] = hasPoints
     ? [
-        ...series.map((each) => ({ type: "line" as const, title: each.title, data: [...each.points], valueFormatter: format })),
+        ...series.map((each) => ({ type: "line" as const, title: each.title, data: visible(each.points, end - start), valueFormatter: format })),
         ...thresholds.map((each) => ({ type: "threshold" as const, title: each.title, y: each.y, valueFormatter: format })),
       ]
     : [];
@@ -44,8 +44,8 @@ export default function Lines(props: LinesProps) {
       yDomain={bounds(all)}
       xTickFormatter={(at) =>
         isLong
-          ? at.toLocaleString([], { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit" })
-          : at.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" })
+          ? at.toLocaleString([], { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", hourCycle: "h23" })
+          : at.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hourCycle: "h23" })
       }
       yTickFormatter={short}
       series={drawn}
@@ -55,6 +55,14 @@ export default function Lines(props: LinesProps) {
       empty={props.empty ?? "No point in this time"}
     />
   );
+}
+
+/** A line of one point is a dash, for nobody would see it. */
+function visible(points: readonly Point[], seconds: number): Point[] {
+  const [only] = points;
+  if (points.length !== 1 || !only) return [...points];
+  const aside = seconds * 2.5;
+  return [-aside, aside].map((ms) => ({ x: new Date(only.x.getTime() + ms), y: only.y }));
 }
 
 /** From nothing, or from the least that is below; up to a round number. */

@@ -100,6 +100,8 @@ def _why(answer: dict[str, Any], now: datetime) -> list[Text]:
     if why is None:
         return [Text("It is as it should be.", style="green")]
     lines = [Text(why["what"], style="yellow")]
+    if why["mend"]:
+        lines.append(Text(f"→ {why['mend']}", style="yellow"))
     if why["until"]:
         at = datetime.fromisoformat(why["until"])
         seconds = max(0.0, (at - now).total_seconds())
