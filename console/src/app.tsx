@@ -35,6 +35,7 @@ const FamilyPage = later(async () => (await import("./pages/definitions")).Famil
 const DefinitionPage = later(async () => (await import("./pages/definitions")).DefinitionPage);
 const Balancers = later(async () => (await import("./pages/balancers")).Balancers);
 const BalancerPage = later(async () => (await import("./pages/balancers")).BalancerPage);
+const TargetGroupPage = later(async () => (await import("./pages/target-group")).TargetGroupPage);
 const Networks = later(async () => (await import("./pages/networks")).Networks);
 const NetworkPage = later(async () => (await import("./pages/networks")).NetworkPage);
 const SecurityGroupPage = later(async () => (await import("./pages/security-group")).SecurityGroupPage);
@@ -88,6 +89,7 @@ function page(path: string[]): ReactNode {
   if (first === "task-definitions" && name && second) return <DefinitionPage family={name} revision={second} />;
   if (first === "load-balancers" && name === undefined) return <Balancers />;
   if (first === "load-balancers" && name) return <BalancerPage name={name} />;
+  if (first === "target-groups") return name ? <TargetGroupPage name={name} /> : <Balancers />;
   if (first === "networks") return name ? <NetworkPage id={name} /> : <Networks />;
   if (first === "security-groups") return name ? <SecurityGroupPage id={name} /> : <Networks />;
   if (first === "log-groups" && name === undefined) return <LogGroups />;
@@ -115,6 +117,7 @@ const WORDS: Record<string, string> = {
   tasks: "Tasks",
   "task-definitions": "Task definitions",
   "load-balancers": "Load balancers",
+  "target-groups": "Target groups",
   networks: "Networks",
   "security-groups": "Security groups",
   "log-groups": "Log groups",

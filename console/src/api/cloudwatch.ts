@@ -43,6 +43,17 @@ export async function lastHour(region: string, all: readonly Series[], now: numb
   });
 }
 
+/** Noughts for the minutes without a point after the first one, but for the last two, which may still come. */
+export function withNoughts(points: readonly Point[], now: number): Point[] {
+  const known = new Map(points.map((each) => [each.x.getTime(), each.y]));
+  const first = points[0]?.x.getTime();
+  if (first === undefined) return [];
+  const last = Math.max(points[points.length - 1]?.x.getTime() ?? first, now - 2 * 60_000);
+  const found: Point[] = [];
+  for (let at = first; at <= last; at += 60_000) found.push({ x: new Date(at), y: known.get(at) ?? 0 });
+  return found;
+}
+
 export function ofService(cluster: string, service: string): Series[] {
   const dimensions = { ClusterName: cluster, ServiceName: service };
   return [

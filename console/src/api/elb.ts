@@ -1,27 +1,30 @@
 /** Load balancers as Portside tells of them: rules in their order, targets with their health. */
 
-import { read } from "./call";
+import { call, read } from "./call";
+import type { Series } from "./cloudwatch";
 
 export interface Rule {
   RuleArn?: string;
   Priority?: string;
   IsDefault?: boolean;
+  /** How many requests went by it since the proxy began; null while that can not be told. */
+  hits?: number | null;
   Conditions?: Condition[];
   Actions?: Action[];
 }
 
-interface Condition {
+export interface Condition {
   Field: string;
   Values?: string[];
-  HostHeaderConfig?: { Values?: string[] };
-  PathPatternConfig?: { Values?: string[] };
-  HttpHeaderConfig?: { HttpHeaderName?: string; Values?: string[] };
+  HostHeaderConfig?: { Values?: string[]; RegexValues?: string[] };
+  PathPatternConfig?: { Values?: string[]; RegexValues?: string[] };
+  HttpHeaderConfig?: { HttpHeaderName?: string; Values?: string[]; RegexValues?: string[] };
   HttpRequestMethodConfig?: { Values?: string[] };
   SourceIpConfig?: { Values?: string[] };
   QueryStringConfig?: { Values?: { Key?: string; Value?: string }[] };
 }
 
-interface Action {
+export interface Action {
   Type: string;
   TargetGroupArn?: string;
   ForwardConfig?: { TargetGroups?: { TargetGroupArn: string; Weight?: number }[] };
@@ -36,6 +39,15 @@ export interface Target {
   state: string;
   reason: string | null;
   description: string | null;
+  /** When it was last checked. */
+  checkedAt?: string | null;
+}
+
+export interface Listener {
+  arn: string;
+  protocol: string;
+  port: number;
+  rules: Rule[];
 }
 
 export interface Balancer {
@@ -45,34 +57,163 @@ export interface Balancer {
   scheme: string;
   state: string;
   dnsName: string;
-  listeners: { protocol: string; port: number; rules: Rule[] }[];
+  listeners: Listener[];
   targetGroups: { name: string; arn: string; protocol: string; port: number; targets: Target[] }[];
 }
 
 export const KINDS = ["load_balancer", "listener", "rule", "target", "target_group"];
 
-export async function balancers(region: string): Promise<Balancer[]> {
+/** Requests are counted by the proxy, which commits nothing: they are asked for so often where they are shown. */
+export const COUNTS_MS = 10_000;
+
+export async function balancers(region: string, account: string): Promise<Balancer[]> {
   const found = await read<{ loadBalancers: Balancer[] }>("/_portside/lb");
-  return found.loadBalancers.filter((each) => each.arn.split(":")[3] === region);
+  return found.loadBalancers.filter((each) => each.arn.includes(`:${region}:${account}:`));
+}
+
+export interface TargetGroup {
+  TargetGroupArn: string;
+  TargetGroupName: string;
+  Protocol: string;
+  ProtocolVersion?: string;
+  Port: number;
+  VpcId: string;
+  TargetType: string;
+  HealthCheckProtocol?: string;
+  HealthCheckPort?: string;
+  HealthCheckPath?: string;
+  HealthCheckIntervalSeconds?: number;
+  HealthCheckTimeoutSeconds?: number;
+  HealthyThresholdCount?: number;
+  UnhealthyThresholdCount?: number;
+  LoadBalancerArns?: string[];
+}
+
+export async function targetGroups(region: string): Promise<TargetGroup[]> {
+  const found: TargetGroup[] = [];
+  let Marker: string | undefined;
+  do {
+    const page = await call<{ TargetGroups?: TargetGroup[]; NextMarker?: string }>("elbv2", "DescribeTargetGroups", region, { Marker });
+    found.push(...(page.TargetGroups ?? []));
+    Marker = page.NextMarker;
+  } while (Marker);
+  return found;
+}
+
+/** The targets of a group, in use or not. */
+export async function targets(region: string, TargetGroupArn: string): Promise<Target[]> {
+  interface Health {
+    Target: { Id: string; Port?: number; AvailabilityZone?: string };
+    TargetHealth: { State: string; Reason?: string; Description?: string };
+  }
+  const { TargetHealthDescriptions: all } = await call<{ TargetHealthDescriptions?: Health[] }>("elbv2", "DescribeTargetHealth", region, {
+    TargetGroupArn,
+  });
+  return (all ?? []).map(({ Target, TargetHealth }) => ({
+    id: Target.Id,
+    port: Target.Port ?? 0,
+    zone: Target.AvailabilityZone ?? "",
+    state: TargetHealth.State,
+    reason: TargetHealth.Reason ?? null,
+    description: TargetHealth.Description ?? null,
+  }));
+}
+
+export interface Certificate {
+  CertificateArn: string;
+  DomainName: string;
+}
+
+export const certificates = async (region: string) =>
+  (await call<{ CertificateSummaryList?: Certificate[] }>("acm", "ListCertificates", region)).CertificateSummaryList ?? [];
+
+/** Which rule a request would go by: as `portside lb route` says it. */
+export interface Route {
+  listener: { protocol: string; port: number };
+  request: { method: string; host: string; path: string; query: string; from: string };
+  rules: { priority: string; arn: string; matches: boolean; conditions: { condition: Condition; holds: boolean; why: string }[] }[];
+  rule: Rule;
+  action: Action;
+  targetGroups: { name: string; arn: string; weight: number; healthy: number; targets: number }[];
+  location?: string;
+}
+
+export const route = (name: string, method: string, url: string, headers: [string, string][], from: string) =>
+  read<Route>("/_portside/lb/route", { name, method, url, headers, from });
+
+/** Charts of a load balancer's traffic, as CloudWatch has it. */
+export interface Traffic {
+  title: string;
+  unit: string;
+  yTitle: string;
+  times?: number;
+  isCount?: boolean;
+  series: Series[];
+}
+
+export function trafficOf(balancer: Balancer): Traffic[] {
+  const isNetwork = balancer.type === "network";
+  const namespace = isNetwork ? "AWS/NetworkELB" : "AWS/ApplicationELB";
+  const dimensions = { LoadBalancer: balancer.arn.split(":loadbalancer/")[1] ?? "" };
+  const line = (title: string, metric: string, stat: string): Series => ({ title, metric, stat, namespace, dimensions });
+  const hosts: Traffic = {
+    title: "Targets",
+    unit: "",
+    yTitle: "Healthy targets, the fewest in each minute",
+    series: balancer.targetGroups.map((group) => ({
+      title: group.name,
+      metric: "HealthyHostCount",
+      stat: "Minimum",
+      namespace,
+      dimensions: { ...dimensions, TargetGroup: group.arn.split(":").pop() ?? "" },
+    })),
+  };
+  if (isNetwork) {
+    return [
+      { title: "Flows", unit: "", yTitle: "New in each minute", isCount: true, series: [line("New flows", "NewFlowCount", "Sum")] },
+      { title: "Bytes", unit: " bytes", yTitle: "In each minute", isCount: true, series: [line("Bytes", "ProcessedBytes", "Sum")] },
+      { title: "Open flows", unit: "", yTitle: "Open at once", series: [line("Open flows", "ActiveFlowCount", "Average")] },
+      hosts,
+    ];
+  }
+  return [
+    { title: "Requests", unit: "", yTitle: "In each minute", isCount: true, series: [line("Requests", "RequestCount", "Sum")] },
+    {
+      title: "Errors",
+      unit: "",
+      yTitle: "In each minute",
+      isCount: true,
+      series: [
+        line("Targets: 4xx", "HTTPCode_Target_4XX_Count", "Sum"),
+        line("Targets: 5xx", "HTTPCode_Target_5XX_Count", "Sum"),
+        line("Load balancer: 5xx", "HTTPCode_ELB_5XX_Count", "Sum"),
+      ],
+    },
+    {
+      title: "Response time",
+      unit: " ms",
+      yTitle: "ms until targets answer",
+      times: 1000,
+      series: ["p50", "p90", "p99"].map((stat) => line(stat, "TargetResponseTime", stat)),
+    },
+    hosts,
+  ];
 }
 
 /** `path is /api/* or /v1/*`, of all conditions. */
 export function conditionsOf(rule: Rule): string {
   if (!rule.Conditions?.length) return "Anything else";
-  return rule.Conditions.map((each) => {
-    const header = each.HttpHeaderConfig?.HttpHeaderName;
-    const query = each.QueryStringConfig?.Values?.map(({ Key, Value }) => (Key ? `${Key}=${Value}` : (Value ?? "")));
-    const values =
-      each.HostHeaderConfig?.Values ??
-      each.PathPatternConfig?.Values ??
-      each.HttpHeaderConfig?.Values ??
-      each.HttpRequestMethodConfig?.Values ??
-      each.SourceIpConfig?.Values ??
-      query ??
-      each.Values ??
-      [];
-    return `${header ? `header ${header}` : each.Field.replaceAll("-", " ")} is ${values.join(" or ")}`;
-  }).join(", and ");
+  return rule.Conditions.map(conditionOf).join(", and ");
+}
+
+export function conditionOf(each: Condition): string {
+  const header = each.HttpHeaderConfig?.HttpHeaderName;
+  const query = each.QueryStringConfig?.Values?.map(({ Key, Value }) => (Key ? `${Key}=${Value}` : (Value ?? "")));
+  const texts = each.HostHeaderConfig ?? each.PathPatternConfig ?? each.HttpHeaderConfig;
+  const expressions = texts?.RegexValues ?? [];
+  const values = texts?.Values ?? each.HttpRequestMethodConfig?.Values ?? each.SourceIpConfig?.Values ?? query ?? each.Values ?? [];
+  const what = header ? `header ${header}` : each.Field.replaceAll("-", " ");
+  return expressions.length ? `${what} matches ${expressions.join(" or ")}` : `${what} is ${values.join(" or ")}`;
 }
 
 const groupName = (arn: string) => arn.split("/")[1] ?? arn;

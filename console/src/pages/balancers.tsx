@@ -1,61 +1,99 @@
-/** Load balancers, and one of them: its rules in the order in which they are tried, its targets with their health. */
+/** Load balancers, and one of them: its rules in the order in which they are tried, its targets with their health, its traffic. */
 
 import Alert from "@cloudscape-design/components/alert";
+import Button from "@cloudscape-design/components/button";
 import ColumnLayout from "@cloudscape-design/components/column-layout";
 import Container from "@cloudscape-design/components/container";
+import FormField from "@cloudscape-design/components/form-field";
 import Header from "@cloudscape-design/components/header";
+import Input from "@cloudscape-design/components/input";
 import Link from "@cloudscape-design/components/link";
+import Multiselect from "@cloudscape-design/components/multiselect";
+import Select from "@cloudscape-design/components/select";
 import SpaceBetween from "@cloudscape-design/components/space-between";
-import Table from "@cloudscape-design/components/table";
-import { actionsOf, type Balancer, balancers, conditionsOf, KINDS } from "../api/elb";
+import { lazy, Suspense, useState } from "react";
+import { securityGroups, subnets } from "../api/ec2";
+import { type Balancer, balancers, COUNTS_MS, KINDS, trafficOf } from "../api/elb";
 import { useLive } from "../api/live";
 import { useHere } from "../context";
+import { Act } from "../parts/act";
 import { Fact } from "../parts/fact";
 import { List } from "../parts/list";
+import { Listeners } from "../parts/listeners";
 import { Status } from "../parts/status";
+import { TargetGroupList } from "../parts/target-groups";
+import { Targets } from "../parts/targets";
+import { WhichRule } from "../parts/which-rule";
+
+const Plot = lazy(() => import("../parts/plot"));
 
 export function Balancers() {
-  const { region, to } = useHere();
-  const live = useLive(() => balancers(region), { kinds: KINDS }, [region]);
-  const healthy = (each: Balancer) => each.targetGroups.flatMap((group) => group.targets);
+  const { about, region, to } = useHere();
+  const live = useLive(() => balancers(region, about.account), { kinds: KINDS }, [region]);
+  const [isNew, setNew] = useState(false);
+  const all = (each: Balancer) => each.targetGroups.flatMap((group) => group.targets);
   return (
-    <List<Balancer>
-      title="Load balancers"
-      noun="load balancer"
-      live={live}
-      keyOf={(each) => each.arn}
-      columns={[
-        {
-          id: "name",
-          header: "Load balancer",
-          cell: (each) => <Link href={to(["load-balancers", each.name])}>{each.name}</Link>,
-          sortingField: "name",
-          isRowHeader: true,
-        },
-        { id: "state", header: "State", cell: (each) => <Status of={each.state.toUpperCase()} /> },
-        { id: "type", header: "Type", cell: (each) => each.type, sortingField: "type" },
-        { id: "listeners", header: "Listeners", cell: (each) => each.listeners.map((one) => `${one.protocol} ${one.port}`).join(", ") || "–" },
-        {
-          id: "targets",
-          header: "Targets",
-          cell: (each) => `${healthy(each).filter((one) => one.state === "healthy").length} of ${healthy(each).length} healthy`,
-        },
-        { id: "dns", header: "Name", cell: (each) => each.dnsName },
-      ]}
-    />
+    <SpaceBetween size="l">
+      <List<Balancer>
+        title="Load balancers"
+        noun="load balancer"
+        live={live}
+        keyOf={(each) => each.arn}
+        actions={<Button onClick={() => setNew(true)}>Create load balancer</Button>}
+        columns={[
+          {
+            id: "name",
+            header: "Load balancer",
+            cell: (each) => <Link href={to(["load-balancers", each.name])}>{each.name}</Link>,
+            sortingField: "name",
+            isRowHeader: true,
+          },
+          { id: "state", header: "State", cell: (each) => <Status of={each.state.toUpperCase()} /> },
+          { id: "type", header: "Type", cell: (each) => each.type, sortingField: "type" },
+          {
+            id: "listeners",
+            header: "Listeners",
+            cell: (each) => each.listeners.map((one) => `${one.protocol} ${one.port}`).join(", ") || "–",
+          },
+          {
+            id: "targets",
+            header: "Targets",
+            cell: (each) => `${all(each).filter((one) => one.state === "healthy").length} of ${all(each).length} healthy`,
+          },
+          { id: "dns", header: "Name", cell: (each) => each.dnsName },
+        ]}
+      />
+      <TargetGroupList />
+      {isNew && <CreateBalancer onClose={() => setNew(false)} />}
+    </SpaceBetween>
   );
 }
 
 export function BalancerPage({ name }: { name: string }) {
-  const { region } = useHere();
-  const live = useLive(async () => (await balancers(region)).find((each) => each.name === name) ?? null, { kinds: KINDS }, [region, name]);
+  const { about, region, to } = useHere();
+  const live = useLive(
+    async () => (await balancers(region, about.account)).find((each) => each.name === name) ?? null,
+    { kinds: KINDS, everyMs: COUNTS_MS },
+    [region, name],
+  );
+  const [isDeleting, setDeleting] = useState(false);
   const found = live.value;
   if (found === null || live.error) {
     return <Alert type="error">{live.error?.message ?? `There is no load balancer ${name} in ${region}.`}</Alert>;
   }
+  const isClassic = found?.type === "classic";
   return (
     <SpaceBetween size="l">
-      <Header variant="h1">{name}</Header>
+      <Header
+        variant="h1"
+        actions={
+          <Button disabled={!found} onClick={() => setDeleting(true)}>
+            Delete
+          </Button>
+        }
+      >
+        {name}
+      </Header>
       <Container>
         <ColumnLayout columns={4} variant="text-grid" minColumnWidth={150}>
           <Fact label="State">
@@ -66,41 +104,129 @@ export function BalancerPage({ name }: { name: string }) {
           <Fact label="Name">{found?.dnsName ?? "–"}</Fact>
         </ColumnLayout>
       </Container>
-      {found?.listeners.map((listener) => (
-        <Table
-          key={`${listener.protocol} ${listener.port}`}
-          header={
-            <Header variant="h2" description="Tried in this order; the first that matches decides">
-              {listener.protocol} {listener.port}
-            </Header>
-          }
-          items={listener.rules}
-          wrapLines
-          columnDefinitions={[
-            { id: "priority", header: "Priority", cell: (rule) => rule.Priority ?? "–", width: 110 },
-            { id: "if", header: "If", cell: conditionsOf, isRowHeader: true },
-            { id: "then", header: "Then", cell: actionsOf },
-          ]}
-        />
-      ))}
+      {found && <Listeners balancer={found} />}
+      {found?.type === "application" && <WhichRule balancer={found} />}
       {found?.targetGroups.map((group) => (
-        <Table
-          key={group.arn}
-          header={
-            <Header variant="h2" counter={`(${group.targets.length})`} description={`Target group, ${group.protocol} ${group.port}`}>
-              {group.name}
-            </Header>
-          }
-          items={group.targets}
-          empty="No target"
-          columnDefinitions={[
-            { id: "id", header: "Target", cell: (target) => `${target.id}:${target.port}`, isRowHeader: true },
-            { id: "state", header: "Health", cell: (target) => <Status of={target.state.toUpperCase()} /> },
-            { id: "zone", header: "Zone", cell: (target) => target.zone || "–" },
-            { id: "why", header: "Why", cell: (target) => target.description || target.reason || "–" },
-          ]}
-        />
+        <Targets key={group.arn} group={group} targets={group.targets} isReadOnly={isClassic} />
       ))}
+      {found && !isClassic && (
+        <Container header={<Header variant="h2">The last hour</Header>}>
+          <ColumnLayout columns={2}>
+            {trafficOf(found).map(({ title, ...chart }) => (
+              <div key={title}>
+                <Header variant="h3">{title}</Header>
+                <Suspense fallback="The plot is being loaded">
+                  <Plot label={`${title} of ${name}`} {...chart} />
+                </Suspense>
+              </div>
+            ))}
+          </ColumnLayout>
+        </Container>
+      )}
+      {isDeleting && found && (
+        <Act
+          title={`Delete ${name}?`}
+          word="Delete"
+          service={isClassic ? "elb" : "elbv2"}
+          operation="DeleteLoadBalancer"
+          parameters={isClassic ? { LoadBalancerName: name } : { LoadBalancerArn: found.arn }}
+          onClose={() => setDeleting(false)}
+          onDone={() => {
+            location.hash = to(["load-balancers"]);
+          }}
+        >
+          It goes with its listeners and rules; its target groups stay.
+        </Act>
+      )}
     </SpaceBetween>
+  );
+}
+
+const TYPES = [
+  { value: "application", label: "Application", description: "HTTP and HTTPS, by rules" },
+  { value: "network", label: "Network", description: "TCP, TLS and UDP" },
+];
+const SCHEMES = [
+  { value: "internet-facing", label: "Internet-facing" },
+  { value: "internal", label: "Internal" },
+];
+
+function CreateBalancer({ onClose }: { onClose: () => void }) {
+  const { region, to } = useHere();
+  const known = useLive(
+    async () => ({ subnets: await subnets(region), groups: await securityGroups(region) }),
+    { kinds: ["subnet", "security_group"] },
+    [region],
+  );
+  const [name, setName] = useState("");
+  const [type, setType] = useState("application");
+  const [scheme, setScheme] = useState("internet-facing");
+  const [chosen, setChosen] = useState<readonly string[]>();
+  const [groups, setGroups] = useState<readonly string[]>([]);
+  const inSubnets = chosen ?? known.value?.subnets.filter((each) => each.DefaultForAz).map((each) => each.SubnetId) ?? [];
+  const vpc = known.value?.subnets.find((each) => inSubnets.includes(each.SubnetId))?.VpcId;
+  const subnetOptions = (known.value?.subnets ?? []).map((each) => ({
+    value: each.SubnetId,
+    label: each.SubnetId,
+    description: `${each.AvailabilityZone}, ${each.CidrBlock}`,
+  }));
+  const groupOptions = (known.value?.groups ?? [])
+    .filter((each) => each.VpcId === vpc)
+    .map((each) => ({ value: each.GroupId, label: each.GroupName, description: each.GroupId }));
+  const isName = /^[A-Za-z0-9](?:[A-Za-z0-9-]{0,30}[A-Za-z0-9])?$/.test(name);
+  return (
+    <Act
+      title="Create a load balancer"
+      word="Create"
+      service="elbv2"
+      operation="CreateLoadBalancer"
+      parameters={{
+        Name: name,
+        Type: type,
+        Scheme: scheme,
+        Subnets: inSubnets,
+        SecurityGroups: groups.length ? groups : undefined,
+      }}
+      isReady={isName && inSubnets.length > 0}
+      onClose={onClose}
+      onDone={() => {
+        location.hash = to(["load-balancers", name]);
+      }}
+    >
+      {known.error && <Alert type="error">{known.error.message}</Alert>}
+      <FormField label="Name" errorText={isName || name === "" ? undefined : "Up to 32 letters, digits and hyphens"}>
+        <Input value={name} onChange={({ detail }) => setName(detail.value)} />
+      </FormField>
+      <FormField label="Type">
+        <Select
+          selectedOption={TYPES.find((each) => each.value === type) ?? null}
+          options={TYPES}
+          onChange={({ detail }) => setType(detail.selectedOption.value ?? "application")}
+        />
+      </FormField>
+      <FormField label="Scheme">
+        <Select
+          selectedOption={SCHEMES.find((each) => each.value === scheme) ?? null}
+          options={SCHEMES}
+          onChange={({ detail }) => setScheme(detail.selectedOption.value ?? "internet-facing")}
+        />
+      </FormField>
+      <FormField label="Subnets" description="Of different zones; an Application Load Balancer takes at least two">
+        <Multiselect
+          selectedOptions={subnetOptions.filter((each) => inSubnets.includes(each.value))}
+          options={subnetOptions}
+          onChange={({ detail }) => setChosen(detail.selectedOptions.map((each) => each.value ?? ""))}
+          placeholder="Choose some"
+        />
+      </FormField>
+      <FormField label="Security groups" description="None: the default group of an Application Load Balancer's VPC">
+        <Multiselect
+          selectedOptions={groupOptions.filter((each) => groups.includes(each.value))}
+          options={groupOptions}
+          onChange={({ detail }) => setGroups(detail.selectedOptions.map((each) => each.value ?? ""))}
+          placeholder="Choose some"
+        />
+      </FormField>
+    </Act>
   );
 }

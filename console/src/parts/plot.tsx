@@ -3,13 +3,25 @@
 import Alert from "@cloudscape-design/components/alert";
 import LineChart from "@cloudscape-design/components/line-chart";
 import { useEffect, useState } from "react";
-import { lastHour, type Point, type Series } from "../api/cloudwatch";
+import { lastHour, type Point, type Series, withNoughts } from "../api/cloudwatch";
 import { useHere } from "../context";
 
 /** Metrics have one point a minute: nothing new is there any sooner. */
 const PERIOD_MS = 60_000;
 
-export default function Plot({ label, series }: { label: string; series: readonly Series[] }) {
+interface Props {
+  label: string;
+  series: readonly Series[];
+  /** After each value; a per cent sign of itself. */
+  unit?: string;
+  yTitle?: string;
+  /** What is shown is so many times what is measured: 1000 for seconds as ms. */
+  times?: number;
+  /** A minute without a point is one of nought: of what is counted, which AWS leaves out. */
+  isCount?: boolean;
+}
+
+export default function Plot({ label, series, unit = " %", yTitle = "Percent of what is reserved", times = 1, isCount }: Props) {
   const { region } = useHere();
   const [points, setPoints] = useState<Point[][]>();
   const [error, setError] = useState<Error>();
@@ -29,7 +41,7 @@ export default function Plot({ label, series }: { label: string; series: readonl
     lastHour(region, JSON.parse(wanted), now).then(
       (found) => {
         if (isOver) return;
-        setPoints(found);
+        setPoints(found.map((each) => (isCount ? withNoughts(each, now) : each).map(({ x, y }) => ({ x, y: y * times }))));
         setError(undefined);
       },
       (failure: Error) => !isOver && setError(failure),
@@ -37,7 +49,7 @@ export default function Plot({ label, series }: { label: string; series: readonl
     return () => {
       isOver = true;
     };
-  }, [region, wanted, now]);
+  }, [region, wanted, now, times, isCount]);
   if (error) return <Alert type="error">{error.message}</Alert>;
   const most = Math.max(0, ...(points ?? []).flat().map((each) => each.y));
   const hasPoints = points?.some((each) => each.length > 0);
@@ -48,18 +60,20 @@ export default function Plot({ label, series }: { label: string; series: readonl
       hideFilter
       xScaleType="time"
       xDomain={[new Date(now - 3_600_000), new Date(now)]}
-      yDomain={[0, most > 50 ? Math.max(100, most) : most > 10 ? 50 : most > 1 ? 10 : 1]}
+      yDomain={[0, unit === " %" ? percent(most) : most * 1.1 || 1]}
       xTickFormatter={(at) => at.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" })}
       series={(hasPoints ? series : []).map((each, at) => ({
         type: "line",
         title: each.title,
         data: points?.[at] ?? [],
-        valueFormatter: (value) => `${value.toFixed(2)} %`,
+        valueFormatter: (value) => `${Number(value.toFixed(2))}${unit}`,
       }))}
-      yTitle="Percent of what is reserved"
+      yTitle={yTitle}
       statusType={points ? "finished" : "loading"}
       loadingText="Reading the metrics"
-      empty="No point yet: metrics have one a minute"
+      empty={isCount ? "None in the last hour" : "No point yet: metrics have one a minute"}
     />
   );
 }
+
+const percent = (most: number) => (most > 50 ? Math.max(100, most) : most > 10 ? 50 : most > 1 ? 10 : 1);

@@ -36,7 +36,8 @@ async def answer(store: Store, body: bytes) -> tuple[int, dict[str, Any]]:
     """HTTP status and document.
 
     Args:
-        body: {"name", "method", "url", "headers": [[name, value]], "from": address}. `url` may be a path alone.
+        body: {"name", "method", "url", "headers": [[name, value]], "from": address}. `url` may be a path alone,
+            and `name` an ARN.
 
     Returns: {"listener": {"protocol", "port"}, "request": {"method", "host", "path", "query", "from"}, "rules": [{
         "priority", "arn", "matches", "conditions": [{"condition" in AWS's shape, "holds", "why"}]}], "rule": the one
@@ -63,7 +64,7 @@ async def _answer(store: Store, body: bytes) -> dict[str, Any]:
         raise _Refused(400, f"{method} is not a method")
     if len(url) > MAX_URL or not url.isascii() or not url.isprintable() or " " in url:
         raise _Refused(400, f"a URL has up to {MAX_URL} printable characters of ASCII, and no spaces")
-    balancer = next((each for each in store.scan(LOAD_BALANCER) if each.name == name), None)
+    balancer = next((each for each in store.scan(LOAD_BALANCER) if name in (each.name, each.arn)), None)
     if balancer is None:
         raise _Refused(404, f"there is no load balancer {name}")
     if balancer.type == "network":

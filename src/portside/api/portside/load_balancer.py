@@ -23,7 +23,7 @@ def document(
         hits: how often each rule was gone by, likewise; the default rule under its listener's ARN.
         name: only load balancers of this name.
 
-    Returns: {"loadBalancers": [{"name", "arn", "type", "scheme", "state", "dnsName", "listeners": [{"protocol", "port",
+    Returns: {"loadBalancers": [{"name", "arn", "type", "scheme", "state", "dnsName", "listeners": [{"arn", "protocol", "port",
         "rules": [in AWS's shapes, with "hits"]}], "targetGroups": [{"name", "arn", "protocol", "port",
         "targets": [{"id", "port", "zone", "state", "reason", "description", "checkedAt"}], "counted"}]}]};
         {"error": ...} with 404 for a name that none has.
@@ -59,6 +59,7 @@ def _balancer(
 def _listener(store: Store, listener: Listener, hits: Mapping[str, int]) -> dict[str, Any]:
     rules = rule.in_order(store.find(RULE, "listener", listener.arn))
     return {
+        "arn": listener.arn,
         "protocol": listener.protocol,
         "port": listener.port,
         "rules": [
