@@ -35,6 +35,9 @@ const FamilyPage = later(async () => (await import("./pages/definitions")).Famil
 const DefinitionPage = later(async () => (await import("./pages/definitions")).DefinitionPage);
 const Balancers = later(async () => (await import("./pages/balancers")).Balancers);
 const BalancerPage = later(async () => (await import("./pages/balancers")).BalancerPage);
+const Volumes = later(async () => (await import("./pages/volumes")).Volumes);
+const Images = later(async () => (await import("./pages/images")).Images);
+const ImagePage = later(async () => (await import("./pages/images")).ImagePage);
 const TargetGroupPage = later(async () => (await import("./pages/target-group")).TargetGroupPage);
 const Networks = later(async () => (await import("./pages/networks")).Networks);
 const NetworkPage = later(async () => (await import("./pages/networks")).NetworkPage);
@@ -90,6 +93,8 @@ function page(path: string[]): ReactNode {
   if (first === "load-balancers" && name === undefined) return <Balancers />;
   if (first === "load-balancers" && name) return <BalancerPage name={name} />;
   if (first === "target-groups") return name ? <TargetGroupPage name={name} /> : <Balancers />;
+  if (first === "volumes" && name === undefined) return <Volumes />;
+  if (first === "images") return name ? <ImagePage id={name} /> : <Images />;
   if (first === "networks") return name ? <NetworkPage id={name} /> : <Networks />;
   if (first === "security-groups") return name ? <SecurityGroupPage id={name} /> : <Networks />;
   if (first === "log-groups" && name === undefined) return <LogGroups />;
@@ -119,6 +124,8 @@ const WORDS: Record<string, string> = {
   "load-balancers": "Load balancers",
   "target-groups": "Target groups",
   networks: "Networks",
+  volumes: "Volumes",
+  images: "Images",
   "security-groups": "Security groups",
   "log-groups": "Log groups",
   settings: "Account settings",
@@ -231,6 +238,8 @@ export function App({ about, onSignedOut }: { about: About; onSignedOut: () => v
               { type: "link", text: "Task definitions", href: hrefOf(["task-definitions"], region) },
               { type: "link", text: "Load balancers", href: hrefOf(["load-balancers"], region) },
               { type: "link", text: "Networks", href: hrefOf(["networks"], region) },
+              { type: "link", text: "Volumes", href: hrefOf(["volumes"], region) },
+              { type: "link", text: "Images", href: hrefOf(["images"], region) },
               { type: "link", text: "Log groups", href: hrefOf(["log-groups"], region) },
               { type: "link", text: "Logs Insights", href: hrefOf(["logs-insights"], region) },
               { type: "link", text: "Metrics", href: hrefOf(["metrics"], region) },

@@ -50,3 +50,17 @@ export function vcpu(units: string | number | undefined): string {
 export function memory(mib: string | number | undefined): string {
   return mib ? (Number(mib) >= 1024 ? `${Number(mib) / 1024} GB` : `${mib} MB`) : "–";
 }
+
+/** `1.2 GB`, in powers of ten as disks are sold. */
+export function bytes(count: number | null | undefined): string {
+  if (count === null || count === undefined) return "–";
+  for (const [unit, size] of [["TB", 1e12], ["GB", 1e9], ["MB", 1e6], ["kB", 1e3]] as const) {
+    if (count >= size) return `${(count / size).toFixed(1)} ${unit}`;
+  }
+  return `${count} bytes`;
+}
+
+/** Seconds since 1970 of a time as Portside writes it. */
+export function secondsOf(at: string | null | undefined): number | undefined {
+  return at ? Date.parse(at) / 1000 : undefined;
+}

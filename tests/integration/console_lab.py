@@ -60,8 +60,8 @@ class Console:
         self.page.on("request", self._asked)
 
     def _said(self, said: Any) -> None:
-        # The browser calls an answer of 400 an error, which is what the API says to what can not be.
-        if said.type == "error" and "status of 400" not in said.text:
+        # The browser calls answers of 400 and 409 errors, which are what the API says to what can not be.
+        if said.type == "error" and "status of 400" not in said.text and "status of 409" not in said.text:
             self.wrong.append(said.text)
 
     def _asked(self, request: Any) -> None:

@@ -319,7 +319,7 @@ def test_a_load_balancers_rules_and_targets(portside: Instance, visit: Callable[
     )
     console = visit()
     page = console.open("load-balancers")
-    expect(console.row("edge")).to_contain_text("HTTP 80")
+    expect(console.row("edge").filter(has_text="application")).to_contain_text("HTTP 80")
     page.get_by_role("link", name="edge").click()
     expect(console.row("path pattern is /shop/*")).to_contain_text("forward to fronts")
     expect(console.row("Anything else")).to_contain_text("answer 404")

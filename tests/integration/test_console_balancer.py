@@ -129,7 +129,7 @@ def test_a_load_balancer_from_form_to_traffic(portside: Instance, console: Conso
     console.picture("load-balancer")
     # Metrics come by the minute.
     expect(page.get_by_role("button", name="p99")).to_be_visible(timeout=240_000)
-    page.get_by_text("The last hour").scroll_into_view_if_needed()
+    page.get_by_role("heading", name="The last hour").scroll_into_view_if_needed()
     console.accessible()
     console.picture("traffic")
 

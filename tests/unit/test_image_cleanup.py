@@ -103,6 +103,24 @@ def chosen(images: list[MachineImage], use: ImageUse = ImageUse(names={}, digest
     return [each.id for each in image.choose(images, use, values.pop("policy", POLICY), **values)]
 
 
+def test_all_that_use_an_image_are_told() -> None:
+    """Each task that has it, by digest or, before it is known, by name; services; nobody who has stopped."""
+    found = held("a")
+    tasks = [
+        task("one", "a", digest="sha256:a"),
+        task("named", "docker.io/library/a:latest"),
+        task("other", "b", digest="sha256:b"),
+        task("gone", "a", digest="sha256:a", last_status=TaskStatus.STOPPED),
+    ]
+    services = [service("sha256:a"), service("sha256:a", status="INACTIVE")]
+    using = [each.words for each in image.uses(tasks, services) if each.is_of(found)]
+    assert using == [
+        "service web in cluster default",
+        "task one in cluster default",
+        "task named in cluster default",
+    ]
+
+
 def test_by_age() -> None:
     """Those unused for an hour go, at most so many at once, the longest unused first; the rest stays."""
     images = [held("new", used_h=0.5), held("b", used_h=3), held("a", used_h=9), held("came", used_h=3, came_h=0.5)]

@@ -96,12 +96,18 @@ export function pieces<T>(all: T[], size: number): T[][] {
 }
 
 /** A document of Portside's own, at `/_portside/...`; with a body, what it answers to that. */
-export async function read<T>(path: string, body?: object): Promise<T> {
-  const own = path.startsWith(`${BELOW}/`) ? path : path.replace(/^\/_portside\//, `${BELOW}/own/`);
-  const answer = await fetch(
-    own,
+export function read<T>(path: string, body?: object): Promise<T> {
+  return own(
+    path,
     body === undefined ? { headers: { accept: "application/json" } } : { method: "POST", headers: OURS, body: JSON.stringify(body) },
   );
+}
+
+/** Removes what Portside has at an address of its own. */
+export const remove = <T>(path: string) => own<T>(path, { method: "DELETE", headers: OURS });
+
+async function own<T>(path: string, how: RequestInit): Promise<T> {
+  const answer = await fetch(path.startsWith(`${BELOW}/`) ? path : path.replace(/^\/_portside\//, `${BELOW}/own/`), how);
   const document = await answer.json();
   if (!answer.ok) {
     if (answer.status === 401) signedOut();

@@ -20,6 +20,8 @@ interface Props<T> {
   service?: string;
   operation: string;
   parameters: object;
+  /** Of what AWS's API does not have: how it is done, and by which command. */
+  own?: { run: () => Promise<T>; command: string };
   onClose: () => void;
   /** What came of it. An error thrown here is shown as one of the call. */
   onDone?: (answer: T) => void;
@@ -37,7 +39,7 @@ export function Act<T>(props: Props<T>) {
     setRunning(true);
     setError(undefined);
     try {
-      const answer = await call<T>(service, props.operation, region, props.parameters);
+      const answer = await (props.own ? props.own.run() : call<T>(service, props.operation, region, props.parameters));
       props.onDone?.(answer);
       props.onClose();
     } catch (failure) {
@@ -67,7 +69,7 @@ export function Act<T>(props: Props<T>) {
     >
       <SpaceBetween size="l">
         {props.children}
-        <Command text={commandOf(service, props.operation, props.parameters)} />
+        <Command text={props.own?.command ?? commandOf(service, props.operation, props.parameters)} />
         {error && (
           <Alert type="error" header={error instanceof ApiError ? error.code : "It failed"}>
             {error.message}

@@ -12,7 +12,7 @@ from typing import Any, Final
 from portside.control.loop import Loop
 from portside.domain import image as domain
 from portside.domain.clock import Clock
-from portside.domain.image import CleanupPolicy, ImageUse, MachineImage
+from portside.domain.image import CleanupPolicy, ImageUse, MachineImage, Use
 from portside.domain.image_reference import parse
 from portside.domain.refusal import RefusalKind, Refused
 from portside.domain.table import SERVICE, TASK
@@ -61,6 +61,16 @@ class ImageLoop:
                     return False
                 self._made_room_at = self._clock.now()
             return True
+
+    async def rows(self) -> list[tuple[MachineImage, tuple[Use, ...]]]:
+        """Each image of the machine with all that use it. Raises OSError."""
+        images = await self._node.images()
+        using = list(dict.fromkeys(domain.uses(self._store.scan(TASK), self._store.scan(SERVICE))))
+        return [(image, tuple(each for each in using if each.is_of(image))) for image in images]
+
+    async def disk_percent(self) -> float:
+        """How full the file system of the images is. Raises OSError."""
+        return await self._node.image_disk_percent()
 
     async def users(self) -> dict[str, str]:
         """By whom each image of the machine is used: id -> in words. Raises OSError."""

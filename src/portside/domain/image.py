@@ -1,11 +1,11 @@
 """Images of a machine: what is known of them, who uses them, and which may go. Pure."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
 from portside.domain.image_reference import parse
-from portside.domain.record import Record
+from portside.domain.record import Record, Scope
 from portside.domain.service.record import Service
 from portside.domain.task.record import Task, TaskStatus
 
@@ -55,11 +55,19 @@ class Holding(Record, frozen=True, kw_only=True):
     last_used_at: datetime
 
 
+class ImageLayer(Record, frozen=True, kw_only=True):
+    """`digest`: of its files, so that images with the same layer are seen to share it."""
+
+    digest: str
+    size_bytes: int
+
+
 class MachineImage(Record, frozen=True, kw_only=True):
     """An image of the machine.
 
     `digests`: of its manifest, and of the list of manifests it was chosen from. `size_bytes`: of all its layers, those
-    that others have, too, included. `holding`: None for one that somebody else built or pulled."""
+    that others have, too, included. `layers`: the lowest first. `holding`: None for one that somebody else built or
+    pulled."""
 
     id: str
     digest: str
@@ -67,6 +75,7 @@ class MachineImage(Record, frozen=True, kw_only=True):
     names: tuple[str, ...]
     size_bytes: int
     created_at: datetime
+    layers: tuple[ImageLayer, ...] = ()
     holding: Holding | None = None
 
 
@@ -110,29 +119,54 @@ class ImageUse(Record, frozen=True, kw_only=True):
         return found[0] if found else None
 
 
-def in_use(tasks: Iterable[Task], services: Iterable[Service]) -> ImageUse:
+class Use(Record, frozen=True, kw_only=True):
+    """That a task or a service has an image: the very one, or where that is not known yet, one with such a name."""
+
+    kind: Literal["task", "service"]
+    scope: Scope
+    cluster: str
+    id: str
+    digest: str = ""
+    names: tuple[str, ...] = ()
+
+    @property
+    def words(self) -> str:
+        return f"{self.kind} {self.id} in cluster {self.cluster}"
+
+    def is_of(self, image: MachineImage) -> bool:
+        return self.digest in image.digests if self.digest else any(each in image.names for each in self.names)
+
+
+def uses(tasks: Iterable[Task], services: Iterable[Service]) -> Iterator[Use]:
     """What tasks that are not stopped run or are about to, and what the deployments of services are held to, that which
     a failed one would be rolled back to included."""
-    names: dict[str, str] = {}
-    digests: dict[str, str] = {}
     for service in services:
         if service.status != "INACTIVE":
-            who = f"service {service.name} in cluster {service.cluster}"
             spare = (service.last_completed,) if service.last_completed is not None else ()
             for deployment in (*service.deployments, *spare):
-                digests.update(dict.fromkeys(deployment.image_digests.values(), who))
+                for digest in deployment.image_digests.values():
+                    yield Use(
+                        kind="service", scope=service.scope, cluster=service.cluster, id=service.name, digest=digest
+                    )
     for task in tasks:
         if task.last_status is TaskStatus.STOPPED:
             continue
-        who = f"task {task.id} in cluster {task.cluster}"
         resolved = {h.name: h.image_digest for h in task.history if h.image_digest}
         for container in task.containers:
             reference = parse(container.image)
-            digest = resolved.get(container.name) or task.image_digests.get(container.name) or reference.digest
-            if digest:
-                digests[digest] = who
-            else:
-                names.update(dict.fromkeys(reference.local_names, who))
+            digest = resolved.get(container.name) or task.image_digests.get(container.name) or reference.digest or ""
+            names = () if digest else tuple(reference.local_names)
+            yield Use(kind="task", scope=task.scope, cluster=task.cluster, id=task.id, digest=digest, names=names)
+
+
+def in_use(tasks: Iterable[Task], services: Iterable[Service]) -> ImageUse:
+    """By whom each is used: the last that `uses` tells of."""
+    names: dict[str, str] = {}
+    digests: dict[str, str] = {}
+    for each in uses(tasks, services):
+        if each.digest:
+            digests[each.digest] = each.words
+        names.update(dict.fromkeys(each.names, each.words))
     return ImageUse(names=names, digests=digests)
 
 

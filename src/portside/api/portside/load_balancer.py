@@ -23,9 +23,9 @@ def document(
         hits: how often each rule was gone by, likewise; the default rule under its listener's ARN.
         name: only load balancers of this name.
 
-    Returns: {"loadBalancers": [{"name", "arn", "type", "scheme", "state", "dnsName", "listeners": [{"arn", "protocol", "port",
-        "rules": [in AWS's shapes, with "hits"]}], "targetGroups": [{"name", "arn", "protocol", "port",
-        "targets": [{"id", "port", "zone", "state", "reason", "description", "checkedAt"}], "counted"}]}]};
+    Returns: {"loadBalancers": [{"name", "arn", "type", "scheme", "state", "dnsName", "listeners": [{"arn",
+        "protocol", "port", "rules": [in AWS's shapes, with "hits"]}], "targetGroups": [{"name", "arn", "protocol",
+        "port", "targets": [{"id", "port", "zone", "state", "reason", "description", "checkedAt"}], "counted"}]}]};
         {"error": ...} with 404 for a name that none has.
     """
     found = [each for each in store.scan(LOAD_BALANCER) if not name or each.name == name]

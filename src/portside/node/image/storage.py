@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import msgspec
 
-from portside.domain.image import MachineImage
+from portside.domain.image import ImageLayer, MachineImage
 
 NATIVE_ARCHITECTURE: Final = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
 """What this machine runs, in OCI's name for it."""
@@ -101,14 +101,19 @@ class Storage:
         for root in self.roots:
             layers = self._layers(root)
             for entry in _read(root / "overlay-images/images.json", list[_ImageEntry]) or []:
+                chain = _chain(layers, entry.layer)
                 found.append(
                     MachineImage(
                         id=entry.id,
                         digest=entry.digest or f"sha256:{entry.id}",
                         digests=entry.digests,
                         names=tuple(entry.names or ()),
-                        size_bytes=sum(layer.diff_size for layer in _chain(layers, entry.layer)),
+                        size_bytes=sum(layer.diff_size for layer in chain),
                         created_at=_time(entry.created),
+                        layers=tuple(
+                            ImageLayer(digest=each.diff_digest or each.id, size_bytes=each.diff_size)
+                            for each in reversed(chain)
+                        ),
                     )
                 )
         return sorted(found, key=lambda each: each.created_at, reverse=True)
