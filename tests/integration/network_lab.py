@@ -246,8 +246,8 @@ class Lab:
         path = self.run(self.network.attach_task(self.key(eni), eni))
         return Host(path, eni, self.pool)
 
-    def balancer(self, name: str, enis: Sequence[EniAttachment]) -> list[Host]:
-        legs = [leg_of(eni) for eni in enis]
+    def balancer(self, name: str, enis: Sequence[EniAttachment], *, keeps_clients: bool = False) -> list[Host]:
+        legs = [dataclasses.replace(leg_of(eni), keeps_clients=keeps_clients) for eni in enis]
         path = self.run(self.network.apply_balancer_network(name, enis[0].vpc_id, legs))
         return [Host(Path(path), eni, self.pool) for eni in enis]
 

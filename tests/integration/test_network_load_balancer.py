@@ -178,8 +178,8 @@ CHECKED = "mkdir -p /tmp/www; exec httpd -f -p 9090 -h /tmp/www"
 
 
 @contextlib.contextmanager
-def answering(netns: Path, name: str) -> Iterator[None]:
-    command = ["nsenter", f"--net={netns}", sys.executable, "-c", ANSWER, name]
+def answering(netns: Path, name: str, program: str = ANSWER) -> Iterator[None]:
+    command = ["nsenter", f"--net={netns}", sys.executable, "-c", program, name]
     process = subprocess.Popen(command, stdout=subprocess.PIPE)
     try:
         assert process.stdout is not None
@@ -333,3 +333,80 @@ def test_zones_on_the_host(portside: Instance) -> None:
         what="what the target group says goes before",
     )
     assert second["AvailabilityZone"] != first["AvailabilityZone"]
+
+
+GET_TLS = """
+import ssl, sys, urllib.request
+any_certificate = ssl._create_unverified_context()
+print(urllib.request.urlopen(sys.argv[1], timeout=3, context=any_certificate).read().decode())
+"""
+ASK_TCP = """
+import socket, sys
+with socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=3) as made:
+    made.sendall(b"hello")
+    print(made.recv(2000).decode())
+"""
+TOLD = """
+import socket
+server = socket.create_server(("", 9191))
+print("listens", flush=True)
+while True:
+    made, peer = server.accept()
+    with made:
+        header = made.recv(2000)
+        if len(header) >= 28 and header[13] == 0x11:
+            made.sendall(f"{peer[0]} {socket.inet_ntoa(header[16:20])}".encode())
+"""
+"""Answers with whom it sees, and whom the header of the proxy protocol names."""
+
+
+def test_clients_behind_a_proxy(portside: Instance) -> None:
+    """Behind a TLS listener, and with the proxy protocol, a target sees the client's address where it is to be
+    preserved, and the load balancer's where it is not; the header names the client in both cases."""
+    site = Site(portside)
+    keeps = {"Key": "preserve_client_ip.enabled", "Value": "true"}
+    certificate = portside.client("acm").request_certificate(DomainName="site.test")["CertificateArn"]
+    ports = free_port(), free_port()
+    told = site.elb.create_target_group(
+        Name="told", Protocol="TCP", Port=9191, VpcId=portside.vpc(), TargetType="ip", HealthCheckPort="8080", **CHECK
+    )["TargetGroups"][0]["TargetGroupArn"]
+    header = {"Key": "proxy_protocol_v2.enabled", "Value": "true"}
+    site.elb.modify_target_group_attributes(TargetGroupArn=told, Attributes=[header])
+    for port, protocol, group, more in (
+        (ports[0], "TLS", site.group, {"Certificates": [{"CertificateArn": certificate}]}),
+        (ports[1], "TCP", told, {}),
+    ):
+        site.elb.create_listener(
+            LoadBalancerArn=site.balancer["LoadBalancerArn"],
+            Protocol=protocol,
+            Port=port,
+            DefaultActions=[{"Type": "forward", "TargetGroupArn": group}],
+            **more,
+        )
+    portside.register("who", {"command": ["sh", "-c", WHO], "portMappings": [{"containerPort": 8080}]})
+    portside.register("client", {"command": ["sleep", "1000"]})
+    server, client = (portside.run_task(name, networkConfiguration=site.network) for name in ("who", "client"))
+    for task in (server, client):
+        portside.wait_task(task, "RUNNING")
+    for group in (site.group, told):
+        site.elb.register_targets(TargetGroupArn=group, Targets=[{"Id": address_of(portside, server)}])
+    site.healthy(1)
+    here, netns = address_of(portside, client), netns_of(portside, client)
+    leg = site.addresses()[0]
+    url = f"https://{leg}:{ports[0]}/cgi-bin/who"
+
+    def ask() -> list[str]:
+        return inside(netns, ASK_TCP, leg, str(ports[1])).split()
+
+    with answering(netns_of(portside, server), "", TOLD):
+        wait_for(lambda: seen(inside(netns, GET_TLS, url)) in site.addresses(), timeout_s=60, what="TLS is served")
+        wait_for(lambda: ask()[1:] == [here], timeout_s=60, what="the header names the client")
+        assert ask()[0] in site.addresses()
+        for group in (site.group, told):
+            site.elb.modify_target_group_attributes(TargetGroupArn=group, Attributes=[keeps])
+        wait_for(lambda: seen(inside(netns, GET_TLS, url)) == here, timeout_s=60, what="the client is seen")
+        wait_for(lambda: ask() == [here, here], timeout_s=60, what="the client is seen and named")
+        on_host = http_get(f"http://{site.host_address()}:{site.port}/cgi-bin/who").decode()
+        assert seen(on_host) in site.addresses()
+        site.set(preserve_client_ip__enabled="false")
+        wait_for(lambda: seen(inside(netns, GET_TLS, url)) in site.addresses(), timeout_s=60, what="it is hidden")

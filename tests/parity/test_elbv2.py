@@ -472,9 +472,14 @@ def test_network_load_balancer(served: Any, elb: Any, subnets: list[dict[str, An
         {"Key": "preserve_client_ip.enabled", "Value": "true"},
         {"Key": "proxy_protocol_v2.enabled", "Value": "true"},
     ]
-    assert error_of(elb.modify_target_group_attributes, TargetGroupArn=arn, Attributes=kept)[0] == "ValidationError"
-    kept = [{"Key": "preserve_client_ip.enabled", "Value": "false"}, kept[1]]
     assert elb.modify_target_group_attributes(TargetGroupArn=arn, Attributes=kept)["Attributes"] == kept
+    ends = [{"Key": "deregistration_delay.connection_termination.enabled", "Value": "true"}]
+    assert error_of(elb.modify_target_group_attributes, TargetGroupArn=arn, Attributes=ends)[0] == "ValidationError"
+    hides = make_group(elb, subnets, "hides", Protocol="TCP", TargetType="ip")
+    both = [{"TargetGroupArn": each["TargetGroupArn"], "Weight": 1} for each in (group, hides)]
+    actions = [{"Type": "forward", "ForwardConfig": {"TargetGroups": both}}]
+    mixed = {**base, "Port": 2, "Protocol": "TCP", "DefaultActions": actions}
+    assert error_of(elb.create_listener, **mixed)[0] == "ValidationError"
     attributes = elb.describe_listener_attributes(ListenerArn=listener["ListenerArn"])["Attributes"]
     assert attributes == [{"Key": "tcp.idle_timeout.seconds", "Value": "350"}]
 

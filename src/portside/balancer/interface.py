@@ -22,7 +22,7 @@ class BalancerConfig:
     """One load balancer with all that hangs on it, level-triggered. `netns_path`: the namespace of its legs.
 
     `in_kernel`: the ARNs of listeners whose flows the VPC's router leads; the data plane checks their targets, and
-    serves the host."""
+    serves the host. `transparent`: of listeners that connect to targets as their clients."""
 
     load_balancer: LoadBalancer
     netns_path: str
@@ -32,6 +32,7 @@ class BalancerConfig:
     targets: tuple[Target, ...]
     certificates: tuple[ServerCertificate, ...] = ()
     in_kernel: frozenset[str] = frozenset()
+    transparent: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True)

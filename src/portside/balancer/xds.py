@@ -180,10 +180,11 @@ def render(configs: Sequence[BalancerConfig], options: Options) -> Resources:
                 logs = connection_logs([config], options, secured=tls is not None)
                 if legs and listener.arn not in config.in_kernel:
                     addresses = [socket_address(leg, listener.port, config.netns_path) for leg in legs]
-                    chains = [(each.address, made) for each, made in handlers] or [("", handler)]
-                    listeners[f"{name}_legs"] = listener_resource(
-                        f"{name}_legs", addresses, *chains, tls=tls, logs=logs
-                    )
+                    chains = [(each.address, own) for each, own in handlers] or [("", handler)]
+                    made = listener_resource(f"{name}_legs", addresses, *chains, tls=tls, logs=logs)
+                    if listener.arn in config.transparent:
+                        made["listener_filters"] = [AS_CLIENT]
+                    listeners[f"{name}_legs"] = made
                 hosts = [each.host_address for each in places if each.host_address]
                 if hosts and balancer.scheme == "internet-facing":
                     addresses = [socket_address(host, listener.port) for host in hosts]
@@ -266,6 +267,13 @@ def listener_resource(
     if logs:
         resource["access_log"] = list(logs)
     return resource
+
+
+AS_CLIENT: Final[Resource] = {
+    "name": "envoy.filters.listener.original_src",
+    "typed_config": {"@type": f"{_TYPE}extensions.filters.listener.original_src.v3.OriginalSrc"},
+}
+"""Connections to targets come from the client's address. On the host they do not: its programs have 127.0.0.1."""
 
 
 def _only(address: str) -> Resource:

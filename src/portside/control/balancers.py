@@ -18,7 +18,7 @@ from portside.control.vpcs import VpcLoop
 from portside.domain import arn, elastic_address
 from portside.domain.certificate import Certificate
 from portside.domain.clock import Clock, Ids
-from portside.domain.flow import Flow, flows, kernel_listeners
+from portside.domain.flow import Flow, flows, kernel_listeners, transparent_listeners
 from portside.domain.iam import ServerCertificate as IamCertificate
 from portside.domain.load_balancer import Listener, LoadBalancer, Rule, Target, TargetGroup, ZoneMapping
 from portside.domain.load_balancer_rule import (
@@ -63,6 +63,8 @@ POLL: Final = timedelta(milliseconds=200)
 SETTLE: Final = timedelta(milliseconds=100)
 """Between a target's removal and the first count: Envoy's workers take a change a moment after its main thread did."""
 RETRY: Final = timedelta(seconds=2)
+PROXIED: Final = ("TLS", "TCP", "TCP_UDP")
+"""Protocols of listeners that a proxy may carry."""
 TOLD_AFTER: Final = timedelta(seconds=1)
 """How long a target may be without a result before it is recorded that its checks go on."""
 
@@ -94,6 +96,7 @@ class BalancerLoop:
         self._loop = Loop("balancer", clock, self._step)
         self._arrivals = Arrivals(clock, node.accepts_connections, lambda: self._loop.wake(CONFIG))
         self._netns: dict[str, str] = {}  # by load balancer ARN
+        self._keeping: set[str] = set()  # ARNs whose legs are such that the proxy may send as its clients
         self._visited: set[str] = set()  # ARNs whose interfaces and namespace were looked at, with success or without
         self._served: set[str] = set()  # ARNs in the configuration that the data plane has
         self._serving: set[str] = set()  # ARNs in the one that it is being given
@@ -137,8 +140,24 @@ class BalancerLoop:
             return  # nothing for the data plane
         elif isinstance(record, Listener | Rule | TargetGroup | Target | Certificate | IamCertificate):
             self._loop.wake(CONFIG)
+            if isinstance(record, Listener | TargetGroup):
+                self._wake_proxies(record)
             if change.kind == TARGET and change.value is None:
                 self._arrivals.forget(change.key)
+
+    def _wake_proxies(self, record: Listener | TargetGroup) -> None:
+        """Load balancers whose proxies may have to connect as their clients from now on, for which legs are made."""
+        if isinstance(record, TargetGroup):
+            listeners = [
+                each
+                for each in self._store.scan(LISTENER, record.scope.prefix)
+                if each.protocol in PROXIED and record.arn in forwarded_groups(each.default_action)
+            ]
+        else:
+            listeners = [record] if record.protocol in PROXIED else []
+        for each in listeners:
+            if self._store.get(LOAD_BALANCER, f"{each.scope.prefix}{each.load_balancer_arn}") is not None:
+                self._loop.wake(each.load_balancer_arn)
 
     def _report(self, report: HealthReport) -> None:
         prefix = f"{_scope(report.target_group_arn).prefix}{report.target_group_arn}/"
@@ -193,9 +212,16 @@ class BalancerLoop:
         except Refused as refusal:
             self._set_state(balancer_arn, "failed", refusal.message)
             return self._clock.now() + RETRY
+        # once they do they go on to, as far as the node is concerned: so no change is out of step with the data plane's
+        keeps_clients = balancer_arn in self._keeping or self._keeps_clients(balancer)
         netns = await self._node.apply_balancer_network(
-            suffix(balancer_arn), balancer.vpc_id, [_eni_config(attachment) for attachment in attachments]
+            suffix(balancer_arn),
+            balancer.vpc_id,
+            [_eni_config(attachment, keeps_clients=keeps_clients) for attachment in attachments],
         )
+        if keeps_clients and balancer_arn not in self._keeping:
+            self._keeping.add(balancer_arn)
+            self._loop.wake(CONFIG)
         if self._netns.get(balancer_arn) != netns:
             self._netns[balancer_arn] = netns
             self._loop.wake(CONFIG)
@@ -207,6 +233,16 @@ class BalancerLoop:
         if current is not None:
             self._free_elastic_addresses(balancer_arn, {zone.allocation_id for zone in current.zones})
         return None
+
+    def _keeps_clients(self, balancer: LoadBalancer) -> bool:
+        listeners = self._store.find(LISTENER, "load_balancer", balancer.arn)
+        groups = [
+            group
+            for group_arn in used_groups(listeners, ())
+            if (group := self._store.get(TARGET_GROUP, f"{balancer.scope.prefix}{group_arn}")) is not None
+        ]
+        targets = [each for group in groups for each in self._store.find(TARGET, "target_group", group.arn)]
+        return bool(transparent_listeners(balancer, listeners, groups, targets))
 
     def _legs(self, balancer: LoadBalancer) -> list[EniAttachment]:
         """One interface per zone, recorded; with the balancer's groups. Raises Refused."""
@@ -285,6 +321,7 @@ class BalancerLoop:
             return self._clock.now() + RETRY
         self._netns.pop(balancer_arn, None)
         self._visited.discard(balancer_arn)
+        self._keeping.discard(balancer_arn)
         await self._node.remove_balancer_network(suffix(balancer_arn))
         self._balancer.release_host_addresses(suffix(balancer_arn))
         for eni in self._owned(balancer_arn):
@@ -380,6 +417,9 @@ class BalancerLoop:
                     target_groups=tuple(groups),
                     targets=tuple(targets),
                     in_kernel=kernel_listeners(balancer, listeners, groups, targets),
+                    transparent=transparent_listeners(balancer, listeners, groups, targets)
+                    if balancer.arn in self._keeping
+                    else frozenset(),
                     certificates=self._certificates(balancer.scope, listeners),
                 )
             )
@@ -640,7 +680,7 @@ def _scope(balancer_arn: str) -> Scope:
     return Scope(account=parsed.account, region=parsed.region)
 
 
-def _eni_config(attachment: EniAttachment) -> EniConfig:
+def _eni_config(attachment: EniAttachment, *, keeps_clients: bool) -> EniConfig:
     return EniConfig(
         eni_id=attachment.eni_id,
         vpc_id=attachment.vpc_id,
@@ -650,4 +690,5 @@ def _eni_config(attachment: EniAttachment) -> EniConfig:
         mac_address=attachment.mac_address,
         security_group_ids=attachment.security_group_ids,
         public_address=attachment.public_address,
+        keeps_clients=keeps_clients,
     )

@@ -8,7 +8,14 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from portside.domain.load_balancer import Forward, Listener, LoadBalancer, Target, TargetGroup
-from portside.domain.load_balancer_rule import has_proxy_protocol, is_zonal, preserves_client, tcp_idle_timeout_s
+from portside.domain.load_balancer_rule import (
+    forwarded_groups,
+    has_proxy_protocol,
+    is_zonal,
+    preserves_client,
+    proxy_keeps_clients,
+    tcp_idle_timeout_s,
+)
 from portside.domain.record import Record
 
 PROTOCOLS: Final = {"TCP": ("tcp",), "UDP": ("udp",), "TCP_UDP": ("tcp", "udp")}
@@ -68,6 +75,25 @@ def kernel_listeners(
         and isinstance(each.default_action, Forward)
         and not any(group.target_group_arn in not_here for group in each.default_action.target_groups)
     )
+
+
+def transparent_listeners(
+    balancer: LoadBalancer, listeners: Iterable[Listener], groups: Iterable[TargetGroup], targets: Iterable[Target]
+) -> frozenset[str]:
+    """The ARNs of the listeners whose connections the data plane's proxy makes as their clients."""
+    listeners, groups, targets = list(listeners), list(groups), list(targets)
+    if balancer.type != "network":
+        return frozenset()
+    led = kernel_listeners(balancer, listeners, groups, targets)
+    beyond = {target.target_group_arn for target in targets if target.zone == "all"}
+    by_arn = {group.arn: group for group in groups}
+    found = set()
+    for each in listeners:
+        named = forwarded_groups(each.default_action)
+        chosen = [by_arn[arn] for arn in named if arn in by_arn]
+        if each.protocol != "UDP" and each.arn not in led and not beyond & set(named) and proxy_keeps_clients(chosen):
+            found.add(each.arn)
+    return frozenset(found)
 
 
 def flows(

@@ -495,9 +495,8 @@ def check_target_group_attribute(key: str, value: str, protocol: str = "HTTP", t
 
 def check_target_group_attributes(attributes: dict[str, str]) -> None:
     """What the attributes must be together."""
-    for key in (PRESERVE_CLIENT, TERMINATE):
-        if attributes.get(key) == attributes.get(PROXY_PROTOCOL) == "true":
-            raise unsupported(f"'{key}' together with '{PROXY_PROTOCOL}' is not supported yet")
+    if attributes.get(TERMINATE) == attributes.get(PROXY_PROTOCOL) == "true":
+        raise unsupported(f"'{TERMINATE}' together with '{PROXY_PROTOCOL}' is not supported yet")
     by_source = attributes.get("stickiness.type") == "source_ip"
     if attributes.get(CROSS_ZONE) == "false" and attributes.get("stickiness.enabled") == "true" and not by_source:
         raise invalid("Stickiness is not supported when cross-zone load balancing is off")
@@ -659,11 +658,23 @@ configuration"."""
 
 
 def check_proxied(protocol: str, groups: Iterable[TargetGroup]) -> None:
-    """What was asked of these target groups and a listener of this protocol can not do, since a proxy carries it."""
-    for group in groups:
-        for key in (PRESERVE_CLIENT, TERMINATE):
-            if protocol == "TLS" and group.attributes.get(key) == "true":
-                raise unsupported(f"'{key}' of '{group.arn}' is not supported yet behind a TLS listener")
+    """What was asked of a listener's target groups and can not be, since a proxy carries it."""
+    together = list(groups)
+    is_proxied = protocol == "TLS" or any(has_proxy_protocol(group) for group in together)
+    for group in together:
+        if protocol == "TLS" and group.attributes.get(TERMINATE) == "true":
+            raise unsupported(f"'{TERMINATE}' of '{group.arn}' is not supported yet behind a TLS listener")
+        if is_proxied and group.attributes.get(PRESERVE_CLIENT) == "true" and not proxy_keeps_clients(together):
+            raise unsupported(
+                f"'{PRESERVE_CLIENT}' of '{group.arn}' is not supported yet beside target groups of the same listener "
+                "that do not have it"
+            )
+
+
+def proxy_keeps_clients(groups: Iterable[TargetGroup]) -> bool:
+    """Whether connections of a proxied listener come to the targets of these groups, all of its, as the client's."""
+    kept = [preserves_client(group) for group in groups]
+    return bool(kept) and all(kept)
 
 
 def terminates(group: TargetGroup) -> bool:

@@ -23,7 +23,7 @@ FactListener = Callable[[str, AnyFact], None]
 @dataclass(frozen=True, kw_only=True)
 class EniConfig:
     """An interface that is not a task's own: a load balancer's leg in a subnet. `public_address`: of a load balancer's;
-    a NAT gateway's is with its configuration."""
+    a NAT gateway's is with its configuration. `keeps_clients`: the load balancer's proxy sends as its clients."""
 
     eni_id: str
     vpc_id: str
@@ -33,6 +33,7 @@ class EniConfig:
     mac_address: str
     security_group_ids: tuple[str, ...]
     public_address: str | None = None
+    keeps_clients: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from portside.domain.flow import Flow, FlowBackend, flows, kernel_listeners
+from portside.domain.flow import Flow, FlowBackend, flows, kernel_listeners, transparent_listeners
 from portside.domain.load_balancer import (
     Forward,
     Listener,
@@ -130,3 +130,23 @@ def test_target_groups_differ_in_zones() -> None:
         one, two = flows(balancer, [listener("TCP", "g", "h")], groups, targets)
         assert [len(each.targets) for each in one.backends] == [len(each.targets) for each in two.backends] == [1, 2]
         assert one.backends[0].targets != two.backends[0].targets
+
+
+def test_proxies_that_connect_as_their_clients() -> None:
+    """Those of TLS listeners and of the proxy protocol, where every target group preserves its clients' addresses and
+    no target is beyond the VPC; what the kernel leads needs none."""
+    keeps, hides = group("g", preserve_client_ip__enabled="true"), group("h")
+    with_header = group("g", preserve_client_ip__enabled="true", proxy_protocol_v2__enabled="true")
+
+    def transparent(asked: Listener, *groups: TargetGroup, **fields: Any) -> bool:
+        return bool(transparent_listeners(BALANCER, [asked], groups, [target("172.31.0.20", **fields)]))
+
+    assert transparent(listener("TLS"), keeps)
+    assert transparent(listener("TLS"), group(target_type="instance"))
+    assert transparent(listener("TCP"), with_header)
+    assert not transparent(listener("TCP"), keeps)
+    assert not transparent(listener("TLS"), group("g"))
+    assert not transparent(listener("TLS", "g", "h"), keeps, hides)
+    assert not transparent(listener("TLS"), keeps, zone="all")
+    application = replace(BALANCER, type="application")
+    assert not transparent_listeners(application, [listener("TLS")], [keeps], [])

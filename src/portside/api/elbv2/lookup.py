@@ -95,13 +95,16 @@ def balancers_by_group(store: Store, context: RequestContext) -> dict[str, list[
     return found
 
 
-def protocols_of(store: Store, group: TargetGroup) -> set[str]:
-    """Of the listeners that send to a target group by themselves."""
-    return {
-        each.protocol
-        for each in store.scan(LISTENER, group.scope.prefix)
-        if group.arn in forwarded_groups(each.default_action)
-    }
+def together_with(store: Store, group: TargetGroup) -> list[tuple[str, list[TargetGroup]]]:
+    """Of the listeners that send to a target group by themselves: the protocol, and all target groups that they have,
+    this one as given."""
+    found: list[tuple[str, list[TargetGroup]]] = []
+    for listener in store.scan(LISTENER, group.scope.prefix):
+        named = forwarded_groups(listener.default_action)
+        if group.arn in named:
+            others = (store.get(TARGET_GROUP, group.scope.prefix + arn) for arn in named if arn != group.arn)
+            found.append((listener.protocol, [group, *(each for each in others if each is not None)]))
+    return found
 
 
 def check_versions(store: Store, context: RequestContext, protocol: str, action: Action) -> None:

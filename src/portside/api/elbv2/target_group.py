@@ -160,7 +160,7 @@ class TargetGroupHandlers:
                     "InvalidConfigurationRequestException",
                     "Cross-zone load balancing cannot be turned off while a target has the Availability Zone 'all'",
                 )
-        for protocol in lookup.protocols_of(self._store, group):
-            rule.check_proxied(protocol, [changed])
+        for protocol, groups in lookup.together_with(self._store, changed):
+            rule.check_proxied(protocol, groups)
         self._store.transact(Put(TARGET_GROUP, changed))
         return {"Attributes": wire.attributes_to(changes)}

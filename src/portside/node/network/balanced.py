@@ -13,14 +13,21 @@ from typing import Final
 
 from portside.domain.flow import Flow, FlowBackend
 
-BALANCED, HIDES_CLIENT = 4, 8
-"""Bits of a flow's mark beside those of untracked flows."""
+BALANCED, HIDES_CLIENT, TRANSPARENT = 4, 8, 16
+"""Bits of a flow's mark beside those of untracked flows. The last one: a proxy's that sends as its client."""
+TRANSPARENT_EGRESS: Final = "transparent_egress"
 NUMBER_SHIFT: Final = 8
 DOOR: Final = "door"
 """The link by which programs of the host come: as the load balancer, like those that come by its proxy."""
 TARGET_MAP = "balanced_target_of"
 _LISTENERS, _LEADS, _LEGS = "balanced_listeners", "balanced_leads", "balanced_legs"
 _COUNTERS: Final = {"bytes": "balanced_bytes_of", "client_reset": "client_reset_of", "target_reset": "target_reset_of"}
+
+
+def links_of_group(group_id: str) -> str:
+    """The set of the links to the group's legs whose proxies send as their clients."""
+    return f"links_{group_id.replace('-', '_')}"
+
 
 Numbers = Mapping[tuple[str, str], int]
 """By load balancer and target group: the number in the marks of their flows. Never given twice."""
@@ -35,6 +42,7 @@ add map inet {table} {TARGET_MAP} {{ type ipv4_addr : verdict; }}
 add set inet {table} {_LISTENERS} {{ type ipv4_addr . inet_proto . inet_service; }}
 add map inet {table} {_LEADS} {{ type ipv4_addr . inet_proto . inet_service : verdict; }}
 add map inet {table} {_LEGS} {{ type ipv4_addr : ipv4_addr; }}
+add map inet {table} {TRANSPARENT_EGRESS} {{ type ifname : verdict; }}
 add map inet {table} {_COUNTERS["bytes"]} {{ type mark : counter; }}
 add map inet {table} {_COUNTERS["client_reset"]} {{ type mark : counter; }}
 add map inet {table} {_COUNTERS["target_reset"]} {{ type mark : counter; }}
@@ -72,6 +80,7 @@ def forward_new(table: str, egress_map: str) -> list[str]:
     return [
         f'add rule inet {table} forward iifname "{DOOR}" ct mark and {BALANCED} == 0 drop',
         f'add rule inet {table} forward iifname "{DOOR}" ct mark set ct mark or {HIDES_CLIENT}',
+        f"add rule inet {table} forward ct mark and {TRANSPARENT} != 0 iifname vmap @{TRANSPARENT_EGRESS}",
         f"add rule inet {table} forward ct mark and {BALANCED} != 0 ct original ip daddr vmap @{egress_map}",
         f"add rule inet {table} forward ct mark and {BALANCED} != 0 drop",
     ]
@@ -85,15 +94,19 @@ def inbound(table: str) -> list[str]:
     ]
 
 
-def target_rules(other: str, protocol: str, *, is_group: bool) -> list[str]:
+def target_rules(other: str, protocol: str, *, group_id: str | None) -> list[str]:
     """The matches of an ingress rule for a balanced flow.
 
     Args:
         other: the nft match of the source, with `ip saddr` in front; empty for any.
+        group_id: of a rule that names a group.
     """
     original = other.replace("ip saddr", "ct original ip daddr")
-    if is_group:
-        return [f"{original} {protocol}"]
+    if group_id is not None:
+        return [
+            f"ct mark and {TRANSPARENT} == 0 {original} {protocol}",
+            f"ct mark and {TRANSPARENT} != 0 iifname @{links_of_group(group_id)} {protocol}",
+        ]
     if not other:
         return [protocol]
     return [

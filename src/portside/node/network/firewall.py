@@ -97,7 +97,7 @@ def ruleset(
     lines.append(f"add set inet {TABLE} {PUBLIC_SET} {{ type ipv4_addr; }}")
     lines.append(f"add set inet {TABLE} {NAT_LEGS} {{ type ifname; }}")
     for group_id in sorted({*groups, UNGUARDED, *(each for combo in combinations for each in combo)}):
-        lines.append(add_group(group_id))
+        lines += add_group(group_id, with_flows=with_flows)
     lines += _base(with_flows)
     for combo in combinations:
         lines.append(add_combination(combo, groups, with_flows=with_flows))
@@ -174,16 +174,18 @@ add rule inet {TABLE} to_public oifname "{UPLINK}" snat ip to ip saddr map @{PUB
     return [f"add chain inet {TABLE} inbound", *balanced.base(TABLE, EGRESS_MAP, UPLINK, NAT_LEGS), *lines]
 
 
-def add_group(group_id: str) -> str:
-    return f"add set inet {TABLE} {member_set(group_id)} {{ type ipv4_addr; }}"
+def add_group(group_id: str, *, with_flows: bool = False) -> list[str]:
+    links = f"add set inet {TABLE} {balanced.links_of_group(group_id)} {{ type ifname; }}"
+    return [f"add set inet {TABLE} {member_set(group_id)} {{ type ipv4_addr; }}", *([links] if with_flows else [])]
 
 
 def add_member(group_id: str, address: str) -> str:
     return f"add element inet {TABLE} {member_set(group_id)} {{ {address} }}"
 
 
-def delete_group(group_id: str) -> str:
-    return f"delete set inet {TABLE} {member_set(group_id)}"
+def delete_group(group_id: str, *, with_flows: bool = False) -> list[str]:
+    sets = [member_set(group_id), *([balanced.links_of_group(group_id)] if with_flows else [])]
+    return [f"delete set inet {TABLE} {each}" for each in sets]
 
 
 def add_combination(combo: Combination, groups: Mapping[str, SecurityGroup], *, with_flows: bool = False) -> str:
@@ -220,7 +222,7 @@ def _balanced_matches(rule: SecurityGroupRule, groups: Mapping[str, SecurityGrou
     protocol = _protocol_match(rule)
     if protocol is None or (other := _other_side(rule, groups)) is None:
         return []
-    return balanced.target_rules(other, protocol, is_group=rule.group_id is not None)
+    return balanced.target_rules(other, protocol, group_id=rule.group_id)
 
 
 def untracked_matches(combo: Combination, groups: Mapping[str, SecurityGroup], *, egress: bool) -> list[str]:

@@ -50,6 +50,7 @@ T = TypeVar("T")
 _TASK_INDEX = 2
 _LEG_TABLE = 100
 _LEG_RULE_PRIORITY = 1000
+_CLIENTS_TABLE, _CLIENTS_RULE_PRIORITY = 99, 900
 AGENT_PORTS = (51679, 51678)
 """Reserved on instances for the ECS agent: no task is placed that wants them."""
 
@@ -427,6 +428,10 @@ class Network:
                     )
                     self._configure_leg(rt, eni, index)
                     router.settle(leg)
+            for eni in enis:
+                if eni.keeps_clients:
+                    self._take_as_clients(rt, names[{a: i for i, a in rtnetlink.addresses(rt)}[eni.address]])
+                router.keep_clients(eni.eni_id, eni.address, kept=eni.keeps_clients)
             if enis:
                 index = {address: index for index, address in rtnetlink.addresses(rt)}[enis[0].address]
                 rt.request([rtnetlink.default_route(enis[0].gateway, index, source=enis[0].address)])
@@ -446,6 +451,27 @@ class Network:
         rt.request(messages)
         try:
             rt.request([rtnetlink.block_rule(f"{eni.address}/32", table, _LEG_RULE_PRIORITY + index, add=True)])
+        except NetlinkError as error:
+            if error.errno != errno.EEXIST:
+                raise
+
+    @staticmethod
+    def _take_as_clients(rt: NetlinkSocket, link: str) -> None:
+        """Whatever comes by this link is for the proxy's sockets here, whoever's address it is sent to."""
+        rt.request(
+            [
+                rtnetlink.put_route(
+                    rtnetlink.Route(
+                        table=_CLIENTS_TABLE,
+                        destination="0.0.0.0/0",
+                        kind=rtnetlink.RTN_LOCAL,
+                        index=rtnetlink.LOOPBACK_INDEX,
+                    )
+                )
+            ]
+        )
+        try:
+            rt.request([rtnetlink.link_rule(link, _CLIENTS_TABLE, _CLIENTS_RULE_PRIORITY)])
         except NetlinkError as error:
             if error.errno != errno.EEXIST:
                 raise

@@ -20,7 +20,7 @@ from portside.domain.flow import Flow, FlowCounts
 from portside.domain.vpc import SecurityGroup
 from portside.domain.vpc_route import Target, cidr_blocks
 from portside.node.interface import VpcConfig
-from portside.node.network import acl, balanced, conntrack, elastic, firewall, link_local, netns, rtnetlink
+from portside.node.network import acl, balanced, conntrack, elastic, firewall, link_local, netns, rtnetlink, transparent
 from portside.node.network.door import Door, entries, stand_ins
 from portside.node.network.door import rules as door_rules
 from portside.node.network.elastic import Elastic
@@ -48,6 +48,8 @@ _NO_IPV6 = (("ipv6/conf/all/disable_ipv6", "1"), ("ipv6/conf/default/disable_ipv
 _FIRST_LEG_INDEX = 10
 _BLOCK_RULE_PRIORITY = 40000
 """After the main table, which holds the VPC's own addresses: no route of a subnet leads them elsewhere."""
+_TRANSPARENT_RULE_PRIORITY = 20000
+"""Before the main table, which knows where a client is: answers to it go to the proxy that sent as it."""
 _MARK_RULE_PRIORITY = 39000
 """Before those of blocks: answers of a load balancer's targets take the way of its own subnet."""
 _MESSAGES_AT_ONCE = 64
@@ -88,6 +90,8 @@ class Router:
         self._owners: dict[str, str] = {}
         self._public: dict[str, str] = {}
         self._elastic: dict[str, Elastic] = {}  # by the address of a load balancer's leg
+        # address of a leg whose proxy sends as its clients -> its link, and that one's index
+        self._transparent: dict[str, tuple[str, int]] = {}
         self._chains: dict[Combination, str] = {}
         self._nats: dict[str, str] = {}  # address of a NAT gateway -> its leg
         self._config: VpcConfig | None = None
@@ -181,6 +185,9 @@ class Router:
             yield rtnetlink.Route(
                 table=rtnetlink.RT_TABLE_MAIN, destination=block, kind=rtnetlink.RTN_UNREACHABLE, index=0
             )
+        for leg in self._transparent_legs().values():
+            table = transparent.route_table(leg.link_index)
+            yield rtnetlink.Route(table=table, destination="0.0.0.0/0", via=leg.address, index=leg.link_index)
         for each in config.subnets:
             table = _table(each.subnet.cidr_block)
             for route in each.routes:
@@ -279,7 +286,7 @@ class Router:
         return [
             (whose[number], flow)
             for flow in conntrack.marked(self._nf, balanced.BALANCED)
-            if (number := flow.mark >> balanced.NUMBER_SHIFT) in whose
+            if not flow.mark & balanced.TRANSPARENT and (number := flow.mark >> balanced.NUMBER_SHIFT) in whose
         ]
 
     def end_flows(self, target_group_arn: str, address: str, port: int) -> int:
@@ -347,6 +354,8 @@ class Router:
             if address in self._public:
                 messages += _public_elements(address, self._public[address])
             self._commit(messages)
+            if address in self._transparent:
+                self._rewrite()
             if address in self._public and self._uplink is not None:
                 self._uplink.route(self._public[address])
 
@@ -372,13 +381,59 @@ class Router:
                 with suppress(NetlinkError):  # the first `apply` writes everything
                     commit(self._nf, [delete_element(TABLE, each, address) for each in elastic.MAPS])
 
+    def keep_clients(self, eni_id: str, address: str, *, kept: bool) -> None:
+        """Whether a load balancer's proxy may send as its clients by this leg, which is there. Idempotent."""
+        link = leg_name(eni_id)
+        with self._lock:
+            wanted = (link, rtnetlink.link_index(self._rt, link)) if kept else None
+            if self._transparent.get(address) == wanted:
+                return
+            self._transparent.pop(address, None)
+            if wanted is not None:
+                self._transparent[address] = wanted
+                self._with_flows = True
+            self._apply_transparent()
+
+    def _apply_transparent(self) -> None:
+        """A link's own filter holds where none is for all: each has it from its making, but those of such legs."""
+        legs = self._transparent_legs()
+        if legs:
+
+            def prepare() -> None:
+                for link in legs:
+                    netns.write_sysctl(f"ipv4/conf/{link}/rp_filter", "0")
+                for name in ("rp_filter", "src_valid_mark"):
+                    netns.write_sysctl(f"ipv4/conf/all/{name}", "0")
+
+            netns.within(self.pin, prepare)
+        wanted = {transparent.mark(each.link_index): transparent.route_table(each.link_index) for each in legs.values()}
+        there = rtnetlink.mark_rules(self._rt, _TRANSPARENT_RULE_PRIORITY)
+        for mark in sorted(there - wanted.keys()):
+            table = transparent.route_table(mark >> balanced.NUMBER_SHIFT)
+            self._request([rtnetlink.mark_rule(mark, table, _TRANSPARENT_RULE_PRIORITY, add=False)])
+        for mark in sorted(wanted.keys() - there):
+            self._request([rtnetlink.mark_rule(mark, wanted[mark], _TRANSPARENT_RULE_PRIORITY, add=True)])
+        if self._config is not None:
+            self._apply_routes()
+        if self._groups is not None:
+            self._rewrite()
+
+    def _transparent_legs(self) -> dict[str, transparent.Leg]:
+        """By link; those that are there and have groups."""
+        return {
+            link: transparent.Leg(address, index, combo, firewall.egress_chain(combo))
+            for address, (link, index) in self._transparent.items()
+            if index and (combo := self._members.get(address)) is not None
+        }
+
     def _apply_mark_rules(self) -> None:
         wanted, there = (
             {each.table for each in self._elastic.values()},
             rtnetlink.mark_rules(self._rt, _MARK_RULE_PRIORITY),
         )
         if wanted:
-            netns.within(self.pin, lambda: netns.write_sysctl("ipv4/conf/all/src_valid_mark", "1"))
+            sysctl = f"ipv4/conf/{firewall.UPLINK}/src_valid_mark"
+            netns.within(self.pin, lambda: netns.write_sysctl(sysctl, "1"))
         for marks, add in ((wanted - there, True), (there - wanted, False)):
             self._request(rtnetlink.mark_rule(each, each, _MARK_RULE_PRIORITY, add=add) for each in sorted(marks))
 
@@ -475,7 +530,8 @@ class Router:
         legs = set(self._nats.values())
         in_use = set(self._members.values())
         new = set(groups) - set(before)
-        commands = [firewall.add_group(each) for each in sorted(new)]
+        with_flows = self._with_flows
+        commands = [line for each in sorted(new) for line in firewall.add_group(each, with_flows=with_flows)]
         commands += [
             firewall.add_member(each, address)
             for address, combo in self._members.items()
@@ -489,7 +545,9 @@ class Router:
         commands += [firewall.delete_combination(combo, with_flows=self._with_flows) for combo in stale]
         held = {group for combo in in_use for group in combo}
         gone = set(before) - set(groups)
-        commands += [firewall.delete_group(each) for each in sorted(gone - held)]
+        commands += [
+            line for each in sorted(gone - held) for line in firewall.delete_group(each, with_flows=with_flows)
+        ]
         commands += [firewall.add_nat_leg(each) for each in sorted(legs - legs_before)]
         commands += [firewall.delete_nat_leg(each) for each in sorted(legs_before - legs)]
         if not commands:
@@ -507,6 +565,8 @@ class Router:
 
     def _forget(self, address: str) -> None:
         self.lead_public(address, 32, None)
+        if self._transparent.pop(address, None) is not None:
+            self._apply_transparent()
         combo = self._members.pop(address, None)
         public = self._public.pop(address, None)
         self._owners.pop(address, None)
@@ -560,7 +620,10 @@ class Router:
             self._nats.values(),
             with_flows=with_flows,
             elastic=self._elastic,
-            others=door_rules(TABLE, stand_ins(entries(self._flows))),
+            others=[
+                *door_rules(TABLE, stand_ins(entries(self._flows))),
+                *transparent.rules(TABLE, self._transparent_legs()),
+            ],
         )
         if with_flows:
             text += balanced.leads(TABLE, self._flows, numbers, known=(), stale=())
@@ -591,6 +654,14 @@ class Router:
             if "map" in entry and entry["map"]["name"] == firewall.PUBLIC_OF:
                 for private, public in entry["map"].get("elem", []):
                     self._public[str(private)] = str(public)
+            if "map" in entry and entry["map"]["name"] == transparent.MARK_OF_LINK:
+                links = {str(link) for link, _mark in entry["map"].get("elem", [])}
+                self._transparent = {
+                    address: (link, rtnetlink.link_index(self._rt, link))
+                    for address, link in self._owners.items()
+                    if link in links
+                }
+                self._with_flows = self._with_flows or bool(links)
             if "map" in entry and entry["map"]["name"] in of_leg:
                 of_leg[entry["map"]["name"]] = {str(leg): str(value) for leg, value in entry["map"].get("elem", [])}
         ways = of_leg[elastic.WAY_OF_LEG]

@@ -36,9 +36,10 @@ IFA_ADDRESS, IFA_LOCAL, IFA_FLAGS, IFA_F_NOPREFIXROUTE = 1, 2, 8, 0x200
 NDA_DST, NDA_LLADDR, NUD_PERMANENT = 1, 2, 0x80
 RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_PREFSRC, RTA_TABLE = 1, 4, 5, 7, 15
 RTN_UNICAST, RTPROT_STATIC, RT_SCOPE_UNIVERSE, RT_SCOPE_LINK, RTNH_F_ONLINK = 1, 4, 0, 253, 4
+RTN_LOCAL, RT_SCOPE_HOST = 2, 254
 RT_TABLE_MAIN = 254
 RTN_BLACKHOLE, RTN_UNREACHABLE = 6, 7
-FRA_SRC, FRA_PRIORITY, FRA_FWMARK, FRA_TABLE, FR_ACT_TO_TBL = 2, 6, 10, 15, 1
+FRA_SRC, FRA_IIFNAME, FRA_PRIORITY, FRA_FWMARK, FRA_TABLE, FR_ACT_TO_TBL = 2, 3, 6, 10, 15, 1
 
 _LINK = struct.Struct("=BxHiII")
 _ADDRESS = struct.Struct("=BBBBI")
@@ -210,7 +211,7 @@ def _route_body(route: Route) -> bytes:
             0,
             route.table if route.table < 256 else 0,
             RTPROT_STATIC,
-            RT_SCOPE_UNIVERSE,
+            RT_SCOPE_HOST if route.kind == RTN_LOCAL else RT_SCOPE_UNIVERSE,
             route.kind,
             RTNH_F_ONLINK if route.via else 0,
         )
@@ -292,6 +293,17 @@ def mark_rule(mark: int, table: int, priority: int, *, add: bool) -> Message:
     if add:
         return Message(RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL, body, what)
     return Message(RTM_DELRULE, 0, body, f"delete {what}")
+
+
+def link_rule(link: str, table: int, priority: int) -> Message:
+    """`iif link lookup table`. EEXIST if it is there."""
+    body = (
+        _ROUTE.pack(socket.AF_INET, 0, 0, 0, table if table < 256 else 0, 0, 0, FR_ACT_TO_TBL, 0)
+        + text(FRA_IIFNAME, link)
+        + u32(FRA_PRIORITY, priority)
+        + u32(FRA_TABLE, table)
+    )
+    return Message(RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL, body, f"rule of link {link} lookup {table}")
 
 
 def mark_rules(rt: NetlinkSocket, priority: int) -> set[int]:
