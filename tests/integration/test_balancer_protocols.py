@@ -93,6 +93,47 @@ def test_grpc(tmp_path: Path) -> None:
     in_lab(tmp_path, body)
 
 
+def test_codes_of_grpc(tmp_path: Path) -> None:
+    """AWS's default asks a method that is not there and takes code 12; lists and ranges take others. A wrong code is
+    told, a target that is not there, or silent, is no code, though Envoy answers for it by one."""
+
+    async def body(lab: Lab) -> None:
+        client, _, authority = await secured(lab, tmp_path)
+        default = HealthCheck(path="/AWS.ALB/healthcheck", matcher="12", interval_s=1, timeout_s=1)
+        g = grpc(check=default)
+        lab.web.groups, lab.web.targets = [g], [target(g, ONE), target(g, TWO)]
+        lab.web.listen_tls(443, forward(g), authority.issue("web.test"))
+        async with serving(lab, ONE) as one:
+            one.code, one.message = 12, b""
+            await lab.apply()
+            await lab.reports.wait(ONE, "healthy")
+            gone = await lab.reports.wait(TWO, "unhealthy")
+            assert (gone.reason_code, gone.detail) == ("Target.FailedHealthChecks", "Health checks failed")
+            one.code = 14
+            wrong = await lab.reports.wait(ONE, "unhealthy")
+            assert wrong.reason_code == "Target.ResponseCodeMismatch"
+            assert wrong.detail == "Health checks failed with these codes: [14]"
+            for matcher in ("0-11,14", "14-99", "0-99"):
+                lab.reports.all.clear()
+                g = grpc(check=replace(default, matcher=matcher, path=f"/a.B/{len(matcher)}"))
+                lab.web.groups = [g]
+                await lab.apply()
+                await lab.reports.wait(ONE, "healthy")
+                await lab.reports.wait(TWO, "unhealthy")
+            one.silent = True
+            late = await lab.reports.wait(ONE, "unhealthy")
+            assert late.reason_code == "Target.Timeout"
+            one.silent = False
+            await lab.reports.wait(ONE, "healthy")
+            stream = await Stream.open(lab.netns.path, LEG, 443, "/a.B/C", host="web.test", tls=client)
+            stream.send(b"hello", last=True)
+            assert await stream.receive() == b"hello"
+            stream.close()
+            assert "x-portside-check" not in one.heads
+
+    in_lab(tmp_path, body)
+
+
 def test_odd_requests_to_http2_targets(tmp_path: Path) -> None:
     """A GET with a body, by HTTP/1.1, reaches targets of HTTP/2, and its client's connection ends."""
 

@@ -487,16 +487,20 @@ def test_network_load_balancer(served: Any, elb: Any, subnets: list[dict[str, An
 def test_grpc_target_groups(
     elb: Any, balancer: dict[str, Any], group: dict[str, Any], subnets: list[dict[str, Any]]
 ) -> None:
-    """Target groups of gRPC have codes of gRPC, and are for HTTPS listeners; what cannot be checked is refused."""
+    """Target groups of gRPC have codes of gRPC, and are for HTTPS listeners; AWS's default check is there."""
     grpc = {"ProtocolVersion": "GRPC", "HealthCheckPath": "/grpc.health.v1.Health/Check", "Matcher": {"GrpcCode": "0"}}
     made = make_group(elb, subnets, "talk", **grpc)
     assert (made["ProtocolVersion"], made["Matcher"]) == ("GRPC", {"GrpcCode": "0"})
-    other = {"HealthCheckPath": "/any", "Matcher": {"GrpcCode": "0-99"}}
-    modified = elb.modify_target_group(TargetGroupArn=made["TargetGroupArn"], **other)["TargetGroups"][0]
-    assert (modified["HealthCheckPath"], modified["Matcher"]) == ("/any", {"GrpcCode": "0-99"})
+    for code in ("0-99", "0,5-7,12"):
+        other = {"HealthCheckPath": "/any", "Matcher": {"GrpcCode": code}}
+        modified = elb.modify_target_group(TargetGroupArn=made["TargetGroupArn"], **other)["TargetGroups"][0]
+        assert (modified["HealthCheckPath"], modified["Matcher"]) == ("/any", {"GrpcCode": code})
+    usual = make_group(elb, subnets, "usual", ProtocolVersion="GRPC")
+    assert (usual["HealthCheckPath"], usual["Matcher"]) == ("/AWS.ALB/healthcheck", {"GrpcCode": "12"})
     base = {"Name": "other", "Protocol": "HTTP", "Port": 80, "VpcId": subnets[0]["VpcId"], "TargetType": "ip"}
     for wrong, said in (
-        ({}, "Health check path '/AWS.ALB/healthcheck' with gRPC code '12' is not supported yet"),
+        ({**grpc, "Matcher": {"GrpcCode": "5-4"}}, "must be a code or range between '0' and '99'"),
+        ({**grpc, "Matcher": {"GrpcCode": "0,x"}}, "must be a code or range between '0' and '99'"),
         ({**grpc, "Matcher": {"GrpcCode": "100"}}, "must be a code or range between '0' and '99'"),
         ({**grpc, "Matcher": {"HttpCode": "200"}}, "HttpCode cannot be specified"),
         ({"ProtocolVersion": "HTTP1", "Matcher": {"GrpcCode": "0"}}, "GrpcCode cannot be specified"),
@@ -574,12 +578,9 @@ def test_desync_mode(elb: Any, balancer: dict[str, Any]) -> None:
 
 
 def test_access_log_attributes(elb: Any, balancer: dict[str, Any]) -> None:
-    """Access logs and connection logs take a bucket each, and a prefix within it; health check logs are refused."""
-    for kind in ("access", "connection"):
+    """Logs of each kind take a bucket, and a prefix within it."""
+    for kind in ("access", "connection", "health_check"):
         _check_log_attributes(elb, balancer, kind)
-    arn = balancer["LoadBalancerArn"]
-    checks = [{"Key": "health_check_logs.s3.enabled", "Value": "true"}]
-    assert error_of(elb.modify_load_balancer_attributes, LoadBalancerArn=arn, Attributes=checks)[0] == "ValidationError"
 
 
 def _check_log_attributes(elb: Any, balancer: dict[str, Any], kind: str) -> None:

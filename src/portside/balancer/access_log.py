@@ -1,4 +1,4 @@
-"""Logs of requests and connections from Envoy's own files to the folder where AWS's bucket would have them.
+"""Logs of requests, connections and health checks, from Envoy's own files to the folder where AWS's bucket has them.
 
 Envoy writes what it knows as JSON; whenever an interval ends, the file is taken from it and told in AWS's words. What
 was taken stays until its file is complete, so that a crash costs no line, and repeats none.
@@ -17,6 +17,7 @@ from portside.domain import access_log as rule
 from portside.domain.access_log import LogKind
 from portside.domain.application_access_log import application_line
 from portside.domain.connection_log import connection_line
+from portside.domain.health_check_log import health_check_line
 from portside.domain.load_balancer import LoadBalancer
 
 CHUNK: Final = 1 << 20
@@ -70,6 +71,8 @@ class AccessLog:
                     told = json.loads(text)
                 except ValueError:
                     continue  # cut off by the end of Envoy
+                if self._kind == "health_check" and not told["route"]:
+                    continue  # of a target group that checks came for no more
                 output.write(line(self._balancer, told) + "\n")
         descriptor = os.open(partial, os.O_RDONLY)
         try:
@@ -83,6 +86,8 @@ class AccessLog:
     def _line(self) -> Callable[[LoadBalancer, Mapping[str, Any]], str]:
         if self._kind == "connection":
             return connection_line
+        if self._kind == "health_check":
+            return health_check_line
         return rule.classic_line if self._balancer.type == "classic" else application_line
 
     def discard(self) -> None:

@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from portside.balancer import process
+from portside.balancer import checker, process
 from portside.balancer.access_log import AccessLog
 from portside.balancer.address import is_free
 from portside.balancer.admin import Admin, AdminUnavailable, Subscription
@@ -271,7 +271,8 @@ class EnvoyBalancer:
             config.load_balancer.arn
             for config in configs
             for listener in config.listeners
-            if any(f"{name}_legs" in refused for name, _, _ in fronts(config, listener))
+            if checker.listener_name(config.load_balancer.arn) in refused
+            or any(f"{name}_legs" in refused for name, _, _ in fronts(config, listener))
         )
         if concerned:
             raise BalancerRefused(" / ".join(sorted(set(refused.values()))), concerned)
@@ -291,6 +292,14 @@ class EnvoyBalancer:
             f"eds.{name}": (endpoint_file(name), _document([resource]))
             for name, resource in resources.endpoints.items()
         }
+        checks = {
+            name: each
+            for name, each in listeners.items()
+            if checker.is_listener(name) and old_listeners.get(name) != each
+        }
+        if checks:  # before anything is checked by them
+            await self._take_listeners({**old_listeners, **checks}, old_listeners)
+            old_listeners = self._resources_on_disk("lds.json")
         await self._take(endpoints, before, wait_for={f"eds.{name}" for name in old_clusters})
         grown = {**{name: old for name, old in old_clusters.items() if name not in clusters}, **clusters}
         await self._take({"cds": ("cds.json", _document(list(grown.values())))}, before)
@@ -536,8 +545,11 @@ class EnvoyBalancer:
                 if group.arn not in used:
                     continue
                 name = cluster_name(config.load_balancer.arn, group.arn)
+                has_codes = group.protocol_version == "GRPC" and checker.is_needed(config.load_balancer, group)
                 groups[name] = CheckedGroup(
-                    target_group_arn=group.arn, unhealthy_threshold=group.health_check.unhealthy_threshold
+                    target_group_arn=group.arn,
+                    unhealthy_threshold=group.health_check.unhealthy_threshold,
+                    codes_from=checker.GRPC if has_codes else 0,
                 )
                 for target in config.targets:
                     if target.target_group_arn != group.arn:

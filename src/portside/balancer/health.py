@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from portside.balancer.checker import NO_ANSWER
 from portside.balancer.interface import HealthReport
 
 LOG_LIMIT_BYTES: Final = 4 << 20
@@ -23,8 +24,11 @@ HostKey = tuple[str, str, int]
 
 @dataclass(frozen=True, kw_only=True)
 class CheckedGroup:
+    """`codes_from`: the status that stands for code nought, where a code stands for each; else nought."""
+
     target_group_arn: str
     unhealthy_threshold: int
+    codes_from: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,11 +78,13 @@ def _status_code(event: Mapping[str, Any], detail: Mapping[str, Any]) -> int:
     return 0
 
 
-def reason(failure_type: str, status_code: int) -> tuple[str, str]:
+def reason(failure_type: str, status_code: int, codes_from: int = 0) -> tuple[str, str]:
     """AWS's reason code and description of a failed check."""
     if failure_type == "NETWORK_TIMEOUT":
         return "Target.Timeout", "Request timed out"
-    if status_code:
+    if codes_from and codes_from <= status_code < codes_from + 100:
+        return "Target.ResponseCodeMismatch", f"Health checks failed with these codes: [{status_code - codes_from}]"
+    if status_code and not codes_from and status_code != NO_ANSWER:
         return "Target.ResponseCodeMismatch", f"Health checks failed with these codes: [{status_code}]"
     return "Target.FailedHealthChecks", "Health checks failed"
 
@@ -130,7 +136,7 @@ class HealthTracker:
         )
         if not unhealthy:
             return None
-        code, detail = reason(event.failure_type, event.status_code)
+        code, detail = reason(event.failure_type, event.status_code, group.codes_from)
         return self._learn(event.key, self._report(event.key, group, "unhealthy", code, detail))
 
     def found(self, key: HostKey, *, healthy: bool, pending: bool) -> HealthReport | None:

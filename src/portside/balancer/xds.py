@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from portside.balancer import desync, hit
+from portside.balancer import checker, desync, hit
 from portside.balancer.follower import follower
 from portside.balancer.interface import BalancerConfig, ServerCertificate
-from portside.domain import application_access_log, connection_log
+from portside.domain import application_access_log, connection_log, health_check_log
 from portside.domain.access_log import FIELDS, LogKind, is_logged
 from portside.domain.listener_condition import condition_regex
 from portside.domain.load_balancer import (
@@ -35,7 +35,6 @@ from portside.domain.load_balancer import (
 from portside.domain.load_balancer_rule import (
     ALPN_POLICIES,
     CROSS_ZONE,
-    GRPC_HEALTH,
     NETWORK_PROTOCOLS,
     RESPONSE_HEADERS,
     SERVER_HEADER,
@@ -48,7 +47,6 @@ from portside.domain.load_balancer_rule import (
     idle_timeout_s,
     in_order,
     is_zonal,
-    matcher_ranges,
     other_ranges,
     slow_start_s,
     sticky_s,
@@ -150,6 +148,7 @@ def render(configs: Sequence[BalancerConfig], options: Options) -> Resources:
     for config in sorted(configs, key=lambda c: c.load_balancer.arn):
         balancer = config.load_balancer
         used = used_groups(config.listeners, config.rules)
+        checks: list[tuple[str, TargetGroup]] = []
         for group in config.target_groups:
             if group.arn not in used:
                 continue
@@ -157,6 +156,14 @@ def render(configs: Sequence[BalancerConfig], options: Options) -> Resources:
             clusters[name] = cluster(config, group, options)
             targets = [target for target in config.targets if target.target_group_arn == group.arn]
             endpoints[name] = assignment(name, group, targets, [zone.zone for zone in balancer.zones])
+            if checker.is_needed(balancer, group):
+                through_checker(config, group, endpoints[name], clusters)
+                checks.append((checker.cluster_name(name), group))
+        if checks:
+            name = checker.listener_name(balancer.arn)
+            place = socket_address(checker.address(balancer.arn), checker.PORT, config.netns_path)
+            handler = checker.manager(checks, health_check_logs(balancer, options))
+            listeners[name] = listener_resource(name, [place], ("", handler))
         secrets.update({secret_name(each.arn): secret(each) for each in config.certificates})
         for listener in config.listeners:
             if listener.protocol == "UDP":
@@ -526,6 +533,10 @@ _TOLD: Final[dict[str, str]] = {
     "name": "%REQUESTED_SERVER_NAME%",
     "route": "%METADATA(ROUTE:portside)%",
     "desync": f"%DYNAMIC_METADATA({desync.METADATA})%",
+    # of health checks
+    "took_us": "%COMMON_DURATION(DS_RX_BEG:DS_TX_END:us)%",
+    "took_ms": "%DURATION%",
+    "flags": "%RESPONSE_FLAGS%",
     # of connections
     "client_address": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%",
     "client_port": "%DOWNSTREAM_REMOTE_PORT%",
@@ -566,6 +577,14 @@ def connection_logs(configs: Sequence[BalancerConfig], options: Options, *, secu
     known = {**_TOLD, "began": _TOLD["at"], "secured": "true" if secured else "false"}
     told = {name: known[name] for name in connection_log.FIELDS}
     return [_file_log(options.access_log(configs[0].load_balancer.arn, "connection"), told)]
+
+
+def health_check_logs(balancer: LoadBalancer, options: Options) -> list[Resource]:
+    if not is_logged(balancer, "health_check"):
+        return []
+    known = {**_TOLD, "began": _TOLD["at"]}
+    told = {name: known[name] for name in health_check_log.FIELDS}
+    return [_file_log(options.access_log(balancer.arn, "health_check"), told)]
 
 
 def _file_log(path: Path, told: Mapping[str, str]) -> Resource:
@@ -1034,9 +1053,30 @@ LEAST_OUTSTANDING: Final[Resource] = {
 }
 
 
+def leaving_from(config: BalancerConfig) -> Resource:
+    """Connections to targets are from the load balancer's first address, in its namespace."""
+    source = next(zone.address for zone in config.load_balancer.zones if zone.address)
+    return {"source_address": socket_address(source, 0, config.netns_path)["socket_address"]}
+
+
+def through_checker(
+    config: BalancerConfig, group: TargetGroup, endpoint: Resource, clusters: dict[str, Resource]
+) -> None:
+    """The checks of a group's targets go by the load balancer's checker."""
+    arn = config.load_balancer.arn
+    name = checker.cluster_name(cluster_name(arn, group.arn))
+    alpn = ("h2",) if group.protocol_version in ("HTTP2", "GRPC") else ()
+    transport = tls_to_target(alpn=alpn) if group.health_check.protocol == "HTTPS" else None
+    clusters[name] = checker.cluster(name, group, leaving_from(config), transport)
+    for locality in endpoint["endpoints"]:
+        for entry in locality["lb_endpoints"]:
+            check = entry["endpoint"]["health_check_config"]
+            check["address"] = socket_address(checker.address(arn), checker.PORT)
+            check["port_value"] = checker.PORT
+
+
 def cluster(config: BalancerConfig, group: TargetGroup, options: Options) -> Resource:
     name = cluster_name(config.load_balancer.arn, group.arn)
-    source = next(zone.address for zone in config.load_balancer.zones if zone.address)
     algorithm = group.attributes.get("load_balancing.algorithm.type", "round_robin")
     by_source = group.protocol in NETWORK_PROTOCOLS and group.attributes.get("stickiness.enabled") == "true"
     # a Classic Load Balancer has no target where none is healthy
@@ -1067,10 +1107,8 @@ def cluster(config: BalancerConfig, group: TargetGroup, options: Options) -> Res
         # do not hold back a route until every target of a new group has been checked
         "wait_for_warm_on_init": False,
         "circuit_breakers": {"thresholds": [{"priority": "DEFAULT", **limits}, {"priority": "HIGH", **limits}]},
-        "upstream_bind_config": {
-            "source_address": socket_address(source, 0, config.netns_path)["socket_address"],
-        },
-        "health_checks": [health_check(group, options)],
+        "upstream_bind_config": leaving_from(config),
+        "health_checks": [health_check(config.load_balancer, group, options)],
     }
     if has_proxy_protocol(group):
         # checks begin with a header, too, which names no client
@@ -1086,7 +1124,7 @@ def cluster(config: BalancerConfig, group: TargetGroup, options: Options) -> Res
     if group.classic is not None:
         made.update(classic_transport(group, group.classic))
     else:
-        made.update(http_transport(group))
+        made.update(http_transport(config.load_balancer, group))
     subset: Resource = {
         "fallback_policy": "ANY_ENDPOINT",
         "subset_selectors": [{"keys": ["zone"], "fallback_policy": "NO_FALLBACK"}],
@@ -1161,19 +1199,24 @@ def proxied(version: str, inner: Resource) -> Resource:
     }
 
 
-def http_transport(group: TargetGroup) -> Resource:
+def http_transport(balancer: LoadBalancer, group: TargetGroup) -> Resource:
     """What carries requests to HTTPS targets, and what carries checks where only the one or the other speaks TLS."""
     tls = tls_to_target(alpn=("h2",) if group.protocol_version in ("HTTP2", "GRPC") else ())
     made: Resource = {"transport_socket": tls} if group.protocol == "HTTPS" else {}
-    if _is_checked_otherwise(group):
-        check = tls if group.health_check.protocol == "HTTPS" else RAW
+    if _is_checked_otherwise(balancer, group):
+        check = tls if _is_check_secured(balancer, group) else RAW
         made["transport_socket_matches"] = [{"name": "check", "match": _CHECK, "transport_socket": check}]
     return made
 
 
-def _is_checked_otherwise(group: TargetGroup) -> bool:
+def _is_check_secured(balancer: LoadBalancer, group: TargetGroup) -> bool:
+    """Whether Envoy's own check speaks TLS; the checker, which may be between, is in clear."""
+    return group.health_check.protocol == "HTTPS" and not checker.is_needed(balancer, group)
+
+
+def _is_checked_otherwise(balancer: LoadBalancer, group: TargetGroup) -> bool:
     """Whether checks speak TLS and requests do not, or the other way round."""
-    is_secured = group.protocol == "HTTPS", group.health_check.protocol == "HTTPS"
+    is_secured = group.protocol == "HTTPS", _is_check_secured(balancer, group)
     return group.classic is not None or (group.protocol in ("HTTP", "HTTPS") and is_secured[0] != is_secured[1])
 
 
@@ -1208,13 +1251,13 @@ def has_tls_check(group: TargetGroup) -> bool:
     return group.classic is None and group.protocol in NETWORK_PROTOCOLS and group.health_check.protocol == "HTTPS"
 
 
-def health_check(group: TargetGroup, options: Options) -> Resource:
+def health_check(balancer: LoadBalancer, group: TargetGroup, options: Options) -> Resource:
     check = group.health_check
     connects = check.protocol in ("TCP", "SSL")
-    how: Resource = {"tcp_health_check": {}} if connects else {"http_health_check": http_check(group)}
-    if group.protocol_version == "GRPC" and check.path == GRPC_HEALTH:
+    how: Resource = {"tcp_health_check": {}} if connects else {"http_health_check": http_check(balancer, group)}
+    if group.protocol_version == "GRPC" and not checker.is_needed(balancer, group):
         how = {"grpc_health_check": {"initial_metadata": [_user_agent(group)]}}
-    if _is_checked_otherwise(group) or has_tls_check(group):
+    if _is_checked_otherwise(balancer, group) or has_tls_check(group):
         how["transport_socket_match_criteria"] = _CHECK
     return {
         "timeout": f"{check.timeout_s}s",
@@ -1238,11 +1281,10 @@ def health_check(group: TargetGroup, options: Options) -> Resource:
     }
 
 
-def http_check(group: TargetGroup) -> Resource:
+def http_check(balancer: LoadBalancer, group: TargetGroup) -> Resource:
     check = group.health_check
     is_grpc = group.protocol_version == "GRPC"
-    # any gRPC answer has this status, whatever its own code
-    expected = [(200, 201)] if is_grpc else matcher_ranges(check.matcher)
+    expected = checker.expected(group)
     http: Resource = {
         "path": check.path,
         "expected_statuses": [{"start": start, "end": end} for start, end in expected],
@@ -1255,6 +1297,10 @@ def http_check(group: TargetGroup) -> Resource:
     if is_grpc:
         http["method"] = "POST"
         http["request_headers_to_add"] += [_overwrite("content-type", "application/grpc"), _overwrite("te", "trailers")]
+        http["send"] = {"text": checker.EMPTY_MESSAGE}
+    if checker.is_needed(balancer, group):
+        name = checker.cluster_name(cluster_name(balancer.arn, group.arn))
+        http["request_headers_to_add"].append(_overwrite(checker.HEADER, name))
     return http
 
 

@@ -2,7 +2,7 @@
 an access log of a Classic Load Balancer says. Pure.
 
 Source: Classic Load Balancer guide, "Access logs for your Classic Load Balancer"; Application Load Balancer guide,
-"Access logs" and "Connection logs for your Application Load Balancer".
+"Access logs", "Connection logs" and "Health check logs for your Application Load Balancer".
 """
 
 import re
@@ -13,8 +13,8 @@ from typing import Any, Final, Literal, NamedTuple
 from portside.domain.load_balancer import LoadBalancer
 from portside.domain.refusal import RefusalKind, Refused
 
-LogKind = Literal["access", "connection"]
-KINDS: Final[dict[LogKind, str]] = {"access": "", "connection": "conn_log_"}
+LogKind = Literal["access", "connection", "health_check"]
+KINDS: Final[dict[LogKind, str]] = {"access": "", "connection": "conn_log_", "health_check": "health_check_log_"}
 """What there is a line for, and what its files' names begin with."""
 
 KEPT: Final = timedelta(days=30)

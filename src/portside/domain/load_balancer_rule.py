@@ -229,13 +229,25 @@ def matcher_ranges(matcher: str) -> list[tuple[int, int]]:
 
     Raises: Refused. Source: API_Matcher: codes between 200 and 499 for Application Load Balancers."""
     refusal = invalid(f"Health check matcher HTTP code '{matcher}' must be a code or range between '200' and '499'")
+    return _ranges(matcher, 200, 499, refusal)
+
+
+def grpc_ranges(matcher: str) -> list[tuple[int, int]]:
+    """The same of gRPC's codes ("0", "0-5", "0,12").
+
+    Raises: Refused. Source: API_Matcher: codes between 0 and 99."""
+    refusal = invalid(f"Health check matcher gRPC code '{matcher}' must be a code or range between '0' and '99'")
+    return _ranges(matcher, 0, 99, refusal)
+
+
+def _ranges(matcher: str, low: int, high: int, refusal: Refused) -> list[tuple[int, int]]:
     ranges: list[tuple[int, int]] = []
     for part in matcher.split(","):
-        found = re.fullmatch(r"\s*(\d{3})(?:-(\d{3}))?\s*", part)
+        found = re.fullmatch(r"\s*(\d{1,3})(?:-(\d{1,3}))?\s*", part)
         if not found:
             raise refusal
         first, last = int(found[1]), int(found[2] or found[1])
-        if not 200 <= first <= last <= 499:
+        if not low <= first <= last <= high:
             raise refusal
         ranges.append((first, last + 1))
     joined: list[tuple[int, int]] = []
@@ -262,7 +274,6 @@ def other_ranges(ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
 
 GRPC_HEALTH: Final = "/grpc.health.v1.Health/Check"
 """The method of gRPC's own health service. Source: https://grpc.io/docs/guides/health-checking/"""
-ANY_GRPC_CODE: Final = "0-99"
 
 
 def default_health_check(protocol: str, check_protocol: str | None, version: str = "") -> HealthCheck:
@@ -308,26 +319,9 @@ def check_health_check(check: HealthCheck, protocol: str = "HTTP", version: str 
             f"Health check path '{check.path}' must begin with a '/' character and have at most 1024 characters"
         )
     if version == "GRPC":
-        _check_grpc_matcher(check)
+        grpc_ranges(check.matcher)
     else:
         matcher_ranges(check.matcher)
-
-
-def _check_grpc_matcher(check: HealthCheck) -> None:
-    """Of the answers' codes the data plane sees no more than what gRPC's own health service says.
-
-    Source: API_Matcher: codes between 0 and 99."""
-    for part in check.matcher.split(","):
-        found = re.fullmatch(r"(\d{1,2})(?:-(\d{1,2}))?", part)
-        if not found or int(found[1]) > int(found[2] or found[1]):
-            raise invalid(
-                f"Health check matcher gRPC code '{check.matcher}' must be a code or range between '0' and '99'"
-            )
-    if check.matcher != ANY_GRPC_CODE and (check.path, check.matcher) != (GRPC_HEALTH, "0"):
-        raise unsupported(
-            f"Health check path '{check.path}' with gRPC code '{check.matcher}' is not supported yet by Portside: use "
-            f"'{GRPC_HEALTH}' with '0', or any path with '{ANY_GRPC_CODE}'"
-        )
 
 
 def check_port(target: Target, check: HealthCheck) -> int:

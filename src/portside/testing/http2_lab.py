@@ -38,12 +38,16 @@ async def read_frame(reader: asyncio.StreamReader) -> tuple[int, int, int, bytes
 
 class GrpcServer:
     """Answers each stream with a message as soon as its headers are there, sends back what data come, and ends when
-    the client does, with `code` as its grpc-status. In clear, or with TLS."""
+    the client does, with `code` as its grpc-status. In clear, or with TLS.
+
+    An empty `message` is none; `silent` ones answer nothing. `heads`: what stood plainly in the headers that came."""
 
     def __init__(self, netns: str, address: str, port: int, *, tls: ssl.SSLContext | None = None) -> None:
         self.netns, self.address, self.port, self.tls = netns, address, port, tls
         self.code = 0
         self.message = SERVING
+        self.silent = False
+        self.heads = ""
         self.streams = 0
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
@@ -65,11 +69,15 @@ class GrpcServer:
                     writer.write(frame(SETTINGS, ACK, 0))
                 elif kind == PING and not flags & ACK:
                     writer.write(frame(PING, ACK, 0, payload))
+                elif kind in (HEADERS, DATA) and self.silent:
+                    continue
                 elif kind == HEADERS:
+                    self.heads += payload.decode("latin-1")
                     self.streams += 1
                     head = headers((":status", "200"), ("content-type", "application/grpc"))
                     writer.write(frame(HEADERS, END_HEADERS, stream, head))
-                    writer.write(frame(DATA, 0, stream, self.message))
+                    if self.message:
+                        writer.write(frame(DATA, 0, stream, self.message))
                 elif kind == DATA and payload:
                     writer.write(frame(DATA, 0, stream, payload))
                 if kind in (HEADERS, DATA) and flags & END_STREAM:

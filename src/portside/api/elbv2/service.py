@@ -31,7 +31,7 @@ def elbv2_service(store: Store, clock: Clock, ids: Ids) -> Service:
         handlers={name: mapped(handler) for name, handler in handlers.items()},
         partial={
             "CreateLoadBalancer": "application and network; IPv4; private addresses of one's own, Elastic ones",
-            "ModifyLoadBalancerAttributes": "no health check logs, no zonal shift; there is no WAF",
+            "ModifyLoadBalancerAttributes": "no zonal shift; there is no WAF",
             "SetSubnets": "IPv4; private addresses of one's own, Elastic ones",
             "CreateTargetGroup": "target types instance and ip; HTTP and HTTPS (HTTP1, HTTP2, GRPC), TCP, UDP, TCP_UDP",
             "ModifyTargetGroupAttributes": "no anomaly mitigation, no health settings of a group's own",
