@@ -29,6 +29,7 @@ NAMES = (
     "metrics",
     "storage",
     "volume",
+    "console",
 )
 
 

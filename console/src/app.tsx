@@ -19,7 +19,14 @@ import { hrefOf, linkTo, placeOf } from "./route";
 
 /** A page that is loaded when it is first opened. */
 function later<P extends object>(load: () => Promise<(props: P) => ReactNode>) {
-  return lazy(async () => ({ default: await load() }));
+  const found = async () => ({ default: await load() });
+  return Object.assign(lazy(found), { load: found });
+}
+
+/** Begin to load the page that an address is of, before it is known who asks. */
+export function warm(): void {
+  const element = page(placeOf(location.hash).path) as { type?: { load?: () => Promise<unknown> } };
+  element.type?.load?.().catch(() => undefined);
 }
 
 const Overview = later(async () => (await import("./pages/overview")).Overview);
@@ -33,6 +40,9 @@ const ShellPage = later(async () => (await import("./pages/shell")).ShellPage);
 const Definitions = later(async () => (await import("./pages/definitions")).Definitions);
 const FamilyPage = later(async () => (await import("./pages/definitions")).FamilyPage);
 const DefinitionPage = later(async () => (await import("./pages/definitions")).DefinitionPage);
+const DefinitionForm = later(async () => (await import("./pages/definition-form")).DefinitionForm);
+const CreateService = later(async () => (await import("./pages/service-form")).CreateService);
+const UpdateService = later(async () => (await import("./pages/service-form")).UpdateService);
 const Balancers = later(async () => (await import("./pages/balancers")).Balancers);
 const BalancerPage = later(async () => (await import("./pages/balancers")).BalancerPage);
 const Volumes = later(async () => (await import("./pages/volumes")).Volumes);
@@ -51,6 +61,12 @@ const AlarmPage = later(async () => (await import("./pages/alarms")).AlarmPage);
 const LogsInsights = later(async () => (await import("./pages/logs-insights")).LogsInsights);
 const Insights = later(async () => (await import("./pages/insights")).Insights);
 const InsightsPage = later(async () => (await import("./pages/insights")).InsightsPage);
+const Roles = later(async () => (await import("./pages/roles")).Roles);
+const RolePage = later(async () => (await import("./pages/roles")).RolePage);
+const Secrets = later(async () => (await import("./pages/secrets")).Secrets);
+const SecretPage = later(async () => (await import("./pages/secrets")).SecretPage);
+const Parameters = later(async () => (await import("./pages/parameters")).Parameters);
+const ParameterPage = later(async () => (await import("./pages/parameters")).ParameterPage);
 const Settings = later(async () => (await import("./pages/settings")).Settings);
 
 function usePlace() {
@@ -85,8 +101,11 @@ function page(path: string[]): ReactNode {
     return <ShellPage cluster={name} task={id} container={container} />;
   }
   if (first === "clusters" && name && second === "tasks" && id) return <TaskPage cluster={name} id={id} />;
+  if (first === "clusters" && name && second === "services" && id && third === "update") return <UpdateService cluster={name} name={id} />;
   if (first === "clusters" && name && second === "services" && id) return <ServicePage cluster={name} name={id} />;
   if (first === "services" && name === undefined) return <Services />;
+  if (first === "create-task-definition") return <DefinitionForm />;
+  if (first === "create-service") return <CreateService />;
   if (first === "task-definitions" && name === undefined) return <Definitions />;
   if (first === "task-definitions" && name && second === undefined) return <FamilyPage family={name} />;
   if (first === "task-definitions" && name && second) return <DefinitionPage family={name} revision={second} />;
@@ -99,6 +118,9 @@ function page(path: string[]): ReactNode {
   if (first === "security-groups") return name ? <SecurityGroupPage id={name} /> : <Networks />;
   if (first === "log-groups" && name === undefined) return <LogGroups />;
   if (first === "log-groups" && name) return <LogGroupPage name={name} />;
+  if (first === "roles") return name ? <RolePage name={name} /> : <Roles />;
+  if (first === "secrets") return name ? <SecretPage name={name} /> : <Secrets />;
+  if (first === "parameters") return name ? <ParameterPage name={name} /> : <Parameters />;
   if (first === "settings") return <Settings />;
   if (first === "problems" && name === undefined) return <Problems />;
   if (first === "metrics" && name === undefined) return <Metrics />;
@@ -135,6 +157,12 @@ const WORDS: Record<string, string> = {
   insights: "Container Insights",
   "logs-insights": "Logs Insights",
   containers: "Containers",
+  roles: "Roles",
+  secrets: "Secrets",
+  parameters: "Parameters",
+  "create-task-definition": "Create a task definition",
+  "create-service": "Create a service",
+  update: "Update",
   shell: "Shell",
 };
 
@@ -245,6 +273,10 @@ export function App({ about, onSignedOut }: { about: About; onSignedOut: () => v
               { type: "link", text: "Metrics", href: hrefOf(["metrics"], region) },
               { type: "link", text: "Alarms", href: hrefOf(["alarms"], region) },
               { type: "link", text: "Container Insights", href: hrefOf(["insights"], region) },
+              { type: "divider" },
+              { type: "link", text: "Roles", href: hrefOf(["roles"], region) },
+              { type: "link", text: "Secrets", href: hrefOf(["secrets"], region) },
+              { type: "link", text: "Parameters", href: hrefOf(["parameters"], region) },
               { type: "divider" },
               { type: "link", text: "Account settings", href: hrefOf(["settings"], region) },
             ]}

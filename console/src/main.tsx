@@ -7,7 +7,7 @@ import type { ReactNode } from "react";
 import { createRoot } from "react-dom/client";
 import { about, onSignedOut } from "./api/call";
 import { followWhileSeen, leave } from "./api/changes";
-import { App } from "./app";
+import { App, warm } from "./app";
 import { SignIn } from "./pages/sign-in";
 
 const place = document.getElementById("root");
@@ -42,4 +42,5 @@ async function begin(): Promise<void> {
 
 onSignedOut(() => void begin());
 followWhileSeen();
+warm();
 void begin();

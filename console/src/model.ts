@@ -125,7 +125,7 @@ function check(model: Shapes, shapeName: string, value: Value, path: Path, fault
         else faults.push({ path: [...path, member], message: `There is no member ${member} here.${like(member, Object.keys(members))}` });
       }
       for (const member of shape.required ?? []) {
-        if (isEmpty(value[member]) || value[member] === null) {
+        if (value[member] === undefined || value[member] === "" || value[member] === null) {
           faults.push({ path: [...path, member], message: `${member} is required.`, isMissing: true });
         }
       }
@@ -205,12 +205,23 @@ export function picked(model: Shapes, value: Value, shapeName = model.input): Va
     const found: Members = {};
     for (const [member, of] of Object.entries(shape.members ?? {})) {
       const below = picked(model, value[member], of);
-      if (!isEmpty(below)) found[member] = below;
+      if (!isEmpty(below) || (below !== undefined && shape.required?.includes(member))) found[member] = below;
     }
     return Object.keys(found).length ? found : undefined;
   }
   if (shape.type === "list" && Array.isArray(value)) return value.map((each) => picked(model, each, shape.member));
   return value;
+}
+
+/** Without the blank lines at the end of lists of text, which fields leave. */
+export function whole(value: Value): Value {
+  if (Array.isArray(value)) {
+    const list = value.map(whole);
+    while (list.length && list[list.length - 1] === "") list.pop();
+    return list;
+  }
+  if (!isMembers(value)) return value;
+  return Object.fromEntries(Object.entries(value).map(([member, below]) => [member, whole(below)]));
 }
 
 /** The field that an error of the API's is about: the last of its path is named in the words, or it is known by the code. */

@@ -36,6 +36,7 @@ from portside.api.autoscaling.service import autoscaling_service
 from portside.api.cloudwatch.service import cloudwatch_service
 from portside.api.console import place
 from portside.api.console.changes import Changes
+from portside.api.console.role_use import role_use
 from portside.api.console.sign_in import SignIns
 from portside.api.console.site import Site
 from portside.api.console.visit import Visits
@@ -486,6 +487,7 @@ class Daemon:
             if settings.auth
             else None,
             places=lambda: place.places(store),
+            role_use=lambda account, region, arn: role_use(store, Scope(account=account, region=region), arn),
         )
         health = {
             "/_portside/health": self._health,

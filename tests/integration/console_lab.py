@@ -100,6 +100,7 @@ class Console:
         """For the guide, if pictures are wanted."""
         if PICTURES:
             self.page.mouse.move(0, 0)
+            self.page.evaluate("scrollTo(0, 0)")
             self.page.screenshot(path=f"{PICTURES}/{name}.png")
 
     def close(self) -> None:

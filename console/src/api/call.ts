@@ -136,6 +136,9 @@ export interface Stranger {
 
 export const about = () => read<About | Stranger>(`${BELOW}/about`);
 export const changesUrl = (region: string) => `${BELOW}/changes?${where(region)}`;
+/** Of the region and account that are shown. */
+export const hereUrl = (what: string, region: string, more: Record<string, string>) =>
+  `${BELOW}/${what}?${where(region)}&${new URLSearchParams(more)}`;
 export const shapesUrl = (service: string, operation: string) => `${BELOW}/shapes/${service}/${operation}`;
 
 export interface Key {

@@ -145,12 +145,23 @@ export async function tasks(region: string, cluster: string, filter: object = {}
       every<string>("ecs", "ListTasks", region, { cluster, desiredStatus, ...filter }, "taskArns"),
     ),
   );
+  const found = await describedTasks(region, cluster, [...new Set(lists.flat())]);
+  return found.sort((a, b) => (b.createdAt ?? 0) - (a.createdAt ?? 0));
+}
+
+/** The first hundred that run; none if they are fewer, for then all are as soon read. */
+export async function someTasks(region: string, cluster: string, filter: object = {}): Promise<Task[]> {
+  const parameters = { cluster, desiredStatus: "RUNNING", ...filter };
+  const { taskArns } = await call<{ taskArns: string[] }>("ecs", "ListTasks", region, parameters);
+  return taskArns.length < 100 ? [] : describedTasks(region, cluster, taskArns);
+}
+
+/** Those of the named tasks that are still known. */
+export async function describedTasks(region: string, cluster: string, named: string[]): Promise<Task[]> {
   const pages = await Promise.all(
-    pieces([...new Set(lists.flat())], 100).map((some) =>
-      call<{ tasks: Task[] }>("ecs", "DescribeTasks", region, { cluster, tasks: some }),
-    ),
+    pieces(named, 100).map((some) => call<{ tasks: Task[] }>("ecs", "DescribeTasks", region, { cluster, tasks: some })),
   );
-  return pages.flatMap((page) => page.tasks).sort((a, b) => (b.createdAt ?? 0) - (a.createdAt ?? 0));
+  return pages.flatMap((page) => page.tasks);
 }
 
 export async function services(region: string, cluster: string): Promise<Service[]> {

@@ -8,6 +8,8 @@ export interface Live<T> {
   /** The last reading; undefined before the first. */
   value: T | undefined;
   error: Error | undefined;
+  /** There is more of it than was read so far. */
+  isPart?: boolean;
 }
 
 export interface Watched {

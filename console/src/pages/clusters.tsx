@@ -10,8 +10,9 @@ import Input from "@cloudscape-design/components/input";
 import Header from "@cloudscape-design/components/header";
 import SpaceBetween from "@cloudscape-design/components/space-between";
 import { useState } from "react";
-import { clusters, services, tasks } from "../api/ecs";
+import { clusters, services } from "../api/ecs";
 import { useLive } from "../api/live";
+import { useTasks } from "../api/live-tasks";
 import { useHere } from "../context";
 import { Act } from "../parts/act";
 import { ClusterList, insightsOf } from "../parts/clusters";
@@ -59,7 +60,7 @@ export function ClusterPage({ name }: { name: string }) {
     { kinds: ["cluster", "service", "task", "container_instance"], prefix: name },
     [region, name],
   );
-  const ofTasks = useLive(() => tasks(region, name), { kinds: ["task"], prefix: `${name}/` }, [region, name]);
+  const ofTasks = useTasks(region, { cluster: name });
   const ofServices = useLive(() => services(region, name), { kinds: ["service", "task"], prefix: `${name}/` }, [region, name]);
   const cluster = live.value;
   if (cluster === null) return <Alert type="error">There is no cluster {name} in {region}.</Alert>;

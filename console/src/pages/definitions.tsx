@@ -4,31 +4,28 @@ import Alert from "@cloudscape-design/components/alert";
 import Button from "@cloudscape-design/components/button";
 import ColumnLayout from "@cloudscape-design/components/column-layout";
 import Container from "@cloudscape-design/components/container";
-import FormField from "@cloudscape-design/components/form-field";
 import Header from "@cloudscape-design/components/header";
 import Link from "@cloudscape-design/components/link";
 import Select from "@cloudscape-design/components/select";
 import SpaceBetween from "@cloudscape-design/components/space-between";
 import Table from "@cloudscape-design/components/table";
-import Textarea from "@cloudscape-design/components/textarea";
 import { useState } from "react";
 import { definition as readDefinition, families, revisions, type TaskDefinition } from "../api/ecs";
 import { useLive } from "../api/live";
 import { useHere } from "../context";
-import { parsed, registrable, SAMPLE } from "../definition";
+import { registrable } from "../definition";
 import { diff } from "../diff";
 import { familyOf, memory, nameOf, time, vcpu } from "../format";
 import { Act } from "../parts/act";
 import { Fact } from "../parts/fact";
 import { List } from "../parts/list";
-import { CreateService, RunTask } from "../parts/run-task";
+import { RunTask } from "../parts/run-task";
 import { Status } from "../parts/status";
 
 const KINDS = { kinds: ["task_definition", "task_definition_family"] };
 
 export function Definitions() {
   const { region, to } = useHere();
-  const [isNew, setNew] = useState(false);
   const live = useLive(
     async () => (await families(region, "ACTIVE")).map((family) => ({ family })),
     KINDS,
@@ -42,7 +39,7 @@ export function Definitions() {
         live={live}
         keyOf={(each) => each.family}
         actions={
-          <Button variant="primary" onClick={() => setNew(true)}>
+          <Button variant="primary" href={to(["create-task-definition"])}>
             Create
           </Button>
         }
@@ -56,7 +53,6 @@ export function Definitions() {
           },
         ]}
       />
-      {isNew && <Create from={SAMPLE} onClose={() => setNew(false)} />}
     </>
   );
 }
@@ -93,10 +89,10 @@ export function FamilyPage({ family }: { family: string }) {
 }
 
 export function DefinitionPage({ family, revision }: { family: string; revision: string }) {
-  const { region } = useHere();
+  const { region, to } = useHere();
   const name = `${family}:${revision}`;
   const live = useLive(() => readDefinition(region, name), KINDS, [region, name]);
-  const [shown, setShown] = useState<"" | "create" | "run" | "service" | "deregister">("");
+  const [shown, setShown] = useState<"" | "run" | "deregister">("");
   const found = live.value;
   if (live.error) return <Alert type="error">{live.error.message}</Alert>;
   const close = () => setShown("");
@@ -109,10 +105,10 @@ export function DefinitionPage({ family, revision }: { family: string; revision:
             <Button disabled={found?.status !== "ACTIVE"} onClick={() => setShown("deregister")}>
               Deregister
             </Button>
-            <Button disabled={!found} onClick={() => setShown("create")}>
+            <Button disabled={!found} href={to(["create-task-definition"], { from: name })}>
               Create revision
             </Button>
-            <Button disabled={found?.status !== "ACTIVE"} onClick={() => setShown("service")}>
+            <Button disabled={found?.status !== "ACTIVE"} href={to(["create-service"], { definition: name })}>
               Create service
             </Button>
             <Button variant="primary" disabled={found?.status !== "ACTIVE"} onClick={() => setShown("run")}>
@@ -152,9 +148,7 @@ export function DefinitionPage({ family, revision }: { family: string; revision:
         ]}
       />
       {found && <Text definition={found} />}
-      {shown === "create" && found && <Create from={JSON.stringify(registrable(found), null, 2)} onClose={close} />}
       {shown === "run" && found && <RunTask definition={name} onClose={close} />}
-      {shown === "service" && found && <CreateService definition={name} onClose={close} />}
       {shown === "deregister" && (
         <Act title={`Deregister ${name}?`} word="Deregister" operation="DeregisterTaskDefinition" parameters={{ taskDefinition: name }} onClose={close}>
           Nothing new can be started by it. Tasks that run go on.
@@ -217,30 +211,5 @@ function Text({ definition }: { definition: TaskDefinition }) {
           : text}
       </pre>
     </Container>
-  );
-}
-
-/** By JSON. What the API says to it is shown; nothing is registered that it refuses. */
-function Create({ from, onClose }: { from: string; onClose: () => void }) {
-  const { to } = useHere();
-  const [text, setText] = useState(from);
-  const { value, error } = parsed(text);
-  return (
-    <Act<{ taskDefinition: TaskDefinition }>
-      title="Create a task definition"
-      word="Register"
-      size="large"
-      operation="RegisterTaskDefinition"
-      parameters={value ?? {}}
-      isReady={value !== undefined}
-      onClose={onClose}
-      onDone={({ taskDefinition }) => {
-        location.hash = to(["task-definitions", taskDefinition.family, String(taskDefinition.revision)]);
-      }}
-    >
-      <FormField label="Definition" description="JSON, as register-task-definition takes it" errorText={error} stretch>
-        <Textarea value={text} onChange={({ detail }) => setText(detail.value)} rows={18} spellcheck={false} ariaLabel="Definition" />
-      </FormField>
-    </Act>
   );
 }

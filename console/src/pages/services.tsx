@@ -1,27 +1,27 @@
 /** The services of every cluster, and one service: its deployments as they go, its events, its tasks, why it waits. */
 
 import Alert from "@cloudscape-design/components/alert";
-import Box from "@cloudscape-design/components/box";
 import Button from "@cloudscape-design/components/button";
-import Checkbox from "@cloudscape-design/components/checkbox";
 import ColumnLayout from "@cloudscape-design/components/column-layout";
 import Container from "@cloudscape-design/components/container";
-import FormField from "@cloudscape-design/components/form-field";
 import Header from "@cloudscape-design/components/header";
-import Input from "@cloudscape-design/components/input";
 import Link from "@cloudscape-design/components/link";
 import ProgressBar from "@cloudscape-design/components/progress-bar";
 import SpaceBetween from "@cloudscape-design/components/space-between";
+import Tabs from "@cloudscape-design/components/tabs";
 import Table from "@cloudscape-design/components/table";
 import { lazy, Suspense, useState } from "react";
 import { ofService } from "../api/cloudwatch";
-import { clusters, service as readService, type Service, services, tasks, why } from "../api/ecs";
+import { clusters, service as readService, services, why } from "../api/ecs";
 import { useLive } from "../api/live";
+import { useTasks } from "../api/live-tasks";
 import { useHere } from "../context";
 import { familyOf, nameOf, time } from "../format";
 import { Act } from "../parts/act";
 import { Fact } from "../parts/fact";
 import { Metrics } from "../parts/panels";
+import { Scaling } from "../parts/scaling";
+import { Configuration } from "../parts/service-configuration";
 import { ServiceList } from "../parts/services";
 import { Status } from "../parts/status";
 import { TaskList } from "../parts/tasks";
@@ -29,23 +29,32 @@ import { TaskList } from "../parts/tasks";
 const Plot = lazy(() => import("../parts/plot"));
 
 export function Services() {
-  const { region } = useHere();
+  const { region, to } = useHere();
   const live = useLive(
     async () => (await Promise.all((await clusters(region)).map((each) => services(region, each.clusterName)))).flat(),
     { kinds: ["service", "cluster", "task"] },
     [region],
   );
-  return <ServiceList live={live} withCluster />;
+  return (
+    <ServiceList
+      live={live}
+      withCluster
+      actions={
+        <Button variant="primary" href={to(["create-service"])}>
+          Create
+        </Button>
+      }
+    />
+  );
 }
 
 export function ServicePage({ cluster, name }: { cluster: string; name: string }) {
-  const { region, to } = useHere();
+  const { region, place, to } = useHere();
   const watched = { kinds: ["service", "task", "target"], prefix: `${cluster}/` };
   const on = [region, cluster, name];
   const live = useLive(() => readService(region, cluster, name), watched, on);
   const waits = useLive(() => why(cluster, name), { kinds: ["service", "task", "target"] }, on);
-  const ofTasks = useLive(() => tasks(region, cluster, { serviceName: name }), { kinds: ["task"], prefix: `${cluster}/` }, on);
-  const [isUpdating, setUpdating] = useState(false);
+  const ofTasks = useTasks(region, { cluster, service: name });
   const [isDeleting, setDeleting] = useState(false);
   const service = live.value;
   if (service === null || live.error) {
@@ -58,7 +67,8 @@ export function ServicePage({ cluster, name }: { cluster: string; name: string }
         variant="h1"
         actions={
           <SpaceBetween direction="horizontal" size="xs">
-            <Button disabled={!isActive} onClick={() => setUpdating(true)}>
+            <Button href={to(["create-service"], { like: `${cluster}/${name}` })}>Create one like it</Button>
+            <Button disabled={!isActive} href={to(["clusters", cluster, "services", name, "update"])}>
               Update
             </Button>
             <Button disabled={!isActive} onClick={() => setDeleting(true)}>
@@ -104,50 +114,68 @@ export function ServicePage({ cluster, name }: { cluster: string; name: string }
           </Fact>
         </ColumnLayout>
       </Container>
-      <Table
-        header={<Header variant="h2">Deployments</Header>}
-        items={service?.deployments ?? []}
-        trackBy="id"
-        empty="No deployment"
-        columnDefinitions={[
-          { id: "id", header: "Deployment", cell: (each) => nameOf(each.id), isRowHeader: true },
-          { id: "status", header: "Status", cell: (each) => each.status },
-          { id: "definition", header: "Definition", cell: (each) => nameOf(each.taskDefinition) },
-          { id: "rollout", header: "Rollout", cell: (each) => <Status of={each.rolloutState} />, minWidth: 140 },
+      <Tabs
+        ariaLabel="About the service"
+        activeTabId={place.query.get("tab") ?? "tasks"}
+        onChange={({ detail }) => {
+          location.hash = to(place.path, detail.activeTabId === "tasks" ? {} : { tab: detail.activeTabId });
+        }}
+        tabs={[
           {
-            id: "progress",
-            header: "Tasks",
-            minWidth: 200,
-            cell: (each) => (
-              <ProgressBar
-                ariaLabel={`Tasks of ${nameOf(each.id)}`}
-                value={each.desiredCount ? Math.min(100, (each.runningCount / each.desiredCount) * 100) : 100}
-                additionalInfo={`${each.runningCount} of ${each.desiredCount}, ${each.failedTasks ?? 0} failed`}
-              />
+            id: "tasks",
+            label: "Deployments and tasks",
+            content: (
+              <SpaceBetween size="l">
+                <Table
+                  header={<Header variant="h2">Deployments</Header>}
+                  items={service?.deployments ?? []}
+                  trackBy="id"
+                  empty="No deployment"
+                  columnDefinitions={[
+                    { id: "id", header: "Deployment", cell: (each) => nameOf(each.id), isRowHeader: true },
+                    { id: "status", header: "Status", cell: (each) => each.status },
+                    { id: "definition", header: "Definition", cell: (each) => nameOf(each.taskDefinition) },
+                    { id: "rollout", header: "Rollout", cell: (each) => <Status of={each.rolloutState} />, minWidth: 140 },
+                    {
+                      id: "progress",
+                      header: "Tasks",
+                      minWidth: 200,
+                      cell: (each) => (
+                        <ProgressBar
+                          ariaLabel={`Tasks of ${nameOf(each.id)}`}
+                          value={each.desiredCount ? Math.min(100, (each.runningCount / each.desiredCount) * 100) : 100}
+                          additionalInfo={`${each.runningCount} of ${each.desiredCount}, ${each.failedTasks ?? 0} failed`}
+                        />
+                      ),
+                    },
+                    { id: "reason", header: "Said", cell: (each) => each.rolloutStateReason ?? "–", minWidth: 200 },
+                  ]}
+                />
+                <Container header={<Header variant="h2">Utilization</Header>}>
+                  <Suspense fallback="The plot is being loaded">
+                    <Plot label={`CPU and memory of ${name}`} series={ofService(cluster, name)} />
+                  </Suspense>
+                </Container>
+                <Metrics target={{ cluster, service: name }} />
+                <TaskList live={ofTasks} />
+                <Table
+                  header={<Header variant="h2">Events</Header>}
+                  items={service?.events ?? []}
+                  trackBy="id"
+                  wrapLines
+                  empty="No event"
+                  columnDefinitions={[
+                    { id: "at", header: "When", cell: (each) => time(each.createdAt), width: 190 },
+                    { id: "what", header: "What", cell: (each) => each.message, isRowHeader: true },
+                  ]}
+                />
+              </SpaceBetween>
             ),
           },
-          { id: "reason", header: "Said", cell: (each) => each.rolloutStateReason ?? "–", minWidth: 200 },
+          { id: "scaling", label: "Scaling", content: <Scaling cluster={cluster} service={name} desired={service?.desiredCount} /> },
+          { id: "configuration", label: "Configuration", content: service && <Configuration service={service} /> },
         ]}
       />
-      <Container header={<Header variant="h2">Utilization</Header>}>
-        <Suspense fallback="The plot is being loaded">
-          <Plot label={`CPU and memory of ${name}`} series={ofService(cluster, name)} />
-        </Suspense>
-      </Container>
-      <Metrics target={{ cluster, service: name }} />
-      <TaskList live={ofTasks} />
-      <Table
-        header={<Header variant="h2">Events</Header>}
-        items={service?.events ?? []}
-        trackBy="id"
-        wrapLines
-        empty="No event"
-        columnDefinitions={[
-          { id: "at", header: "When", cell: (each) => time(each.createdAt), width: 190 },
-          { id: "what", header: "What", cell: (each) => each.message, isRowHeader: true },
-        ]}
-      />
-      {isUpdating && service && <UpdateService cluster={cluster} service={service} onClose={() => setUpdating(false)} />}
       {isDeleting && (
         <Act
           title={`Delete ${name}?`}
@@ -160,42 +188,5 @@ export function ServicePage({ cluster, name }: { cluster: string; name: string }
         </Act>
       )}
     </SpaceBetween>
-  );
-}
-
-function UpdateService({ cluster, service, onClose }: { cluster: string; service: Service; onClose: () => void }) {
-  const [count, setCount] = useState(String(service.desiredCount));
-  const [definition, setDefinition] = useState(nameOf(service.taskDefinition));
-  const [isForced, setForced] = useState(false);
-  const isWhole = /^\d{1,5}$/.test(count);
-  return (
-    <Act
-      title={`Update ${service.serviceName}`}
-      word="Update"
-      operation="UpdateService"
-      parameters={{
-        cluster,
-        service: service.serviceName,
-        desiredCount: isWhole && Number(count) !== service.desiredCount ? Number(count) : undefined,
-        taskDefinition: definition !== nameOf(service.taskDefinition) ? definition : undefined,
-        forceNewDeployment: isForced || undefined,
-      }}
-      isReady={isWhole && definition !== ""}
-      onClose={onClose}
-    >
-      {service.schedulingStrategy !== "DAEMON" && (
-        <FormField label="Tasks wanted" errorText={isWhole ? undefined : "A whole number"}>
-          <Input value={count} onChange={({ detail }) => setCount(detail.value)} inputMode="numeric" />
-        </FormField>
-      )}
-      <FormField label="Task definition" description="A family for its latest revision, or family:revision">
-        <Input value={definition} onChange={({ detail }) => setDefinition(detail.value)} />
-      </FormField>
-      <Box>
-        <Checkbox checked={isForced} onChange={({ detail }) => setForced(detail.checked)}>
-          Replace all tasks by new ones, even if nothing else changes
-        </Checkbox>
-      </Box>
-    </Act>
   );
 }

@@ -12,8 +12,9 @@ import SpaceBetween from "@cloudscape-design/components/space-between";
 import Table from "@cloudscape-design/components/table";
 import Tabs from "@cloudscape-design/components/tabs";
 import { useState } from "react";
-import { addressOf, clusters, definition as readDefinition, story, task as readTask, type TaskDefinition, tasks, type Container as ContainerOf } from "../api/ecs";
+import { addressOf, definition as readDefinition, story, task as readTask, type TaskDefinition, type Container as ContainerOf } from "../api/ecs";
 import { useLive } from "../api/live";
+import { useTasks } from "../api/live-tasks";
 import { useHere } from "../context";
 import { familyOf, memory, nameOf, time, vcpu } from "../format";
 import { Act } from "../parts/act";
@@ -26,11 +27,7 @@ import { TaskList } from "../parts/tasks";
 
 export function Tasks() {
   const { region } = useHere();
-  const live = useLive(
-    async () => (await Promise.all((await clusters(region)).map((each) => tasks(region, each.clusterName)))).flat(),
-    { kinds: ["task", "cluster"] },
-    [region],
-  );
+  const live = useTasks(region, {});
   return <TaskList live={live} withCluster />;
 }
 

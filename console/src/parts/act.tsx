@@ -22,6 +22,8 @@ interface Props<T> {
   parameters: object;
   /** Of what AWS's API does not have: how it is done, and by which command. */
   own?: { run: () => Promise<T>; command: string };
+  /** What stands in the command instead of some of them: nothing secret does. */
+  shown?: object;
   onClose: () => void;
   /** What came of it. An error thrown here is shown as one of the call. */
   onDone?: (answer: T) => void;
@@ -69,7 +71,7 @@ export function Act<T>(props: Props<T>) {
     >
       <SpaceBetween size="l">
         {props.children}
-        <Command text={props.own?.command ?? commandOf(service, props.operation, props.parameters)} />
+        <Command text={props.own?.command ?? commandOf(service, props.operation, { ...props.parameters, ...props.shown })} />
         {error && (
           <Alert type="error" header={error instanceof ApiError ? error.code : "It failed"}>
             {error.message}

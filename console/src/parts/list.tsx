@@ -1,15 +1,16 @@
-/** A table of things that are read live: filter, sorting, pages, and what to say when there is none. */
+/** A table of things that are read live: filter, sorting, and what to say when there is none. */
 
 import { useCollection } from "@cloudscape-design/collection-hooks";
 import Alert from "@cloudscape-design/components/alert";
 import Box from "@cloudscape-design/components/box";
 import Header from "@cloudscape-design/components/header";
-import Pagination from "@cloudscape-design/components/pagination";
 import SpaceBetween from "@cloudscape-design/components/space-between";
 import Table, { type TableProps } from "@cloudscape-design/components/table";
 import TextFilter from "@cloudscape-design/components/text-filter";
-import type { ReactNode } from "react";
+import { type CSSProperties, type ReactNode, useRef } from "react";
 import type { Live } from "../api/live";
+import { ALL, useRows } from "./window";
+import "./window.css";
 
 interface Props<T> {
   title: string;
@@ -31,14 +32,16 @@ export function List<T>(props: Props<T>) {
   const { title, noun, live, columns, keyOf } = props;
   const all = live.value ?? [];
   const nouns = props.plural ?? `${noun}s`;
-  const { items, collectionProps, filterProps, paginationProps, filteredItemsCount } = useCollection(all, {
+  const { items, collectionProps, filterProps, filteredItemsCount } = useCollection(all, {
     filtering: {
       empty: <Box textAlign="center">{props.empty ?? `No ${nouns}`}</Box>,
       noMatch: <Box textAlign="center">No {noun} matches</Box>,
     },
-    pagination: { pageSize: 50 },
     sorting: {},
   });
+  const around = useRef<HTMLDivElement>(null);
+  const seen = useRows(items.length, around);
+  const room = { "--above": `${seen.above}px`, "--below": `${seen.below}px` };
   return (
     <SpaceBetween size="s">
       {live.error && (
@@ -46,34 +49,38 @@ export function List<T>(props: Props<T>) {
           {live.error.message}
         </Alert>
       )}
-      <Table<T>
-        {...collectionProps}
-        variant={props.variant ?? "container"}
-        items={items}
-        columnDefinitions={columns}
-        trackBy={keyOf}
-        wrapLines={props.wrapLines}
-        loading={live.value === undefined && !live.error}
-        loadingText={`Reading the ${nouns}`}
-        enableKeyboardNavigation
-        header={
-          <Header counter={live.value && `(${all.length})`} actions={props.actions} description={props.description}>
-            {title}
-          </Header>
-        }
-        filter={
-          <SpaceBetween size="s" direction="horizontal">
-            <TextFilter
-              {...filterProps}
-              filteringPlaceholder={`Find ${nouns}`}
-              filteringAriaLabel={`Find ${nouns}`}
-              countText={filteredItemsCount === undefined ? "" : `${filteredItemsCount} found`}
-            />
-            {props.filters}
-          </SpaceBetween>
-        }
-        pagination={all.length > 50 ? <Pagination {...paginationProps} /> : undefined}
-      />
+      <div className="rows" ref={around} style={room as CSSProperties}>
+        <Table<T>
+          {...collectionProps}
+          variant={props.variant ?? "container"}
+          items={seen.start === 0 && seen.end === items.length ? items : items.slice(seen.start, seen.end)}
+          totalItemsCount={items.length}
+          firstIndex={seen.start + 1}
+          columnDefinitions={columns}
+          trackBy={keyOf}
+          wrapLines={props.wrapLines}
+          loading={live.value === undefined && !live.error}
+          loadingText={`Reading the ${nouns}`}
+          // Cells are walked through by keys where all rows are made.
+          enableKeyboardNavigation={items.length <= ALL}
+          header={
+            <Header counter={live.value && `(${all.length}${live.isPart ? "+" : ""})`} actions={props.actions} description={props.description}>
+              {title}
+            </Header>
+          }
+          filter={
+            <SpaceBetween size="s" direction="horizontal">
+              <TextFilter
+                {...filterProps}
+                filteringPlaceholder={`Find ${nouns}`}
+                filteringAriaLabel={`Find ${nouns}`}
+                countText={filteredItemsCount === undefined ? "" : `${filteredItemsCount} found`}
+              />
+              {props.filters}
+            </SpaceBetween>
+          }
+        />
+      </div>
     </SpaceBetween>
   );
 }

@@ -1,4 +1,4 @@
-/** The forms that run tasks of a definition on Fargate: some once, or a service of them. */
+/** The form that runs tasks of a definition on Fargate. */
 
 import Checkbox from "@cloudscape-design/components/checkbox";
 import FormField from "@cloudscape-design/components/form-field";
@@ -7,7 +7,7 @@ import { useState } from "react";
 import { ApiError } from "../api/call";
 import type { Task } from "../api/ecs";
 import { useHere } from "../context";
-import { clusterOf, familyOf, nameOf } from "../format";
+import { clusterOf, nameOf } from "../format";
 import { Act } from "./act";
 import { useWhere } from "./where";
 
@@ -46,47 +46,6 @@ export function RunTask({ definition, onClose }: { definition: string; onClose: 
     >
       {where.clusterField}
       <FormField label="Tasks" errorText={isWhole ? undefined : "1 to 10"}>
-        <Input value={count} onChange={({ detail }) => setCount(detail.value)} inputMode="numeric" />
-      </FormField>
-      {where.networkFields}
-      <Exec isOn={hasExec} onChange={setExec} />
-    </Act>
-  );
-}
-
-export function CreateService({ definition, onClose }: { definition: string; onClose: () => void }) {
-  const { to } = useHere();
-  const where = useWhere();
-  const [name, setName] = useState(familyOf(definition).family);
-  const [count, setCount] = useState("1");
-  const [hasExec, setExec] = useState(false);
-  const isWhole = /^\d{1,5}$/.test(count);
-  const isName = /^[A-Za-z0-9_-]{1,255}$/.test(name);
-  return (
-    <Act
-      title={`Create a service of ${definition}`}
-      word="Create"
-      operation="CreateService"
-      parameters={{
-        cluster: where.cluster,
-        serviceName: name,
-        taskDefinition: definition,
-        launchType: "FARGATE",
-        desiredCount: Number(count) || 0,
-        networkConfiguration: where.networkConfiguration,
-        enableExecuteCommand: hasExec || undefined,
-      }}
-      isReady={isWhole && isName && where.isReady}
-      onClose={onClose}
-      onDone={() => {
-        location.hash = to(["clusters", where.cluster, "services", name]);
-      }}
-    >
-      {where.clusterField}
-      <FormField label="Name" errorText={isName ? undefined : "Up to 255 letters, digits, underscores and hyphens"}>
-        <Input value={name} onChange={({ detail }) => setName(detail.value)} />
-      </FormField>
-      <FormField label="Tasks wanted" errorText={isWhole ? undefined : "A whole number"}>
         <Input value={count} onChange={({ detail }) => setCount(detail.value)} inputMode="numeric" />
       </FormField>
       {where.networkFields}

@@ -1,6 +1,7 @@
 /** The table of services. */
 
 import Link from "@cloudscape-design/components/link";
+import type { ReactNode } from "react";
 import type { Service } from "../api/ecs";
 import type { Live } from "../api/live";
 import { useHere } from "../context";
@@ -8,13 +9,14 @@ import { clusterOf, nameOf } from "../format";
 import { List } from "./list";
 import { Status } from "./status";
 
-export function ServiceList({ live, withCluster }: { live: Live<Service[]>; withCluster?: boolean }) {
+export function ServiceList({ live, withCluster, actions }: { live: Live<Service[]>; withCluster?: boolean; actions?: ReactNode }) {
   const { to } = useHere();
   return (
     <List<Service>
       title="Services"
       noun="service"
       live={live}
+      actions={actions}
       keyOf={(service) => service.serviceArn}
       empty="No service"
       columns={[

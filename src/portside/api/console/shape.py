@@ -1,16 +1,20 @@
 """What an operation takes, from AWS's own model: forms of the console are checked by it while they are filled in."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any, Final
 
-from portside.api.ecs import field
+from portside.api.ecs import field, scheduled_service
 from portside.aws.model import ServiceModel, load_model
 from portside.domain.fargate import MEMORY_MIB
 
-REFUSED: Final[Mapping[tuple[str, str], Mapping[str, Any]]] = {
+_OF_SERVICES: Final = (*scheduled_service.REFUSED, "serviceConnectConfiguration")
+
+REFUSED: Final[Mapping[tuple[str, str], Iterable[str]]] = {
     ("ecs", "RegisterTaskDefinition"): field.REFUSED,
     ("ecs", "RunTask"): field.RUN_REFUSED,
+    ("ecs", "CreateService"): _OF_SERVICES,
+    ("ecs", "UpdateService"): _OF_SERVICES,
 }
 """Members that a form has not to offer, for nothing acts upon them."""
 

@@ -86,6 +86,7 @@ class Site:
         about: what the page shows of the instance: account, region, version.
         sign_ins: who has signed in, where one has to; None where any credentials will do, and so does none.
         places: where something is, regions by account.
+        role_use: who uses a role: of an account and region, by its ARN.
     """
 
     def __init__(
@@ -97,9 +98,11 @@ class Site:
         *,
         sign_ins: SignIns | None = None,
         places: Callable[[], Mapping[str, Sequence[str]]] = dict,
+        role_use: Callable[[str, str, str], Mapping[str, Any]] = lambda *_: {},
     ) -> None:
         self._folder, self._changes, self._visits = folder, changes, visits
         self._about, self._sign_ins, self._places = about, sign_ins, places
+        self._role_use = role_use
 
     def takes(self, request: Request) -> bool:
         """Whether this is for the console: below its path, or a browser's visit."""
@@ -143,6 +146,8 @@ class Site:
                 return Answer(200, "text/event-stream", self._changed(caller, region, request), _fresh())
             case "GET", ["shapes", service, operation] if service in SERVED:
                 return _document(shapes_of(service, operation) or {})
+            case "GET", ["role-use"]:
+                return _document(self._role_use(caller.account, region, asked.get("arn", "")))
             case "POST", ["call", service, operation]:
                 answer = await inside.call(service, operation, region, caller, request)
             case _, ["own", *rest] if rest != ["console"]:

@@ -41,7 +41,7 @@ UNFORCED: Final = (
 PAGE: Final = 10
 """Services on a page of ListServices, unless asked otherwise."""
 
-_REFUSED: Final = (
+REFUSED: Final = (
     "gatewayConnectors",
     "monitoring",
     "vpcLatticeConfigurations",
@@ -430,7 +430,7 @@ def _refuse(params: Params) -> None:
     Raises:
         Refused: a member is asked for that Portside does not implement.
     """
-    for member in _REFUSED:
+    for member in REFUSED:
         if is_asked_for(params.get(member)):
             raise unsupported(member)
     if (params.get("serviceConnectConfiguration") or {}).get("enabled"):
