@@ -200,7 +200,7 @@ def envoy_by_hand(netns: Path, addresses: list[str]) -> Iterator[str]:
         path = Path(folder, "envoy.json")
         path.write_text(json.dumps(config))
         process = subprocess.Popen(
-            [str(find_binary(None)), "-c", str(path), "--concurrency", "2", "--use-dynamic-base-id", "-l", "error"],
+            [str(find_binary(None)), "-c", str(path), "--concurrency", "2", "--disable-hot-restart", "-l", "error"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -436,7 +436,7 @@ def _envoy(lab: _Lab, folder: Path, port: int, tls_port: int) -> tuple[str, list
         }
     }
     command = [str(find_binary(None)), "-c", str(folder / "configuration"), "--concurrency", "2"]
-    return json.dumps(configuration), [*command, "--use-dynamic-base-id", "-l", "error"]
+    return json.dumps(configuration), [*command, "--disable-hot-restart", "-l", "error"]
 
 
 def _envoy_listener(address: str, port: int, more: dict[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import os
 import re
 import signal
@@ -13,6 +14,7 @@ import pytest
 
 from portside.balancer.envoy import EnvoyBalancer
 from portside.balancer.interface import BalancerRefused
+from portside.balancer.process import find_binary, shared_memory, start_time
 from portside.domain.load_balancer import HealthCheck
 from portside.domain.record import replace
 from portside.settings import Settings
@@ -68,6 +70,7 @@ class Lab:
         self.netns.close()
         assert envoys(self.settings.data_dir) == []
         assert not self.settings.run_dir.exists()
+        assert not shared_memory(self.settings).exists()
 
 
 @contextlib.asynccontextmanager
@@ -528,6 +531,96 @@ def test_restart_of_portside_adopts_envoy(tmp_path: Path) -> None:
         lab.web.targets = [target(g, TWO)]
         await lab.apply()
         assert await lab.get() == "200 server-2"
+
+    in_lab(tmp_path, body)
+
+
+def test_envoy_is_renewed_in_place(tmp_path: Path) -> None:
+    """A Portside that starts with another Envoy has it take over from the one that runs: no request fails on kept
+    connections or new ones, in the VPC or on the host, what is under way is answered, and what was counted is kept."""
+
+    async def body(lab: Lab) -> None:
+        await lab.serve(ONE, TWO)
+        g = group("g")
+        lab.web.groups, lab.web.targets = [g], [target(g, ONE)]
+        port = free_port()
+        lab.web.scheme = "internet-facing"
+        lab.web.host_address = address = lab.envoy.claim_host_address("lbweb", "us-east-1a")
+        lab.web.listen(port, forward(g))
+        await lab.apply()
+        await lab.reports.wait(ONE, "healthy")
+        server = lab.servers[ONE]
+        inside_vpc, on_host = f"http://{LEG}:{port}/", f"http://{address}:{port}/"
+        enter = ("nsenter", f"--net={lab.netns.path}")
+        load = [
+            await asyncio.create_subprocess_exec(
+                *(*where, "wrk", "-t1", "-c4", "-d30s", *how, url), stdout=asyncio.subprocess.PIPE
+            )
+            for where, url in ((enter, inside_vpc), ((), on_host))
+            for how in ((), ("-H", "Connection: close"))
+        ]
+
+        def by_age() -> list[int]:
+            return sorted(envoys(lab.settings.data_dir), key=lambda pid: start_time(pid) or 0)
+
+        for number in range(2):
+            server.hold.clear()
+            server.holding.clear()
+            (*_, before) = by_age()
+            program = tmp_path / f"envoy-{number}"
+            program.symlink_to(find_binary(None))
+            async with asyncio.TaskGroup() as tasks:
+                under_way = tasks.create_task(lab.get("/slow", port=port))
+                await asyncio.wait_for(server.holding.wait(), 10)
+                await lab.envoy.close()
+                lab.envoy = EnvoyBalancer(dataclasses.replace(lab.settings, envoy_path=program))
+                await lab.envoy.start(lab.reports)
+                assert by_age()[:-1] == [before]
+                await lab.apply()
+                assert await lab.get(port=port) == "200 server-1"
+                server.hold.set()
+            assert under_way.result() == "200 server-1"
+        lab.web.targets = [target(g, TWO, checked="healthy")]
+        await lab.apply()
+        assert await lab.get(port=port) == "200 server-2"
+        asked = 0
+        for wrk in load:
+            wrk.send_signal(signal.SIGINT)
+            output = (await wrk.communicate())[0].decode()
+            assert "Socket errors" not in output, output
+            assert "Non-2xx" not in output, output
+            requests = re.search(r"(\d+) requests in", output)
+            assert requests is not None
+            asked += int(requests[1])
+        assert asked > 100
+
+        async def counted() -> bool:
+            (counts,) = (await lab.envoy.counts()).values()
+            return counts.requests >= asked
+
+        await eventually(counted)
+
+    in_lab(tmp_path, body)
+
+
+@pytest.mark.parametrize("text", ["#!/bin/sh\necho no such option; exit 1\n", "no program"])
+def test_envoy_that_would_not_start_is_not_tried(tmp_path: Path, text: str) -> None:
+    """The Envoy that runs goes on where the one that should follow it does not take the configuration."""
+
+    async def body(lab: Lab) -> None:
+        lab.web.listen(80, fixed(200, "good"))
+        await lab.apply()
+        before = envoys(lab.settings.data_dir)
+        program = tmp_path / "envoy"
+        program.write_text(text)
+        program.chmod(0o755)
+        await lab.envoy.close()
+        lab.envoy = EnvoyBalancer(dataclasses.replace(lab.settings, envoy_path=program))
+        await lab.envoy.start(lab.reports)
+        assert envoys(lab.settings.data_dir) == before
+        lab.web.listen(81, fixed(200, "more"))
+        await lab.apply()
+        assert await lab.get(port=81) == "200 more"
 
     in_lab(tmp_path, body)
 

@@ -80,6 +80,14 @@ class Admin:
         except AdminUnavailable:
             return False
 
+    async def live_epoch(self) -> int | None:
+        """How many others the Envoy that answers has followed; None until it serves."""
+        try:
+            answer = json.loads(await self.get("/server_info"))
+        except AdminUnavailable:
+            return None
+        return int(answer["command_line_options"]["restart_epoch"]) if answer["state"] == "LIVE" else None
+
     async def subscriptions(self) -> dict[str, Subscription]:
         """By `lds`, `cds`, `eds.CLUSTER`, `rds.ROUTES` and `sds.CERTIFICATE`."""
         found: dict[str, Subscription] = {}

@@ -28,7 +28,7 @@ from portside.balancer.hit import default_name
 from portside.balancer.interface import BalancerConfig, BalancerRefused, HealthListener, HealthReport
 from portside.balancer.log_folder import LogFolder
 from portside.balancer.namespace import open_connections, reserve_ports
-from portside.balancer.process import DRAIN_S, EnvoyMissing, EnvoyProcess, descriptor_limit, find_binary
+from portside.balancer.process import DRAIN_S, EnvoyMissing, EnvoyProcess, descriptor_limit, find_binary, validate
 from portside.balancer.xds import (
     Options,
     Resource,
@@ -113,13 +113,13 @@ class EnvoyBalancer:
         self._listener = listener
         self._directory.mkdir(parents=True, exist_ok=True)
         self._run_dir.mkdir(parents=True, exist_ok=True)
-        self._process = EnvoyProcess(
-            find_binary(self._settings.envoy_path), self._run_dir / "envoy.json", self._log_file
-        )
+        self._process = EnvoyProcess(find_binary(self._settings.envoy_path), self._settings, self._log_file)
         if self._process.adopt() and await self._admin.ready():
             log.info("adopted the running Envoy, process %d", self._process.pid)
             if self._tail.lost or not self._options.health_log.exists():
                 await self._admin.reopen_logs()
+            if self._process.made_of not in ("", self._made_of()):
+                await self._renew()
         else:
             await self._process.kill()
             await self._launch()
@@ -159,34 +159,74 @@ class EnvoyBalancer:
         for name in ("cds", "lds"):
             if not (self._directory / f"{name}.json").exists():
                 self._write(f"{name}.json", _document([]))
-        limit = max(1024, descriptor_limit() // 2 - 512)
-        self._write("bootstrap.json", json.dumps(bootstrap(self._options, self._socket, max_connections=limit)))
+        self._write("bootstrap.json", self._bootstrap())
         self._cap_log()
         said = self._log_size()
         self._tracker.forget()
-        self._process.start(
-            [
-                "--config-path",
-                str(self._directory / "bootstrap.json"),
-                # no shared memory and no base id that two instances could contend for
-                "--disable-hot-restart",
-                "--concurrency",
-                "2",
-                "--log-level",
-                "warning",
-                "--drain-time-s",
-                str(DRAIN_S),
-                "--drain-strategy",
-                "immediate",
-                # health events reach their file within this time (the default is 10 s)
-                "--file-flush-interval-msec",
-                "100",
-            ]
-        )
+        self._process.start(self._arguments(), self._made_of())
+        await self._ready(said)
+        log.info("Envoy runs, process %d", self._process.pid)
+
+    def _bootstrap(self) -> str:
+        limit = max(1024, descriptor_limit() // 2 - 512)
+        return json.dumps(bootstrap(self._options, self._socket, max_connections=limit))
+
+    def _arguments(self) -> list[str]:
+        return [
+            "--config-path",
+            str(self._directory / "bootstrap.json"),
+            "--concurrency",
+            "2",
+            "--log-level",
+            "warning",
+            "--drain-time-s",
+            str(DRAIN_S),
+            "--drain-strategy",
+            "immediate",
+            # health events reach their file within this time (the default is 10 s)
+            "--file-flush-interval-msec",
+            "100",
+        ]
+
+    def _made_of(self) -> str:
+        """Changes when another program would run, or the same one otherwise. Raises: OSError."""
+        assert self._process is not None
+        program = self._process.binary.stat()
+        parts = [str(self._process.binary), program.st_size, program.st_mtime_ns, self._arguments(), self._bootstrap()]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+    async def _renew(self) -> None:
+        """The Envoy of now follows the one that was adopted: it takes over the sockets, and the other one finishes what
+        is under way. One that would not start is not tried, and the other goes on.
+
+        Raises: BalancerRefused: it failed all the same, and the other one is gone, too."""
+        assert self._process is not None
+        self._write("bootstrap.json", self._bootstrap())
+        if words := await validate(self._process.binary, self._directory / "bootstrap.json"):
+            log.error("Envoy is not renewed, %s would not start: %s", self._process.binary, words)
+            return
+        followed = self._process.pid
+        said = self._log_size()
+        self._tracker.forget()
+        self._process.follow(self._arguments(), self._made_of())
+        try:
+            await self._ready(said)
+        except BalancerRefused as error:
+            log.error("Envoy could not be renewed: %s", error)
+            await self._process.kill()
+            await self._launch()
+            return
+        log.info("Envoy runs anew, process %d; process %d finishes what is under way", self._process.pid, followed)
+
+    async def _ready(self, said: int) -> None:
+        """Wait until the process that was just started answers. Args: said: where its words begin in the log.
+
+        Raises: BalancerRefused: it ended, or took too long."""
+        assert self._process is not None
         ended = asyncio.get_running_loop().create_task(self._process.ended(), name="envoy start")
         try:
             async with asyncio.timeout(READY_TIMEOUT_S):
-                while not await self._admin.ready():
+                while await self._admin.live_epoch() != self._process.epoch:
                     if ended.done():
                         raise BalancerRefused(f"Envoy did not start: {self._words_since(said)}")
                     await asyncio.sleep(0.01)
@@ -197,7 +237,6 @@ class EnvoyBalancer:
         finally:
             ended.cancel()
             await asyncio.gather(ended, return_exceptions=True)
-        log.info("Envoy runs, process %d", self._process.pid)
 
     async def _supervise(self) -> None:
         """Start Envoy again whenever it ends. The files hold the last good configuration."""
@@ -678,7 +717,9 @@ class EnvoyBalancer:
 
     async def _reopened(self, file: AccessLog) -> None:
         """Envoy writes to a new file."""
+        assert self._process is not None
         await self._admin.reopen_logs()
+        self._process.reopen_logs_before()
         async with asyncio.timeout(REOPEN_TIMEOUT_S):
             while not file.is_reopened:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)

@@ -1,7 +1,8 @@
-"""One Envoy process: found, started detached, adopted after a restart of ours, ended.
+"""One Envoy process: found, started detached, adopted after a restart of ours, followed by another, ended.
 
 It lives in a session of its own, so that it outlasts Portside; it is told from another process of the same number by
-its start time.
+its start time. Another Envoy takes over its sockets by Envoy's own hot restart: they talk through sockets in the
+instance's folder under /run, and share a lock in a file of /dev/shm, both by a base id of the instance's.
 """
 
 import asyncio
@@ -15,6 +16,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
@@ -23,8 +25,11 @@ from portside.balancer.address import HostAddresses
 from portside.settings import Settings
 
 STOP_TIMEOUT_S: Final = 3.0
+VALIDATE_TIMEOUT_S: Final = 30.0
 DRAIN_S: Final = 10
 """How long connections of a removed listener may go on."""
+FOLLOWED_S: Final = 600
+"""How long an Envoy that another one has followed may finish what is under way, WebSockets above all."""
 
 
 class EnvoyMissing(Exception):
@@ -51,6 +56,27 @@ def find_binary(configured: Path | None) -> Path:
     return Path(found)
 
 
+async def validate(binary: Path, configuration: Path) -> str:
+    """What the program says against its configuration, or that it does not run at all; empty if nothing."""
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *(str(binary), "--mode", "validate", "--config-path", str(configuration), "--log-level", "error"),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+    except OSError as error:
+        return str(error)
+    try:
+        async with asyncio.timeout(VALIDATE_TIMEOUT_S):
+            said, _ = await process.communicate()
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+        return f"it did not say so within {VALIDATE_TIMEOUT_S:.0f} s"
+    return "" if process.returncode == 0 else said.decode(errors="replace").strip() or f"exit code {process.returncode}"
+
+
 def start_time(pid: int) -> int | None:
     """Clock ticks from boot to the start of a process (proc(5), stat, field 22); None if there is no such process or
     it is a zombie."""
@@ -73,40 +99,88 @@ def descriptor_limit() -> int:
     return resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Known:
+    """What the pid file remembers across restarts of Portside.
+
+    Args: made_of: tells one program with its arguments and configuration from another; empty: not to be followed.
+        epoch: how many this one has followed. before: those that are finishing, as (pid, start time)."""
+
+    pid: int
+    start_time: int
+    made_of: str = ""
+    epoch: int = 0
+    before: tuple[tuple[int, int], ...] = ()
+
+
 class EnvoyProcess:
     """
     Args:
         binary: the program.
-        pid_file: remembers the process across restarts of Portside.
+        settings: of the instance, for whom there is one.
         log: standard output and error go there, appended.
     """
 
-    def __init__(self, binary: Path, pid_file: Path, log: Path) -> None:
-        self._binary, self._pid_file, self._log = binary, pid_file, log
+    def __init__(self, binary: Path, settings: Settings, log: Path) -> None:
+        self.binary, self._settings, self._log = binary, settings, log
+        self._pid_file = pid_file(settings)
         self._child: subprocess.Popen[bytes] | None = None
         self._pidfd: int | None = None
-        self.pid = 0
+        self.pid, self.made_of, self.epoch = 0, "", 0
+        self._before: list[tuple[int, int]] = []
 
     def adopt(self) -> bool:
         """Take over the process of the pid file, if it still runs."""
         known = _read(self._pid_file)
-        if known is None or start_time(known[0]) != known[1]:
+        if known is None:
             return False
-        pid, started = known
+        self._before = list(known.before)
+        if start_time(known.pid) != known.start_time:
+            return False
         try:
-            self._watch(pid)
+            self._watch(known.pid)
         except ProcessLookupError:
             return False
-        if start_time(pid) != started:
+        if start_time(known.pid) != known.start_time:
             self._unwatch()
             return False
+        self.made_of, self.epoch = known.made_of, known.epoch
         return True
 
-    def start(self, arguments: Sequence[str]) -> None:
-        """Effects: a process in its own session, with as many descriptors as the hard limit allows."""
+    def start(self, arguments: Sequence[str], made_of: str) -> None:
+        """The first of its line; whatever an earlier one has left to finish ends.
+
+        Effects: a process in its own session, with as many descriptors as the hard limit allows."""
+        for pid, started in self._before:
+            _signal(pid, started, signal.SIGKILL)
+        self._before = []
+        self._run(arguments, made_of, epoch=0)
+
+    def follow(self, arguments: Sequence[str], made_of: str) -> None:
+        """Another one, which takes over the sockets of the one that runs and ends that in `FOLLOWED_S`.
+
+        Effects: as of `start`."""
+        self._before = [each for each in self._before if start_time(each[0]) == each[1]]
+        if (started := start_time(self.pid)) is not None:
+            self._before.append((self.pid, started))
+        self.release()
+        self._run(arguments, made_of, epoch=self.epoch + 1)
+
+    def reopen_logs_before(self) -> None:
+        """Those that are finishing write their access logs to new files; the one that runs is told by its admin
+        interface."""
+        for pid, started in self._before:
+            _signal(pid, started, signal.SIGUSR1)
+
+    def _run(self, arguments: Sequence[str], made_of: str, *, epoch: int) -> None:
+        line = [
+            *("--base-id", str(_base_id(self._settings)), "--restart-epoch", str(epoch)),
+            *("--socket-path", str(self._settings.run_dir / _HOT_RESTART), "--socket-mode", "600"),
+            *("--parent-shutdown-time-s", str(FOLLOWED_S)),
+        ]
         with self._log.open("ab") as log:
             child = subprocess.Popen(
-                [str(self._binary), *arguments],
+                [str(self.binary), *arguments, *line],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -117,10 +191,17 @@ class EnvoyProcess:
         hard = descriptor_limit()
         with contextlib.suppress(OSError, ValueError):
             resource.prlimit(child.pid, resource.RLIMIT_NOFILE, (hard, hard))
-        self._child = child
+        self._child, self.made_of, self.epoch = child, made_of, epoch
         self._watch(child.pid)
+        known = _Known(
+            pid=child.pid,
+            start_time=start_time(child.pid) or 0,
+            made_of=made_of,
+            epoch=epoch,
+            before=tuple(self._before),
+        )
         temporary = self._pid_file.with_suffix(".new")
-        temporary.write_text(json.dumps({"pid": child.pid, "start_time": start_time(child.pid)}))
+        temporary.write_text(json.dumps(asdict(known)))
         temporary.replace(self._pid_file)
 
     async def ended(self) -> None:
@@ -193,31 +274,66 @@ def stop(settings: Settings) -> None:
     Raises: OSError."""
     known = _read(pid_file(settings))
     if known is not None:
-        pid, started = known
-        with contextlib.suppress(ProcessLookupError):
-            descriptor = os.pidfd_open(pid)
-            try:
-                if start_time(pid) == started:
-                    for what in (signal.SIGTERM, signal.SIGKILL):
-                        signal.pidfd_send_signal(descriptor, what)
-                        if select.select([descriptor], [], [], STOP_TIMEOUT_S)[0]:
-                            break
-            finally:
-                os.close(descriptor)
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(pid, os.WNOHANG)
+        for pid, started in (*known.before, (known.pid, known.start_time)):
+            _end(pid, started)
     pid_file(settings).unlink(missing_ok=True)
     admin_socket(settings).unlink(missing_ok=True)
+    for path in (*settings.run_dir.glob(f"{_HOT_RESTART}_*"), shared_memory(settings)):
+        path.unlink(missing_ok=True)
     host_addresses(settings).release("")
     write_hosts(settings, [])
     with contextlib.suppress(OSError):  # others of the instance are there, too
         settings.run_dir.rmdir()
 
 
-def _read(path: Path) -> tuple[int, int] | None:
-    """Process number and start time."""
+_HOT_RESTART: Final = "envoy-hot-restart"
+
+
+def _base_id(settings: Settings) -> int:
+    """Of 28 bits: Envoy multiplies it by ten and keeps 32."""
+    return int(settings.instance_id, 16) & 0x0FFFFFFF
+
+
+def shared_memory(settings: Settings) -> Path:
+    """What Envoys of an instance that follow one another share."""
+    return Path(f"/dev/shm/envoy_shared_memory_{_base_id(settings) * 10}")
+
+
+def _end(pid: int, started: int) -> None:
+    """By SIGTERM, and by SIGKILL if that does not do. Blocking."""
+    with contextlib.suppress(ProcessLookupError):
+        descriptor = os.pidfd_open(pid)
+        try:
+            if start_time(pid) == started:
+                for what in (signal.SIGTERM, signal.SIGKILL):
+                    signal.pidfd_send_signal(descriptor, what)
+                    if select.select([descriptor], [], [], STOP_TIMEOUT_S)[0]:
+                        break
+        finally:
+            os.close(descriptor)
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(pid, os.WNOHANG)
+
+
+def _signal(pid: int, started: int, what: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        descriptor = os.pidfd_open(pid)
+        try:
+            if start_time(pid) == started:
+                signal.pidfd_send_signal(descriptor, what)
+        finally:
+            os.close(descriptor)
+
+
+def _read(path: Path) -> _Known | None:
     try:
         known = json.loads(path.read_text())
-        return int(known["pid"]), int(known["start_time"])
+        return _Known(
+            pid=int(known["pid"]),
+            start_time=int(known["start_time"]),
+            made_of=str(known.get("made_of", "")),
+            epoch=int(known.get("epoch", 0)),
+            before=tuple((int(pid), int(started)) for pid, started in known.get("before", ())),
+        )
     except (OSError, ValueError, KeyError, TypeError):
         return None

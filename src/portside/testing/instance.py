@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from portside.balancer.process import shared_memory
 from portside.balancer.process import stop as stop_envoy
 from portside.node.teardown import teardown
 from portside.settings import Settings
@@ -229,3 +230,4 @@ def instance(folder: Path | None = None, **environment: str) -> Iterator[Instanc
         left = leak.wait_for_none(before, *words)
         assert not left, f"left behind: {left}"
         assert not settings.run_dir.exists(), f"left behind: {list(settings.run_dir.iterdir())}"
+        assert not shared_memory(settings).exists(), f"left behind: {shared_memory(settings)}"
