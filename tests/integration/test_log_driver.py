@@ -1,8 +1,10 @@
 """Docker's log drivers on container instances: files that `portside logs` and other tasks read, and syslog."""
 
 import json
+import os
 import socket
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from botocore.exceptions import ClientError
 from test_container_instance import Fleet
 from test_output import told
 
+from portside.node.log import json_file
 from portside.node.network import netns
 from portside.testing.image import ensure_busybox_image
 from portside.testing.instance import IMAGE, Instance, instance
@@ -84,6 +87,46 @@ def test_json_files(portside: Instance) -> None:
         fleet.ecs.stop_task(task=each["taskArn"])
         portside.wait_task(each["taskArn"], "STOPPED", timeout_s=60)
     wait_for(lambda: not file.parent.exists(), timeout_s=60, what="the files are gone with the task")
+
+
+def test_as_fast_as_it_can(portside: Instance) -> None:
+    """Half a million numbered lines, while Portside is killed twice and files are put aside and compressed: each is
+    there, in order; only those of the last batch before a kill may be there twice."""
+    fleet = Fleet(portside)
+    wanted = driver("json-file", max_size="2m", max_file="100", compress="true")
+    fleet.register("fast", "bridge", "seq 1 500000; exec sleep 600", **wanted)
+    task = fleet.task("fast")
+    runtime_id = task["containers"][0]["runtimeId"]
+    root = portside.settings.data_dir / "instances" / fleet.home_of(task) / "root"
+    folder = root / "var/lib/docker/containers" / runtime_id
+    for count in (1, 4):
+        wait_for(lambda count=count: len(list(folder.glob("*.gz"))) >= count, timeout_s=60, what="files put aside")  # type: ignore[misc]
+        portside.kill()
+        portside.start()
+        portside.ready()
+
+    def lines() -> list[int]:
+        opened = os.open(folder, os.O_PATH | os.O_DIRECTORY)
+        try:
+            asked = {"start_ms": None, "after": None, "from_head": True, "limit": 10_000_000}
+            return [int(each.message) for each in json_file.found(opened, runtime_id, **asked)]  # type: ignore[arg-type]
+        finally:
+            os.close(opened)
+
+    wait_for(lambda: ended(folder), timeout_s=120, what="the last line")
+    found = lines()
+    assert sorted(set(found)) == list(range(1, 500_001))
+    falls = [(before, after) for before, after in pairwise(found) if after != before + 1]
+    assert len(falls) <= 2
+    assert all(after <= before for before, after in falls)
+
+
+def ended(folder: Path) -> bool:
+    """Whether the last line is there."""
+    try:
+        return any(b'"500000\\n"' in each.read_bytes()[-300:] for each in folder.glob("*-json.log"))
+    except FileNotFoundError:
+        return False  # it is put aside this moment
 
 
 def listening(namespace: Path, kind: int, address: tuple[str, int]) -> socket.socket:

@@ -137,6 +137,19 @@ def test_what_is_tried_again(portside: Instance) -> None:
     assert [each["Message"] for each in to.documents("Notification")] == ["first", "second"]
 
 
+def test_an_event(portside: Instance) -> None:
+    """A topic is a target of EventBridge: its subscribers get the event."""
+    sns, bridge = portside.client("sns"), portside.client("events")
+    topic = sns.create_topic(Name="people")["TopicArn"]
+    with receiver() as to:
+        subscribed(portside, to, topic)
+        bridge.put_rule(Name="mine", EventPattern=json.dumps({"source": ["shop"]}))
+        bridge.put_targets(Rule="mine", Targets=[{"Id": "people", "Arn": topic, "InputPath": "$.detail"}])
+        bridge.put_events(Entries=[{"Source": "shop", "DetailType": "sold", "Detail": json.dumps({"what": "tea"})}])
+        (told,) = wait_for(lambda: to.documents("Notification"), timeout_s=30, what="the event")
+        assert json.loads(told["Message"]) == {"what": "tea"}
+
+
 def test_an_alarm(portside: Instance) -> None:
     """A metric above its threshold is a message; nothing leaves the machine for an endpoint elsewhere."""
     sns, cw = portside.client("sns"), portside.client("cloudwatch")

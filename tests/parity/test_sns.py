@@ -114,6 +114,15 @@ def test_subscriptions(sns: Any, store: MemoryStore) -> None:
     assert sns.get_topic_attributes(TopicArn=TOPIC)["Attributes"]["SubscriptionsDeleted"] == "1"
 
 
+def test_a_password_is_not_shown(sns: Any, store: MemoryStore) -> None:
+    """An endpoint may have one, and is listed without it."""
+    sns.create_topic(Name="people")
+    named = confirmed(sns, store, "http://me:secret@127.0.0.1:1/")
+    (listed,) = sns.list_subscriptions()["Subscriptions"]
+    found = sns.get_subscription_attributes(SubscriptionArn=named)["Attributes"]
+    assert listed["Endpoint"] == found["Endpoint"] == "http://me:****@127.0.0.1:1/"
+
+
 def test_what_is_sent(sns: Any, store: MemoryStore) -> None:
     """A text by protocol, a subject, attributes: to each confirmed subscription, under one id."""
     sns.create_topic(Name="people")

@@ -16,14 +16,24 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from portside.control.loop import Loop
-from portside.domain import arn, ecs_event, event_bridge, schedule
+from portside.domain import arn, ecs_event, event_bridge, schedule, topic
 from portside.domain.clock import Clock, Ids
 from portside.domain.container_instance import ContainerInstance
 from portside.domain.event_bridge import Delivery, EventCursor, EventRule
 from portside.domain.kind import Kind
 from portside.domain.log import LogEvent
 from portside.domain.record import Record, Scope, replace
-from portside.domain.table import CONTAINER_INSTANCE, EVENT_CURSOR, EVENT_DELIVERY, EVENT_RULE, SERVICE, TASK
+from portside.domain.table import (
+    CONTAINER_INSTANCE,
+    EVENT_CURSOR,
+    EVENT_DELIVERY,
+    EVENT_RULE,
+    NOTIFICATION,
+    SERVICE,
+    SUBSCRIPTION,
+    TASK,
+    TOPIC,
+)
 from portside.domain.task.record import Task
 from portside.store.interface import ABSENT, Change, Conflict, Delete, Put, Store, StoreUnavailable, Write
 from portside.telemetry.interface import LogSink
@@ -239,7 +249,10 @@ class DeliveryLoop:
         if first.not_before is not None and first.not_before > now:
             return first.not_before
         try:
-            if first.target.ecs is None:
+            if first.target.arn.split(":")[2] == "sns":
+                taken = [first]
+                self._to_topic(first)
+            elif first.target.ecs is None:
                 taken = [each for each in waiting if each.target == first.target]
                 await self._to_log(taken)
             else:
@@ -272,6 +285,23 @@ class DeliveryLoop:
         await self._logs.open_stream(scope, group, first.rule, create_group=False)
         events = [LogEvent(at_ms=round(each.event_at.timestamp() * 1000), message=each.payload) for each in deliveries]
         await self._logs.put(scope, group, first.rule, events)
+
+    def _to_topic(self, delivery: Delivery) -> None:
+        """The same event is the same message, also for a daemon that was killed right after it."""
+        parsed = arn.parse(delivery.target.arn)
+        key = f"{parsed.account}/{parsed.region}/{parsed.resource}" if parsed is not None else ""
+        found = self._store.get(TOPIC, key)
+        if found is None:
+            raise RuntimeError("Topic does not exist")
+        sent = topic.notifications(
+            *(found, self._store.scan(SUBSCRIPTION, f"{key}/")),
+            message=delivery.payload,
+            subject=None,
+            message_id=str(uuid.uuid5(uuid.NAMESPACE_URL, delivery.id)),
+            now=delivery.event_at,
+        )
+        if sent:
+            self._store.transact(*(Put(NOTIFICATION, each) for each in sent))
 
     async def _to_ecs(self, delivery: Delivery) -> None:
         target = delivery.target

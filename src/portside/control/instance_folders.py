@@ -11,6 +11,7 @@ from portside.control.loop import Loop
 from portside.domain.clock import Clock
 from portside.domain.instance import Instance, InstanceState
 from portside.domain.table import DOCKER_VOLUME, INSTANCE, TASK
+from portside.domain.task.record import Task
 from portside.store.interface import Change, Delete, Store
 
 log = logging.getLogger(__name__)
@@ -62,7 +63,8 @@ class InstanceFolderLoop:
 
     def _changed(self, change: Change) -> None:
         instance_went = change.kind == INSTANCE and (not isinstance(change.value, Instance) or _is_gone(change.value))
-        if instance_went or (change.kind in (DOCKER_VOLUME, TASK) and change.value is None):
+        files_went = change.value is None and isinstance(change.old, Task) and _has_files(change.old)
+        if instance_went or files_went or (change.kind == DOCKER_VOLUME and change.value is None):
             self._loop.wake("")
 
     async def _step(self, key: str) -> datetime | None:
@@ -95,6 +97,11 @@ class InstanceFolderLoop:
             log.warning("a folder of an instance could not be removed yet: %s", error)
             return self._clock.now() + RETRY
         return None
+
+
+def _has_files(task: Task) -> bool:
+    """Whether output of its containers is in files of its instance."""
+    return any(each.log is not None and each.log.driver == "json-file" for each in task.containers)
 
 
 def _is_gone(instance: Instance) -> bool:

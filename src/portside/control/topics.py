@@ -5,6 +5,7 @@ addresses, it is this machine.
 """
 
 import asyncio
+import base64
 import http.client
 import ipaddress
 import logging
@@ -13,7 +14,7 @@ import ssl
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Final, Protocol
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from portside.control.loop import Loop
 from portside.domain import topic
@@ -89,11 +90,11 @@ class TopicLoop:
         pause_s = None if is_final else policy.delay_s(attempts)
         if not error or pause_s is None:
             if error:
-                log.error("%s of %s is not delivered to %s: %s", waiting.kind, to.topic_arn, to.endpoint, error)
+                log.error("%s of %s is not delivered to %s: %s", waiting.kind, to.topic_arn, to.shown_endpoint, error)
             self._store.transact(Delete(NOTIFICATION, key))
             return self._clock.now()
         if attempts == 1:
-            log.warning("%s does not take a message of %s yet: %s", to.endpoint, to.topic_arn, error)
+            log.warning("%s does not take a message of %s yet: %s", to.shown_endpoint, to.topic_arn, error)
         not_before = self._clock.now() + timedelta(seconds=pause_s)
         self._store.transact(Put(NOTIFICATION, replace(waiting, attempts=attempts, not_before=not_before)))
         return not_before
@@ -103,6 +104,9 @@ class TopicLoop:
         parts = urlsplit(endpoint)
         host, is_tls = parts.hostname or "", parts.scheme == "https"
         port = parts.port or (443 if is_tls else 80)
+        if parts.username is not None:
+            who = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+            headers = headers | {"Authorization": f"Basic {base64.b64encode(who.encode()).decode()}"}
         asked = http.client.HTTPConnection(host, port, timeout=TIMEOUT_S)
         try:
             asked.sock = self._connected(host, port, is_tls=is_tls)

@@ -19,6 +19,7 @@ NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,256}")
 MESSAGE_MOST_BYTES: Final = 256 * 1024
 SUBJECT_MOST: Final = 100
 PROTOCOLS: Final = ("http", "https")
+_PASSWORD: Final = re.compile(r"^(https?://[^/@:]*:)[^/@]*@", re.IGNORECASE)
 TOKEN_FOR: Final = timedelta(days=3)
 """A subscription can be confirmed for so long."""
 CONFIRM_PATH: Final = "/_portside/sns"
@@ -93,6 +94,11 @@ class Subscription(Record, frozen=True, kw_only=True):
     @property
     def arn(self) -> str:
         return f"{self.topic_arn}:{self.id}"
+
+    @property
+    def shown_endpoint(self) -> str:
+        """Without a password."""
+        return _PASSWORD.sub(r"\1****@", self.endpoint)
 
 
 class Notification(Record, frozen=True, kw_only=True):

@@ -7,11 +7,13 @@ import os
 import socket
 import ssl
 import subprocess
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from portside.control.loop import spawn
 from portside.domain import log_driver
 from portside.domain.log_driver import About, BadOption, JsonFile, Syslog
 from portside.domain.record import replace
@@ -207,6 +209,44 @@ def test_files_put_aside_are_compressed(tmp_path: Path) -> None:
     assert files.names() == ["", ".1.gz", ".2.gz", ".3.gz"]
     assert b"line" in gzip.decompress((tmp_path / f"{ID}-json.log.1.gz").read_bytes())
     assert files.found()[-50:] == [f"line {second:04d}" for second in range(8, 58)]
+
+
+def test_a_file_that_was_not_compressed_yet(tmp_path: Path) -> None:
+    """What a daemon put aside before it was killed is compressed by the next one, and nothing of it is lost."""
+    files = Files(tmp_path, JsonFile(size_bytes=1000, files=5, is_compressed=True))
+    files.write(b"".join(cri(f"line {second:04d}", second=second) for second in range(20)))
+    with (tmp_path / f"{ID}-json.log.1").open("wb") as left:
+        left.write(gzip.decompress((tmp_path / f"{ID}-json.log.1.gz").read_bytes()))
+    (tmp_path / f"{ID}-json.log.1.gz").write_bytes(b"half of it")
+    files.write(b"".join(cri(f"line {second:04d}", second=second) for second in range(20, 40)))
+    assert files.names() == ["", ".1.gz", ".2.gz"]
+    assert files.found() == [f"line {second:04d}" for second in range(40)]
+
+
+def test_who_gives_up_waiting(tmp_path: Path) -> None:
+    """What is being written goes on, and is neither begun twice nor forgotten."""
+    begun, goes_on = threading.Event(), threading.Event()
+
+    def slowly() -> int:
+        begun.set()
+        assert goes_on.wait(60)
+        return os.open(tmp_path, os.O_PATH | os.O_DIRECTORY)
+
+    async def body() -> None:
+        outlet = JsonFileOutlet(ID, ENDLESS, {}, slowly, Kept())
+        outlet.feed(cri("one", "two"))
+        waiting = spawn("first", outlet.deliver())
+        await asyncio.to_thread(begun.wait, 60)
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        again = spawn("second", outlet.deliver())
+        await asyncio.sleep(0)
+        goes_on.set()
+        await again
+        assert not outlet.has_more
+
+    asyncio.run(body())
+    assert Files(tmp_path).found() == ["one", "two"]
 
 
 def test_one_file_begins_anew(tmp_path: Path) -> None:

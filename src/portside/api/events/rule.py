@@ -185,12 +185,13 @@ def _target_from(given: Mapping[str, Any]) -> RuleTarget:
             raise invalid(f"EcsParameters are required for target {given['Id']}.")
         if not given.get("RoleArn"):
             raise invalid(f"RoleArn is required for target {given['Arn']}.")
-    elif parsed.service == "logs" and parsed.resource.startswith("log-group:"):
+    elif (parsed.service == "logs" and parsed.resource.startswith("log-group:")) or parsed.service == "sns":
         if ecs is not None:
             raise invalid(f"EcsParameters are not supported for target {given['Id']}.")
     else:
         raise invalid(
-            f"Parameter {given['Arn']} is not valid. Reason: Portside implements log groups and ECS tasks as targets."
+            f"Parameter {given['Arn']} is not valid. "
+            "Reason: Portside implements log groups, topics and ECS tasks as targets."
         )
     transformer = given.get("InputTransformer")
     retry = given.get("RetryPolicy") or {}

@@ -33,7 +33,7 @@ def events_service(store: Store, clock: Clock, ids: Ids) -> Service:
         },
         partial={
             "PutRule": "the default event bus",
-            "PutTargets": "log groups and ECS tasks; no dead-letter queues",
+            "PutTargets": "log groups, topics and ECS tasks; no dead-letter queues",
             "PutEvents": "the default event bus",
         },
     )

@@ -109,7 +109,7 @@ class Subscriptions:
             "TopicArn": found.topic_arn,
             "Owner": found.scope.account,
             "Protocol": found.protocol,
-            "Endpoint": found.endpoint,
+            "Endpoint": found.shown_endpoint,
             "PendingConfirmation": _bool(not found.is_confirmed),
             "ConfirmationWasAuthenticated": _bool(found.needs_authentication),
             "RawMessageDelivery": _bool(found.is_raw),
@@ -190,7 +190,7 @@ def _to(subscription: Subscription) -> dict[str, Any]:
         "TopicArn": subscription.topic_arn,
         "Owner": subscription.scope.account,
         "Protocol": subscription.protocol,
-        "Endpoint": subscription.endpoint,
+        "Endpoint": subscription.shown_endpoint,
     }
 
 

@@ -1,6 +1,8 @@
 """Lines as Docker's drivers get them: with their stream and the nanosecond, long ones in parts of 16 KiB."""
 
+import asyncio
 import base64
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
@@ -18,6 +20,25 @@ class Line(NamedTuple):
     stream: str
     content: bytes
     is_whole: bool
+
+
+class Delivery:
+    """Blocking work of one outlet, one at a time: who gave up waiting for it finds it at the next call."""
+
+    def __init__(self) -> None:
+        self._running: asyncio.Future[None] | None = None
+
+    async def run(self, work: Callable[[], None], has_more: Callable[[], bool]) -> None:
+        """Until there is no more. Raises what the work raises."""
+        while self._running is not None or has_more():
+            if self._running is None:
+                self._running = asyncio.get_running_loop().run_in_executor(None, work)
+            running = self._running
+            try:
+                await asyncio.shield(running)
+            finally:
+                if running.done():
+                    self._running = None
 
 
 class DockerLines:

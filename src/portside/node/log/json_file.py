@@ -10,7 +10,9 @@ import gzip
 import io
 import json
 import os
+import shutil
 import stat
+import zlib
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
@@ -19,7 +21,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from portside.domain.log_driver import JsonFile
-from portside.node.log.docker import DockerLines, Line
+from portside.node.log.docker import Delivery, DockerLines, Line
 from portside.node.log.outlet import Kept
 
 _ESCAPED: Final = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
@@ -47,6 +49,7 @@ class JsonFileOutlet:
         self._attributes = _text(dict(sorted(attributes.items()))) if attributes else ""
         self._lines = DockerLines(kept)
         self._pending: deque[Line] = deque()
+        self._delivery = Delivery()
 
     async def open(self) -> None:
         await asyncio.to_thread(lambda: os.close(self._folder()))
@@ -65,8 +68,7 @@ class JsonFileOutlet:
         return None
 
     async def deliver(self) -> None:
-        if self._pending:
-            await asyncio.shield(asyncio.to_thread(self._write))
+        await self._delivery.run(self._write, lambda: self.has_more)
 
     def kept(self) -> Kept:
         return self._lines.kept()
@@ -113,25 +115,33 @@ class JsonFileOutlet:
         if self._wanted.files < 2:
             os.ftruncate(file, 0)
             return
+        if self._wanted.is_compressed:
+            self._compress(folder)  # what a killed daemon left
         ending = _GZIP if self._wanted.is_compressed else ""
         for number in range(self._wanted.files - 1, 1, -1):
             with contextlib.suppress(FileNotFoundError):
-                os.rename(
-                    *(f"{self._name}.{number - 1}{ending}", f"{self._name}.{number}{ending}"),
-                    src_dir_fd=folder,
-                    dst_dir_fd=folder,
-                )
-        os.rename(self._name, f"{self._name}.1", src_dir_fd=folder, dst_dir_fd=folder)
-        if ending:
-            packed = _opened(folder, f"{self._name}.1{ending}")
-            try:
-                os.ftruncate(packed, 0)
-                with os.fdopen(os.dup(packed), "wb") as output, gzip.GzipFile(fileobj=output, mode="wb") as zipped:
-                    while chunk := os.read(file, 1024 * 1024):
-                        zipped.write(chunk)
-            finally:
-                os.close(packed)
-            os.unlink(f"{self._name}.1", dir_fd=folder)
+                self._rename(folder, f".{number - 1}{ending}", f".{number}{ending}")
+        self._rename(folder, "", ".1")
+        if self._wanted.is_compressed:
+            self._compress(folder)
+
+    def _compress(self, folder: int) -> None:
+        """The first of those put aside, if it is not yet; whole or not at all."""
+        try:
+            plain = os.open(f"{self._name}.1", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+        except FileNotFoundError:
+            return
+        with os.fdopen(plain, "rb") as source:
+            packed = _opened(folder, f"{self._name}.1{_GZIP}.new")
+            with os.fdopen(packed, "wb") as output:
+                output.truncate(0)
+                with gzip.GzipFile(fileobj=output, mode="wb") as zipped:
+                    shutil.copyfileobj(source, zipped, 1024 * 1024)
+        self._rename(folder, f".1{_GZIP}.new", f".1{_GZIP}")
+        os.unlink(f"{self._name}.1", dir_fd=folder)
+
+    def _rename(self, folder: int, old: str, new: str) -> None:
+        os.rename(f"{self._name}{old}", f"{self._name}{new}", src_dir_fd=folder, dst_dir_fd=folder)
 
     def _entry(self, line: Line) -> bytes:
         content = line.content.decode(errors="replace") + ("\n" if line.is_whole else "")
@@ -183,7 +193,7 @@ def _lines(folder: int, name: str, since_ns: int, last: int | None) -> Iterator[
         else:
             _seek_time(raw, since_ns)
         open_text, before, count = "", 0, 0
-        for line in file:
+        for line in _whole_lines(file):
             entry = _decoded(line)
             if entry is None:
                 continue
@@ -196,6 +206,11 @@ def _lines(folder: int, name: str, since_ns: int, last: int | None) -> Iterator[
             before = at_ns
             yield Found(at_ns // 1_000_000, f"{at_ns:020d}.{count:06d}", open_text[:-1])
             open_text = ""
+
+
+def _whole_lines(file: io.BufferedIOBase) -> Iterator[bytes]:
+    with contextlib.suppress(EOFError, gzip.BadGzipFile, zlib.error):  # somebody else's file
+        yield from file
 
 
 def _seek_last(file: io.BufferedReader, last: int) -> None:

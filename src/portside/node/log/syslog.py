@@ -17,7 +17,7 @@ from typing import Final
 
 from portside.domain.log_driver import Syslog
 from portside.node import syscall
-from portside.node.log.docker import DockerLines, Line
+from portside.node.log.docker import Delivery, DockerLines, Line
 from portside.node.log.outlet import CannotLog, Kept
 
 log = logging.getLogger(__name__)
@@ -49,6 +49,8 @@ class SyslogOutlet:
         self._root, self._within = root, within
         self._lines = DockerLines(kept)
         self._pending: deque[Line] = deque()
+        self._delivery = Delivery()
+        self._is_closed = False
         self._socket: socket.socket | None = None
         self._is_away = False
 
@@ -72,13 +74,16 @@ class SyslogOutlet:
         return None
 
     async def deliver(self) -> None:
-        if self._pending:
-            await asyncio.shield(asyncio.to_thread(self._send_all))
+        await self._delivery.run(self._send_all, lambda: self.has_more)
 
     def kept(self) -> Kept:
         return self._lines.kept()
 
     def close(self) -> None:
+        self._is_closed = True
+        self._disconnect()
+
+    def _disconnect(self) -> None:
         if self._socket is not None:
             with contextlib.suppress(OSError):
                 self._socket.close()
@@ -97,13 +102,13 @@ class SyslogOutlet:
         self._is_away = bool(dropped)
 
     def _sent(self, text: bytes) -> bool:
-        for _ in range(2):
+        for _ in range(0 if self._is_closed else 2):
             try:
                 if self._socket is None:
                     self._socket = self._connected()
                 self._socket.sendall(text)
             except (OSError, ValueError):
-                self.close()
+                self._disconnect()
                 continue
             return True
         return False
