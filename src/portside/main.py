@@ -128,6 +128,7 @@ from portside.control.tasks import TaskLoop
 from portside.control.topics import TopicLoop
 from portside.control.vpcs import VpcLoop
 from portside.control.ways_out import WaysOut
+from portside.dns import lookup
 from portside.dns.forward import Forwarder
 from portside.dns.server import DnsServer
 from portside.domain import arn, pace, topic
@@ -388,7 +389,7 @@ class Daemon:
             lambda vpc_id, opened: resolver_server.sockets(vpc_id, opened),
         )
         sink = ControlLogSink(store, logs, clock)
-        node = LinuxNode(settings, vpc_networks, sink)
+        node = LinuxNode(settings, vpc_networks, sink, lookup.addresses)
         balancer = EnvoyBalancer(settings)
         enis = Enis(store, ids, public_addresses(settings))
         vpcs = VpcLoop(store, clock, node)

@@ -143,7 +143,8 @@ def listening(namespace: Path, kind: int, address: tuple[str, int]) -> socket.so
 
 def test_syslog(portside: Instance) -> None:
     """Lines come from the instance's address to a receiver on another instance, by datagrams and by a stream, in the
-    format asked for; a container whose receiver is not there does not start, and the task says why."""
+    format asked for, by a name of the VPC's as well; a container whose receiver is not there does not start, and the
+    task says why."""
     fleet = Fleet(portside, 2)
     one, two = fleet.ids
     address = fleet.address(two)
@@ -158,8 +159,19 @@ def test_syslog(portside: Instance) -> None:
         assert text.startswith(b"<158>")
         assert text.endswith(b": hello\n")
         assert b" main[" in text
+    discovery = portside.client("servicediscovery")
+    operation = discovery.create_private_dns_namespace(Name="demo.test", Vpc=portside.vpc())["OperationId"]
+
+    def made() -> str:
+        found = discovery.get_operation(OperationId=operation)["Operation"]
+        return str(found["Targets"]["NAMESPACE"]) if found["Status"] == "SUCCESS" else ""
+
+    namespace = wait_for(made, timeout_s=30, what="the namespace")
+    records = {"DnsRecords": [{"Type": "A", "TTL": 60}], "RoutingPolicy": "MULTIVALUE"}
+    named = discovery.create_service(Name="logs", NamespaceId=namespace, DnsConfig=records)["Service"]["Id"]
+    discovery.register_instance(ServiceId=named, InstanceId="two", Attributes={"AWS_INSTANCE_IPV4": address})
     with listening(fleet.netns(two), socket.SOCK_STREAM, (address, 601)) as streams:
-        options = {"syslog_address": f"tcp://{address}:601", "syslog_format": "rfc5424micro"}
+        options = {"syslog_address": "tcp://logs.demo.test:601", "syslog_format": "rfc5424micro"}
         script = "for n in 1 2 3; do echo line $n; done; echo no >&2; exec sleep 600"
         fleet.register("tcp", "bridge", script, **driver("syslog", **options))
         task = fleet.task("tcp")
@@ -180,6 +192,10 @@ def test_syslog(portside: Instance) -> None:
         f"failed to initialize logging driver: dial tcp {address}:601: connect: connection refused"
         in stopped["containers"][0]["reason"]
     )
+    fleet.register("nowhere", "bridge", "exec sleep 600", **driver("syslog", syslog_address="udp://no.demo.test"))
+    started = fleet.ecs.run_task(taskDefinition="nowhere", launchType="EC2")["tasks"][0]["taskArn"]
+    stopped = portside.wait_task(started, "STOPPED", timeout_s=60)
+    assert "dial udp: lookup no.demo.test: no such host" in stopped["containers"][0]["reason"]
 
 
 def test_what_is_refused(portside: Instance) -> None:
@@ -189,7 +205,7 @@ def test_what_is_refused(portside: Instance) -> None:
     for wanted, said in (
         (driver("json-file", colour="red"), "Log driver json-file disallows options: colour"),
         (driver("gelf"), "log driver gelf"),
-        (driver("syslog", syslog_address="udp://logs.example:514"), "give an IP address"),
+        (driver("syslog", tag="{{.ID | upper}}"), "log driver syslog with a tag"),
     ):
         with pytest.raises(ClientError, match=said):
             ecs.register_task_definition(

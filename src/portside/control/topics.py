@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 
 TIMEOUT_S: Final = 15.0
 AT_ONCE: Final = 20
+SWEEP_EVERY: Final = timedelta(hours=1)
 
 
 class Outside(Protocol):
@@ -51,18 +52,29 @@ class TopicLoop:
         self._store, self._clock, self._outside, self._base_url = store, clock, outside, base_url
         self._loop = Loop("topics", clock, self._step)
         self._free = asyncio.Semaphore(AT_ONCE)
+        self._sweep_loop = Loop("pending subscriptions", clock, self._sweep, resync_s=2 * SWEEP_EVERY.total_seconds())
         self._unsubscribe: Callable[[], None] | None = None
 
     async def start(self) -> None:
         self._unsubscribe = self._store.subscribe(self._changed)
         for each in self._store.scan(NOTIFICATION):
             self._loop.wake(NOTIFICATION.key(each))
+        self._sweep_loop.wake("all")
 
     async def close(self) -> None:
         if self._unsubscribe is not None:
             self._unsubscribe()
             self._unsubscribe = None
         await self._loop.close()
+        await self._sweep_loop.close()
+
+    async def _sweep(self, _key: str) -> datetime:
+        """Subscriptions that nobody has confirmed in time go, as on AWS."""
+        now = self._clock.now()
+        for each in list(self._store.scan(SUBSCRIPTION)):
+            if not each.is_confirmed and now - each.created_at > topic.TOKEN_FOR:
+                self._store.transact(Delete(SUBSCRIPTION, SUBSCRIPTION.key(each)))
+        return now + SWEEP_EVERY
 
     def _changed(self, change: Change) -> None:
         if isinstance(change.value, Notification) and change.old is None:

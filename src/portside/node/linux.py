@@ -7,7 +7,8 @@ import json
 import logging
 import os
 import signal
-from collections.abc import Collection, Mapping, Sequence
+import socket
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -126,10 +127,15 @@ class Network(Protocol):
     ) -> None: ...
 
 
+Lookup = Callable[[str, tuple[str, int], Callable[[], socket.socket]], list[str]]
+"""A name's addresses, by a resolver, asked from a socket that the last argument opens. Raises OSError."""
+
+
 class LinuxNode:
     """Fulfils `node.interface.Node`. One per instance and machine; all methods are called on one event loop."""
 
-    def __init__(self, settings: Settings, network: Network, logs: LogSink) -> None:
+    def __init__(self, settings: Settings, network: Network, logs: LogSink, lookup: Lookup | None = None) -> None:
+        self._lookup = lookup
         self._settings, self._network = settings, network
         self._folder = settings.data_dir / "node"
         self._file_systems = FileSystemFolders(settings.data_dir / "efs")
@@ -229,7 +235,8 @@ class LinuxNode:
             return SyslogOutlet(
                 *(docker.syslog, docker.tag, docker.hostname, kept),
                 root=partial(self._instances.open_root, instance_id),
-                within=lambda connect: netns.within(self._network.instance_netns_path(instance_id), connect),
+                within=partial(self._within_instance, instance_id),
+                addresses=partial(self._addresses, instance_id),
             )
         assert docker.json_file is not None
         folder = partial(self._instances.open_directory, instance_id, f"{CONTAINERS}/{container}")
@@ -251,6 +258,17 @@ class LinuxNode:
     def _rate(self, group: str, container: str) -> None:
         if self.block_storage.rates is not None:
             self.block_storage.rates.started(group, container)
+
+    def _within_instance(self, instance_id: str, opened: Callable[[], socket.socket]) -> socket.socket:
+        return netns.within(self._network.instance_netns_path(instance_id), opened)
+
+    def _addresses(self, instance_id: str, name: str) -> list[str]:
+        """As the instance's VPC resolves it. Blocks. Raises OSError."""
+        if self._lookup is None:
+            raise OSError(0, f"lookup {name}: no such host")
+        server = (link_local.RESOLVER_ADDRESS, link_local.RESOLVER_PORT)
+        asking = partial(socket.socket, socket.AF_INET, socket.SOCK_DGRAM)
+        return self._lookup(name, server, partial(self._within_instance, instance_id, asking))
 
     def _mount_volume(self, wanted: InstanceMount, target: Path) -> None:
         """As Docker's driver `local`, by mount(2), where the instance's network is. Raises OSError."""

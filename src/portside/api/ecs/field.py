@@ -114,7 +114,7 @@ SUPPORTED: Final[Mapping[str, str]] = {
     "containerDefinitions.ulimits.hardLimit": "",
     "containerDefinitions.logConfiguration": "",
     "containerDefinitions.logConfiguration.logDriver": "awslogs; on container instances json-file and syslog",
-    "containerDefinitions.logConfiguration.options": "those of these drivers; syslog-address with IP addresses alone",
+    "containerDefinitions.logConfiguration.options": "those of these drivers",
     "containerDefinitions.mountPoints": "",
     "containerDefinitions.mountPoints.sourceVolume": "",
     "containerDefinitions.mountPoints.containerPath": "",

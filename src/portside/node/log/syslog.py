@@ -15,6 +15,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 
+from portside.domain import log_driver
 from portside.domain.log_driver import Syslog
 from portside.node import syscall
 from portside.node.log.docker import Delivery, DockerLines, Line
@@ -33,6 +34,7 @@ class SyslogOutlet:
     Args:
         root: opens the "/" of the container's instance; raises OSError.
         within: runs something where its network is; raises OSError.
+        addresses: of a name, as it is known there; raises OSError.
     """
 
     def __init__(
@@ -44,7 +46,9 @@ class SyslogOutlet:
         *,
         root: Callable[[], int],
         within: Callable[[Callable[[], socket.socket]], socket.socket],
+        addresses: Callable[[str], list[str]],
     ) -> None:
+        self._addresses = addresses
         self._wanted, self._tag, self._hostname = wanted, tag, hostname
         self._root, self._within = root, within
         self._lines = DockerLines(kept)
@@ -122,11 +126,12 @@ class SyslogOutlet:
             kind = socket.SOCK_STREAM if wanted.transport == "unix" else socket.SOCK_DGRAM
             return self._of_path(wanted.host, kind)
         is_datagram = wanted.transport == "udp"
-        family = socket.AF_INET6 if ":" in wanted.host else socket.AF_INET
+        host = wanted.host if log_driver.is_address(wanted.host) else self._addresses(wanted.host)[0]
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
 
         def connect() -> socket.socket:
             made = socket.socket(family, socket.SOCK_DGRAM if is_datagram else socket.SOCK_STREAM)
-            return _to(made, (wanted.host, wanted.port))
+            return _to(made, (host, wanted.port))
 
         made = self._within(connect)
         if wanted.transport != "tcp+tls":
@@ -197,6 +202,8 @@ class SyslogOutlet:
             return words if "unix syslog" not in words else "Unix syslog delivery error"
         if wanted.transport in ("unix", "unixgram"):
             return f"dial {wanted.transport} {wanted.host}: connect: {words}"
+        if words.startswith("lookup "):
+            return f"dial {wanted.transport.removesuffix('+tls')}: {words}"
         return f"dial {wanted.transport.removesuffix('+tls')} {wanted.host}:{wanted.port}: connect: {words}"
 
 
