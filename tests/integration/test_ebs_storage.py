@@ -148,6 +148,23 @@ def test_snapshots_are_of_one_moment_and_need_no_other(storage: BlockStorage, ki
     assert read(storage, THREE, kind) == {"a": first, "b": second}
 
 
+def test_a_copy_of_a_snapshot_needs_it_no_more(storage: BlockStorage, tmp_path: Path) -> None:
+    """It takes hardly any disk, and makes volumes of the same after the first one is gone."""
+    storage.make(ONE, GIB)
+    storage.attach(ONE, "ext4")
+    written = write(storage, ONE, "a", os.urandom(8 * MIB), "ext4")
+    storage.snapshot(ONE, "snap-1")
+    stored = storage.snapshots.stored_bytes()
+    assert storage.copy_snapshot("snap-1", "snap-2") == storage.copy_snapshot("snap-1", "snap-2") > 8 * MIB
+    assert storage.snapshots.stored_bytes() in (stored, 2 * stored)  # of clones, as if each had its blocks alone
+    storage.remove_snapshots(["snap-1"])
+    storage.make(TWO, GIB, "snap-2")
+    assert read(storage, TWO, "ext4") == {"a": written}
+    with pytest.raises(OSError, match="snap-1"):
+        storage.copy_snapshot("snap-1", "snap-3")
+    assert storage.snapshot_names() == {"snap-2"}
+
+
 def test_a_snapshot_under_a_writer_can_be_mounted(storage: BlockStorage) -> None:
     """Somebody writes numbers one after the other: the copy has them up to one of them, with no gap."""
     storage.make(ONE, GIB)

@@ -217,6 +217,38 @@ def test_a_snapshot_is_taken_and_makes_volumes_in_every_zone(ec2: Any, settle: S
     assert error_of(caught)[0] == "InvalidSnapshot.NotFound"
 
 
+def test_a_snapshot_is_copied_between_regions(served: Served, ec2: Any, settle: Settle) -> None:
+    """A snapshot of its own, of no volume that there is, encrypted where its source is or it is asked for; not of one
+    that is pending or not there."""
+    source = volume_of(ec2)
+    settle()
+    taken = ec2.create_snapshot(VolumeId=source, Description="first")["SnapshotId"]
+    west = served.client("ec2", region="us-west-2")
+    asked = {"SourceRegion": REGION, "SourceSnapshotId": taken}
+    with pytest.raises(ClientError) as caught:
+        west.copy_snapshot(**asked)
+    assert error_of(caught)[0] == "IncorrectState"
+    settle()
+    tags = [{"ResourceType": "snapshot", "Tags": [{"Key": "a", "Value": "b"}]}]
+    made = west.copy_snapshot(**asked, Encrypted=True, Description="copy", TagSpecifications=tags)
+    assert made["Tags"] == [{"Key": "a", "Value": "b"}]
+    settle()
+    (shown,) = west.describe_snapshots(OwnerIds=["self"])["Snapshots"]
+    assert (shown["SnapshotId"], shown["VolumeId"], shown["VolumeSize"]) == (made["SnapshotId"], "vol-ffffffff", 8)
+    assert (shown["Encrypted"], shown["Description"], shown["State"]) == (True, "copy", "completed")
+    assert west.create_volume(AvailabilityZone="us-west-2a", SnapshotId=made["SnapshotId"])["Encrypted"]
+    again = west.copy_snapshot(SourceRegion="us-west-2", SourceSnapshotId=made["SnapshotId"])
+    assert again["SnapshotId"] != made["SnapshotId"]
+    for wrong, code in (
+        ({**asked, "SourceRegion": "us-west-2"}, "InvalidSnapshot.NotFound"),
+        ({**asked, "KmsKeyId": "alias/x"}, "InvalidParameterDependency"),
+        ({**asked, "CompletionDurationMinutes": 15}, "UnsupportedOperation"),
+    ):
+        with pytest.raises(ClientError) as caught:
+            west.copy_snapshot(**wrong)
+        assert error_of(caught)[0] == code
+
+
 def test_a_volume_of_a_task_is_in_use(ec2: Any, store: MemoryStore, settle: Settle) -> None:
     """It can not be deleted, and who has it is shown."""
     volume_id = volume_of(ec2)

@@ -244,3 +244,13 @@ def test_the_aws_command(served: Served) -> None:
     served.aws("efs", "delete-mount-target", "--mount-target-id", target["MountTargetId"])
     served.aws("efs", "delete-file-system", "--file-system-id", system)
     assert served.aws("efs", "describe-file-systems")["FileSystems"] == []
+
+
+def test_ids_are_long(efs: Any) -> None:
+    """As an account's preference says, and no other can be set."""
+    wanted = {"ResourceIdType": "LONG_ID", "Resources": ["FILE_SYSTEM", "MOUNT_TARGET"]}
+    assert efs.describe_account_preferences()["ResourceIdPreference"] == wanted
+    assert efs.put_account_preferences(ResourceIdType="LONG_ID")["ResourceIdPreference"] == wanted
+    with pytest.raises(ClientError) as caught:
+        efs.put_account_preferences(ResourceIdType="SHORT_ID")
+    assert caught.value.response["Error"]["Code"] == "BadRequest"

@@ -83,6 +83,12 @@ class Disk:
         self.snapshots[snapshot_id] = volume_id
         return 7
 
+    def copy_snapshot(self, source_id: str, snapshot_id: str) -> int:
+        self._may()
+        assert source_id in self.snapshots, f"{source_id} was removed before {snapshot_id} was copied"
+        self.snapshots[snapshot_id] = self.snapshots[source_id]
+        return 7
+
     def names(self) -> set[str]:
         return set(self.volumes)
 
@@ -132,7 +138,8 @@ class World:
 
 
 def test_volumes_and_snapshots_come_change_and_go() -> None:
-    """Also those that were asked for while Portside was down; a volume whose snapshot is pending waits for it."""
+    """Also those that were asked for while Portside was down; a volume whose snapshot is pending waits for it;
+    a copy of a snapshot outlives it, also when that one is deleted before it is made."""
 
     async def scenario() -> None:
         world = World()
@@ -148,10 +155,15 @@ def test_volumes_and_snapshots_come_change_and_go() -> None:
             await world.until("completed")
             assert world.disk.volumes == {}
             assert [each.full_bytes for each in world.store.scan(EBS_SNAPSHOT)] == [7]
-            made = world.volume(SnapshotId=taken, Size=4)
-            world.ask("DeleteSnapshot", SnapshotId=taken)
-            await world.until("available")
+        copied = world.ask("CopySnapshot", SourceRegion="us-east-1", SourceSnapshotId=taken)["SnapshotId"]
+        made = world.volume(SnapshotId=taken, Size=4)
+        world.ask("DeleteSnapshot", SnapshotId=taken)
+        async with world.running():
+            await world.until("available", "completed")
             assert set(world.disk.volumes) == {made}
+            await until(lambda: set(world.disk.snapshots) == {copied})
+            assert [each.status for each in world.store.scan(EBS_SNAPSHOT)] == ["completed"]
+            world.ask("DeleteSnapshot", SnapshotId=copied)
         async with world.running():
             await until(lambda: not world.disk.snapshots)
 

@@ -21,7 +21,7 @@ from portside.settings import Settings
 PROGRAM: Final = "ganesha.nfsd"
 INSTALL: Final = (
     "apt-get install --no-install-recommends nfs-ganesha nfs-ganesha-vfs",
-    "systemctl disable --now nfs-ganesha   # the package starts a server of its own",
+    "systemctl disable --now nfs-ganesha rpcbind.socket rpcbind.service   # the packages start them, for nothing",
 )
 
 

@@ -63,6 +63,10 @@ class Storage(Protocol):
         """Returns: bytes that it holds. Raises OSError."""
         ...
 
+    def copy_snapshot(self, source_id: str, snapshot_id: str) -> int:
+        """Returns: bytes that it holds. Raises OSError."""
+        ...
+
     def names(self) -> set[str]:
         """The volumes that have a file."""
         ...
@@ -181,12 +185,15 @@ class EbsLoop:
         except OSError as error:
             failure = str(error)
             log.warning("volume %s could not be made: %s", volume.id, error)
-        return self._update(
+        made = self._update(
             volume.key,
             lambda v: (
                 replace(v, status="error" if failure else "available", reason=failure) if v.status == "creating" else v
             ),
         )
+        if volume.snapshot_id:
+            self._loop.wake(_SWEEP)  # which kept it for this
+        return made
 
     async def _limit(self, key: str) -> None:
         volume = self._store.get(EBS_VOLUME, key)
@@ -221,13 +228,17 @@ class EbsLoop:
     async def _take(self, snapshot: EbsSnapshot) -> None:
         failure, full_bytes = "", 0
         try:
-            full_bytes = await self._work(self._storage.snapshot, snapshot.volume_id, snapshot.id)
+            if snapshot.source_id:
+                full_bytes = await self._work(self._storage.copy_snapshot, snapshot.source_id, snapshot.id)
+            else:
+                full_bytes = await self._work(self._storage.snapshot, snapshot.volume_id, snapshot.id)
         except OSError as error:
             failure = str(error)
             log.warning("snapshot %s could not be taken: %s", snapshot.id, error)
         stored = self._store.read(EBS_SNAPSHOT, snapshot.key)
-        if stored is None:  # deleted meanwhile
+        if stored is None or snapshot.source_id:  # deleted meanwhile, or what it is a copy of may be
             self._loop.wake(_SWEEP)
+        if stored is None:
             return
         done = replace(
             stored.value,
@@ -274,6 +285,7 @@ class EbsLoop:
         kept = {each.id for each in self._store.scan(EBS_SNAPSHOT)}
         # One that a volume is being made from stays until it is.
         kept |= {each.snapshot_id for each in self._store.scan(EBS_VOLUME) if each.status == "creating"}
+        kept |= {each.source_id for each in self._store.scan(EBS_SNAPSHOT) if each.status == "pending"}
         try:
             await self._work(self._storage.remove_snapshots, taken - kept)
         except OSError as error:

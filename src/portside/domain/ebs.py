@@ -168,11 +168,18 @@ class FastRestore(Record, frozen=True, kw_only=True):
     enabled_at: datetime
 
 
+COPIED: Final = "vol-ffffffff"
+"""The volume that a copy of a snapshot is of: none. Source: API_CopySnapshot, "an arbitrary source volume ID"."""
+
+
 class EbsSnapshot(Record, frozen=True, kw_only=True):
+    """`source_id`: the snapshot that it is a copy of, perhaps another region's."""
+
     scope: Scope
     id: str
     volume_id: str
     size_gib: int
+    source_id: str = ""
     description: str = ""
     status: Literal["pending", "completed", "error"] = "pending"
     reason: str = ""

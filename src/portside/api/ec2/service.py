@@ -109,6 +109,7 @@ def ec2_service(store: Store, clock: Clock, ids: Ids, public_block: str = PUBLIC
             "AttachVolume": "as a device file in the instance's folder; no EBS cards",
             "DetachVolume": "Force waits, too, until nobody uses the device",
             "CreateSnapshot": "no Outposts, no Local Zones",
+            "CopySnapshot": "no Outposts, no Local Zones, no CompletionDurationMinutes: it is done at once",
             "EnableFastSnapshotRestores": "kept and shown as enabled; every volume is whole before it is available",
             "DescribeSnapshots": "of the account's own",
             "CreateTags": "instances, volumes, snapshots and all that belongs to a VPC",

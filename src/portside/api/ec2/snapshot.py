@@ -1,5 +1,6 @@
 """Snapshots of EBS volumes: asked for and asked to go; a loop takes them."""
 
+from dataclasses import replace
 from typing import Any
 
 from portside.api.ec2.default_network import new_id
@@ -8,7 +9,7 @@ from portside.api.ec2.selection import answer, flag, page, selected, tag_list, t
 from portside.api.ec2.unsupported import refuse_others
 from portside.aws.service import Handler, Params, RequestContext, Result, ServiceError
 from portside.domain.clock import Clock, Ids
-from portside.domain.ebs import EbsSnapshot
+from portside.domain.ebs import COPIED, EbsSnapshot
 from portside.domain.table import EBS_SNAPSHOT, EBS_VOLUME
 from portside.store.interface import ABSENT, Delete, Put, Store
 
@@ -19,6 +20,7 @@ class SnapshotHandlers:
 
     def handlers(self) -> dict[str, Handler]:
         return {
+            "CopySnapshot": self.copy,
             "CreateSnapshot": self.create,
             "DeleteSnapshot": self.delete,
             "DescribeSnapshots": self.describe,
@@ -42,6 +44,39 @@ class SnapshotHandlers:
         )
         self._store.transact(Put(EBS_SNAPSHOT, snapshot, expect=ABSENT))
         return _to_wire(snapshot)
+
+    def copy(self, context: RequestContext, params: Params) -> Result:
+        """From any region: all of them are on this machine."""
+        refuse_others(
+            "CopySnapshot",
+            params,
+            *("Description", "Encrypted", "KmsKeyId", "SourceRegion", "SourceSnapshotId"),
+            *("DestinationRegion", "PresignedUrl"),  # which the region asked needs on AWS, to ask the other one
+        )
+        there = replace(context, region=params["SourceRegion"])
+        source = found(self._store, there, EBS_SNAPSHOT, params["SourceSnapshotId"])
+        if source.status != "completed":
+            raise ServiceError("IncorrectState", f"Snapshot {source.id} is in invalid state - {source.status}")
+        is_encrypted = source.is_encrypted or bool(params.get("Encrypted"))
+        if params.get("KmsKeyId") and not is_encrypted:
+            raise ServiceError(
+                "InvalidParameterDependency",
+                "The parameter KmsKeyId requires the parameter Encrypted to be set.",
+            )
+        snapshot = EbsSnapshot(
+            scope=scope_of(context),
+            id=new_id(self._ids, "snap"),
+            volume_id=COPIED,
+            size_gib=source.size_gib,
+            source_id=source.id,
+            description=params.get("Description") or "",
+            is_encrypted=is_encrypted,
+            kms_key_id=params.get("KmsKeyId") or source.kms_key_id,
+            tags=tags_for(params, "snapshot"),
+            started_at=self._clock.now(),
+        )
+        self._store.transact(Put(EBS_SNAPSHOT, snapshot, expect=ABSENT))
+        return {"SnapshotId": snapshot.id, "Tags": tag_list(snapshot.tags)}
 
     def delete(self, context: RequestContext, params: Params) -> Result:
         snapshot = found(self._store, context, EBS_SNAPSHOT, params.get("SnapshotId"))

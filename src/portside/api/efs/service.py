@@ -1,5 +1,6 @@
 """EFS: what is implemented, in one list."""
 
+from portside.api.efs import account
 from portside.api.efs.access_point import AccessPoints
 from portside.api.efs.file_system import FileSystems, Meter
 from portside.api.efs.mount_target import MountTargets
@@ -13,6 +14,7 @@ def efs_service(store: Store, clock: Clock, ids: Ids, meter: Meter) -> Service:
     return Service(
         "efs",
         {
+            **account.handlers(),
             **FileSystems(store, clock, ids, meter).handlers(),
             **MountTargets(store, clock, ids).handlers(),
             **AccessPoints(store, ids).handlers(),

@@ -214,6 +214,12 @@ class BlockStorage:
         finally:
             os.close(root)
 
+    def copy_snapshot(self, source_id: str, snapshot_id: str) -> int:
+        """Keep what another snapshot holds, whatever becomes of that one. Idempotent.
+
+        Returns: bytes that it holds. Raises OSError."""
+        return self.snapshots.copy(source_id, snapshot_id)
+
     def snapshot_names(self) -> set[str]:
         return self.snapshots.names()
 

@@ -91,6 +91,24 @@ class Snapshots:
             assert taken is not None
             return taken
 
+    def copy(self, source_id: str, snapshot_id: str) -> int:
+        """Another snapshot of the same, which takes the disk for its list alone, or is a clone. Idempotent.
+
+        Returns: bytes that it holds. Raises Damaged, OSError."""
+        with self._changing:
+            found = self._full_bytes(snapshot_id)
+            if found is not None:
+                return found
+            clone = self._folder / f"{source_id}{_CLONE}"
+            if not clone.exists():
+                size, entries = self._read_list(source_id)
+                self._write_list(snapshot_id, size, [_ENTRY.pack(*each) for each in entries])
+            elif not self._cloned(clone, self._folder / f"{snapshot_id}{_CLONE}"):
+                raise OSError(errno.EOPNOTSUPP, f"{clone} can not be cloned any more")
+            taken = self._full_bytes(snapshot_id)
+            assert taken is not None
+            return taken
+
     def restore(self, snapshot_id: str, target: Path) -> None:
         """Write all that the snapshot holds to a new file, with its size. Raises Damaged, OSError."""
         clone = self._folder / f"{snapshot_id}{_CLONE}"
