@@ -3,7 +3,7 @@
 One client, one target, one VPC: directly, with the client's address preserved, and with the load balancer's in its
 place. The three take turns, so that what else the machine does meets all of them. Throughput is iperf3's (Debian:
 iperf3), left out where that is not installed; a round trip is one byte there and back; a connection is made, asked one
-byte and closed, one after the other.
+byte and closed, one after the other, each to the next of the three: the rate is what the median of them would come to.
 """
 
 import asyncio
@@ -28,29 +28,32 @@ from portside.node.network.network import Network, teardown
 from portside.settings import Settings
 from portside.testing.wait import end, wait_for
 
-ECHO_PORT, IPERF_PORT = 9100, 5201
+ECHO_PORT, IPERF_PORT, APART = 9100, 5201, 100
 CLIENT, TARGET, LEG = "172.31.0.20", "172.31.0.21", "172.31.0.10"
 
 SERVE = """
-import socket, sys, threading
-def echo(connection):
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    with connection:
-        while data := connection.recv(1):
-            connection.sendall(data)
+import socket, sys
 with socket.create_server((sys.argv[1], int(sys.argv[2])), backlog=1024) as server:
     print("listening", flush=True)
     while True:
-        threading.Thread(target=echo, args=(server.accept()[0],), daemon=True).start()
+        connection, _ = server.accept()
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with connection:
+            while data := connection.recv(1):
+                connection.sendall(data)
 """
 CONNECT = """
-import socket, sys, time
-began = time.perf_counter()
-for _ in range(int(sys.argv[3])):
-    with socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=10) as connection:
-        connection.sendall(b"x")
-        connection.recv(1)
-print(int(sys.argv[3]) / (time.perf_counter() - began))
+import json, socket, sys, time
+places = [(each.split(":")[0], int(each.split(":")[1])) for each in sys.argv[2:]]
+waits = [[] for _ in places]
+for _ in range(int(sys.argv[1])):
+    for place, mine in zip(places, waits):
+        began = time.perf_counter()
+        with socket.create_connection(place, timeout=10) as connection:
+            connection.sendall(b"x")
+            connection.recv(1)
+        mine.append(time.perf_counter() - began)
+print(json.dumps(waits))
 """
 
 
@@ -65,7 +68,11 @@ def bench(quick: bool) -> dict[str, Any]:
                 ("hidden", LEG, _flows(keeps_client=False)),
             ):
                 runner.run(network.apply_flows(VPC_ID, flows))
-                figures.setdefault(name, []).append(_measure(client, target, address, seconds, rounds, connections))
+                figures.setdefault(name, []).append(_measure(client, target, address, seconds, rounds))
+            both = _flows(keeps_client=True) + _flows(keeps_client=False, apart=APART)
+            runner.run(network.apply_flows(VPC_ID, both))
+            for several, median_s in zip(figures.values(), _connections(client, connections), strict=True):
+                several[-1]["connections_s"] = 1 / median_s
     found: dict[str, Any] = {
         name: {key: statistics.median(each[key] for each in several) for key in several[0]}
         for name, several in figures.items()
@@ -78,15 +85,17 @@ def bench(quick: bool) -> dict[str, Any]:
     return found
 
 
-def _flows(*, keeps_client: bool) -> tuple[Flow, ...]:
+def _flows(*, keeps_client: bool, apart: int = 0) -> tuple[Flow, ...]:
     return tuple(
         Flow(
             load_balancer_arn="bench",
             address=LEG,
             protocol="tcp",
-            port=port,
+            port=port + apart,
             backends=(
-                FlowBackend(target_group_arn=f"bench-{port}", targets=((TARGET, port),), keeps_client=keeps_client),
+                FlowBackend(
+                    target_group_arn=f"bench-{port + apart}", targets=((TARGET, port),), keeps_client=keeps_client
+                ),
             ),
             idle_s=350,
         )
@@ -161,15 +170,19 @@ def _served(target: Path) -> Iterator[None]:
         end(echo)
 
 
-def _measure(client: Path, target: Path, address: str, seconds: int, rounds: int, connections: int) -> dict[str, float]:
-    def run(code: str, count: int) -> str:
-        return _output([*_in(client), sys.executable, "-c", code, address, str(ECHO_PORT), str(count)])
+def _connections(client: Path, count: int) -> list[float]:
+    """The median of so many: directly, with the client's address preserved, and with it hidden."""
+    places = f"{TARGET}:{ECHO_PORT}", f"{LEG}:{ECHO_PORT}", f"{LEG}:{ECHO_PORT + APART}"
+    waits = json.loads(_output([*_in(client), sys.executable, "-c", CONNECT, str(count), *places]))
+    return [statistics.median(each) for each in waits]
 
-    waits = json.loads(run(ASK, rounds))
+
+def _measure(client: Path, target: Path, address: str, seconds: int, rounds: int) -> dict[str, float]:
+    command = [*_in(client), sys.executable, "-c", ASK, address, str(ECHO_PORT), str(rounds)]
+    waits = json.loads(_output(command))
     found = {
         "round_trip_us_p50": percentile(waits, 0.5),
         "round_trip_us_p99": percentile(waits, 0.99),
-        "connections_s": float(run(CONNECT, connections)),
     }
     if shutil.which("iperf3"):
         serving = subprocess.Popen(

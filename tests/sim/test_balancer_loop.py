@@ -227,6 +227,9 @@ def test_a_zone_that_is_not_enabled() -> None:
         world.call("SetSubnets", LoadBalancerArn=arn, Subnets=[each.id for each in subnets[:3]])
         await world.settle(3)
         assert world.health(group) == ("initial", "Elb.InitialHealthChecking")
+        fresh = world.target(group)
+        assert fresh is not None
+        assert fresh.failure_code == ""
         world.plane.answer(far)
         await world.settle()
         assert world.health(group) == ("healthy", "")
@@ -235,7 +238,7 @@ def test_a_zone_that_is_not_enabled() -> None:
         assert world.health(group) == ("unused", "Target.NotInUse")
         known = world.target(group)
         assert known is not None
-        assert known.checked == "unknown"
+        assert (known.checked, known.failure_code) == ("unknown", "Target.NotInUse"), "so that others can tell"
         assert world.plane.checked() == set()
         world.call("DeregisterTargets", TargetGroupArn=group, Targets=[{"Id": far}])
         await world.settle()

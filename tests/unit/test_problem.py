@@ -7,11 +7,14 @@ from portside.api.portside.problem import document
 from portside.cli.problem import render
 from portside.domain.alarm import Alarm
 from portside.domain.container_instance import ContainerInstance
+from portside.domain.load_balancer import TargetGroup
+from portside.domain.problem import of_balancer
 from portside.domain.record import Scope, replace
 from portside.domain.table import ALARM, CONTAINER_INSTANCE, TASK
 from portside.domain.task.record import ContainerHistory, Exit, HealthStatus, Retry, Stop, StopCode, Task, TaskStatus
 from portside.store.interface import Put
 from portside.store.memory import MemoryStore
+from portside.testing.balancer_lab import Balancer, target
 
 SCOPE = Scope(account="000000000000", region="eu-west-1")
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -157,3 +160,13 @@ def test_alarms_and_instances() -> None:
     )
     assert [(each["kind"], each["name"]) for each in found] == [("container instance", "i-1"), ("alarm", "busy")]
     assert found[1]["why"] == "Threshold Crossed"
+
+
+def test_targets_that_get_nothing() -> None:
+    """Those in zones that their load balancer does not have are told of, with what to do; those that wait are not."""
+    group = TargetGroup(scope=SCOPE, arn="g", name="web", created_at=NOW)
+    apart = target(group, "10.0.0.1", failure_code="Target.NotInUse", failure_detail="Its zone is not enabled")
+    (only,) = of_balancer(Balancer("site", "/netns").record, [(group, [apart, target(group, "10.0.0.2")])])
+    assert (only.severity, only.what) == ("warning", "1 of 2 targets of web are unused")
+    assert "Its zone" in only.why
+    assert "set-subnets" in only.mend

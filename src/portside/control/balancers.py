@@ -22,6 +22,7 @@ from portside.domain.flow import Flow, flows, kernel_listeners, transparent_list
 from portside.domain.iam import ServerCertificate as IamCertificate
 from portside.domain.load_balancer import Listener, LoadBalancer, Rule, Target, TargetGroup, ZoneMapping
 from portside.domain.load_balancer_rule import (
+    NOT_ENABLED,
     deregistration_delay_s,
     forwarded_groups,
     is_enabled,
@@ -548,25 +549,26 @@ class BalancerLoop:
         used = self._used()
         for target in self._store.scan(TARGET):
             key = TARGET.key(target)
-            is_used = is_enabled(target, used.get(target.target_group_arn, ()))
-            is_used = is_used and target.target_group_arn in used
+            in_use = target.target_group_arn in used
+            is_used = in_use and is_enabled(target, used[target.target_group_arn])
             if target.deregistered_at is not None:
                 deadline = self._deadline(target)
                 if not is_used or deadline is None or now >= deadline:
                     writes.append(Delete(TARGET, key))
                 elif target.drained_at is None:
                     draining.add(key)
-            elif (target.checked != "unknown" or target.is_being_checked) and not is_used:
-                # nothing checks it any more: when the group is used again, it is checked from the start
+            elif not is_used or target.failure_code == NOT_ENABLED.reason:
+                # nothing checks it any more, or yet: when it is used, it is checked from the start
                 unknown = replace(
                     target,
                     checked="unknown",
                     checked_at=None,
                     is_being_checked=False,
-                    failure_code="",
-                    failure_detail="",
+                    failure_code=NOT_ENABLED.reason if in_use and not is_used else "",
+                    failure_detail=NOT_ENABLED.description if in_use and not is_used else "",
                 )
-                writes.append(Put(TARGET, unknown))
+                if unknown != target:
+                    writes.append(Put(TARGET, unknown))
         if writes:
             self._store.transact(*writes)
         return draining

@@ -196,7 +196,7 @@ class Target(Record, frozen=True, kw_only=True):
     checked: Literal["unknown", "healthy", "unhealthy"] = "unknown"
     checked_at: datetime | None = None
     is_being_checked: bool = False
-    failure_code: str = ""  # AWS's reason code for unhealthy
+    failure_code: str = ""  # AWS's reason code for unhealthy; or why nothing checks it
     failure_detail: str = ""
     deregistered_at: datetime | None = None
     pace: float | None = None  # at which its deregistration delay runs, where it is not the instance's

@@ -151,6 +151,17 @@ def of_balancer(balancer: LoadBalancer, groups: Sequence[tuple[TargetGroup, Sequ
         )
     for group, targets in groups:
         active = [each for each in targets if each.deregistered_at is None]
+        if apart := [each for each in active if each.checked == "unknown" and each.failure_detail]:
+            yield Problem(
+                severity="warning",
+                kind="load balancer",
+                what=f"{len(apart)} of {len(active)} targets of {group.name} are unused",
+                why=f"{apart[0].id}:{apart[0].port}: {apart[0].failure_detail}",
+                mend="Give the load balancer a subnet in their zones: aws elbv2 set-subnets.",
+                account=account,
+                region=region,
+                name=name,
+            )
         sick = [each for each in active if each.checked == "unhealthy"]
         if not sick:
             continue

@@ -86,6 +86,8 @@ def test_starting_and_unhealthy() -> None:
     one = behind(task(1))
     assert "is not registered with target group web" in str(what(service(1), one))
     assert "has not found" in str(what(service(1), one, targets=[registered(one)]))
+    apart = registered(one, failure_detail="Its zone is not enabled")
+    assert "gets nothing from target group web: Its zone" in str(what(service(1), one, targets=[apart]))
     bad = registered(one, checked="unhealthy", failure_detail="Request timed out")
     assert "is unhealthy in target group web: Request timed out." in str(what(service(1), one, targets=[bad]))
     assert what(service(1), one, targets=[registered(one, checked="healthy")]) is None

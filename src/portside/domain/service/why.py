@@ -132,6 +132,13 @@ def _not_healthy(service: Service, mine: Sequence[Task], targets: Mapping[Target
                     "See that it listens on that port, that its groups let the load balancer in, and the check's path."
                 )
                 return Reason(what=f"Task {task.id[:8]} is unhealthy in {group}: {why}.", mend=mend, task=task.id)
+            if found.checked == "unknown" and found.failure_detail:
+                return Reason(
+                    what=f"Task {task.id[:8]} gets nothing from {group}: {found.failure_detail}.",
+                    mend="Give the load balancer a subnet in each zone of the service's (set-subnets), or the service "
+                    "subnets in the load balancer's zones alone.",
+                    task=task.id,
+                )
             if found.checked == "unknown":
                 return Reason(
                     what=f"{group[0].upper()}{group[1:]} has not found task {task.id[:8]} healthy yet.", task=task.id
