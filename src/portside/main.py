@@ -710,7 +710,9 @@ class Daemon:
         query: Mapping[str, str],
     ) -> tuple[int, str, bytes]:
         named = unquote(path.removeprefix("/_portside/volumes/"))
-        code, document = await volume.answer(store, meters, extend, method, named, query.get("kind", ""))
+        code, document = await volume.answer(
+            *(store, meters, extend, method, named, query.get("kind", "")), looks=query.get("sizes") != "no"
+        )
         return code, "application/json", json.dumps(document).encode()
 
     async def _images(self, images: ImageLoop, method: str, path: str) -> tuple[int, str, bytes]:

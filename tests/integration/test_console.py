@@ -294,7 +294,7 @@ def test_container_insights_is_switched_on(portside: Instance, visit: Callable[.
 def test_a_load_balancers_rules_and_targets(portside: Instance, visit: Callable[..., Console]) -> None:
     """Rules stand in the order in which they are tried, in words; a target's health is followed."""
     elb = portside.client("elbv2")
-    arn = elb.create_load_balancer(Name="edge", Subnets=portside.subnets()[:2])["LoadBalancers"][0]["LoadBalancerArn"]
+    arn = elb.create_load_balancer(Name="edge", Subnets=portside.subnets())["LoadBalancers"][0]["LoadBalancerArn"]
     group = elb.create_target_group(
         Name="fronts",
         Protocol="HTTP",

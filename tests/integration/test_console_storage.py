@@ -120,7 +120,7 @@ def test_a_file_system_is_made_and_used(portside: Instance, console: Console) ->
     task_id = task.rpartition("/")[2]
     expect(row.get_by_role("link", name=task_id[:12])).to_be_visible()
     own = console.row("All that the task can write")
-    expect(own).to_contain_text("of ")
+    expect(own).to_contain_text("of ", timeout=60_000)
     console.accessible()
     page.get_by_role("button", name=f"Delete {system}").click()
     form.get_by_role("button", name="Delete", exact=True).click()

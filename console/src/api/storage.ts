@@ -22,7 +22,8 @@ export interface Volume {
   createdBy?: string;
   mountPoints?: { container: string; path: string; readOnly: boolean }[];
   usedBy: string[];
-  sizeBytes: number | null;
+  /** Undefined before the first look at the disk. */
+  sizeBytes?: number | null;
   capacityBytes?: number;
   isNearlyFull?: boolean;
   isReadOnly?: boolean;
@@ -31,12 +32,22 @@ export interface Volume {
 
 export const VOLUME_KINDS = ["ebs_volume", "ebs_snapshot", "file_system", "mount_target", "access_point", "docker_volume", "task"];
 
-/** How full something is changes without a record. */
-export const FULLNESS_MS = 30_000;
+/** Of those that change seldom: when one does, it is looked at once more. */
+export const SIZED_KINDS = ["ebs_volume", "file_system", "docker_volume"];
 
-export async function volumes(region: string, account: string): Promise<Volume[]> {
-  const found = await read<{ volumes: Volume[] }>("/_portside/volumes");
+/** How full something is changes without a record, and to know it takes a look at disks: so often, and no more. */
+export const FULLNESS_MS = 20_000;
+
+/** Args: looks: whether at disks, too. */
+export async function volumes(region: string, account: string, looks: boolean): Promise<Volume[]> {
+  const found = await read<{ volumes: Volume[] }>(`/_portside/volumes${looks ? "" : "?sizes=no"}`);
   return found.volumes.filter((each) => each.region === region && each.account === account);
+}
+
+/** What is there, each with how full it was when that was last looked at. */
+export function measured(all: readonly Volume[], looked: readonly Volume[]): Volume[] {
+  const known = new Map(looked.map((each) => [`${each.kind} ${each.id}`, each]));
+  return all.map((each) => ({ ...known.get(`${each.kind} ${each.id}`), ...each }));
 }
 
 export interface Snapshot {

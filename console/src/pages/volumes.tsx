@@ -11,7 +11,7 @@ import { useState } from "react";
 import { remove } from "../api/call";
 import { subnets } from "../api/ec2";
 import { type Live, useLive } from "../api/live";
-import { FULLNESS_MS, type Snapshot, snapshots, type Volume, VOLUME_KINDS, volumes, zones } from "../api/storage";
+import { FULLNESS_MS, measured, SIZED_KINDS, type Snapshot, snapshots, type Volume, VOLUME_KINDS, volumes, zones } from "../api/storage";
 import { quoted } from "../command";
 import { useHere } from "../context";
 import { secondsOf, time } from "../format";
@@ -23,7 +23,9 @@ import { taskOf, UsedBy } from "../parts/used-by";
 
 export function Volumes() {
   const { about, region } = useHere();
-  const live = useLive(() => volumes(region, about.account), { kinds: VOLUME_KINDS, everyMs: FULLNESS_MS }, [region]);
+  const all = useLive(() => volumes(region, about.account, false), { kinds: VOLUME_KINDS }, [region]);
+  const looked = useLive(() => volumes(region, about.account, true), { kinds: SIZED_KINDS, everyMs: FULLNESS_MS }, [region]);
+  const live: Live<Volume[]> = { value: all.value && measured(all.value, looked.value ?? []), error: all.error ?? looked.error };
   const some = (...kinds: Volume["kind"][]): Live<Volume[]> => ({
     ...live,
     value: live.value?.filter((each) => kinds.includes(each.kind)),

@@ -21,6 +21,7 @@ export function Listeners({ balancer }: { balancer: Balancer }) {
   const [deleted, setDeleted] = useState<Listener>();
   const [extended, setExtended] = useState<Listener>();
   const [removed, setRemoved] = useState<Rule>();
+  const [changed, setChanged] = useState<{ listener: Listener; rule: Rule }>();
   return (
     <SpaceBetween size="l">
       <Header
@@ -62,14 +63,25 @@ export function Listeners({ balancer }: { balancer: Balancer }) {
             {
               id: "remove",
               header: "Change",
-              width: 110,
+              width: 160,
               cell: (rule) =>
-                rule.IsDefault || isClassic ? (
+                isClassic ? (
                   "–"
                 ) : (
-                  <Button variant="inline-link" ariaLabel={`Delete rule ${rule.Priority}`} onClick={() => setRemoved(rule)}>
-                    Delete
-                  </Button>
+                  <SpaceBetween direction="horizontal" size="s">
+                    <Button
+                      variant="inline-link"
+                      ariaLabel={`Change what rule ${rule.Priority} does`}
+                      onClick={() => setChanged({ listener, rule })}
+                    >
+                      Change
+                    </Button>
+                    {!rule.IsDefault && (
+                      <Button variant="inline-link" ariaLabel={`Delete rule ${rule.Priority}`} onClick={() => setRemoved(rule)}>
+                        Delete
+                      </Button>
+                    )}
+                  </SpaceBetween>
                 ),
             },
           ]}
@@ -77,6 +89,7 @@ export function Listeners({ balancer }: { balancer: Balancer }) {
       ))}
       {isNew && <CreateListener balancer={balancer} onClose={() => setNew(false)} />}
       {extended && <CreateRule listener={extended} onClose={() => setExtended(undefined)} />}
+      {changed && <ChangeAction {...changed} onClose={() => setChanged(undefined)} />}
       {deleted && (
         <Act
           title={`Delete the listener ${deleted.protocol} ${deleted.port}?`}
@@ -153,6 +166,28 @@ function CreateListener({ balancer, onClose }: { balancer: Balancer; onClose: ()
           />
         </FormField>
       )}
+      {chosen.fields}
+    </Act>
+  );
+}
+
+function ChangeAction({ listener, rule, onClose }: { listener: Listener; rule: Rule; onClose: () => void }) {
+  const chosen = useAction(listener.protocol);
+  const operation = rule.IsDefault ? "ModifyListener" : "ModifyRule";
+  const parameters = rule.IsDefault
+    ? { ListenerArn: listener.arn, DefaultActions: [chosen.action] }
+    : { RuleArn: rule.RuleArn, Actions: [chosen.action] };
+  return (
+    <Act
+      title={rule.IsDefault ? `What ${listener.protocol} ${listener.port} does with anything else` : `What rule ${rule.Priority} does`}
+      word="Change"
+      service="elbv2"
+      operation={operation}
+      parameters={parameters}
+      isReady={chosen.isReady}
+      onClose={onClose}
+    >
+      <div>Now: {actionsOf(rule)}</div>
       {chosen.fields}
     </Act>
   );

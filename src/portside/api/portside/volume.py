@@ -35,10 +35,22 @@ _Row = tuple[dict[str, Any], Callable[[], dict[str, Any]]]
 
 
 async def answer(
-    store: Store, meters: Meters, extend: Callable[[str], None], method: str, named: str, kinds: str = ""
+    store: Store,
+    meters: Meters,
+    extend: Callable[[str], None],
+    method: str,
+    named: str,
+    kinds: str = "",
+    *,
+    looks: bool = True,
 ) -> tuple[int, dict[str, Any]]:
-    """HTTP status and document. Args: extend: lets the file system of a volume of EBS take all of it; blocks, raises
-    OSError; kinds: those wanted, with commas between; all by default."""
+    """HTTP status and document.
+
+    Args:
+        extend: lets the file system of a volume of EBS take all of it; blocks, raises OSError.
+        kinds: those wanted, with commas between; all by default.
+        looks: at disks, too: without that a list tells nothing of how full anything is, and costs next to nothing.
+    """
     wanted = kinds.split(",") if kinds else KINDS
     if unknown := [each for each in wanted if each not in KINDS]:
         return 400, {"error": f"there is no kind {', '.join(unknown)}: {', '.join(KINDS)}"}
@@ -46,6 +58,8 @@ async def answer(
         match method, named:
             case "GET", "":
                 rows = [each for each in _rows(store, meters, MOST_FILES) if each[0]["kind"] in wanted]
+                if not looks:
+                    return 200, {"volumes": [row for row, _ in rows]}
                 return 200, {"volumes": await asyncio.to_thread(_measured, rows)}
             case "GET", _:
                 every = list(_rows(store, meters, None))
