@@ -1,4 +1,5 @@
-"""What changes cost requests: targets changed five times a second and a rule once a second under wrk, and Envoy killed.
+"""What changes cost requests: targets changed five times a second and a rule once a second under wrk and, where it is
+installed (Debian: nghttp2-client), h2load; and Envoy killed.
 
 All in a namespace of its own, with servers beside the load balancer.
 """
@@ -7,6 +8,7 @@ import asyncio
 import contextlib
 import os
 import re
+import shutil
 import signal
 import statistics
 import tempfile
@@ -45,10 +47,16 @@ async def _changes(lab: Lab, seconds: int) -> dict[str, Any]:
     for address in (ONE, TWO):
         await lab.reports.wait(address, "healthy")
     both = [replace(each, checked="healthy") for each in both]
-    wrk = await asyncio.create_subprocess_exec(
-        *("nsenter", f"--net={lab.netns.path}", "wrk", "-t1", "-c32", f"-d{seconds}s", "--latency", f"http://{LEG}/"),
-        stdout=asyncio.subprocess.PIPE,
-    )
+    asking = [
+        await asyncio.create_subprocess_exec(
+            "nsenter", f"--net={lab.netns.path}", *command, f"http://{LEG}/", stdout=asyncio.subprocess.PIPE
+        )
+        for command in (
+            ("wrk", "-t1", "-c32", f"-d{seconds}s", "--latency"),
+            ("h2load", "-t1", "-c4", "-m8", f"-D{seconds}"),
+        )
+        if shutil.which(command[0])
+    ]
     took: list[float] = []
     began = time.monotonic()
     while time.monotonic() - began < seconds:
@@ -62,16 +70,24 @@ async def _changes(lab: Lab, seconds: int) -> dict[str, Any]:
         await lab.apply()
         took.append(time.monotonic() - at)
         await asyncio.sleep(max(0.0, began + PERIOD_S * len(took) - time.monotonic()))
-    output = (await wrk.communicate())[0].decode()
-    failed = re.search(r"Non-2xx or 3xx responses: (\d+)", output)
-    errors = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", output)
-    requests = re.search(r"(\d+) requests in", output)
+    said = "\n".join([(await each.communicate())[0].decode() for each in asking])
+    answered = [r"(\d+) requests in", r"requests: \d+ total, \d+ started, (\d+) done"]
+    unwanted = [
+        r"Non-2xx or 3xx responses: (\d+)",
+        r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)",
+        r"status codes: \d+ 2xx, (\d+) 3xx, (\d+) 4xx, (\d+) 5xx",
+        r"(\d+) errored, (\d+) timeout",
+    ]
     return {
         "changes_per_s": len(took) / seconds,
         "apply_ms": statistics.median(took) * 1000,
-        "requests": int(requests[1]) if requests else 0,
-        "failed": (int(failed[1]) if failed else 0) + (sum(map(int, errors.groups())) if errors else 0),
+        "requests": _sum(answered, said),
+        "failed": _sum(unwanted, said),
     }
+
+
+def _sum(patterns: list[str], text: str) -> int:
+    return sum(int(each) for pattern in patterns for found in re.finditer(pattern, text) for each in found.groups())
 
 
 async def _killed(lab: Lab, data_dir: Path, rounds: int) -> dict[str, float]:
