@@ -28,7 +28,7 @@ from portside.testing.balancer_lab import (
     group,
     target,
 )
-from portside.testing.netns_lab import Netns, WebServer, envoys, inside
+from portside.testing.netns_lab import Netns, WebServer, envoys, inside, listen
 
 pytestmark = [pytest.mark.integration, pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")]
 
@@ -286,5 +286,43 @@ def test_tls_listener_hands_on_what_was_inside(tmp_path: Path) -> None:
 
         await eventually(agrees_on_nothing)
         await server.close()
+
+    in_lab(tmp_path, body)
+
+
+@pytest.mark.parametrize("checked_by", ["TCP", "HTTPS"])
+def test_tls_target_groups(tmp_path: Path, checked_by: str) -> None:
+    """What was inside a TLS listener's connections goes to the targets of a TLS group in TLS of its own, whatever their
+    certificate is; checks connect, or speak TLS, as they are told."""
+
+    async def body(lab: Lab) -> None:
+        own = lab.authority.issue("target.test")
+        (tmp_path / "target.pem").write_text(own.chain_pem + own.key_pem)
+        secured = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        secured.load_cert_chain(tmp_path / "target.pem")
+
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            with contextlib.suppress(asyncio.IncompleteReadError):
+                await reader.readuntil(b"\r\n\r\n")
+                told = f"by {writer.get_extra_info('ssl_object').version()}"
+                writer.write(f"HTTP/1.1 200 OK\r\nContent-Length: {len(told)}\r\n\r\n{told}".encode())
+            writer.close()
+
+        server = await asyncio.start_server(answer, sock=await listen(lab.netns.path, ONE, 8080), ssl=secured)
+        has_path = checked_by == "HTTPS"
+        check = HealthCheck(
+            protocol=checked_by,
+            path="/" if has_path else "",
+            matcher="200" if has_path else "",
+            interval_s=1,
+            timeout_s=1,
+        )
+        g = group("g", protocol="TLS", protocol_version="", health_check=check)
+        lab.web.groups, lab.web.targets = [g], [target(g, ONE)]
+        lab.web.listen_tls_tcp(443, forward(g), lab.authority.issue("a.test"), "None")
+        await lab.apply()
+        await lab.reports.wait(ONE, "healthy")
+        assert (await lab.get("a.test")).endswith("by TLSv1.2")
+        server.close()
 
     in_lab(tmp_path, body)

@@ -545,6 +545,27 @@ def test_https_target_groups(elb: Any, balancer: dict[str, Any], subnets: list[d
     assert make_listener(elb, balancer, forward(made))["DefaultActions"][0]["TargetGroupArn"] == arn
 
 
+def test_tls_target_groups(elb: Any, subnets: list[dict[str, Any]]) -> None:
+    """Groups of TLS have a Network Load Balancer's attributes and checks, and are for TLS listeners alone."""
+    made = make_group(elb, subnets, "tls", Protocol="TLS", Port=443)
+    assert (made["Protocol"], made["HealthCheckProtocol"], "ProtocolVersion" in made) == ("TLS", "TCP", False)
+    shown = elb.describe_target_group_attributes(TargetGroupArn=made["TargetGroupArn"])["Attributes"]
+    assert {"Key": "preserve_client_ip.enabled", "Value": "false"} in shown
+    network = elb.create_load_balancer(Name="net", Type="network", Subnets=[subnets[0]["SubnetId"]])
+    arn = network["LoadBalancers"][0]["LoadBalancerArn"]
+    refused = error_of(elb.create_listener, LoadBalancerArn=arn, Protocol="TCP", Port=443, DefaultActions=forward(made))
+    assert refused[0] == "IncompatibleProtocols"
+
+
+def test_only_ipv4(elb: Any, balancer: dict[str, Any]) -> None:
+    """The addresses of a load balancer are of IPv4; that may be set, and nothing else."""
+    arn = balancer["LoadBalancerArn"]
+    assert elb.set_ip_address_type(LoadBalancerArn=arn, IpAddressType="ipv4")["IpAddressType"] == "ipv4"
+    assert error_of(elb.set_ip_address_type, LoadBalancerArn=arn, IpAddressType="dualstack")[0] == "ValidationError"
+    none = arn.replace("/app/", "/app/no-")
+    assert error_of(elb.set_ip_address_type, LoadBalancerArn=none, IpAddressType="ipv4")[0] == "LoadBalancerNotFound"
+
+
 def test_stickiness_by_an_applications_cookie(elb: Any, group: dict[str, Any]) -> None:
     """It takes the cookie's name, which may be none of the load balancer's own."""
     arn = group["TargetGroupArn"]

@@ -1110,21 +1110,10 @@ def cluster(config: BalancerConfig, group: TargetGroup, options: Options) -> Res
         "upstream_bind_config": leaving_from(config),
         "health_checks": [health_check(config.load_balancer, group, options)],
     }
-    if has_proxy_protocol(group):
-        # checks begin with a header, too, which names no client
-        made["transport_socket"] = proxied("V2", RAW)
-    if has_tls_check(group):
-        made["transport_socket_matches"] = [
-            {
-                "name": "check",
-                "match": _CHECK,
-                "transport_socket": proxied("V2", tls_to_target()) if has_proxy_protocol(group) else tls_to_target(),
-            }
-        ]
     if group.classic is not None:
         made.update(classic_transport(group, group.classic))
     else:
-        made.update(http_transport(config.load_balancer, group))
+        made.update(transport(config.load_balancer, group))
     subset: Resource = {
         "fallback_policy": "ANY_ENDPOINT",
         "subset_selectors": [{"keys": ["zone"], "fallback_policy": "NO_FALLBACK"}],
@@ -1199,14 +1188,27 @@ def proxied(version: str, inner: Resource) -> Resource:
     }
 
 
-def http_transport(balancer: LoadBalancer, group: TargetGroup) -> Resource:
-    """What carries requests to HTTPS targets, and what carries checks where only the one or the other speaks TLS."""
-    tls = tls_to_target(alpn=("h2",) if group.protocol_version in ("HTTP2", "GRPC") else ())
-    made: Resource = {"transport_socket": tls} if group.protocol == "HTTPS" else {}
+def transport(balancer: LoadBalancer, group: TargetGroup) -> Resource:
+    """What carries requests or connections to targets, and what carries checks where only the one or the other speaks
+    TLS."""
+
+    def carried(*, tls: bool) -> Resource:
+        alpn = ("h2",) if group.protocol_version in ("HTTP2", "GRPC") else ()
+        inner = tls_to_target(alpn=alpn) if tls else RAW
+        # checks begin with a header, too, which names no client
+        return proxied("V2", inner) if has_proxy_protocol(group) else inner
+
+    made: Resource = {}
+    if _is_secured(group) or has_proxy_protocol(group):
+        made["transport_socket"] = carried(tls=_is_secured(group))
     if _is_checked_otherwise(balancer, group):
-        check = tls if _is_check_secured(balancer, group) else RAW
+        check = carried(tls=_is_check_secured(balancer, group))
         made["transport_socket_matches"] = [{"name": "check", "match": _CHECK, "transport_socket": check}]
     return made
+
+
+def _is_secured(group: TargetGroup) -> bool:
+    return group.protocol in ("HTTPS", "TLS")
 
 
 def _is_check_secured(balancer: LoadBalancer, group: TargetGroup) -> bool:
@@ -1216,8 +1218,7 @@ def _is_check_secured(balancer: LoadBalancer, group: TargetGroup) -> bool:
 
 def _is_checked_otherwise(balancer: LoadBalancer, group: TargetGroup) -> bool:
     """Whether checks speak TLS and requests do not, or the other way round."""
-    is_secured = group.protocol == "HTTPS", _is_check_secured(balancer, group)
-    return group.classic is not None or (group.protocol in ("HTTP", "HTTPS") and is_secured[0] != is_secured[1])
+    return group.classic is not None or _is_secured(group) != _is_check_secured(balancer, group)
 
 
 def classic_transport(group: TargetGroup, backend: ClassicBackend) -> Resource:
@@ -1246,18 +1247,13 @@ def may_be_zonal(group: TargetGroup) -> bool:
     return group.classic is not None or group.protocol in NETWORK_PROTOCOLS or is_alone
 
 
-def has_tls_check(group: TargetGroup) -> bool:
-    """Whether a target group of a Network Load Balancer is checked by HTTPS, which its traffic may not be."""
-    return group.classic is None and group.protocol in NETWORK_PROTOCOLS and group.health_check.protocol == "HTTPS"
-
-
 def health_check(balancer: LoadBalancer, group: TargetGroup, options: Options) -> Resource:
     check = group.health_check
     connects = check.protocol in ("TCP", "SSL")
     how: Resource = {"tcp_health_check": {}} if connects else {"http_health_check": http_check(balancer, group)}
     if group.protocol_version == "GRPC" and not checker.is_needed(balancer, group):
         how = {"grpc_health_check": {"initial_metadata": [_user_agent(group)]}}
-    if _is_checked_otherwise(balancer, group) or has_tls_check(group):
+    if _is_checked_otherwise(balancer, group):
         how["transport_socket_match_criteria"] = _CHECK
     return {
         "timeout": f"{check.timeout_s}s",

@@ -92,7 +92,7 @@ TCP_TARGET_GROUP_ATTRIBUTES: Final[dict[str, str]] = {
 }
 """The attributes of a target group of a Network Load Balancer; those of TCP to addresses have these defaults."""
 
-NETWORK_PROTOCOLS: Final = ("TCP", "UDP", "TCP_UDP")
+NETWORK_PROTOCOLS: Final = ("TCP", "TLS", "UDP", "TCP_UDP")
 """Of the target groups of Network Load Balancers."""
 
 TARGET_GROUP_ATTRIBUTES: Final[dict[str, str]] = {
@@ -643,7 +643,7 @@ GROUP_PROTOCOLS: Final[dict[str, tuple[str, ...]]] = {
     "HTTP": ("HTTP", "HTTPS"),
     "HTTPS": ("HTTP", "HTTPS"),
     "TCP": ("TCP", "TCP_UDP"),
-    "TLS": ("TCP",),
+    "TLS": ("TCP", "TLS"),
     "UDP": ("UDP", "TCP_UDP"),
     "TCP_UDP": ("TCP_UDP",),
 }

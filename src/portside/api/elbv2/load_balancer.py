@@ -43,6 +43,7 @@ class LoadBalancerHandlers:
             "ModifyLoadBalancerAttributes": self.modify_attributes,
             "SetSecurityGroups": self.set_security_groups,
             "SetSubnets": self.set_subnets,
+            "SetIpAddressType": self.set_ip_address_type,
         }
 
     def create(self, context: RequestContext, params: Params) -> Result:
@@ -52,8 +53,7 @@ class LoadBalancerHandlers:
             raise ServiceError(
                 "OperationNotPermittedException", f"Load balancers of type '{kind}' are not implemented yet by Portside"
             )
-        if params.get("IpAddressType", "ipv4") != "ipv4":
-            raise error.unsupported(f"The IP address type '{params['IpAddressType']}'")
+        _check_address_type(params)
         for member in ("CustomerOwnedIpv4Pool", "IpamPools"):
             if params.get(member):
                 raise error.unsupported(f"The parameter {member}")
@@ -233,8 +233,7 @@ class LoadBalancerHandlers:
 
     def set_subnets(self, context: RequestContext, params: Params) -> Result:
         balancer = lookup.load_balancer(self._store, context, params["LoadBalancerArn"])
-        if params.get("IpAddressType", "ipv4") != "ipv4":
-            raise error.unsupported(f"The IP address type '{params['IpAddressType']}'")
+        _check_address_type(params)
         subnets = self._subnets(context, params, balancer.type)
         if subnets[0].vpc_id != balancer.vpc_id:
             raise ServiceError(
@@ -250,6 +249,17 @@ class LoadBalancerHandlers:
         changed = replace(balancer, zones=zones)
         self._store.transact(*_promises(elastic, changed), Put(LOAD_BALANCER, changed))
         return {"AvailabilityZones": wire.zones_to(changed), "IpAddressType": "ipv4"}
+
+    def set_ip_address_type(self, context: RequestContext, params: Params) -> Result:
+        balancer = lookup.load_balancer(self._store, context, params["LoadBalancerArn"])
+        _check_address_type(params)
+        return {"IpAddressType": balancer.ip_address_type}
+
+
+def _check_address_type(params: Params) -> None:
+    """Raises: ServiceError."""
+    if params.get("IpAddressType", "ipv4") != "ipv4":
+        raise error.unsupported(f"The IP address type '{params['IpAddressType']}'")
 
 
 def _promises(elastic: Mapping[str, ElasticAddress], balancer: LoadBalancer) -> list[Write]:
