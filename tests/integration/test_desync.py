@@ -34,7 +34,8 @@ AMBIGUOUS = {
     "SuspiciousHeader": request(b"POST / HTTP/1.1", b"Transfer_Encoding: chunked", b"Content-Length: 0"),
 }
 COMPLIANT = (
-    request(b"GET / HTTP/1.1", b"X_A: 1", b"X-Portside-Chunked: chunked"),
+    request(b"GET / HTTP/1.1", b"X_A: 1"),
+    request(b"POST / HTTP/1.1", b"Content-Length: 0", b"X-Portside-Chunked: 1"),
     request(b"POST / HTTP/1.1", b"Content-Length: 5", body=b"hello"),
     request(b"DELETE / HTTP/1.1", b"Transfer-Encoding: chunked", body=b"0\r\n\r\n"),
 )

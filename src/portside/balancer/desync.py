@@ -19,7 +19,7 @@ _TYPE: Final = "type.googleapis.com/envoy."
 _DISGUISES: Final = tuple(
     f"{first}{between}{second}"
     for first, second in (("transfer", "encoding"), ("content", "length"))
-    for between in ("_", ".", "", "--")
+    for between in ("_", ".", "")
 )
 """Names of headers that some servers take for others."""
 
@@ -67,21 +67,23 @@ def http_filter(mode: DesyncMode) -> dict[str, Any]:
 
 
 def _odd() -> list[dict[str, Any]]:
-    bodies = {"or_matcher": {"predicate": [_has(name) for name in ("content-length", CHUNKED)]}}
+    """What is seldom there comes first: most requests are compared with no more."""
+    bodies = [_has("content-length"), _has(CHUNKED)]
+    methods = [_has(":method", {"exact": "GET"}), _has(":method", {"exact": "HEAD"})]
     return [
-        {"and_matcher": {"predicate": [_has(":method", "GET|HEAD"), bodies]}},
+        {"and_matcher": {"predicate": [{"or_matcher": {"predicate": each}} for each in (bodies, methods)]}},
         *(_has(name) for name in _DISGUISES),
     ]
 
 
-def _has(header: str, regex: str = ".*") -> dict[str, Any]:
+def _has(header: str, value: dict[str, Any] | None = None) -> dict[str, Any]:
     return {
         "single_predicate": {
             "input": {
                 "name": header,
                 "typed_config": {"@type": f"{_TYPE}type.matcher.v3.HttpRequestHeaderMatchInput", "header_name": header},
             },
-            "value_match": {"safe_regex": {"google_re2": {}, "regex": regex}},
+            "value_match": value or {"safe_regex": {"google_re2": {}, "regex": ".*"}},
         }
     }
 

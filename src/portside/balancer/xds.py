@@ -420,7 +420,6 @@ def http_manager(routes: str, members: Sequence[tuple[BalancerConfig, Listener]]
     if any(_is_on(balancer, "routing.http.drop_invalid_header_fields.enabled") for balancer in balancers):
         mutations.append({"remove_on_match": {"key_matcher": {"safe_regex": {"regex": _INVALID_HEADER}}}})
     mutations.append({"append": _overwrite(CLIENT_HEADER, "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%")})
-    mutations.append({"remove": desync.CHUNKED})
     mutations.append({"append": _overwrite(desync.CHUNKED, "%REQ(TRANSFER-ENCODING)%")})
     manager: Resource = {
         "@type": f"{_TYPE}extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
