@@ -51,7 +51,7 @@ def test_requests_become_lines(tmp_path: Path) -> None:
         assert len(lines) == 4
         assert not any("unlogged" in word for each in lines for word in each)
         forwarded, closed, moved, down = lines[:4]
-        assert len(forwarded) == 33
+        assert len(forwarded) == 34
         kind, ended, elb, client, to = forwarded[:5]
         assert (kind, elb, to) == ("http", "app/web/lbweb", f"{ONE}:8080")
         assert client.startswith(f"{LEG}:")
@@ -71,6 +71,7 @@ def test_requests_become_lines(tmp_path: Path) -> None:
         ]
         assert forwarded[22:26] == ['"forward"', '"-"', '"-"', f'"{ONE}:8080"']
         assert forwarded[29].startswith("TID_")
+        assert forwarded[33] == LEG
         assert closed[4:10] == ["-", "-1", "-1", "-1", "403", "-"]
         assert (closed[20], closed[22]) == ("7", '"fixed-response"')
         assert (moved[20], moved[22:24]) == ("8", ['"redirect"', '"http://Any.example:80/new"'])

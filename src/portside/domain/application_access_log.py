@@ -14,7 +14,7 @@ from portside.domain.load_balancer_metric import resource
 FIELDS: Final = (
     *("client", "target", "to_target_us", "target_us", "from_target_us", "status", "details", "method", "scheme"),
     *("host", "port", "path", "protocol", "agent", "cipher", "version", "began", "ended", "connection", "cluster"),
-    *("wire_received", "wire_sent", "trace", "upgrade", "content_type", "location", "name", "route", "desync"),
+    *("wire_received", "wire_sent", "trace", "upgrade", "content_type", "location", "name", "route", "desync", "node"),
 )
 """What the data plane tells of each request; None for what there is not. `route`: what the rule's route knows."""
 
@@ -69,6 +69,7 @@ def application_line(balancer: LoadBalancer, entry: Mapping[str, Any]) -> str:
         _quoted(None),
         _quoted(None),
         _quoted(None),
+        entry.get("node") or "-",
     )
     return " ".join(map(str, fields))
 

@@ -40,6 +40,7 @@ def entry(**more: Any) -> dict[str, Any]:
         "client": "192.168.131.39:2817",
         "port": 443,
         "connection": 31,
+        "node": "10.0.0.4",
         "target": "10.0.0.1:80",
         "cluster": "50dc6c495c0c9188_73e2d6bc24d8a067",
         "to_target_us": 86_400,
@@ -73,7 +74,7 @@ def test_the_line_of_the_documentation() -> None:
         '200 200 0 57 "GET https://www.example.com:443/ HTTP/1.1" "curl/7.46.0" ECDHE-RSA-AES128-GCM-SHA256 TLSv1.2 '
         f'{GROUP} "Root=1-58337281-1d84f3d73c47ec4e58577259" "www.example.com" '
         '"arn:aws:acm:us-east-1:000000000000:certificate/1" 3 2018-07-02T22:23:00.000001Z "forward" "-" "-" '
-        '"10.0.0.1:80" "200" "-" "-" TID_0000000000000000000000000000001f "-" "-" "-"'
+        '"10.0.0.1:80" "200" "-" "-" TID_0000000000000000000000000000001f "-" "-" "-" 10.0.0.4'
     )
 
 
