@@ -163,6 +163,7 @@ const WORDS: Record<string, string> = {
   "create-task-definition": "Create a task definition",
   "create-service": "Create a service",
   update: "Update",
+  instances: "Container instances",
   shell: "Shell",
 };
 

@@ -12,11 +12,14 @@ import pytest
 from console_lab import Console, chromium
 from playwright.sync_api import Browser, expect
 
+from portside.domain import ecs_image
 from portside.testing.image import ensure_busybox_image
-from portside.testing.instance import IMAGE, Instance, instance
+from portside.testing.instance import IMAGE, REGION, Instance, instance
 from portside.testing.wait import wait_for
 
 pytestmark = pytest.mark.integration
+
+AMI = ecs_image.parameter(REGION, "/aws/service/ecs/optimized-ami/amazon-linux-2023/recommended/image_id")
 
 
 @pytest.fixture(scope="module")
@@ -421,3 +424,52 @@ def test_a_query_is_stopped(portside: Instance, visit: Callable[..., Console]) -
         timeout_s=60,
         what="the end of the query",
     )
+
+
+@pytest.mark.timeout(300)
+def test_a_container_instance_is_measured(portside: Instance, visit: Callable[..., Console]) -> None:
+    """An instance that joins a cluster with Container Insights has a dashboard, to which the cluster's leads."""
+    ecs, ec2 = portside.client("ecs"), portside.client("ec2")
+    ecs.create_cluster(settings=[{"name": "containerInsights", "value": "enabled"}])
+    task = portside.run_task("web")  # clusters in which nothing runs are not measured
+    console = visit()
+    page = console.open("insights/default")
+    launched = ec2.run_instances(
+        ImageId=AMI, InstanceType="t3.small", MinCount=1, MaxCount=1, SubnetId=portside.subnets()[0]
+    )["Instances"][0]["InstanceId"]
+    page.get_by_role("link", name=launched).click()
+    page.get_by_role("button", name="Reserved by tasks").first.wait_for(timeout=200_000)
+    console.accessible()
+    page = console.open("insights/default/instances/i-0123")
+    console.see("There is no container instance i-0123")
+    ecs.stop_task(task=task)
+    ec2.terminate_instances(InstanceIds=[launched])
+    wait_for(
+        lambda: not ecs.list_container_instances()["containerInstanceArns"], timeout_s=60, what="the instance has gone"
+    )
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "problems",
+        'metrics?tab=lines&graph=[{"i":"m1","n":"Shop","m":"Orders","d":{"Shop":"narrow"}}]',
+        "alarms",
+        "alarms/narrow",
+        "insights",
+        "insights/shop",
+        "logs-insights",
+    ],
+)
+def test_on_a_phone_in_the_dark(portside: Instance, visit: Callable[..., Console], place: str) -> None:
+    """Each page is as wide as the screen and can be read."""
+    put_orders(portside, narrow=[1, 2, 3])
+    portside.client("cloudwatch").put_metric_alarm(
+        **metric_alarm("narrow", Dimensions=[{"Name": "Shop", "Value": "narrow"}])
+    )
+    console = visit(dark=True, width=400)
+    page = console.open(place)
+    page.locator("h1:visible, h2:visible").first.wait_for()
+    expect(page.get_by_text("The chart is being loaded")).to_have_count(0)
+    console.accessible()
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")

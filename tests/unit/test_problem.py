@@ -6,12 +6,15 @@ from typing import Any
 from portside.api.portside.problem import document
 from portside.cli.problem import render
 from portside.domain.alarm import Alarm
+from portside.domain.certificate import Certificate
 from portside.domain.container_instance import ContainerInstance
-from portside.domain.load_balancer import TargetGroup
-from portside.domain.problem import of_balancer
+from portside.domain.event_bridge import Delivery, RuleTarget
+from portside.domain.load_balancer import LoadBalancer, Target, TargetGroup
+from portside.domain.problem import of_balancer, of_certificate, of_delivery, of_notification
 from portside.domain.record import Scope, replace
 from portside.domain.table import ALARM, CONTAINER_INSTANCE, TASK
 from portside.domain.task.record import ContainerHistory, Exit, HealthStatus, Retry, Stop, StopCode, Task, TaskStatus
+from portside.domain.topic import Notification
 from portside.store.interface import Put
 from portside.store.memory import MemoryStore
 from portside.testing.balancer_lab import Balancer, target
@@ -170,3 +173,79 @@ def test_targets_that_get_nothing() -> None:
     assert (only.severity, only.what) == ("warning", "1 of 2 targets of web are unused")
     assert "Its zone" in only.why
     assert "set-subnets" in only.mend
+
+
+def test_targets_of_a_load_balancer() -> None:
+    """Some that are unhealthy are to be looked at, all of them are an error; those that drain do not count."""
+    balancer = LoadBalancer(
+        scope=SCOPE, arn="arn:lb", name="edge", dns_name="edge.localhost", vpc_id="vpc-1", zones=(), created_at=NOW
+    )
+    group = TargetGroup(scope=SCOPE, arn="arn:group", name="fronts", created_at=NOW)
+
+    def registered(number: int, **changes: Any) -> Target:
+        address = f"10.0.0.{number}"
+        made = Target(scope=SCOPE, target_group_arn="arn:group", id=address, port=80, registered_at=NOW)
+        return replace(made, **changes)
+
+    sick = registered(1, checked="unhealthy", failure_detail="Health checks failed with these codes: [503]")
+    (some,) = of_balancer(balancer, [(group, [sick, registered(2, checked="healthy")])])
+    assert (some.severity, some.what) == ("warning", "1 of 2 targets of fronts are unhealthy")
+    assert some.why == "10.0.0.1:80: Health checks failed with these codes: [503]"
+    gone = registered(2, checked="healthy", deregistered_at=NOW)
+    (all_,) = of_balancer(balancer, [(group, [sick, gone])])
+    assert (all_.severity, all_.what) == ("error", "1 of 1 targets of fronts are unhealthy")
+    assert not list(of_balancer(balancer, [(group, [registered(2), gone])]))
+    (failed,) = of_balancer(replace(balancer, state="failed", state_reason="no address"), [])
+    assert (failed.severity, failed.why) == ("error", "no address")
+
+
+def test_what_is_not_delivered() -> None:
+    """Events and messages that were not taken; the first try is no problem."""
+    delivery = Delivery(
+        scope=SCOPE,
+        id="1",
+        rule="nightly",
+        target=RuleTarget(id="t", arn="arn:aws:ecs:eu-west-1:000000000000:cluster/shop"),
+        payload="{}",
+        event_at=NOW,
+    )
+    assert of_delivery(delivery) is None
+    found = of_delivery(replace(delivery, attempts=2))
+    assert found is not None
+    assert "nightly" in found.what
+    assert "cluster/shop did not take it, 2 times" in found.why
+    message = Notification(
+        scope=SCOPE, id="1", topic="cooks", subscription="s", message_id="m", message="hello", at=NOW
+    )
+    assert of_notification(message, "http://127.0.0.1:1/") is None
+    undelivered = of_notification(replace(message, attempts=3), "http://127.0.0.1:1/")
+    assert undelivered is not None
+    assert undelivered.why == "http://127.0.0.1:1/ did not take it, 3 times by now."
+
+
+def test_certificates_that_expire() -> None:
+    """Thirty days before, and afterwards."""
+    certificate = Certificate(
+        scope=SCOPE,
+        arn="arn:certificate",
+        type="IMPORTED",
+        domain_name="shop.example",
+        names=(),
+        pem="",
+        sealed_key=b"",
+        serial="",
+        subject="",
+        issuer="",
+        not_before=NOW,
+        not_after=NOW,
+        key_algorithm="",
+        signature_algorithm="",
+        created_at=NOW,
+    )
+    assert of_certificate(certificate, now=NOW - timedelta(days=31)) is None
+    soon = of_certificate(certificate, now=NOW - timedelta(days=29))
+    over = of_certificate(certificate, now=NOW)
+    assert soon is not None
+    assert over is not None
+    assert (soon.severity, over.severity) == ("warning", "error")
+    assert "arn:certificate" in over.mend

@@ -11,6 +11,9 @@ export interface Target {
   task?: string;
   family?: string;
   container?: string;
+  /** A container instance, by the id of its instance of EC2, with its own. */
+  machine?: string;
+  instance?: string;
 }
 
 export interface Panel {
@@ -28,13 +31,17 @@ export type Mode = "disabled" | "enabled" | "enhanced";
 /** Tasks and containers have metrics of their own with enhanced observability only. */
 export const isMeasured = (target: Target, mode: Mode) => mode === "enhanced" || (mode === "enabled" && target.task === undefined);
 
-function dimensionsOf(target: Target): Record<string, string> {
+export function dimensionsOf(target: Target): Record<string, string> {
   const found: Record<string, string> = { ClusterName: target.cluster };
   if (target.task !== undefined) {
     found.TaskDefinitionFamily = target.family ?? "";
     found.TaskId = target.task;
     if (target.container !== undefined) found.ContainerName = target.container;
   } else if (target.service !== undefined) found.ServiceName = target.service;
+  else if (target.machine !== undefined) {
+    found.InstanceId = target.machine;
+    found.ContainerInstanceId = target.instance ?? "";
+  }
   return found;
 }
 
@@ -74,6 +81,16 @@ export function panelsOf(target: Target): Panel[] {
       },
       { title: "Restarts", lines: line("Restarts", "RestartCount"), empty: "The container has no restart policy" },
       { title: "Health", lines: line("Unhealthy", "UnHealthyContainerHealthStatus", "Maximum"), empty: "The container has no health check" },
+    ];
+  }
+  if (target.machine !== undefined) {
+    const both = (used: string, reserved: string) => [...line("Used", used), ...line("Reserved by tasks", reserved)];
+    return [
+      { title: "CPU", unit: "%", lines: both("instance_cpu_utilization", "instance_cpu_reserved_capacity") },
+      { title: "Memory", unit: "%", lines: both("instance_memory_utilization", "instance_memory_reserved_capacity") },
+      { title: "Tasks", lines: line("Running", "instance_number_of_running_tasks") },
+      { title: "Network", unit: "B/s", lines: line("Received and sent", "instance_network_total_bytes") },
+      { title: "Disk", unit: "%", lines: line("Full", "instance_filesystem_utilization") },
     ];
   }
   if (target.task !== undefined) {
@@ -130,5 +147,6 @@ export function pathOf(target: Target): string[] {
     path.push("tasks", target.task);
     if (target.container !== undefined) path.push("containers", target.container);
   } else if (target.service !== undefined) path.push("services", target.service);
+  else if (target.machine !== undefined) path.push("instances", target.machine);
   return path;
 }

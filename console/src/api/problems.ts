@@ -24,6 +24,7 @@ export const CONCERNED = [
   "alarm",
   "container_instance",
   "event_delivery",
+  "notification",
   "certificate",
   "docker_volume",
   "ebs_volume",

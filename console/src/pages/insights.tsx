@@ -6,10 +6,10 @@ import Header from "@cloudscape-design/components/header";
 import Link from "@cloudscape-design/components/link";
 import SpaceBetween from "@cloudscape-design/components/space-between";
 import { useAddress } from "../address";
-import { clusters, type Cluster, services, task as readTask, tasks } from "../api/ecs";
-import { isMeasured, type Mode, NAMESPACE, pathOf, type Target } from "../api/insights";
+import { clusters, type Cluster, containerInstances, services, task as readTask, tasks } from "../api/ecs";
+import { dimensionsOf, isMeasured, type Mode, NAMESPACE, pathOf, type Target } from "../api/insights";
 import { type Live, useLive } from "../api/live";
-import { dimensionsOf, short } from "../api/metrics";
+import { dimensionsOf as listed, short } from "../api/metrics";
 import { useSeries } from "../api/series";
 import { useHere } from "../context";
 import { familyOf, nameOf, time } from "../format";
@@ -58,6 +58,8 @@ export function InsightsPage({ cluster, rest }: { cluster: string; rest: string[
     { kinds: ["task"], prefix: `${cluster}/${name}` },
     [region, cluster, kind, name],
   );
+  const machines = useMachines(cluster, kind === undefined || kind === "instances");
+  const machine = kind === "instances" ? machines.value?.find((each) => each.machine === name) : undefined;
   const family = task.value ? familyOf(task.value.taskDefinitionArn).family : undefined;
   const target: Target = {
     cluster,
@@ -65,12 +67,16 @@ export function InsightsPage({ cluster, rest }: { cluster: string; rest: string[
     task: kind === "tasks" ? name : undefined,
     family,
     container: kind === "tasks" ? container : undefined,
+    ...machine,
   };
   if (mode.value === null) return <Alert type="error">There is no cluster {cluster} in {region}.</Alert>;
   if (task.value === null) return <Alert type="error">There is no task {name} in the cluster {cluster}.</Alert>;
-  const error = mode.error ?? task.error;
+  if (kind === "instances" && machines.value && !machine) {
+    return <Alert type="error">There is no container instance {name} in the cluster {cluster}.</Alert>;
+  }
+  const error = machines.error ?? mode.error ?? task.error;
   if (error) return <Alert type="error">{error.message}</Alert>;
-  const isReady = mode.value !== undefined && (target.task === undefined || family !== undefined);
+  const isReady = mode.value !== undefined && (target.task === undefined || family !== undefined) && (kind !== "instances" || machine !== undefined);
   const own = target.task ? ["clusters", cluster, "tasks", target.task] : target.service ? ["clusters", cluster, "services", target.service] : ["clusters", cluster];
   return (
     <SpaceBetween size="l">
@@ -92,6 +98,9 @@ export function InsightsPage({ cluster, rest }: { cluster: string; rest: string[
         </Measured>
       )}
       {isReady && kind === undefined && <ServicesOf cluster={cluster} mode={mode.value as Mode} />}
+      {isReady && kind === undefined && (machines.value?.length ?? 0) > 0 && (
+        <Used title="Container instances" noun="container instance" live={machines} mode={mode.value as Mode} />
+      )}
       {isReady && (kind === undefined || kind === "services") && <TasksOf cluster={cluster} service={target.service} mode={mode.value as Mode} />}
       {isReady && task.value && container === undefined && (
         <Used
@@ -102,6 +111,20 @@ export function InsightsPage({ cluster, rest }: { cluster: string; rest: string[
         />
       )}
     </SpaceBetween>
+  );
+}
+
+function useMachines(cluster: string, isWanted: boolean): Live<Target[]> {
+  const { region } = useHere();
+  return useLive(
+    async () =>
+      isWanted
+        ? (await containerInstances(region, cluster)).map(
+            (each): Target => ({ cluster, machine: each.ec2InstanceId, instance: nameOf(each.containerInstanceArn) }),
+          )
+        : [],
+    { kinds: ["container_instance"], prefix: `${cluster}/` },
+    [region, cluster, isWanted],
   );
 }
 
@@ -175,18 +198,17 @@ function Used({ title, noun, live, mode }: { title: string; noun: string; live: 
 
 /** `cN` and `mN`: percent of CPU and memory of the target of this number. */
 function queriesOfUse(target: Target, at: number): object[] {
-  const dimensions: Record<string, string> = { ClusterName: target.cluster };
-  if (target.task !== undefined) Object.assign(dimensions, { TaskDefinitionFamily: target.family, TaskId: target.task });
-  if (target.container !== undefined) dimensions.ContainerName = target.container;
-  if (target.service !== undefined) dimensions.ServiceName = target.service;
   const stat = (Id: string, MetricName: string, Stat: string, ReturnData?: boolean) => ({
     Id,
-    MetricStat: { Metric: { Namespace: NAMESPACE, MetricName, Dimensions: dimensionsOf(dimensions) }, Period: 60, Stat },
+    MetricStat: { Metric: { Namespace: NAMESPACE, MetricName, Dimensions: listed(dimensionsOf(target)) }, Period: 60, Stat },
     ReturnData,
   });
   if (target.task !== undefined) {
     const prefix = target.container !== undefined ? "Container" : "Task";
     return [stat(`c${at}`, `${prefix}CpuUtilization`, "Average"), stat(`m${at}`, `${prefix}MemoryUtilization`, "Average")];
+  }
+  if (target.machine !== undefined) {
+    return [stat(`c${at}`, "instance_cpu_utilization", "Average"), stat(`m${at}`, "instance_memory_utilization", "Average")];
   }
   return [
     stat(`uc${at}`, "CpuUtilized", "Sum", false),

@@ -14,10 +14,11 @@ from portside.domain.service.record import RolloutState, Service
 from portside.domain.service.why import Reason
 from portside.domain.task import story
 from portside.domain.task.record import HealthStatus, StopCode, Task, TaskStatus
+from portside.domain.topic import Notification
 
 Severity = Literal["error", "warning"]
 Kind = Literal[
-    "machine", "service", "task", "load balancer", "alarm", "container instance", "event rule", "certificate"
+    "machine", "service", "task", "load balancer", "alarm", "container instance", "event rule", "topic", "certificate"
 ]
 
 SEVERITIES: Final = ("error", "warning")
@@ -165,12 +166,12 @@ def of_balancer(balancer: LoadBalancer, groups: Sequence[tuple[TargetGroup, Sequ
         sick = [each for each in active if each.checked == "unhealthy"]
         if not sick:
             continue
-        first = sick[0]
+        first, behind = sick[0], group.name if group.classic is None else name
         why = first.failure_detail or first.failure_code or "its health check fails"
         yield Problem(
             severity="error" if len(sick) == len(active) else "warning",
             kind="load balancer",
-            what=f"{len(sick)} of {len(active)} targets of {group.name} are unhealthy",
+            what=f"{len(sick)} of {len(active)} targets of {behind} are unhealthy",
             why=f"{first.id}:{first.port}: {why}",
             mend="See that the target listens on that port, that its security groups let the load balancer in, and "
             "that the health check asks for a path that is answered.",
@@ -229,6 +230,23 @@ def of_delivery(delivery: Delivery) -> Problem | None:
     )
 
 
+def of_notification(notification: Notification, endpoint: str) -> Problem | None:
+    """Args: endpoint: the subscriber's address."""
+    if notification.attempts == 0:
+        return None
+    return Problem(
+        severity="warning",
+        kind="topic",
+        account=notification.scope.account,
+        region=notification.scope.region,
+        name=notification.topic,
+        what=f"A message of the topic {notification.topic} is not delivered yet",
+        why=f"{endpoint} did not take it, {notification.attempts} times by now.",
+        mend="See that the subscriber answers with a status of 2xx, or unsubscribe it.",
+        since=notification.at,
+    )
+
+
 def of_certificate(certificate: Certificate, *, now: datetime) -> Problem | None:
     if certificate.not_after > now + EXPIRES_SOON:
         return None
@@ -241,6 +259,8 @@ def of_certificate(certificate: Certificate, *, now: datetime) -> Problem | None
         name=certificate.domain_name,
         what=f"The certificate of {certificate.domain_name} {'has expired' if is_over else 'expires soon'}",
         why=f"It is good until {certificate.not_after:%Y-%m-%d %H:%M} UTC.",
-        mend=f"Import a newer one under the same ARN: aws acm import-certificate --certificate-arn {certificate.arn}",
+        mend=f"Import a newer one under the same ARN: aws acm import-certificate --certificate-arn {certificate.arn}"
+        if certificate.type == "IMPORTED"
+        else "Request another one, and give it to the listeners.",
         since=certificate.not_after if is_over else None,
     )

@@ -17,12 +17,15 @@ from portside.domain.table import (
     EVENT_DELIVERY,
     LISTENER,
     LOAD_BALANCER,
+    NOTIFICATION,
     RULE,
     SERVICE,
+    SUBSCRIPTION,
     TARGET,
     TARGET_GROUP,
     TASK,
 )
+from portside.domain.topic import Notification
 from portside.store.interface import Store
 
 MACHINE_MEND = "Free some space or give more; `portside doctor` looks at the machine as a whole."
@@ -57,11 +60,18 @@ def document(store: Store, clock: Clock, machine: Iterable[str] = (), balancer: 
         *(problem.of_alarm(each) for each in store.scan(ALARM)),
         *(problem.of_container_instance(each) for each in store.scan(CONTAINER_INSTANCE)),
         *(problem.of_delivery(each) for each in store.scan(EVENT_DELIVERY)),
+        *(problem.of_notification(each, _endpoint(store, each)) for each in store.scan(NOTIFICATION)),
         *(problem.of_certificate(each, now=now) for each in store.scan(CERTIFICATE)),
     ):
         if possible is not None:
             found.append(possible)
     return {"problems": [_to(each) for each in problem.in_order(found)]}
+
+
+def _endpoint(store: Store, notification: Notification) -> str:
+    key = f"{notification.scope.prefix}{notification.topic}/{notification.subscription}"
+    found = store.get(SUBSCRIPTION, key)
+    return found.endpoint if found is not None else "Its subscriber"
 
 
 def _of_machine(said: str, mend: str, *, severity: problem.Severity = "warning") -> Problem:
