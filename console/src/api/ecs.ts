@@ -91,6 +91,8 @@ export interface ContainerInstance {
 /** What keeps a service from its steady state, as `portside why SERVICE` says it; null if nothing does. */
 export interface Why {
   what: string;
+  /** What a person can do; empty where it needs nothing but time. */
+  mend: string;
   until: string | null;
   task: string | null;
 }

@@ -54,7 +54,7 @@ export function Clusters() {
 }
 
 export function ClusterPage({ name }: { name: string }) {
-  const { region } = useHere();
+  const { region, to } = useHere();
   const live = useLive(
     async () => (await clusters(region)).find((each) => each.clusterName === name) ?? null,
     { kinds: ["cluster", "service", "task", "container_instance"], prefix: name },
@@ -66,7 +66,9 @@ export function ClusterPage({ name }: { name: string }) {
   if (cluster === null) return <Alert type="error">There is no cluster {name} in {region}.</Alert>;
   return (
     <SpaceBetween size="l">
-      <Header variant="h1">{name}</Header>
+      <Header variant="h1" actions={<Button href={to(["insights", name])}>Dashboard</Button>}>
+        {name}
+      </Header>
       <Container>
         <ColumnLayout columns={4} variant="text-grid" minColumnWidth={150}>
           <div>

@@ -81,7 +81,7 @@ export function ServicePage({ cluster, name }: { cluster: string; name: string }
       </Header>
       {waits.value && (
         <Alert type="warning" header="Why it is not as it should be">
-          {waits.value.what}
+          {waits.value.what} {waits.value.mend}
         </Alert>
       )}
       <Container>
@@ -156,7 +156,6 @@ export function ServicePage({ cluster, name }: { cluster: string; name: string }
                     <Plot label={`CPU and memory of ${name}`} series={ofService(cluster, name)} />
                   </Suspense>
                 </Container>
-                <Metrics target={{ cluster, service: name }} />
                 <TaskList live={ofTasks} />
                 <Table
                   header={<Header variant="h2">Events</Header>}
@@ -172,6 +171,7 @@ export function ServicePage({ cluster, name }: { cluster: string; name: string }
               </SpaceBetween>
             ),
           },
+          { id: "metrics", label: "Metrics", content: <Metrics target={{ cluster, service: name }} /> },
           { id: "scaling", label: "Scaling", content: <Scaling cluster={cluster} service={name} desired={service?.desiredCount} /> },
           { id: "configuration", label: "Configuration", content: service && <Configuration service={service} /> },
         ]}
