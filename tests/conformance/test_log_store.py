@@ -179,8 +179,13 @@ def test_filter(run: Run) -> None:
     run(test)
 
 
-def test_a_long_search_goes_on_where_it_was_ended(path: Path) -> None:
+@pytest.mark.parametrize("streams", [None, ["s"]])
+@pytest.mark.parametrize("terms", ["{ $.n = 3 || $.n = 12345 || $.n > 20490 }", '?": 3}" ?": 12345}" ?"n\\": 2049"'])
+def test_a_long_search_goes_on_where_it_was_ended(
+    path: Path, terms: str, streams: list[str] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What takes too long for one call is found by several, from either end, each event once."""
+    monkeypatch.setattr(sqlite, "TERM_PIECE_EVENTS", sqlite.PIECE_EVENTS)
 
     async def test() -> None:
         store = SqliteLogStore(path, search_s=0)
@@ -194,10 +199,10 @@ def test_a_long_search_goes_on_where_it_was_ended(path: Path) -> None:
             while True:
                 part = await store.filter(
                     *(SCOPE, "g"),
-                    streams=None,
+                    streams=streams,
                     start_ms=None,
                     end_ms=None,
-                    terms="{ $.n = 3 || $.n = 12345 || $.n > 20490 }",
+                    terms=terms,
                     after=place if from_head else None,
                     before=None if from_head else place,
                     from_head=from_head,
@@ -209,11 +214,36 @@ def test_a_long_search_goes_on_where_it_was_ended(path: Path) -> None:
                 if place is None:
                     break
             assert calls == 3
-            numbers = [3, 12345, *range(20491, count)]
+            numbers = [3, 12345, *range(20491, count)] if "$" in terms else [3, 2049, 12345, *range(20490, 20500)]
             assert found == [f'{{"n": {number}}}' for number in (numbers if from_head else numbers[::-1])]
         await store.close()
 
     asyncio.run(test())
+
+
+def test_marks_of_writers(run: Run) -> None:
+    """The mark of a stream's last batch that had one is there as long as the stream; that of a refused batch is not."""
+
+    async def test(store: LogStore) -> None:
+        assert await store.mark(SCOPE, "g", "s") == ""
+        for stream in "st":
+            await store.create_stream(SCOPE, "g", stream)
+        await store.put(SCOPE, "g", "s", events("a"), "first")
+        await store.put(SCOPE, "g", "s", events("b"))
+        assert await store.mark(SCOPE, "g", "s") == "first"
+        await store.put(SCOPE, "g", "s", events("c"), "second")
+        await store.put(SCOPE, "g", "t", events("c"), "other")
+        with pytest.raises(LogStreamMissing):
+            await store.put(SCOPE, "g", "u", events("d"), "third")
+        assert [await store.mark(SCOPE, "g", each) for each in "stu"] == ["second", "other", ""]
+        await store.delete_stream(SCOPE, "g", "s")
+        await store.create_stream(SCOPE, "g", "s")
+        assert [await store.mark(SCOPE, "g", each) for each in "st"] == ["", "other"]
+        await store.delete_group(SCOPE, "g")
+        await store.create_stream(SCOPE, "g", "t")
+        assert await store.mark(SCOPE, "g", "t") == ""
+
+    run(test)
 
 
 def test_a_stream_must_be_there(run: Run) -> None:

@@ -149,19 +149,19 @@ def test_killed_while_a_task_stops(portside: Instance, failpoint: str) -> None:
     assert runs_of(portside, arn) == 1
 
 
-@pytest.mark.parametrize(("failpoint", "times"), [("before-put-log", 1), ("after-put-log", 2)])
-def test_killed_while_output_is_delivered(portside: Instance, failpoint: str, times: int) -> None:
-    """No line is lost; a batch that the store has taken, which the dead daemon could not note, comes again. The
-    container runs on."""
+@pytest.mark.parametrize("failpoint", ["before-put-log", "after-put-log"])
+def test_killed_while_output_is_delivered(portside: Instance, failpoint: str) -> None:
+    """No line is lost, and none comes again, also of a batch that the store has taken and the dead daemon could not
+    note. The container runs on."""
     assert failpoint in LOG_MOMENTS
     restart(portside, PORTSIDE_FAILPOINT=failpoint)
     arn = portside.run_task(FAMILY)
     portside.died()
     restart(portside)
     portside.wait_task(arn, "RUNNING")
-    wait_for(lambda: runs_of(portside, arn) >= times, timeout_s=20, what="the program's word")
+    wait_for(lambda: runs_of(portside, arn) > 0, timeout_s=20, what="the program's word")
     stop(portside, arn)
-    assert runs_of(portside, arn) == times
+    assert runs_of(portside, arn) == 1
 
 
 DYING = textwrap.dedent(

@@ -2,14 +2,18 @@
 
 import asyncio
 import os
+import re
+from collections.abc import Sequence
 
 import pytest
 
+from portside.domain.log import LogEvent
+from portside.domain.record import Scope
 from portside.domain.task.record import EffectFailed
 from portside.domain.task_definition import LogConfiguration
 from portside.node import hook
 from portside.settings import Settings
-from portside.testing.node_lab import GROUP, NodeLab, lab_task
+from portside.testing.node_lab import GROUP, MemorySink, NodeLab, lab_task
 from portside.testing.wait import wait_for
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("busybox")]
@@ -132,6 +136,51 @@ def test_a_store_that_takes_nothing(no_leaks: Settings, monkeypatch: pytest.Monk
             lab.sink.open.set()
             await lab.do(task.remove)
             assert lab.sink.lines(task.stream) == ["kept"]
+
+    asyncio.run(body())
+
+
+class FullSink(MemorySink):
+    """Takes nothing while it is full."""
+
+    is_full = True
+
+    async def put(self, scope: Scope, group: str, stream: str, events: Sequence[LogEvent], mark: str = "") -> None:
+        if self.is_full:
+            raise OSError("no space left on device")
+        await super().put(scope, group, stream, events, mark)
+
+
+@pytest.mark.parametrize("mode", ["blocking", "non-blocking"])
+def test_output_that_a_full_store_refuses(no_leaks: Settings, caplog: pytest.LogCaptureFixture, mode: str) -> None:
+    """It waits on the disk in blocking mode. In the other no more waits than the buffer is large: the newest lines are
+    delivered in order, and how many were lost is said, to the line."""
+
+    async def body() -> None:
+        sink = FullSink()
+        async with NodeLab(no_leaks, sink) as lab:
+            options = {"awslogs-group": GROUP, "awslogs-stream-prefix": "test", "mode": mode, "max-buffer-size": "64k"}
+            log = LogConfiguration(driver="awslogs", options=options)
+            written = [f"line {number}" for number in range(1, 20_001)]
+            script = 'BEGIN { for (n = 1; n <= 20000; n++) print "line", n }'
+            task = lab_task(f"awk '{script}'; exec sleep 1000", log=log)
+            await lab.do(task.start)
+            said = " are lost" if mode == "non-blocking" else "the destination refused it"
+            async with asyncio.timeout(60):
+                while said not in caplog.text:  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
+            sink.is_full = False
+            async with asyncio.timeout(60):
+                while lab.sink.lines(task.stream)[-1:] != written[-1:]:
+                    lab.sink.news.clear()
+                    await lab.sink.news.wait()
+            found = lab.sink.lines(task.stream)
+            lost = [int(each) for each in re.findall(r"are lost, (\d+) so far", caplog.text)]
+            assert found == written[lost[-1] if lost else 0 :]
+            assert bool(lost) == (mode == "non-blocking")
+            await lab.do(task.kill)
+            await lab.exited(task)
+            await lab.do(task.remove)
 
     asyncio.run(body())
 

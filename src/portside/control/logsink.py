@@ -30,7 +30,7 @@ class ControlLogSink:
             self._store.transact(Put(LOG_GROUP, made, ABSENT))
         await self._logs.create_stream(scope, group, stream)
 
-    async def put(self, scope: Scope, group: str, stream: str, events: Sequence[LogEvent]) -> None:
+    async def put(self, scope: Scope, group: str, stream: str, events: Sequence[LogEvent], mark: str = "") -> None:
         """Append; durable when it returns. A stream that was deleted meanwhile is made again, a group is not.
 
         Raises:
@@ -38,10 +38,14 @@ class ControlLogSink:
             LogsUnavailable: the disk refused.
         """
         try:
-            await self._logs.put(scope, group, stream, events)
+            await self._logs.put(scope, group, stream, events, mark)
         except LogStreamMissing:
             await self.open_stream(scope, group, stream, create_group=False)
-            await self._logs.put(scope, group, stream, events)
+            await self._logs.put(scope, group, stream, events, mark)
+
+    async def mark(self, scope: Scope, group: str, stream: str) -> str:
+        """That of the stream's last batch. Raises LogsUnavailable."""
+        return await self._logs.mark(scope, group, stream)
 
     def _has_group(self, scope: Scope, group: str) -> bool:
         return self._store.get(LOG_GROUP, f"{scope.prefix}{group}") is not None

@@ -57,5 +57,20 @@ def stream_of(
     return options.get("awslogs-region"), options["awslogs-group"], stream
 
 
+BUFFER_BYTES: Final = 10 * 1024**2
+"""Of the mode `non-blocking` where `max-buffer-size` is not given. Source: API_LogConfiguration."""
+_UNITS: Final = {"b": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
+
+
+def buffer_bytes_of(configuration: LogConfiguration) -> int | None:
+    """How much of its output may wait for a log store that takes nothing; None for all of it."""
+    if configuration.options.get("mode") != "non-blocking":
+        return None
+    size = configuration.options.get("max-buffer-size", "").lower()
+    if not size:
+        return BUFFER_BYTES
+    return int(size[:-1]) * _UNITS[size[-1]] if size[-1] in _UNITS else int(size)
+
+
 class LogGroupMissing(Exception):
     """The log group does not exist and may not be created."""

@@ -41,6 +41,11 @@ class LogPattern(Record, frozen=True, kw_only=True):
     def regexes(self) -> int:
         return 0
 
+    @property
+    def is_anything(self) -> bool:
+        """Whether every event matches."""
+        return not (self.required or self.optional or self.excluded)
+
     def matches(self, message: str) -> bool:
         return (
             all(term in message for term in self.required)

@@ -111,7 +111,10 @@ class _DeadlySink:
     async def open_stream(self, scope: Scope, group: str, stream: str, *, create_group: bool) -> None:
         await self._sink.open_stream(scope, group, stream, create_group=create_group)
 
-    async def put(self, scope: Scope, group: str, stream: str, events: Sequence[LogEvent]) -> None:
+    async def put(self, scope: Scope, group: str, stream: str, events: Sequence[LogEvent], mark: str = "") -> None:
         reach(self._failpoint, "before-put-log")
-        await self._sink.put(scope, group, stream, events)
+        await self._sink.put(scope, group, stream, events, mark)
         reach(self._failpoint, "after-put-log")
+
+    async def mark(self, scope: Scope, group: str, stream: str) -> str:
+        return await self._sink.mark(scope, group, stream)

@@ -20,7 +20,7 @@ from typing import Any, Protocol, TypeVar
 
 from portside.domain import log_driver
 from portside.domain.line_pattern import pattern_of
-from portside.domain.log import stream_of
+from portside.domain.log import buffer_bytes_of, stream_of
 from portside.domain.record import Scope
 from portside.domain.task.record import EbsMount, InstanceMount, Placement, StartContainer
 from portside.domain.task_definition import MountPoint
@@ -623,6 +623,7 @@ def destination(effect: StartContainer, image: Image) -> LogDestination | None:
         stream=stream,
         create_group=configuration.options.get("awslogs-create-group", "false").lower() == "true",
         begins=pattern_of(configuration.options),
+        buffer_bytes=buffer_bytes_of(configuration),
     )
 
 

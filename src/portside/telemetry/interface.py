@@ -76,12 +76,16 @@ class LogStore(Protocol):
         """Streams and events of a group go."""
         ...
 
-    async def put(self, scope: Scope, group: str, stream: str, events: Sequence[LogEvent]) -> None:
-        """Append; durable (against the end of this process) when it returns.
+    async def put(self, scope: Scope, group: str, stream: str, events: Sequence[LogEvent], mark: str = "") -> None:
+        """Append; durable (against the end of this process) when it returns, and with it the writer's mark, if given.
 
         Raises:
             LogStreamMissing: there is no such stream.
         """
+        ...
+
+    async def mark(self, scope: Scope, group: str, stream: str) -> str:
+        """Of the last batch of the stream that had one; empty if none had, or there is no such stream."""
         ...
 
     async def streams(self, scope: Scope, group: str, prefix: str = "") -> list[StreamInfo]: ...
@@ -152,4 +156,6 @@ class LogSink(Protocol):
         """Raises LogGroupMissing."""
         ...
 
-    async def put(self, scope: Scope, group: str, stream: str, events: Sequence[LogEvent]) -> None: ...
+    async def put(self, scope: Scope, group: str, stream: str, events: Sequence[LogEvent], mark: str = "") -> None: ...
+
+    async def mark(self, scope: Scope, group: str, stream: str) -> str: ...

@@ -28,6 +28,8 @@ DELETE_BATCH: Final = 1000
 """Events removed in one commit: some 5 ms, for which writers wait."""
 PIECE_EVENTS: Final = 10_000
 """Events that are looked at before other readers have their turn: some 30 ms."""
+TERM_PIECE_EVENTS: Final = 100_000
+"""Likewise, where SQLite itself looks for words."""
 SEARCH_S: Final = 2.0
 """How long one search may take; what is not searched then is left for the next call, as AWS does."""
 INTEGER_MOST: Final = 2**63 - 1
@@ -50,6 +52,7 @@ CREATE TABLE IF NOT EXISTS event (
 );
 CREATE INDEX IF NOT EXISTS event_by_stream ON event (stream_id, at_ms);
 CREATE INDEX IF NOT EXISTS event_by_group ON event (group_id, at_ms);
+CREATE TABLE IF NOT EXISTS mark (stream_id INTEGER PRIMARY KEY, mark TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS doomed (kind TEXT NOT NULL, id INTEGER NOT NULL, PRIMARY KEY (kind, id)) WITHOUT ROWID;
 """
 
@@ -92,8 +95,8 @@ class SqliteLogStore:
         await self._writer.run(self._delete_group, scope, group)
         self._writer.submit(self._bury)
 
-    async def put(self, scope: Scope, group: str, stream: str, events: Sequence[LogEvent]) -> None:
-        await self._writer.run(self._put, scope, group, stream, events)
+    async def put(self, scope: Scope, group: str, stream: str, events: Sequence[LogEvent], mark: str = "") -> None:
+        await self._writer.run(self._put, scope, group, stream, events, mark)
         for receive in self._on_put:
             await receive(scope, group, stream, events)
 
@@ -106,6 +109,9 @@ class SqliteLogStore:
         return removed
 
     # --- reading ---
+
+    async def mark(self, scope: Scope, group: str, stream: str) -> str:
+        return await self._read(self._mark, scope, group, stream)
 
     async def streams(self, scope: Scope, group: str, prefix: str = "") -> list[StreamInfo]:
         return await self._read(self._streams, scope, group, prefix)
@@ -141,15 +147,19 @@ class SqliteLogStore:
         from_head: bool = True,
     ) -> FoundEvents:
         pattern = log_pattern.parse(terms)
+        sift = self._sift
         if isinstance(pattern, LogPattern):
-            query = _Query(start_ms, end_ms, after, before)
-            query.match(pattern)
-            return FoundEvents(await self._read(self._filter, scope, group, streams, query, from_head, limit))
+            if pattern.is_anything or (streams is not None and len(streams) != 1):
+                # The first that come; and the order of several streams is found by going through all of them.
+                query = _Query(start_ms, end_ms, after, before)
+                query.match(pattern)
+                return FoundEvents(await self._read(self._filter, scope, group, streams, query, from_head, limit))
+            sift = self._sift_terms
         found: list[StoredEvent] = []
         ends_at = time.monotonic() + self._search_s
         while True:
             query = _Query(start_ms, end_ms, after, before)
-            kept, last = await self._read(self._sift, scope, group, streams, query, from_head, pattern)
+            kept, last = await self._read(sift, scope, group, streams, query, from_head, pattern, limit)
             found += kept[: limit - len(found)]
             if last is None or len(found) == limit:
                 break
@@ -191,6 +201,7 @@ class SqliteLogStore:
         if stream_id is None:
             return False
         db.execute("DELETE FROM stream WHERE id = ?", (stream_id,))
+        db.execute("DELETE FROM mark WHERE stream_id = ?", (stream_id,))
         db.execute("INSERT INTO doomed VALUES ('stream', ?)", (stream_id,))
         return True
 
@@ -198,10 +209,20 @@ class SqliteLogStore:
         group_id = _group_id(db, scope, group)
         if group_id is not None:
             db.execute("DELETE FROM log_group WHERE id = ?", (group_id,))
+            marked = "SELECT id FROM stream WHERE group_id = ?"
+            db.execute(f"DELETE FROM mark WHERE stream_id IN ({marked})", (group_id,))
             db.execute("DELETE FROM stream WHERE group_id = ?", (group_id,))
             db.execute("INSERT INTO doomed VALUES ('group', ?)", (group_id,))
 
-    def _put(self, db: sqlite3.Connection, scope: Scope, group: str, stream: str, events: Sequence[LogEvent]) -> None:
+    def _put(
+        self,
+        db: sqlite3.Connection,
+        scope: Scope,
+        group: str,
+        stream: str,
+        events: Sequence[LogEvent],
+        mark: str,
+    ) -> None:
         stream_id = _stream_id(db, scope, group, stream)
         if stream_id is None:
             raise LogStreamMissing(f"log stream {stream} of group {group} does not exist")
@@ -218,6 +239,8 @@ class SqliteLogStore:
             " ingested_ms = ?3 WHERE id = ?4",
             (first_ms, last_ms, now_ms, stream_id),
         )
+        if mark:
+            db.execute("INSERT OR REPLACE INTO mark (stream_id, mark) VALUES (?, ?)", (stream_id, mark))
         size = sum(len(each.message.encode()) + EVENT_OVERHEAD_BYTES for each in events)
         db.execute("UPDATE log_group SET bytes = bytes + ? WHERE id = ?", (size, group_id))
 
@@ -242,6 +265,11 @@ class SqliteLogStore:
         self._writer.submit(self._bury)
 
     # --- in the reading thread ---
+
+    def _mark(self, db: sqlite3.Connection, scope: Scope, group: str, stream: str) -> str:
+        stream_id = _stream_id(db, scope, group, stream)
+        row = db.execute("SELECT mark FROM mark WHERE stream_id = ?", (stream_id,)).fetchone()
+        return row[0] if row is not None else ""
 
     def _streams(self, db: sqlite3.Connection, scope: Scope, group: str, prefix: str) -> list[StreamInfo]:
         rows = db.execute(
@@ -293,6 +321,7 @@ class SqliteLogStore:
         query: "_Query",
         from_head: bool,
         pattern: Pattern,
+        limit: int,
     ) -> tuple[list[StoredEvent], tuple[int, str] | None]:
         """What matches of a piece of the range, in the direction of the search, and where the piece ends if there is
         more behind it."""
@@ -301,6 +330,31 @@ class SqliteLogStore:
             events.reverse()
         last = (events[-1].at_ms, events[-1].id) if len(events) == PIECE_EVENTS else None
         return [each for each in events if pattern.matches(each.message)], last
+
+    def _sift_terms(
+        self,
+        db: sqlite3.Connection,
+        scope: Scope,
+        group: str,
+        streams: Sequence[str] | None,
+        query: "_Query",
+        from_head: bool,
+        pattern: Pattern,
+        limit: int,
+    ) -> tuple[list[StoredEvent], tuple[int, str] | None]:
+        """Likewise, the first `limit` of it: the search is SQLite's."""
+        assert isinstance(pattern, LogPattern)
+        place, values = "group_id = ?", (_group_id(db, scope, group),)
+        if streams is not None:
+            place, values = "stream_id = ?", (_stream_id(db, scope, group, streams[0]),)
+        last = query.end_of_piece(db, place, values, from_head, TERM_PIECE_EVENTS)
+        if last is not None:
+            query.end_at(last, from_head)
+        query.match(pattern)
+        events = self._filter(db, scope, group, streams, query, from_head, limit)
+        if not from_head:
+            events.reverse()
+        return events, last
 
     def _event(self, db: sqlite3.Connection, scope: Scope, group: str, event_id: str) -> StoredEvent | None:
         query = _Query(None, None, None, None)
@@ -332,6 +386,23 @@ class _Query:
             self._add("at_ms >= ? AND (at_ms, event.id) > (?, ?)", after[0], after[0], int(after[1]))
         if before is not None:
             self._add("at_ms <= ? AND (at_ms, event.id) < (?, ?)", before[0], before[0], int(before[1]))
+
+    def end_of_piece(
+        self, db: sqlite3.Connection, place: str, values: Sequence[object], from_head: bool, events: int
+    ) -> tuple[int, str] | None:
+        """The last of so many events of the range; None if it has fewer. An index alone is read."""
+        order = "ASC" if from_head else "DESC"
+        row = db.execute(
+            f"SELECT at_ms, event.id FROM event WHERE {' AND '.join([place, *self._where])}"
+            f" ORDER BY at_ms {order}, event.id {order} LIMIT 1 OFFSET ?",
+            (*values, *self._values, events - 1),
+        ).fetchone()
+        return (row[0], f"{row[1]:0{ID_DIGITS}d}") if row is not None else None
+
+    def end_at(self, place: tuple[int, str], from_head: bool) -> None:
+        """Nothing that lies behind that event, in the direction of the search."""
+        than = "<=" if from_head else ">="
+        self._add(f"at_ms {than} ? AND (at_ms, event.id) {than} (?, ?)", place[0], place[0], int(place[1]))
 
     def match(self, pattern: LogPattern) -> None:
         for term in pattern.required:

@@ -134,6 +134,7 @@ class MemorySink:
 
     groups: set[str] = field(default_factory=lambda: {GROUP})
     events: dict[str, list[LogEvent]] = field(default_factory=dict)
+    marks: dict[str, str] = field(default_factory=dict)
     open: asyncio.Event = field(default_factory=asyncio.Event)
     news: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -147,12 +148,17 @@ class MemorySink:
             raise LogGroupMissing(group)
         self.events.setdefault(stream, [])
 
-    async def put(self, scope: Scope, group: str, stream: str, events: Sequence[LogEvent]) -> None:
+    async def put(self, scope: Scope, group: str, stream: str, events: Sequence[LogEvent], mark: str = "") -> None:
         await self.open.wait()
         if group not in self.groups:
             raise LogGroupMissing(group)
         self.events.setdefault(stream, []).extend(events)
+        if mark:
+            self.marks[stream] = mark
         self.news.set()
+
+    async def mark(self, scope: Scope, group: str, stream: str) -> str:
+        return self.marks.get(stream, "")
 
     def lines(self, stream: str) -> list[str]:
         return [each.message for each in self.events.get(stream, [])]

@@ -161,7 +161,7 @@ class Files:
 
     def write(self, lines: bytes) -> None:
         self.outlet.feed(lines)
-        asyncio.run(self.outlet.deliver())
+        asyncio.run(self.outlet.deliver(""))
 
     def names(self) -> list[str]:
         return sorted(each.name.removeprefix(f"{ID}-json.log") for each in self.path.iterdir())
@@ -234,11 +234,11 @@ def test_who_gives_up_waiting(tmp_path: Path) -> None:
     async def body() -> None:
         outlet = JsonFileOutlet(ID, ENDLESS, {}, slowly, Kept())
         outlet.feed(cri("one", "two"))
-        waiting = spawn("first", outlet.deliver())
+        waiting = spawn("first", outlet.deliver(""))
         await asyncio.to_thread(begun.wait, 60)
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
-        again = spawn("second", outlet.deliver())
+        again = spawn("second", outlet.deliver(""))
         await asyncio.sleep(0)
         goes_on.set()
         await again
@@ -329,7 +329,7 @@ def test_a_receiver_over_tls(certificate: Path) -> None:
         known = outlet(replace(there, ca_file="/etc/ca.pem"), certificate)
         await known.open()
         known.feed(cri("secret"))
-        await known.deliver()
+        await known.deliver("")
         assert (await asyncio.wait_for(got.get(), 30)).endswith(b" - secret\n")
         known.close()
         server.close()
@@ -348,7 +348,7 @@ def test_the_machines_own_receiver(tmp_path: Path) -> None:
         receiver.settimeout(30)
         asyncio.run(own.open())
         own.feed(cri("hello"))
-        asyncio.run(own.deliver())
+        asyncio.run(own.deliver(""))
         assert receiver.recv(1000).endswith(b": hello\n")
         own.close()
 
@@ -361,17 +361,17 @@ def test_a_receiver_that_went(tmp_path: Path) -> None:
         asyncio.run(lines.open())
         peer = first.accept()[0]
         lines.feed(cri("one"))
-        asyncio.run(lines.deliver())
+        asyncio.run(lines.deliver(""))
         assert peer.recv(1000).endswith(b": one\n")
         peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         peer.close()
     lines.feed(cri("lost"))
-    asyncio.run(lines.deliver())
+    asyncio.run(lines.deliver(""))
     assert not lines.has_more
     with socket.create_server(("127.0.0.1", port)) as second:
         second.settimeout(30)
         lines.feed(cri("two"))
-        asyncio.run(lines.deliver())
+        asyncio.run(lines.deliver(""))
         peer = second.accept()[0]
         peer.settimeout(30)
         assert peer.recv(1000).endswith(b": two\n")

@@ -1,13 +1,19 @@
 """Carries containers' output from conmon's files to where their log drivers put it, in order and to the last line.
 
 One inotify instance serves all containers; a container that writes nothing costs nothing. The position in the file is
-saved after the destination has taken the lines, so a crash in between repeats the last batch and never loses a line.
+saved after the destination has taken the lines. A log store keeps with them which batch they were: after a crash in
+between the next daemon finds that out and goes on behind it, so no line is lost and none comes twice. Docker's drivers
+get the last batch again.
+
+While the store takes nothing, output waits in its file; in the mode `non-blocking` no more of it than the buffer is
+large: the oldest is given up, and counted.
 """
 
 import asyncio
 import contextlib
 import logging
 import os
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,11 +32,17 @@ _CHUNK_BYTES = 128 * 1024  # at 40 bytes of overhead a line, well within CloudWa
 _PUNCH_BYTES = 1024 * 1024
 _BLOCK_BYTES = 4096
 _RETRY_MAX_S = 5.0
+_LINES, _OLD, _END = "lines", "old", "end"
+"""What made a batch: lines of the file; what was gathered for long; what was left at the container's end."""
 
 
 class _Position(Kept, frozen=True, kw_only=True):
-    """How far the file has been delivered, and what the outlet has to remember."""
+    """How far the file has been delivered, and what the outlet has to remember. `token`: the file's; `count`: batches
+    of it that were put; `lost`: events that were given up."""
 
+    token: str = ""
+    count: int = 0
+    lost: int = 0
     offset: int = 0
 
 
@@ -40,11 +52,16 @@ class _Tail:
     file: Path
     outlet: Outlet
     offset: int
+    token: str
+    count: int
+    lost: int
+    is_resumed: bool
+    is_unsure: bool = False
     flush: asyncio.TimerHandle | None = None
     watch: int = -1
     dirty: bool = False
     punched: int = 0
-    pending: int | None = None  # the position once the outlet has delivered
+    pending: tuple[int, str] | None = None  # the position once the outlet has delivered, and what it delivers
     worker: asyncio.Task[None] | None = None
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -92,7 +109,12 @@ class LogForwarder:
         if container in self._tails:
             outlet.close()
             return
-        tail = _Tail(container, file, outlet, position.offset)
+        is_new = not position.token
+        token = position.token or secrets.token_hex(8)
+        tail = _Tail(container, file, outlet, position.offset, token, position.count, position.lost, is_resumed=is_new)
+        if is_new:
+            with contextlib.suppress(OSError):  # a full disk: batches may come twice, none is lost
+                _save(tail)  # before the first batch: what is put of this file is known as that
         self._tails[container] = tail
         self._kick(tail, delay_s=0.0)
 
@@ -106,7 +128,7 @@ class LogForwarder:
                 await self._forward(tail)
                 tail.outlet.end()
                 if tail.outlet.has_more:
-                    tail.pending = tail.offset
+                    tail.pending = (tail.offset, _END)
                     await self._deliver(tail)
         except TimeoutError:
             return False
@@ -184,11 +206,15 @@ class LogForwarder:
                         failures += 1
                         tail.dirty, delay_s = True, min(_RETRY_MAX_S, 0.1 * 2**failures)
                         log.exception("output of container %s waits: the destination refused it", tail.container)
+                        with contextlib.suppress(OSError):
+                            await self._give_up(tail)
         finally:
             tail.worker = None
 
     async def _forward(self, tail: _Tail) -> None:
         """All whole lines that are in the file now. Called with the lock held."""
+        if not tail.is_resumed:
+            await self._resume(tail)
         if tail.pending is not None:
             await self._deliver(tail)
         descriptor = os.open(tail.file, os.O_RDWR | os.O_CLOEXEC)
@@ -199,17 +225,65 @@ class LogForwarder:
                 if not whole:
                     return
                 tail.outlet.feed(whole)
-                tail.pending = tail.offset + len(whole)
+                tail.pending = (tail.offset + len(whole), _LINES)
                 await self._deliver(tail)
                 self._punch(tail, descriptor)
         finally:
             os.close(descriptor)
 
+    async def _resume(self, tail: _Tail) -> None:
+        """Go on behind a batch that the store has and the position file has not: what made it is done again, and what
+        comes out is there already."""
+        token, _, rest = (await tail.outlet.mark()).partition(":")
+        count, _, rest = rest.partition(":")
+        if token == tail.token and int(count) == tail.count + 1:
+            offset, _, kind = rest.partition(":")
+            if kind == _LINES:
+                tail.outlet.feed(_between(tail.file, tail.offset, int(offset)))
+                tail.offset = int(offset)
+            elif kind == _END:
+                tail.outlet.end()
+            else:
+                tail.outlet.ripen()
+            tail.outlet.drop()
+            tail.count += 1
+            _save(tail)
+        tail.is_resumed = True
+
+    async def _give_up(self, tail: _Tail) -> None:
+        """The oldest of what waits, beyond what the buffer holds."""
+        most = tail.outlet.buffer_bytes
+        if most is None or not tail.is_resumed or tail.file.stat().st_size - tail.offset <= most:
+            return
+        before = tail.lost
+        if tail.pending is not None:
+            tail.lost, tail.offset, tail.pending = tail.lost + tail.outlet.drop(), tail.pending[0], None
+        descriptor = os.open(tail.file, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            while (over := os.fstat(descriptor).st_size - tail.offset - most) > 0:
+                chunk = os.pread(descriptor, min(_CHUNK_BYTES, over + _BLOCK_BYTES), tail.offset)
+                whole = chunk[: chunk.rfind(b"\n") + 1]
+                if not whole:
+                    break
+                tail.outlet.feed(whole)
+                tail.lost += tail.outlet.drop()
+                tail.offset += len(whole)
+                await asyncio.sleep(0)  # there may be much of it, and others want to be forwarded
+            self._punch(tail, descriptor)
+        finally:
+            os.close(descriptor)
+        if tail.lost > before:
+            log.warning(
+                "%d events of container %s are lost, %d so far: the log store takes nothing and %d bytes are waiting",
+                *(tail.lost - before, tail.container, tail.lost, most),
+            )
+        _save(tail)
+
     async def _flush_old(self, tail: _Tail) -> None:
         """What has been gathered for long is an event as it is; what has not is looked at again."""
         wait_s = tail.outlet.ripen()
         if tail.outlet.has_more:
-            tail.pending = tail.offset
+            tail.pending = (tail.offset, _OLD)
             await self._deliver(tail)
         if wait_s is not None and tail.flush is None:
             tail.flush = asyncio.get_running_loop().call_later(wait_s + BATCH_DELAY_S, self._flush_later, tail)
@@ -220,8 +294,17 @@ class LogForwarder:
 
     async def _deliver(self, tail: _Tail) -> None:
         assert tail.pending is not None
-        await tail.outlet.deliver()
-        tail.offset, tail.pending = tail.pending, None
+        offset, kind = tail.pending
+        if tail.outlet.has_more:
+            mark = f"{tail.token}:{tail.count + 1}:{offset}:{kind}"
+            if tail.is_unsure and await tail.outlet.mark() == mark:
+                tail.outlet.drop()  # a delivery that was cancelled has been done
+            else:
+                tail.is_unsure = True
+                await tail.outlet.deliver(mark)
+            tail.is_unsure = False
+            tail.count += 1
+        tail.offset, tail.pending = offset, None
         _save(tail)
 
     def _punch(self, tail: _Tail, descriptor: int) -> None:
@@ -232,6 +315,12 @@ class LogForwarder:
         with contextlib.suppress(OSError):  # a file system without holes: it keeps the blocks until the container goes
             syscall.punch_hole(descriptor, tail.punched, end - tail.punched)
         tail.punched = end
+
+
+def _between(file: Path, begin: int, end: int) -> bytes:
+    with file.open("rb") as opened:
+        opened.seek(begin)
+        return opened.read(end - begin)
 
 
 def _load(file: Path) -> _Position:
@@ -246,7 +335,15 @@ def _load(file: Path) -> _Position:
 
 def _save(tail: _Tail) -> None:
     kept = tail.outlet.kept()
-    data = msgspec.json.encode(_Position(offset=tail.offset, partial=kept.partial, held=kept.held))
+    position = _Position(
+        token=tail.token,
+        count=tail.count,
+        lost=tail.lost,
+        offset=tail.offset,
+        partial=kept.partial,
+        held=kept.held,
+    )
+    data = msgspec.json.encode(position)
     fresh = tail.position_file.with_suffix(".fresh")
     fresh.write_bytes(data)
     os.replace(fresh, tail.position_file)

@@ -67,8 +67,20 @@ class JsonFileOutlet:
     def ripen(self) -> float | None:
         return None
 
-    async def deliver(self) -> None:
+    async def deliver(self, mark: str) -> None:
         await self._delivery.run(self._write, lambda: self.has_more)
+
+    async def mark(self) -> str:
+        return ""
+
+    def drop(self) -> int:
+        count = len(self._pending)
+        self._pending.clear()
+        return count
+
+    @property
+    def buffer_bytes(self) -> int | None:
+        return None
 
     def kept(self) -> Kept:
         return self._lines.kept()

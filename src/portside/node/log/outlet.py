@@ -49,8 +49,22 @@ class Outlet(Protocol):
         """What has been gathered for long is to be delivered. Returns: seconds until there may be more of that."""
         ...
 
-    async def deliver(self) -> None:
-        """All that is to be delivered. After an error the same is delivered at the next call."""
+    async def deliver(self, mark: str) -> None:
+        """All that is to be delivered, as a batch that is known by its mark. After an error the same is delivered at
+        the next call."""
+        ...
+
+    async def mark(self) -> str:
+        """Of the last batch that the destination has; empty if it keeps none."""
+        ...
+
+    def drop(self) -> int:
+        """What is to be delivered is not. Returns: how many events or lines that is."""
+        ...
+
+    @property
+    def buffer_bytes(self) -> int | None:
+        """How much may wait while the destination takes nothing; None for all."""
         ...
 
     def kept(self) -> Kept:
@@ -92,16 +106,27 @@ class AwslogsOutlet:
         held = self._gatherer.held
         return max(held.at_ms + WAIT_MS - now_ms(), 0) / 1000 if held is not None else None
 
-    async def deliver(self) -> None:
+    async def deliver(self, mark: str) -> None:
         if not self._pending:
             return
         to = self._to
         try:
-            await self._sink.put(to.scope, to.group, to.stream, self._pending)
+            await self._sink.put(to.scope, to.group, to.stream, self._pending, mark)
         except LogGroupMissing:
             # Deleted under a running container: CloudWatch, too, drops what is sent to it from then on.
             log.warning("log group %s is gone: %d lines of %s are dropped", to.group, len(self._pending), to.stream)
         self._pending = []
+
+    async def mark(self) -> str:
+        return await self._sink.mark(self._to.scope, self._to.group, self._to.stream)
+
+    def drop(self) -> int:
+        count, self._pending = len(self._pending), []
+        return count
+
+    @property
+    def buffer_bytes(self) -> int | None:
+        return self._to.buffer_bytes
 
     def kept(self) -> Kept:
         partial = {stream: base64.b64encode(content).decode() for stream, content in self._assembler.partial.items()}

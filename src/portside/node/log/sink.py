@@ -17,8 +17,12 @@ class LogSink(Protocol):
         """Raises LogGroupMissing."""
         ...
 
-    async def put(self, scope: Scope, group: str, stream: str, events: Sequence[LogEvent]) -> None:
-        """Append; durable (against the end of this process) when it returns."""
+    async def put(self, scope: Scope, group: str, stream: str, events: Sequence[LogEvent], mark: str = "") -> None:
+        """Append; durable (against the end of this process) when it returns, and with it the writer's mark."""
+        ...
+
+    async def mark(self, scope: Scope, group: str, stream: str) -> str:
+        """That of the last batch that had one; empty if none had."""
         ...
 
 
@@ -35,11 +39,13 @@ class DockerDestination(Record, frozen=True, kw_only=True):
 
 class LogDestination(Record, frozen=True, kw_only=True):
     """One container's stream. `begins`: pattern of lines that begin an event; empty if each line is one. `docker`: of a
-    driver of Docker's, which has no stream."""
+    driver of Docker's, which has no stream. `buffer_bytes`: how much may wait while the store takes nothing; None for
+    all."""
 
     scope: Scope
     group: str = ""
     stream: str = ""
     create_group: bool = False
     begins: str = ""
+    buffer_bytes: int | None = None
     docker: DockerDestination | None = None
