@@ -78,7 +78,7 @@ class Assembler:
                 del held[:EVENT_MAX_BYTES]
             if tag == b"F":
                 events.extend(_events(at_ms, bytes(held)))
-                held.clear()
+                del self._open[stream]  # so that what is open is in the order in which it began
         return events
 
     def flush(self, at_ms: int) -> list[LogEvent]:
