@@ -455,7 +455,8 @@ class Daemon:
         events = EventLoop(store, clock, ids, partial(detail_of, store))
         schedules = ScheduleLoop(store, clock)
         deliveries = DeliveryLoop(store, clock, sink, partial(_run_task, services_served[0], ids))
-        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)
+        host = f"[{host}]" if ":" in host else host
         received = otlp_endpoint.OtlpReceiver(metrics, sink, clock)
         notifier = TopicLoop(store, clock, Outside(settings), f"http://{host}:{settings.port}")
         subscriptions = Subscriptions(store, clock, ids)

@@ -5,11 +5,13 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from portside.control.otlp import otlp_headers
 from portside.domain.metric import Point, Sample
 from portside.domain.record import Scope
-from portside.telemetry.otlp_message import Malformed, from_json, from_protobuf
+from portside.telemetry.otlp_message import MESSAGES, Malformed, from_json, from_protobuf
 from portside.telemetry.otlp_receive import DIMENSIONS_MOST, Metrics, events
 
 SCOPE = Scope(account="000000000000", region="us-east-1")
@@ -279,6 +281,50 @@ def test_what_is_no_json(body: bytes) -> None:
     """It is refused."""
     with pytest.raises(Malformed):
         from_json(body, "ExportMetricsServiceRequest")
+
+
+NAMES = sorted({field.name for fields in MESSAGES.values() for field in fields.values()} | {"key"})
+NUMBERS = st.integers() | st.floats() | st.sampled_from(["12", "-1", "1e400", str(AT_NS), 10**400, AT_NS])
+THINGS = st.recursive(
+    st.none() | st.booleans() | NUMBERS | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NAMES), inner, max_size=5),
+    max_leaves=12,
+)
+
+
+def mutated(draw: st.DrawFn, value: Any) -> Any:
+    """The value with some of what is in it replaced by anything."""
+    if draw(st.integers(0, 15)) == 0:
+        return draw(THINGS)
+    if isinstance(value, dict):
+        return {name: mutated(draw, each) for name, each in value.items()}
+    return [mutated(draw, each) for each in value] if isinstance(value, list) else value
+
+
+@given(st.composite(mutated)(DOCUMENT))
+def test_whatever_comes_is_taken_or_refused(document: Any) -> None:
+    """A request that is wrong anywhere is refused, or its points are: nothing else is raised."""
+    try:
+        read = from_json(json.dumps(document).encode(), "ExportMetricsServiceRequest")
+    except Malformed:
+        return
+    Metrics(0).samples(SCOPE, read, NOW_S)
+
+
+@example(b"\0\0\0", 132, 0)
+@given(st.binary(max_size=60), st.integers(0, len(LOGS)), st.integers(0, 5))
+def test_whatever_bytes_come(given_bytes: bytes, at: int, dropped: int) -> None:
+    """Torn and overwritten messages are taken or refused: nothing else is raised."""
+    for body, request in (
+        (LOGS[:at] + given_bytes + LOGS[at + dropped :], "ExportLogsServiceRequest"),
+        (METRICS[:at] + given_bytes + METRICS[at + dropped :], "ExportMetricsServiceRequest"),
+    ):
+        try:
+            read = from_protobuf(body, request)
+        except Malformed:
+            continue
+        list(events(read, 0, group="", stream=""))
+        Metrics(0).samples(SCOPE, read, NOW_S)
 
 
 def test_headers_of_the_export() -> None:

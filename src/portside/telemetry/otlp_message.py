@@ -140,7 +140,8 @@ def from_protobuf(body: bytes, message: str, depth: int = 0) -> Document:
         if field is None:
             continue
         if wire == 2 and field.kind not in ("string", "bytes", "message"):
-            assert isinstance(value, bytes)
+            if not field.is_list or not isinstance(value, bytes):
+                raise Malformed(f"{field.name} is no list")
             found.setdefault(field.name, []).extend(_packed(field, value))
             continue
         if field.kind == "message":
@@ -252,7 +253,9 @@ def _member(field: Field, value: Any, depth: int) -> Any:
             case "int" | "fixed32" | "fixed64" | "sfixed64" if isinstance(value, (int, str)) and not isinstance(
                 value, bool
             ):
-                return int(value)
-    except ValueError:
+                number = int(value)
+                if -(1 << 63) <= number < 1 << 64:
+                    return number
+    except (ValueError, OverflowError):
         pass
     raise Malformed(f"{field.name} has another type")

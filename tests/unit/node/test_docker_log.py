@@ -2,16 +2,21 @@
 
 import asyncio
 import gzip
+import itertools
 import json
 import os
 import socket
 import ssl
 import subprocess
+import tempfile
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from portside.control.loop import spawn
 from portside.domain import log_driver
@@ -269,6 +274,38 @@ def test_reading_from_a_time_and_on(tmp_path: Path) -> None:
     assert json_file.found(folder, ID, after=at_25.id, limit=1, **ask)[0].message == "25.1"  # type: ignore[arg-type]
     os.close(folder)
     assert files.found(last=4) == ["49.199", "same", "same again", "same once more"]
+
+
+@example([0] * 5, 200, 0, 1)
+@given(
+    st.lists(st.integers(0, 3), min_size=1, max_size=60),
+    st.sampled_from([None, 200, 700]),
+    st.integers(0, 70),
+    st.integers(1, 20),
+)
+def test_what_is_read_is_what_was_written(steps: list[int], size: int | None, place: int, count: int) -> None:
+    """However many lines share a nanosecond, wherever files end: in pages each line comes once and in order, and
+    from a line's time on come that one and the later ones."""
+    with tempfile.TemporaryDirectory() as name:
+        files = Files(Path(name), JsonFile(size_bytes=size, files=1000))
+        nanoseconds = list(itertools.accumulate(steps))
+        files.write(
+            b"".join(
+                f"2026-01-02T03:04:05.{at * 500_000:09d}+00:00 stdout F {number}\n".encode()
+                for number, at in enumerate(nanoseconds)
+            )
+        )
+        folder = files.opened()
+        ask = partial(json_file.found, folder, ID, from_head=True, limit=count)
+        read: list[json_file.Found] = []
+        while page := ask(start_ms=None, after=read[-1].id if read else None):
+            read += page
+        last = json_file.found(folder, ID, start_ms=None, after=None, from_head=False, limit=count)
+        from_there = ask(start_ms=1767323045_000 + place, after=None)
+        os.close(folder)
+    assert [int(each.message) for each in read] == list(range(len(steps)))
+    assert last == read[-count:]
+    assert from_there == [each for each in read if each.at_ms >= 1767323045_000 + place][:count]
 
 
 def test_links_lead_nowhere(tmp_path: Path) -> None:

@@ -172,8 +172,9 @@ def found(
     name = f"{container}-json.log"
     numbers = sorted(_aside(folder, name), reverse=True)
     lines: deque[Found] = deque(maxlen=None if from_head else limit)
+    name_line = _Names()
     for each in [*(file for _, file in numbers), name]:
-        for line in _lines(folder, each, since_ns, last=None if from_head else limit):
+        for line in _lines(folder, each, since_ns, name_line, last=None if from_head else limit):
             if after is not None and line.id <= after:
                 continue
             lines.append(line)
@@ -187,7 +188,19 @@ class _Entry(msgspec.Struct):
     time: str
 
 
-def _lines(folder: int, name: str, since_ns: int, last: int | None) -> Iterator[Found]:
+class _Names:
+    """Gives lines their ids: their time, and the how manieth of it they are, over all files."""
+
+    def __init__(self) -> None:
+        self._before, self._count = 0, 0
+
+    def __call__(self, at_ns: int) -> str:
+        self._count = self._count + 1 if at_ns == self._before else 0
+        self._before = at_ns
+        return f"{at_ns:020d}.{self._count:06d}"
+
+
+def _lines(folder: int, name: str, since_ns: int, name_line: _Names, *, last: int | None) -> Iterator[Found]:
     """Lines of one file from a time on, parts joined. `last`: no more are needed than so many of the last."""
     try:
         opened = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
@@ -204,7 +217,7 @@ def _lines(folder: int, name: str, since_ns: int, last: int | None) -> Iterator[
             _seek_last(raw, last)
         else:
             _seek_time(raw, since_ns)
-        open_text, before, count = "", 0, 0
+        open_text = ""
         for line in _whole_lines(file):
             entry = _decoded(line)
             if entry is None:
@@ -214,9 +227,7 @@ def _lines(folder: int, name: str, since_ns: int, last: int | None) -> Iterator[
             if not entry.log.endswith("\n") or at_ns < since_ns:
                 open_text = "" if at_ns < since_ns else open_text
                 continue
-            count = count + 1 if at_ns == before else 0
-            before = at_ns
-            yield Found(at_ns // 1_000_000, f"{at_ns:020d}.{count:06d}", open_text[:-1])
+            yield Found(at_ns // 1_000_000, name_line(at_ns), open_text[:-1])
             open_text = ""
 
 
