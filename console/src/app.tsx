@@ -51,6 +51,7 @@ const ImagePage = later(async () => (await import("./pages/images")).ImagePage);
 const TargetGroupPage = later(async () => (await import("./pages/target-group")).TargetGroupPage);
 const Networks = later(async () => (await import("./pages/networks")).Networks);
 const NetworkPage = later(async () => (await import("./pages/networks")).NetworkPage);
+const InterfacePage = later(async () => (await import("./pages/networks")).InterfacePage);
 const SecurityGroupPage = later(async () => (await import("./pages/security-group")).SecurityGroupPage);
 const LogGroups = later(async () => (await import("./pages/logs")).LogGroups);
 const LogGroupPage = later(async () => (await import("./pages/logs")).LogGroupPage);
@@ -114,6 +115,7 @@ function page(path: string[]): ReactNode {
   if (first === "target-groups") return name ? <TargetGroupPage name={name} /> : <Balancers />;
   if (first === "volumes" && name === undefined) return <Volumes />;
   if (first === "images") return name ? <ImagePage id={name} /> : <Images />;
+  if (first === "networks" && name?.startsWith("eni-")) return <InterfacePage id={name} />;
   if (first === "networks") return name ? <NetworkPage id={name} /> : <Networks />;
   if (first === "security-groups") return name ? <SecurityGroupPage id={name} /> : <Networks />;
   if (first === "log-groups" && name === undefined) return <LogGroups />;
@@ -166,6 +168,9 @@ const WORDS: Record<string, string> = {
   instances: "Container instances",
   shell: "Shell",
 };
+
+/** Pages that are found on those of something else. */
+const UNDER: Record<string, string> = { "security-groups": "networks", "target-groups": "load-balancers" };
 
 export function App({ about, onSignedOut }: { about: About; onSignedOut: () => void }) {
   const place = usePlace();
@@ -257,7 +262,7 @@ export function App({ about, onSignedOut }: { about: About; onSignedOut: () => v
         navigation={
           <SideNavigation
             header={{ text: "Containers", href: hrefOf([], region) }}
-            activeHref={hrefOf(place.path.slice(0, 1), region)}
+            activeHref={hrefOf(place.path.slice(0, 1).map((part) => UNDER[part] ?? part), region)}
             items={[
               { type: "link", text: "Overview", href: hrefOf([], region) },
               { type: "link", text: "Problems", href: hrefOf(["problems"], region) },

@@ -9,11 +9,14 @@ import pytest
 from console_lab import Console, chromium
 from playwright.sync_api import Browser, Locator, Page, expect
 
+from portside.domain import ecs_image
 from portside.testing.image import ensure_busybox_image
-from portside.testing.instance import IMAGE, Instance, instance
+from portside.testing.instance import IMAGE, REGION, Instance, instance
 from portside.testing.wait import wait_for
 
 pytestmark = pytest.mark.integration
+
+AMI = ecs_image.parameter(REGION, "/aws/service/ecs/optimized-ami/amazon-linux-2023/recommended/image_id")
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +108,6 @@ def test_a_vpc_is_drawn_and_two_things_are_chosen(
     expect(console.row("Task back")).to_contain_text("tcp 8080")
     expect(page.get_by_text("To it: everything with 0.0.0.0/0")).to_be_visible()
     console.accessible()
-    console.picture("network")
     # By keyboard alone.
     thing(page, "Task back").focus()
     page.keyboard.press("Enter")
@@ -244,3 +246,82 @@ def test_three_hundred_tasks_are_a_drawing_that_can_be_read(
     console.accessible()
     page.get_by_role("button", name="Show 8 more").click()
     expect(things).to_have_count(20)
+
+
+def test_instances_balancers_and_gateways_are_drawn(
+    portside: Instance, groups: dict[str, str], visit: Callable[..., Console]
+) -> None:
+    """A container instance with its tasks, a load balancer and a NAT gateway stand in their subnets, which tell where
+    they lead; a network ACL between two is named, and its entry that stops a packet. All of it on a phone, too."""
+    ec2, ecs, elb = portside.client("ec2"), portside.client("ecs"), portside.client("elbv2")
+    home, second, third = portside.subnets()[:3]
+    ecs.create_cluster()
+    launched = ec2.run_instances(
+        ImageId=AMI,
+        InstanceType="t3.small",
+        MinCount=1,
+        MaxCount=1,
+        SubnetId=second,
+        SecurityGroupIds=[groups["front"]],
+    )["Instances"][0]["InstanceId"]
+    wait_for(lambda: ecs.list_container_instances()["containerInstanceArns"], timeout_s=60, what="the instance")
+    ecs.register_task_definition(
+        family="bridged",
+        requiresCompatibilities=["EC2"],
+        containerDefinitions=[
+            {"name": "main", "image": IMAGE, "memory": 64, "stopTimeout": 2, "command": ["sleep", "100000"]}
+        ],
+    )
+    task = ecs.run_task(taskDefinition="bridged", launchType="EC2", count=2)["tasks"][0]["taskArn"]
+    portside.wait_task(task, "RUNNING")
+    balancer = elb.create_load_balancer(Name="edge", Subnets=[home, second])["LoadBalancers"][0]["LoadBalancerArn"]
+    address = ec2.allocate_address(Domain="vpc")["AllocationId"]
+    gateway = ec2.create_nat_gateway(SubnetId=home, AllocationId=address)["NatGateway"]["NatGatewayId"]
+    ec2.get_waiter("nat_gateway_available").wait(NatGatewayIds=[gateway], WaiterConfig={"Delay": 1})
+    table = ec2.create_route_table(VpcId=portside.vpc())["RouteTable"]["RouteTableId"]
+    ec2.create_route(RouteTableId=table, DestinationCidrBlock="0.0.0.0/0", NatGatewayId=gateway)
+    ec2.associate_route_table(RouteTableId=table, SubnetId=third)
+    acl = ec2.create_network_acl(VpcId=portside.vpc())["NetworkAcl"]["NetworkAclId"]
+    default = ec2.describe_network_acls(Filters=[{"Name": "association.subnet-id", "Values": [second]}])
+    association = next(
+        each["NetworkAclAssociationId"]
+        for each in default["NetworkAcls"][0]["Associations"]
+        if each["SubnetId"] == second
+    )
+    ec2.replace_network_acl_association(AssociationId=association, NetworkAclId=acl)
+
+    console = visit(width=400)
+    page = console.open(f"networks/{portside.vpc()}")
+    thing(page, f"NAT gateway {gateway}").wait_for()
+    expect(page.get_by_role("group", name="What is in")).to_contain_text(f"out by {gateway}")
+    expect(thing(page, "Balancer edge")).to_have_count(2)
+    thing(page, f"Instance {launched}, 2 tasks").click()
+    back = console.row("Task back")
+    expect(back).to_contain_text("tcp 8080")
+    expect(back).to_contain_text("Stand between")
+    console.accessible()
+    thing(page, "Task back").click()
+    verdict = page.get_by_role("status", name="Verdict")
+    expect(verdict).to_contain_text("It does not pass")
+    expect(verdict).to_contain_text(f"no outbound entry of {acl}")
+    console.accessible()
+    page.get_by_role("button", name="Choose anew").click()
+    thing(page, "Balancer edge").first.click()
+    page.get_by_role("link", name="edge", exact=True).click()
+    page.get_by_role("heading", name="edge", exact=True).wait_for()
+
+    # From a task's page to where it stands, and on a wider screen.
+    console = visit()
+    ours = ecs.list_tasks(cluster="shop", serviceName="front")["taskArns"][0]
+    page = console.open(f"clusters/shop/tasks/{ours.rpartition('/')[2]}")
+    page.get_by_role("link", name=re.compile("^172[.]31[.]")).click()
+    front = thing(page, "Task front, 2 of them")
+    expect(front).to_have_attribute("aria-pressed", "true")
+    expect(console.row("Task back")).to_contain_text("tcp 8080")
+    console.picture("network")
+    page = console.open("networks/eni-0")
+    console.see("There is no interface eni-0")
+
+    elb.delete_load_balancer(LoadBalancerArn=balancer)
+    ec2.terminate_instances(InstanceIds=[launched])
+    ec2.delete_nat_gateway(NatGatewayId=gateway)

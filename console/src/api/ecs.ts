@@ -221,8 +221,11 @@ export async function task(region: string, cluster: string, id: string): Promise
 export const story = (cluster: string, id: string) =>
   read<Story>(`/_portside/tasks/${encodeURIComponent(id)}/story?cluster=${encodeURIComponent(cluster)}`);
 
+const attached = (task: Task, name: string) =>
+  task.attachments?.flatMap((each) => each.details).find((each) => each.name === name)?.value;
+
 /** The address of a task in its VPC. */
-export function addressOf(task: Task): string {
-  const found = task.attachments?.flatMap((each) => each.details).find((each) => each.name === "privateIPv4Address");
-  return found?.value ?? "–";
-}
+export const addressOf = (task: Task) => attached(task, "privateIPv4Address") ?? "–";
+
+/** The interface that a task has of its own, while it has one. */
+export const interfaceOf = (task: Task) => (task.lastStatus === "STOPPED" ? undefined : attached(task, "networkInterfaceId"));

@@ -6,7 +6,7 @@ import Container from "@cloudscape-design/components/container";
 import Header from "@cloudscape-design/components/header";
 import Link from "@cloudscape-design/components/link";
 import SpaceBetween from "@cloudscape-design/components/space-between";
-import { useState } from "react";
+import { useEffect, useState } from "react";
 import { useLive } from "../api/live";
 import { NETWORK_KINDS, networks, PACKET_KINDS, talkOf, type VpcView } from "../api/network";
 import { useHere } from "../context";
@@ -49,6 +49,25 @@ export function Networks() {
       <AddressList />
     </SpaceBetween>
   );
+}
+
+/** Leads to the VPC that an interface is in, where it is chosen. */
+export function InterfacePage({ id }: { id: string }) {
+  const { about, region, to } = useHere();
+  const live = useLive(
+    async () =>
+      (await networks(about.account, region)).find((vpc) => vpc.subnets.some((each) => each.interfaces.some((one) => one.id === id))) ?? null,
+    { kinds: ["eni"] },
+    [region, id],
+  );
+  const vpc = live.value?.id;
+  useEffect(() => {
+    if (vpc) location.replace(to(["networks", vpc], { from: id }));
+  }, [vpc]);
+  if (live.value === null || live.error) {
+    return <Alert type="error">{live.error?.message ?? `There is no interface ${id} in ${region}.`}</Alert>;
+  }
+  return <Box>Its VPC is being looked for.</Box>;
 }
 
 export function NetworkPage({ id }: { id: string }) {

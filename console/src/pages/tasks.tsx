@@ -12,7 +12,7 @@ import SpaceBetween from "@cloudscape-design/components/space-between";
 import Table from "@cloudscape-design/components/table";
 import Tabs from "@cloudscape-design/components/tabs";
 import { useState } from "react";
-import { addressOf, definition as readDefinition, story, task as readTask, type TaskDefinition, type Container as ContainerOf } from "../api/ecs";
+import { addressOf, definition as readDefinition, interfaceOf, story, task as readTask, type TaskDefinition, type Container as ContainerOf } from "../api/ecs";
 import { useLive } from "../api/live";
 import { useTasks } from "../api/live-tasks";
 import { useHere } from "../context";
@@ -85,7 +85,9 @@ export function TaskPage({ cluster, id }: { cluster: string; id: string }) {
             )}
           </Fact>
           <Fact label="Group">{task?.group ?? "–"}</Fact>
-          <Fact label="Address">{task ? addressOf(task) : "–"}</Fact>
+          <Fact label="Address">
+            {task && interfaceOf(task) ? <Link href={to(["networks", interfaceOf(task) ?? ""])}>{addressOf(task)}</Link> : task ? addressOf(task) : "–"}
+          </Fact>
           <Fact label="Zone">{task?.availabilityZone ?? "–"}</Fact>
           <Fact label="Size">
             {vcpu(task?.cpu)}, {memory(task?.memory)}
