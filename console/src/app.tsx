@@ -13,7 +13,6 @@ import { type About, actIn, signOut } from "./api/call";
 import { follow, onLive } from "./api/changes";
 import { HereContext } from "./context";
 import { nameOf, time } from "./format";
-import { SwitchAccount } from "./parts/account";
 import { REGIONS } from "./regions";
 import { hrefOf, linkTo, placeOf } from "./route";
 
@@ -29,12 +28,13 @@ export function warm(): void {
   element.type?.load?.().catch(() => undefined);
 }
 
+const SwitchAccount = lazy(async () => ({ default: (await import("./parts/account")).SwitchAccount }));
 const Overview = later(async () => (await import("./pages/overview")).Overview);
 const Clusters = later(async () => (await import("./pages/clusters")).Clusters);
 const ClusterPage = later(async () => (await import("./pages/clusters")).ClusterPage);
-const Services = later(async () => (await import("./pages/services")).Services);
+const Services = later(async () => (await import("./pages/lists")).Services);
 const ServicePage = later(async () => (await import("./pages/services")).ServicePage);
-const Tasks = later(async () => (await import("./pages/tasks")).Tasks);
+const Tasks = later(async () => (await import("./pages/lists")).Tasks);
 const TaskPage = later(async () => (await import("./pages/tasks")).TaskPage);
 const ShellPage = later(async () => (await import("./pages/shell")).ShellPage);
 const Definitions = later(async () => (await import("./pages/definitions")).Definitions);
@@ -295,10 +295,9 @@ export function App({ about, onSignedOut }: { about: About; onSignedOut: () => v
         }
       />
       {isSwitching && (
-        <SwitchAccount
-          onChosen={go}
-          onClose={() => setSwitching(false)}
-        />
+        <Suspense fallback={null}>
+          <SwitchAccount onChosen={go} onClose={() => setSwitching(false)} />
+        </Suspense>
       )}
     </HereContext.Provider>
   );

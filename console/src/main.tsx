@@ -8,7 +8,6 @@ import { createRoot } from "react-dom/client";
 import { about, onSignedOut } from "./api/call";
 import { followWhileSeen, leave } from "./api/changes";
 import { App, warm } from "./app";
-import { SignIn } from "./pages/sign-in";
 
 const place = document.getElementById("root");
 if (!place) throw new Error("the page has no root");
@@ -30,6 +29,7 @@ async function begin(): Promise<void> {
     const found = await about();
     if ("wants" in found) {
       leave();
+      const { SignIn } = await import("./pages/sign-in");
       shown(<SignIn isOver={wasIn} onSignedIn={() => void begin()} />);
       return;
     }

@@ -343,3 +343,39 @@ def test_parameters_are_kept_by_type(portside: Instance, visit: Callable[..., Co
     page.get_by_role("dialog").get_by_role("button", name="Delete").click()
     page.get_by_role("heading", name="Parameters").wait_for()
     assert not portside.client("ssm").describe_parameters()["Parameters"]
+
+
+def test_of_a_long_list_only_what_is_seen_is_made(portside: Instance, visit: Callable[..., Console]) -> None:
+    """Two hundred rows are scrolled through from end to end; the table holds few of them at a time, has room for all,
+    finds by words what is not made, and follows what changes."""
+    ssm = portside.client("ssm")
+    names = [f"/long/{number:03d}" for number in range(200)]
+    for name in names:
+        ssm.put_parameter(Name=name, Type="String", Value="x")
+    console = visit()
+    page = console.open("parameters")
+    console.see("(200)")
+    rows = page.locator("tbody tr")
+    expect(page.get_by_role("link", name="/long/000")).to_be_visible()
+    expect(page.get_by_role("link", name="/long/199")).to_have_count(0)
+    assert rows.count() < 70
+    height = page.evaluate("document.documentElement.scrollHeight")
+    for _ in range(200):
+        page.mouse.move(600, 500)
+        page.mouse.wheel(0, 400)
+        if page.get_by_role("link", name="/long/199").count():
+            break
+    page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
+    expect(page.get_by_role("link", name="/long/199")).to_be_in_viewport()
+    assert rows.count() < 70
+    assert abs(page.evaluate("document.documentElement.scrollHeight") - height) < height / 10
+    console.accessible()
+    page.evaluate("scrollTo(0, 0)")
+    page.get_by_label("Find parameters").first.fill("/long/150")
+    expect(page.get_by_role("link", name="/long/150")).to_be_visible()
+    page.get_by_label("Find parameters").first.fill("")
+    ssm.delete_parameters(Names=names[:5])
+    console.see("(195)")
+    for start in range(5, 200, 10):
+        ssm.delete_parameters(Names=names[start : start + 10])
+    console.see("No parameter")

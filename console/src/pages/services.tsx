@@ -1,4 +1,4 @@
-/** The services of every cluster, and one service: its deployments as they go, its events, its tasks, why it waits. */
+/** One service: its deployments as they go, its events, its tasks, why it waits. */
 
 import Alert from "@cloudscape-design/components/alert";
 import Button from "@cloudscape-design/components/button";
@@ -12,7 +12,7 @@ import Tabs from "@cloudscape-design/components/tabs";
 import Table from "@cloudscape-design/components/table";
 import { lazy, Suspense, useState } from "react";
 import { ofService } from "../api/cloudwatch";
-import { clusters, service as readService, services, why } from "../api/ecs";
+import { service as readService, why } from "../api/ecs";
 import { useLive } from "../api/live";
 import { useTasks } from "../api/live-tasks";
 import { useHere } from "../context";
@@ -22,31 +22,10 @@ import { Fact } from "../parts/fact";
 import { Metrics } from "../parts/panels";
 import { Scaling } from "../parts/scaling";
 import { Configuration } from "../parts/service-configuration";
-import { ServiceList } from "../parts/services";
 import { Status } from "../parts/status";
 import { TaskList } from "../parts/tasks";
 
 const Plot = lazy(() => import("../parts/plot"));
-
-export function Services() {
-  const { region, to } = useHere();
-  const live = useLive(
-    async () => (await Promise.all((await clusters(region)).map((each) => services(region, each.clusterName)))).flat(),
-    { kinds: ["service", "cluster", "task"] },
-    [region],
-  );
-  return (
-    <ServiceList
-      live={live}
-      withCluster
-      actions={
-        <Button variant="primary" href={to(["create-service"])}>
-          Create
-        </Button>
-      }
-    />
-  );
-}
 
 export function ServicePage({ cluster, name }: { cluster: string; name: string }) {
   const { region, place, to } = useHere();

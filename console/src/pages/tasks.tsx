@@ -1,4 +1,4 @@
-/** The tasks of every cluster, and one task. */
+/** One task: its launch, its containers, what they write, what happened to it. */
 
 import Alert from "@cloudscape-design/components/alert";
 import Button from "@cloudscape-design/components/button";
@@ -14,7 +14,6 @@ import Tabs from "@cloudscape-design/components/tabs";
 import { useState } from "react";
 import { addressOf, definition as readDefinition, interfaceOf, story, task as readTask, type TaskDefinition, type Container as ContainerOf } from "../api/ecs";
 import { useLive } from "../api/live";
-import { useTasks } from "../api/live-tasks";
 import { useHere } from "../context";
 import { familyOf, memory, nameOf, time, vcpu } from "../format";
 import { Act } from "../parts/act";
@@ -23,13 +22,6 @@ import { Output } from "../parts/output";
 import { Metrics } from "../parts/panels";
 import { Phases } from "../parts/phases";
 import { Status } from "../parts/status";
-import { TaskList } from "../parts/tasks";
-
-export function Tasks() {
-  const { region } = useHere();
-  const live = useTasks(region, {});
-  return <TaskList live={live} withCluster />;
-}
 
 export function TaskPage({ cluster, id }: { cluster: string; id: string }) {
   const { region, to } = useHere();

@@ -7,10 +7,9 @@ import Header from "@cloudscape-design/components/header";
 import SpaceBetween from "@cloudscape-design/components/space-between";
 import Table, { type TableProps } from "@cloudscape-design/components/table";
 import TextFilter from "@cloudscape-design/components/text-filter";
-import { type CSSProperties, type ReactNode, useRef } from "react";
+import { type ReactNode, useRef } from "react";
 import type { Live } from "../api/live";
-import { ALL, useRows } from "./window";
-import "./window.css";
+import { ALL, useRoom, useRows } from "./window";
 
 interface Props<T> {
   title: string;
@@ -41,7 +40,7 @@ export function List<T>(props: Props<T>) {
   });
   const around = useRef<HTMLDivElement>(null);
   const seen = useRows(items.length, around);
-  const room = { "--above": `${seen.above}px`, "--below": `${seen.below}px` };
+  const room = useRoom(seen);
   return (
     <SpaceBetween size="s">
       {live.error && (
@@ -49,7 +48,7 @@ export function List<T>(props: Props<T>) {
           {live.error.message}
         </Alert>
       )}
-      <div className="rows" ref={around} style={room as CSSProperties}>
+      <div className={room} ref={around}>
         <Table<T>
           {...collectionProps}
           variant={props.variant ?? "container"}

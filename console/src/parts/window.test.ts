@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { rowsSeen } from "./window";
 
 test("at the top the first rows are made, and room for all others", () => {
-  expect(rowsSeen(1000, 200, 800, 40)).toEqual({ start: 0, end: 35, above: 0, below: 965 * 40 });
+  expect(rowsSeen(1000, 200, 800, 40)).toEqual({ start: 0, end: 42, above: 0, below: 958 * 40 });
 });
 
 test("in the middle those around what is seen are, and the room adds up", () => {
