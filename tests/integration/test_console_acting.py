@@ -134,7 +134,7 @@ def test_a_service_behind_a_load_balancer_is_made_scaled_and_copied(
     """The form offers target groups, containers and ports that are there; circuit breaker and scaling are set from the
     start; the page tells of both; bounds and policies are changed there; another service begins as this one is."""
     elb = portside.client("elbv2")
-    balancer = elb.create_load_balancer(Name="edge", Subnets=portside.subnets()[:2])["LoadBalancers"][0]
+    balancer = elb.create_load_balancer(Name="edge", Subnets=portside.subnets())["LoadBalancers"][0]
     group = elb.create_target_group(Name="fronts", Protocol="HTTP", Port=80, VpcId=portside.vpc(), TargetType="ip")
     group_arn = group["TargetGroups"][0]["TargetGroupArn"]
     elb.create_listener(
