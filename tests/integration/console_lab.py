@@ -60,9 +60,12 @@ class Console:
         self.page.on("request", self._asked)
 
     def _said(self, said: Any) -> None:
-        # The browser calls answers of 400 and 409 errors, which are what the API says to what can not be.
-        if said.type == "error" and "status of 400" not in said.text and "status of 409" not in said.text:
-            self.wrong.append(said.text)
+        # The browser calls answers of 400 and 409 errors, which are what the API says to what can not be; and those
+        # of 404, of Portside's own documents of what has just gone.
+        is_gone = "status of 404" in said.text and "/_portside/console/own/" in said.location.get("url", "")
+        is_answer = "status of 400" in said.text or "status of 409" in said.text or is_gone
+        if said.type == "error" and not is_answer:
+            self.wrong.append(f"{said.text} {said.location.get('url', '')}")
 
     def _asked(self, request: Any) -> None:
         if not request.url.startswith(("data:", "blob:", f"{self.url}/")):
