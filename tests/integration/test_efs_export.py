@@ -1,7 +1,7 @@
 """File systems of EFS for other machines, by the NFS server of Debian, in network namespaces of the test's own.
 
-The client is the kernel's where it has one; else libnfs, whose version 4.0 can not write more than some 3,800 bytes at
-once by NFS 4 ("Failed to encode COMPOUND4args", before anything is sent).
+The client is the kernel's where it has one; else libnfs, whose version 4.0 can not write 4 KiB at once by NFS 4
+("Failed to encode COMPOUND4args", before anything is sent).
 """
 
 import contextlib
