@@ -42,6 +42,8 @@ const FamilyPage = later(async () => (await import("./pages/definitions")).Famil
 const DefinitionPage = later(async () => (await import("./pages/definitions")).DefinitionPage);
 const DefinitionForm = later(async () => (await import("./pages/definition-form")).DefinitionForm);
 const CreateService = later(async () => (await import("./pages/service-form")).CreateService);
+const ScalingPolicyForm = later(async () => (await import("./pages/scaling-form")).ScalingPolicyForm);
+const ScheduledActionForm = later(async () => (await import("./pages/scaling-form")).ScheduledActionForm);
 const UpdateService = later(async () => (await import("./pages/service-form")).UpdateService);
 const Balancers = later(async () => (await import("./pages/balancers")).Balancers);
 const BalancerPage = later(async () => (await import("./pages/balancers")).BalancerPage);
@@ -102,6 +104,8 @@ function page(path: string[]): ReactNode {
     return <ShellPage cluster={name} task={id} container={container} />;
   }
   if (first === "clusters" && name && second === "tasks" && id) return <TaskPage cluster={name} id={id} />;
+  if (first === "clusters" && name && second === "services" && id && third === "scaling-policy") return <ScalingPolicyForm cluster={name} name={id} />;
+  if (first === "clusters" && name && second === "services" && id && third === "scheduled-action") return <ScheduledActionForm cluster={name} name={id} />;
   if (first === "clusters" && name && second === "services" && id && third === "update") return <UpdateService cluster={name} name={id} />;
   if (first === "clusters" && name && second === "services" && id) return <ServicePage cluster={name} name={id} />;
   if (first === "services" && name === undefined) return <Services />;
@@ -165,6 +169,8 @@ const WORDS: Record<string, string> = {
   "create-task-definition": "Create a task definition",
   "create-service": "Create a service",
   update: "Update",
+  "scaling-policy": "Scaling policy",
+  "scheduled-action": "Scheduled action",
   instances: "Container instances",
   shell: "Shell",
 };

@@ -20,10 +20,13 @@ import { type Shapes, shapesOf } from "../model";
 import { Act } from "./act";
 import { Fact } from "./fact";
 
-type Shown = { what: "target" } | { what: "stop" } | { what: "policy"; policy?: Policy } | { what: "delete"; policy: Policy };
+type Shown =
+  | { what: "target" }
+  | { what: "stop" } | { what: "policy"; policy?: Policy } | { what: "delete"; policy: Policy }
+  | { what: "forget"; action: string };
 
 export function Scaling({ cluster, service, desired }: { cluster: string; service: string; desired: number | undefined }) {
-  const { region } = useHere();
+  const { region, to } = useHere();
   const live = useLive(
     () => scaling(region, cluster, service),
     { kinds: ["scalable_target", "scaling_activity", "service"] },
@@ -63,7 +66,15 @@ export function Scaling({ cluster, service, desired }: { cluster: string; servic
         <>
           <Table
             header={
-              <Header variant="h2" actions={<Button onClick={() => setShown({ what: "policy" })}>Add a policy</Button>}>
+              <Header
+                variant="h2"
+                actions={
+                  <SpaceBetween direction="horizontal" size="xs">
+                    <Button href={to(["clusters", cluster, "services", service, "scaling-policy"])}>Add one by steps</Button>
+                    <Button onClick={() => setShown({ what: "policy" })}>Add a policy</Button>
+                  </SpaceBetween>
+                }
+              >
                 Policies
               </Header>
             }
@@ -95,22 +106,41 @@ export function Scaling({ cluster, service, desired }: { cluster: string; servic
               },
             ]}
           />
-          {(live.value?.actions.length ?? 0) > 0 && (
-            <Table
-              header={<Header variant="h2">At set times</Header>}
-              items={live.value?.actions ?? []}
-              trackBy="ScheduledActionName"
-              columnDefinitions={[
-                { id: "name", header: "Action", cell: (each) => each.ScheduledActionName, isRowHeader: true },
-                { id: "when", header: "When", cell: (each) => `${each.Schedule} ${each.Timezone ?? "UTC"}` },
-                {
-                  id: "what",
-                  header: "Bounds",
-                  cell: (each) => `${each.ScalableTargetAction?.MinCapacity ?? "–"} to ${each.ScalableTargetAction?.MaxCapacity ?? "–"}`,
-                },
-              ]}
-            />
-          )}
+          <Table
+            header={
+              <Header
+                variant="h2"
+                actions={<Button href={to(["clusters", cluster, "services", service, "scheduled-action"])}>Add a time</Button>}
+              >
+                At set times
+              </Header>
+            }
+            items={live.value?.actions ?? []}
+            trackBy="ScheduledActionName"
+            empty="Nothing is done at set times"
+            columnDefinitions={[
+              { id: "name", header: "Action", cell: (each) => each.ScheduledActionName, isRowHeader: true },
+              { id: "when", header: "When", cell: (each) => `${each.Schedule} ${each.Timezone ?? "UTC"}` },
+              {
+                id: "what",
+                header: "Bounds",
+                cell: (each) => `${each.ScalableTargetAction?.MinCapacity ?? "–"} to ${each.ScalableTargetAction?.MaxCapacity ?? "–"}`,
+              },
+              {
+                id: "delete",
+                header: "Delete",
+                cell: (each) => (
+                  <Button
+                    variant="inline-link"
+                    ariaLabel={`Delete ${each.ScheduledActionName}`}
+                    onClick={() => setShown({ what: "forget", action: each.ScheduledActionName })}
+                  >
+                    Delete
+                  </Button>
+                ),
+              },
+            ]}
+          />
         </>
       )}
       <Table
@@ -150,6 +180,18 @@ export function Scaling({ cluster, service, desired }: { cluster: string; servic
           onClose={close}
         >
           Alarms that it made go with it.
+        </Act>
+      )}
+      {shown?.what === "forget" && (
+        <Act
+          title={`Delete ${shown.action}?`}
+          word="Delete"
+          service={SERVICE}
+          operation="DeleteScheduledAction"
+          parameters={{ ScheduledActionName: shown.action, ...of(cluster, service) }}
+          onClose={close}
+        >
+          The bounds stay what they are.
         </Act>
       )}
     </SpaceBetween>
