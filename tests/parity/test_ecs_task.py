@@ -18,6 +18,7 @@ from portside.domain.task.record import TaskStatus
 from portside.domain.vpc import SecurityGroup, Subnet
 from portside.store.interface import Put
 from portside.store.memory import MemoryStore
+from portside.vault.aes import AesVault
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SCOPE = Scope(account="000000000000", region="us-east-1")
@@ -50,7 +51,8 @@ def store() -> MemoryStore:
 @pytest.fixture
 def served(serve: Callable[..., Any], store: MemoryStore) -> Any:
     """With the default cluster and one revision of `web`."""
-    served = serve([service(store, SystemClock(), RandomIds()) for service in (ecs_service, iam_service)])
+    clock, ids = SystemClock(), RandomIds()
+    served = serve([ecs_service(store, clock, ids), iam_service(store, AesVault(bytes(32)), clock, ids)])
     ecs = served.client("ecs")
     ecs.create_cluster()
     ecs.register_task_definition(

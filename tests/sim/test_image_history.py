@@ -91,8 +91,8 @@ MUTANTS = (
     Mutant(
         "what was resolved is not in use",
         image,
-        "            if digest:\n                digests[digest] = who\n",
-        "            if digest:\n                pass\n",
+        "        if each.digest:\n            digests[each.digest] = each.words\n",
+        "        if each.digest:\n            pass\n",
     ),
 )
 
