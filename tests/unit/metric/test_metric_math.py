@@ -1,6 +1,9 @@
 """Metric math against Python's own arithmetic, and its functions one by one."""
 
+import itertools
 import math
+import operator
+import statistics
 from typing import Any
 
 import pytest
@@ -71,6 +74,81 @@ def test_numbers(expression: str) -> None:
 def test_series(expression: str, expected: Any) -> None:
     """Each operator and function on series with gaps."""
     assert value(expression) == expected
+
+
+SERIES = st.dictionaries(st.sampled_from(TIMES), st.integers(-4, 4).map(float), max_size=4)
+LEAVES = st.one_of(st.sampled_from(["a", "b"]), st.integers(0, 4).map(str))
+OPERATORS = {
+    "+": operator.add,
+    "-": operator.sub,
+    "*": operator.mul,
+    "/": operator.truediv,
+    "<": operator.lt,
+    ">=": operator.ge,
+    "==": operator.eq,
+    "!=": operator.ne,
+}
+TREES = st.recursive(LEAVES, lambda inner: st.tuples(inner, st.sampled_from(list(OPERATORS)), inner), max_leaves=6)
+
+
+def written(tree: Any) -> str:
+    return tree if isinstance(tree, str) else f"({written(tree[0])} {tree[1]} {written(tree[2])})"
+
+
+def at(tree: Any, ids: dict[str, Any], time: int) -> float | None:
+    """The oracle: a tree's value at one time; None where a part of it has none, or is divided by nothing."""
+    if isinstance(tree, str):
+        found = ids[tree].get(time) if tree in ids else float(tree)
+        return None if found is None else float(found)
+    left, right = at(tree[0], ids, time), at(tree[2], ids, time)
+    if left is None or right is None or (tree[1] == "/" and right == 0):
+        return None
+    return float(OPERATORS[tree[1]](left, right))
+
+
+@given(TREES, SERIES, SERIES)
+def test_trees_of_series(tree: Any, a: dict[int, float], b: dict[int, float]) -> None:
+    """Arithmetic and comparisons of series with gaps, time by time, against an evaluation that knows the tree."""
+    text = written(tree)
+    if not {"a", "b"} & set(text):
+        return  # of numbers alone there is no series
+    expected = {time: found for time in TIMES if (found := at(tree, {"a": a, "b": b}, time)) is not None}
+    found = value(text, a=a, b=b)
+    assert found == pytest.approx(expected)
+
+
+@given(SERIES, SERIES, st.integers(-4, 4))
+def test_functions_of_series(a: dict[int, float], b: dict[int, float], number: int) -> None:
+    """Each function on any series, against plain Python."""
+    times = sorted(a)
+    steps = list(itertools.pairwise(times))
+    both = {time: [each[time] for each in (a, b) if time in each] for time in sorted({*a, *b})}
+    expected: dict[str, Any] = {
+        "SUM([a, b])": {time: math.fsum(each) for time, each in both.items()},
+        "AVG([a, b])": {time: statistics.fmean(each) for time, each in both.items()},
+        "MIN([a, b])": {time: min(each) for time, each in both.items()},
+        "MAX([a, b])": {time: max(each) for time, each in both.items()},
+        "ABS(a)": {time: abs(each) for time, each in a.items()},
+        "DIFF(a)": {after: a[after] - a[before] for before, after in steps},
+        "RATE(a)": {after: (a[after] - a[before]) / (after - before) for before, after in steps},
+        "RUNNING_SUM(a)": dict(zip(times, itertools.accumulate(a[time] for time in times), strict=True)),
+        f"FILL(a, {number})": {time: a.get(time, float(number)) for time in TIMES},
+        f"IF(a > {number}, a, b)": {
+            time: found for time in times if (found := a[time] if a[time] > number else b.get(time)) is not None
+        },
+    }
+    if a:
+        expected |= {
+            "SUM(a)": math.fsum(a.values()),
+            "AVG(a)": statistics.fmean(a.values()),
+            "MIN(a)": min(a.values()),
+            "MAX(a)": max(a.values()),
+            "STDDEV(a)": statistics.pstdev(a.values()),
+        }
+    else:
+        del expected[f"FILL(a, {number})"]  # whether nothing can be filled is another question
+    for text, wanted in expected.items():
+        assert value(text, a=a, b=b) == pytest.approx(wanted), text
 
 
 def test_deviation() -> None:

@@ -86,3 +86,21 @@ def test_what_is_no_statistic(name: str) -> None:
 def test_what_is_one(name: str) -> None:
     """Names that AWS knows are not refused."""
     check_statistic(name)
+
+
+@given(VALUES, st.integers(0, 99), st.integers(1, 100))
+def test_ranges_of_percent(values: list[float], low: int, width: int) -> None:
+    """Trimmed and winsorized means, counts and sums between two percentages, against a list that has each sample a
+    hundred times: so both bounds fall between two of its members, also where they cut a sample."""
+    high = min(low + width, 100)
+    many = sorted(value for value in values for _ in range(100))
+    inside = many[low * len(values) : high * len(values)]
+    bounded = [min(max(each, inside[0]), inside[-1]) for each in many]
+    found, bounds = point(values), f"({low}%:{high}%)"
+    assert statistic(found, f"TM{bounds}") == pytest.approx(statistics.fmean(inside), abs=1e-6)
+    assert statistic(found, f"WM{bounds}") == pytest.approx(statistics.fmean(bounded), abs=1e-6)
+    assert statistic(found, f"TC{bounds}") == pytest.approx(len(inside) / 100)
+    assert statistic(found, f"TS{bounds}") == pytest.approx(math.fsum(inside) / 100, abs=1e-6)
+    assert statistic(found, f"tm{high}") == pytest.approx(statistics.fmean(many[: high * len(values)]), abs=1e-6)
+    middle = many[25 * len(values) : 75 * len(values)]
+    assert statistic(found, "IQM") == pytest.approx(statistics.fmean(middle), abs=1e-6)
