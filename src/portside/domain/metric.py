@@ -8,7 +8,8 @@ Source: CloudWatch user guide, "Statistics definitions"; API_MetricDatum, API_Ge
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from portside.domain.record import Record
@@ -71,6 +72,22 @@ def point_of(values: Iterable[tuple[float, float]], unit: str = "None") -> Point
         total=total,
         least=min(kept, default=math.inf),
         most=max(kept, default=-math.inf),
+        values=_coarse(kept),
+        unit=unit,
+    )
+
+
+def point_of_samples(values: Sequence[float], unit: str) -> Point:
+    """Of at least one sample, each by itself."""
+    if len(values) == 1:
+        value = values[0]
+        return Point(count=1.0, total=value, least=value, most=value, values={value: 1.0}, unit=unit)
+    kept = {value: float(times) for value, times in Counter(values).items()}
+    return Point(
+        count=float(len(values)),
+        total=math.fsum(values),
+        least=min(values),
+        most=max(values),
         values=_coarse(kept),
         unit=unit,
     )

@@ -5,12 +5,13 @@ Most points are one sample: a time and a value. Others have how often each value
 
 import zlib
 from array import array
-from collections.abc import Iterable, Mapping
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
 
-from portside.domain.metric import Point, merged, point_of
+from portside.domain.metric import Point, merged, point_of_samples
 
 _LEVEL: Final = 1
 _KeptColumn = tuple[str, bytes, bytes]
@@ -25,6 +26,14 @@ class Column:
     def __init__(self, ats: "array[int] | None" = None, values: "array[float] | None" = None) -> None:
         self.ats = array("q") if ats is None else ats
         self.values = array("d") if values is None else values
+
+    def in_order(self) -> "tuple[Sequence[int], Sequence[float]]":
+        """Times and values by time, as they nearly always are."""
+        ats = self.ats.tolist()
+        if ats == sorted(ats):
+            return ats, self.values
+        order = sorted(range(len(ats)), key=ats.__getitem__)
+        return [ats[index] for index in order], [self.values[index] for index in order]
 
 
 class Slice:
@@ -68,29 +77,25 @@ class Slice:
         self, period_s: int, *, start_s: int | None = None, end_s: int | None = None, unit: str | None = None
     ) -> dict[int, Point]:
         """One point a period; of what is in the range and of that unit alone, if they are given."""
-        alone: dict[int, list[tuple[float, float]]] = {}
-        units: dict[int, str] = {}
         several: dict[int, list[Point]] = {}
         for each, column in self.columns.items():
             if unit is not None and each != unit:
                 continue
-            for at_s, value in zip(column.ats, column.values, strict=True):
-                if (start_s is not None and at_s < start_s) or (end_s is not None and at_s >= end_s):
-                    continue
-                period = at_s // period_s * period_s
-                if period in alone:
-                    alone[period].append((value, 1.0))
-                    if units[period] != each:
-                        units[period] = "None"
-                else:
-                    alone[period], units[period] = [(value, 1.0)], each
+            ats, values = column.in_order()
+            index = 0 if start_s is None else bisect_left(ats, start_s)
+            end = len(ats) if end_s is None else bisect_left(ats, end_s)
+            while index < end:
+                period = ats[index] // period_s * period_s
+                last = index + 1
+                if last < end and ats[last] < period + period_s:
+                    last = bisect_left(ats, period + period_s, last, end)
+                several.setdefault(period, []).append(point_of_samples(values[index:last], each))
+                index = last
         for at_s, point in self.points:
             if (start_s is not None and at_s < start_s) or (end_s is not None and at_s >= end_s):
                 continue
             if unit is None or point.unit == unit:
                 several.setdefault(at_s // period_s * period_s, []).append(point)
-        for period, samples in alone.items():
-            several.setdefault(period, []).append(point_of(samples, units[period]))
         return {period: points[0] if len(points) == 1 else merged(points) for period, points in sorted(several.items())}
 
     def rolled_up(self, period_s: int) -> "Slice":
