@@ -97,12 +97,12 @@ def test_what_is_found(
 
 
 def _has(message: str, terms: list[tuple[str, str]]) -> bool:
-    """All terms without a sign, none with a minus; one with a question mark, where there is none without a sign."""
+    """All terms without a sign, none with a minus; one with a question mark, where there are no others."""
     required = [term for sign, term in terms if sign == ""]
     optional = [term for sign, term in terms if sign == "?"]
     excluded = [term for sign, term in terms if sign == "-"]
     return (
         all(term in message for term in required)
         and not any(term in message for term in excluded)
-        and (bool(required) or not optional or any(term in message for term in optional))
+        and (bool(required or excluded) or not optional or any(term in message for term in optional))
     )
