@@ -794,6 +794,20 @@ async def _echo(lab: Lab, address: str) -> asyncio.Server:
     return await asyncio.start_server(serve, sock=await _listen(lab, address, 8080))
 
 
+def test_envoy_is_nobodys_child(tmp_path: Path) -> None:
+    """An Envoy that can be followed asks the kernel for its end with its parent's: it has none, and so outlives whoever
+    started it."""
+
+    async def body(lab: Lab) -> None:
+        lab.web.listen(80, fixed(200))
+        await lab.apply()
+        (pid,) = envoys(lab.settings.data_dir)
+        parent = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+        assert parent != os.getpid()
+
+    in_lab(tmp_path, body)
+
+
 def test_tcp_listener(tmp_path: Path) -> None:
     """TCP goes to healthy targets, checked by TCP; a deregistered one gets no new connection and keeps the open one,
     which is counted until it ends."""

@@ -15,7 +15,7 @@ import select
 import shutil
 import signal
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
@@ -124,7 +124,6 @@ class EnvoyProcess:
     def __init__(self, binary: Path, settings: Settings, log: Path) -> None:
         self.binary, self._settings, self._log = binary, settings, log
         self._pid_file = pid_file(settings)
-        self._child: subprocess.Popen[bytes] | None = None
         self._pidfd: int | None = None
         self.pid, self.made_of, self.epoch = 0, "", 0
         self._before: list[tuple[int, int]] = []
@@ -178,31 +177,22 @@ class EnvoyProcess:
             *("--socket-path", str(self._settings.run_dir / _HOT_RESTART), "--socket-mode", "600"),
             *("--parent-shutdown-time-s", str(FOLLOWED_S)),
         ]
-        with self._log.open("ab") as log:
-            child = subprocess.Popen(
-                [str(self.binary), *arguments, *line],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                close_fds=True,
-                cwd="/",
+        with self._log.open("ab") as log, _orphan([str(self.binary), *arguments, *line], log.fileno()) as pid:
+            hard = descriptor_limit()
+            with contextlib.suppress(OSError, ValueError):
+                resource.prlimit(pid, resource.RLIMIT_NOFILE, (hard, hard))
+            self.made_of, self.epoch = made_of, epoch
+            self._watch(pid)
+            known = _Known(
+                pid=pid,
+                start_time=start_time(pid) or 0,
+                made_of=made_of,
+                epoch=epoch,
+                before=tuple(self._before),
             )
-        hard = descriptor_limit()
-        with contextlib.suppress(OSError, ValueError):
-            resource.prlimit(child.pid, resource.RLIMIT_NOFILE, (hard, hard))
-        self._child, self.made_of, self.epoch = child, made_of, epoch
-        self._watch(child.pid)
-        known = _Known(
-            pid=child.pid,
-            start_time=start_time(child.pid) or 0,
-            made_of=made_of,
-            epoch=epoch,
-            before=tuple(self._before),
-        )
-        temporary = self._pid_file.with_suffix(".new")
-        temporary.write_text(json.dumps(asdict(known)))
-        temporary.replace(self._pid_file)
+            temporary = self._pid_file.with_suffix(".new")
+            temporary.write_text(json.dumps(asdict(known)))
+            temporary.replace(self._pid_file)
 
     async def ended(self) -> None:
         """Returns when the process is gone."""
@@ -221,10 +211,6 @@ class EnvoyProcess:
     def release(self) -> None:
         """Stop watching; the process runs on."""
         self._unwatch()
-        if self._child is not None:
-            # it is meant to outlive us: no ResourceWarning for a child that still runs
-            self._child.returncode = 0
-            self._child = None
 
     async def kill(self) -> None:
         """End the process, if it runs, and forget it."""
@@ -244,10 +230,37 @@ class EnvoyProcess:
         self._pidfd = None
 
     def _reap(self) -> None:
-        if self._child is not None:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._child.wait(timeout=1)
-            self._child = None
+        """Where we are process 1, what has no parent is ours."""
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(self.pid, os.WNOHANG)
+
+
+_LAUNCH: Final = 'exec 3<&0; ( read go <&3 && exec "$@" 3<&- </dev/null >&2 ) & echo $!'
+
+
+@contextlib.contextmanager
+def _orphan(command: Sequence[str], log: int) -> Iterator[int]:
+    """A process in a session of its own without a parent: an Envoy that can be followed asks the kernel for SIGTERM at
+    the end of its parent. It becomes the command when the context ends well, and ends otherwise.
+
+    Args: log: a descriptor for its output."""
+    waits, go = os.pipe2(os.O_CLOEXEC)
+    try:
+        with subprocess.Popen(
+            ["/bin/sh", "-c", _LAUNCH, "sh", *command],
+            stdin=waits,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            start_new_session=True,
+            cwd="/",
+        ) as parent:
+            assert parent.stdout is not None
+            said = parent.stdout.readline()
+        yield int(said)
+        os.write(go, b"\n")
+    finally:
+        os.close(waits)
+        os.close(go)
 
 
 def pid_file(settings: Settings) -> Path:
