@@ -110,6 +110,7 @@ def test_a_target_with_a_known_state_is_not_waited_for() -> None:
 
         arrivals = Arrivals(clock, accepts, lambda: None)
         assert arrivals.is_here("k", replace(target(clock), checked="healthy"), GROUP, "/ns")
+        assert arrivals.is_here("k", replace(target(clock), is_being_checked=True), GROUP, "/ns")
         await arrivals.close()
 
     run(scenario)

@@ -54,6 +54,8 @@ class Arrivals:
         check = group.health_check
         if target.checked != "unknown" or target.deregistered_at is not None or not check.enabled:
             return True
+        if target.is_being_checked:
+            return True  # it was told of it, maybe by an earlier process, and keeps it
         if self._here.get(key) == target.registered_at:
             return True
         port = target.port if check.port == "traffic-port" else int(check.port)
