@@ -13,7 +13,8 @@ from served import ACCOUNT, REGION, Served
 
 from portside.api.console.changes import Changes
 from portside.api.console.place import places
-from portside.api.console.sign_in import REFUSED, SignIns
+from portside.api.console.role_use import role_use
+from portside.api.console.sign_in import MOST, REFUSED, SignIns
 from portside.api.console.site import Site
 from portside.api.console.visit import HEADER, Visits
 from portside.api.ec2.service import ec2_service
@@ -23,6 +24,7 @@ from portside.api.iam.service import iam_service
 from portside.aws.service import Principal
 from portside.aws.signature import Secret
 from portside.control.clock import RandomIds, SystemClock
+from portside.domain.record import Scope
 from portside.store.memory import MemoryStore
 from portside.vault.aes import AesVault
 
@@ -47,6 +49,7 @@ class Console:
             about,
             sign_ins=sign_ins if with_auth else None,
             places=lambda: places(store),
+            role_use=lambda account, region, arn: role_use(store, Scope(account=account, region=region), arn),
         )
         services = [
             ecs_service(store, clock, ids),
@@ -310,6 +313,54 @@ def test_shapes_are_the_models(console: Console) -> None:
     assert found["fargate"]["256"] == [512, 1024, 2048]
     assert console.read("shapes/ecs/Nothing") == (200, {})
     assert console.read("shapes/..%2fecs/RunTask")[0] == 404
+
+
+def test_so_many_sign_ins_are_kept(guarded: Console) -> None:
+    """Memory is bounded: of more sign-ins than are kept, the one that would end first gives way."""
+    bare = guarded.cookie
+    guarded.sign_in("AKIAOWN", "its own secret")
+    first, guarded.cookie = guarded.cookie, bare
+    guarded.now += timedelta(minutes=1)
+    for _ in range(MOST):
+        assert guarded.sign_in("AKIAOWN", "its own secret") == 200
+        last, guarded.cookie = guarded.cookie, bare
+    assert guarded.call("ecs", "ListClusters", cookie=last)[0] == 200
+    assert guarded.call("ecs", "ListClusters", cookie=first)[0] == 401
+
+
+def test_who_uses_a_role(console: Console) -> None:
+    """Active definitions and instance profiles, with what the role is to each; nobody, for a role that nobody names."""
+    trust = {
+        "Version": "2012-10-17",
+        "Statement": [
+            {"Effect": "Allow", "Principal": {"Service": "ecs-tasks.amazonaws.com"}, "Action": "sts:AssumeRole"}
+        ],
+    }
+    console.call("iam", "CreateRole", {"RoleName": "reader", "AssumeRolePolicyDocument": json.dumps(trust)})
+    console.call("iam", "CreateInstanceProfile", {"InstanceProfileName": "machines"})
+    console.call("iam", "AddRoleToInstanceProfile", {"InstanceProfileName": "machines", "RoleName": "reader"})
+    arn = f"arn:aws:iam::{ACCOUNT}:role/reader"
+    container = {"name": "main", "image": "i", "memory": 64}
+    for family, roles in (
+        ("both", {"taskRoleArn": arn, "executionRoleArn": arn}),
+        ("none", {}),
+        ("old", {"taskRoleArn": arn}),
+    ):
+        status, said = console.call(
+            "ecs", "RegisterTaskDefinition", {"family": family, "containerDefinitions": [container], **roles}
+        )
+        assert status == 200, said
+    console.call("ecs", "DeregisterTaskDefinition", {"taskDefinition": "old:1"})
+    assert console.read(f"role-use?arn={arn}") == (
+        200,
+        {
+            "definitions": [{"name": "both:1", "as": ["task role", "execution role"]}],
+            "tasks": [],
+            "services": [],
+            "profiles": [{"name": "machines", "as": ["role"]}],
+        },
+    )
+    assert not any(console.read(f"role-use?arn={arn}x")[1].values())
 
 
 def test_what_is_not_built_says_how(serve: Callable[..., Served], tmp_path: Path) -> None:

@@ -48,6 +48,11 @@ export function SignIn({ onSignedIn, isOver }: { onSignedIn: () => void; isOver:
         <Container header={<Header variant="h1">Sign in to Portside</Header>}>
           <SpaceBetween size="l">
             {isOver && !error && <Alert>You have signed out, or your time is over.</Alert>}
+            {!isSecureContext && (
+              <Alert type="warning" header="This page came over the network unencrypted">
+                So would your key go back. Use a tunnel to the machine (ssh -L 4566:127.0.0.1:4566) and open http://127.0.0.1:4566/ instead.
+              </Alert>
+            )}
             <Box variant="p">
               With the instance&#39;s own key, which <code>portside env</code> prints, or that of a session.
             </Box>
