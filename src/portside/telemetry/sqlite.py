@@ -28,7 +28,7 @@ DELETE_BATCH: Final = 1000
 """Events removed in one commit: some 5 ms, for which writers wait."""
 PIECE_EVENTS: Final = 10_000
 """Events that are looked at before other readers have their turn: some 30 ms."""
-TERM_PIECE_EVENTS: Final = 100_000
+TERM_PIECE_EVENTS: Final = 20_000
 """Likewise, where SQLite itself looks for words."""
 SEARCH_S: Final = 2.0
 """How long one search may take; what is not searched then is left for the next call, as AWS does."""
