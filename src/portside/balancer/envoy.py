@@ -51,7 +51,7 @@ from portside.settings import Settings
 
 log = logging.getLogger(__name__)
 
-READY_TIMEOUT_S: Final = 15.0
+READY_TIMEOUT_S: Final = 60.0
 CONFIRM_TIMEOUT_S: Final = 10.0
 TAIL_INTERVAL_S: Final = 0.1
 ACCESS_INTERVAL_S: Final = 5.0
