@@ -537,7 +537,7 @@ def test_restart_of_portside_adopts_envoy(tmp_path: Path) -> None:
 
 def test_envoy_is_renewed_in_place(tmp_path: Path) -> None:
     """A Portside that starts with another Envoy has it take over from the one that runs: no request fails on kept
-    connections or new ones, in the VPC or on the host, what is under way is answered, and what was counted is kept."""
+    connections or new ones, in the VPC or on the host, and what is under way is answered."""
 
     async def body(lab: Lab) -> None:
         await lab.serve(ONE, TWO)
@@ -594,11 +594,35 @@ def test_envoy_is_renewed_in_place(tmp_path: Path) -> None:
             asked += int(requests[1])
         assert asked > 100
 
+    in_lab(tmp_path, body)
+
+
+def test_counts_outlive_the_envoy_that_counted(tmp_path: Path) -> None:
+    """The one that follows goes on from where the other one's counts were."""
+
+    async def body(lab: Lab) -> None:
+        await lab.serve(ONE)
+        g = group("g")
+        lab.web.groups, lab.web.targets = [g], [target(g, ONE)]
+        lab.web.listen(80, forward(g))
+        await lab.apply()
+        await lab.reports.wait(ONE, "healthy")
+        for _ in range(7):
+            assert await lab.get() == "200 server-1"
+        program = tmp_path / "envoy"
+        program.symlink_to(find_binary(None))
+        await lab.envoy.close()
+        lab.envoy = EnvoyBalancer(dataclasses.replace(lab.settings, envoy_path=program))
+        await lab.envoy.start(lab.reports)
+        await lab.apply()
+        for _ in range(4):
+            assert await lab.get() == "200 server-1"
+
         async def counted() -> bool:
             (counts,) = (await lab.envoy.counts()).values()
-            return counts.requests >= asked
+            return counts.requests == 11
 
-        await eventually(counted)
+        await eventually(counted, timeout_s=30)
 
     in_lab(tmp_path, body)
 
