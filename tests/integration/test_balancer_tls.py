@@ -14,6 +14,7 @@ from portside.api.elbv2.lookup import SERVED_KEYS
 from portside.balancer.envoy import EnvoyBalancer
 from portside.control.loop import spawn
 from portside.domain.load_balancer import HealthCheck
+from portside.domain.load_balancer_metric import ListenerCounts
 from portside.domain.record import replace
 from portside.domain.ssl_policy import POLICIES
 from portside.settings import Settings
@@ -286,6 +287,30 @@ def test_tls_listener_hands_on_what_was_inside(tmp_path: Path) -> None:
 
         await eventually(agrees_on_nothing)
         await server.close()
+
+    in_lab(tmp_path, body)
+
+
+def test_clients_are_counted(tmp_path: Path) -> None:
+    """Connections by listener, those that are open, and those that do not agree on TLS."""
+
+    async def body(lab: Lab) -> None:
+        listener = lab.web.listen_tls(443, fixed(200, "hello"), lab.authority.issue("a.test"))
+        other = lab.web.listen(80, fixed(200, "hello"))
+        await lab.apply()
+        for _ in range(3):
+            assert "hello" in await lab.get("a.test")
+        with pytest.raises(ssl.SSLError):
+            await lab.open("a.test", lab.context(versions=(ssl.TLSVersion.TLSv1_3, ssl.TLSVersion.TLSv1_3)))
+        _, writer, _ = await lab.open("a.test")
+
+        async def are_counted() -> bool:
+            counts = (await lab.envoy.listener_counts())[listener.arn]
+            return counts == ListenerCounts(connections=5, connections_active=1, tls_errors=1)
+
+        await eventually(are_counted)
+        assert (await lab.envoy.listener_counts())[other.arn] == ListenerCounts()
+        writer.close()
 
     in_lab(tmp_path, body)
 

@@ -27,6 +27,12 @@ _CLUSTER_FILTER: Final = (
 )
 
 
+_LISTENER_FILTER: Final = (
+    r"^listener\.[^.]+\.(downstream_(cx_(total|active|overflow|overload_reject)|global_cx_overflow)"
+    r"|ssl\.connection_error)$"
+)
+
+
 class AdminUnavailable(Exception):
     """Envoy does not answer on its admin socket."""
 
@@ -135,6 +141,16 @@ class Admin:
             if "name" in entry:
                 _, cluster, name = entry["name"].split(".", 2)
                 found.setdefault(cluster, {})[name] = entry["value"]
+        return found
+
+    async def listener_statistics(self) -> dict[str, dict[str, int]]:
+        """By the name of a listener: numbers by theirs."""
+        answer = json.loads(await self.get(f"/stats?format=json&filter={_quote(_LISTENER_FILTER)}"))
+        found: dict[str, dict[str, int]] = {}
+        for entry in answer["stats"]:
+            if "name" in entry:
+                _, listener, name = entry["name"].split(".", 2)
+                found.setdefault(listener, {})[name] = int(entry["value"])
         return found
 
     async def hits(self) -> dict[str, int]:

@@ -39,12 +39,14 @@ from portside.balancer.xds import (
     fronts,
     render,
     route_file,
+    route_name,
     secret_file,
+    shared_name,
 )
 from portside.domain import access_log
 from portside.domain.access_log import LogKind
 from portside.domain.load_balancer import LoadBalancer, Target
-from portside.domain.load_balancer_metric import GroupCounts
+from portside.domain.load_balancer_metric import GroupCounts, ListenerCounts
 from portside.domain.load_balancer_rule import answering_zones, suffix, used_groups
 from portside.node.s3 import endpoint_of
 from portside.settings import Settings
@@ -738,6 +740,28 @@ class EnvoyBalancer:
             if (cluster := cluster_name(config.load_balancer.arn, group.arn)) in found
         }
 
+    async def listener_counts(self) -> Mapping[str, ListenerCounts]:
+        try:
+            found = await self._admin.listener_statistics()
+        except AdminUnavailable as error:
+            raise BalancerRefused(str(error)) from error
+        counted: dict[str, ListenerCounts] = {}
+        shared: dict[int, list[str]] = {}
+        for config in self._configured or ():
+            for listener in config.listeners:
+                if config.load_balancer.scheme == "internet-facing":
+                    shared.setdefault(listener.port, []).append(listener.arn)
+                own = [
+                    _listener_counts(numbers)
+                    for name, numbers in found.items()
+                    if name.startswith(f"{route_name(listener.arn)}_")
+                ]
+                counted[listener.arn] = sum(own, ListenerCounts())
+        for port, arns in shared.items():
+            if len(arns) == 1 and (numbers := found.get(shared_name(port))):
+                counted[arns[0]] += _listener_counts(numbers)
+        return counted
+
     async def hits(self) -> Mapping[str, int]:
         try:
             found = await self._admin.hits()
@@ -777,6 +801,16 @@ class EnvoyBalancer:
             return await asyncio.to_thread(open_connections, Path(netns_path))
         except FileNotFoundError:
             return Counter()
+
+
+def _listener_counts(numbers: Mapping[str, int]) -> ListenerCounts:
+    refused = ("downstream_cx_overflow", "downstream_cx_overload_reject", "downstream_global_cx_overflow")
+    return ListenerCounts(
+        connections=numbers.get("downstream_cx_total", 0),
+        connections_active=numbers.get("downstream_cx_active", 0),
+        rejected=sum(numbers.get(name, 0) for name in refused),
+        tls_errors=numbers.get("ssl.connection_error", 0),
+    )
 
 
 def _document(resources: list[Resource]) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from portside.domain.load_balancer import Listener, LoadBalancer, Rule, Target, TargetGroup
-from portside.domain.load_balancer_metric import GroupCounts
+from portside.domain.load_balancer_metric import GroupCounts, ListenerCounts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +67,13 @@ class Balancer(Protocol):
 
     async def counts(self) -> Mapping[tuple[str, str], GroupCounts]:
         """By the ARNs of load balancer and target group. Numbers begin anew when the data plane does.
+
+        Raises: BalancerRefused if it does not answer."""
+        ...
+
+    async def listener_counts(self) -> Mapping[str, ListenerCounts]:
+        """By the ARNs of listeners that the data plane has. Numbers begin anew when it does. Where listeners share a
+        port of 127.0.0.1 their connections there are nobody's.
 
         Raises: BalancerRefused if it does not answer."""
         ...

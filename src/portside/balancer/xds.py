@@ -256,6 +256,7 @@ def listener_resource(
     resource: Resource = {
         "@type": f"{_TYPE}config.listener.v3.Listener",
         "name": name,
+        "stat_prefix": name,
         "address": addresses[0],
         "per_connection_buffer_limit_bytes": 1 << 20,
         "filter_chains": [

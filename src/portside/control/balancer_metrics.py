@@ -1,6 +1,7 @@
 """The load balancers' metrics: each minute what the data plane has counted since the last, in CloudWatch's names."""
 
 import logging
+from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Final
@@ -10,11 +11,11 @@ from portside.control.loop import Loop
 from portside.domain import load_balancer_metric as rule
 from portside.domain.clock import Clock
 from portside.domain.flow import FlowCounts
-from portside.domain.load_balancer import Target, TargetGroup
-from portside.domain.load_balancer_metric import GroupCounts
+from portside.domain.load_balancer import LoadBalancer, Target, TargetGroup
+from portside.domain.load_balancer_metric import GroupCounts, ListenerCounts
 from portside.domain.metric import Sample
 from portside.domain.record import Scope
-from portside.domain.table import LOAD_BALANCER, TARGET, TARGET_GROUP
+from portside.domain.table import LISTENER, LOAD_BALANCER, RULE, TARGET, TARGET_GROUP
 from portside.node.interface import Node
 from portside.store.interface import Store
 from portside.telemetry.interface import LogsUnavailable
@@ -49,6 +50,8 @@ class BalancerMetricLoop:
         self._loop = Loop("balancer metrics", clock, self._step, resync_s=2 * period_s)
         self._before: Mapping[tuple[str, str], GroupCounts] | None = None
         self._flows_before: Mapping[tuple[str, str], FlowCounts] = {}
+        self._clients_before: Mapping[str, ListenerCounts] | None = None
+        self._hits_before: Mapping[str, int] = {}
 
     async def start(self) -> None:
         self._loop.wake(_ALL)
@@ -68,7 +71,7 @@ class BalancerMetricLoop:
     async def _look(self, now: datetime) -> None:
         balancers = {each.arn: each for each in self._store.scan(LOAD_BALANCER)}
         if not balancers:
-            self._before = {}
+            self._before, self._clients_before, self._hits_before = {}, {}, {}
             return
         found = await self._balancer.counts()
         flows = await self._node.flow_counts()
@@ -95,5 +98,41 @@ class BalancerMetricLoop:
             balancer = balancers[arn]
             looked = [(group, new, targets.get(group.arn, [])) for group, new in several]
             samples.setdefault(balancer.scope, []).extend(rule.samples(balancer, looked, now))
+        for balancer, clients, answers in await self._of_clients(balancers):
+            counted = [new for _, new in by_balancer.get(balancer.arn, ())]
+            of_clients = rule.samples_of_clients(balancer, clients, counted, answers, now)
+            samples.setdefault(balancer.scope, []).extend(of_clients)
         for scope, each in samples.items():
             await self._metrics.put(scope, each)
+
+    async def _of_clients(
+        self, balancers: Mapping[str, LoadBalancer]
+    ) -> list[tuple[LoadBalancer, ListenerCounts, Counter[str]]]:
+        """What listeners have counted since the last look, and how many requests rules have answered themselves."""
+        found, hits = await self._balancer.listener_counts(), await self._balancer.hits()
+        before, self._clients_before = self._clients_before, found
+        hits_before, self._hits_before = self._hits_before, hits
+        if before is None:
+            return []
+        clients: dict[str, ListenerCounts] = {}
+        answers: dict[str, Counter[str]] = {}
+        listeners = {each.arn: each for each in self._store.scan(LISTENER)}
+        for arn, counts in found.items():
+            if listener := listeners.get(arn):
+                new = rule.listeners_since(counts, before.get(arn))
+                clients[listener.load_balancer_arn] = clients.get(listener.load_balancer_arn, ListenerCounts()) + new
+        acting = [(each.arn, each, each.default_action) for each in listeners.values()]
+        acting += [
+            (each.arn, listeners[each.listener_arn], each.action)
+            for each in self._store.scan(RULE)
+            if each.listener_arn in listeners
+        ]
+        for arn, listener, action in acting:
+            if kind := rule.ANSWERS.get(type(action)):
+                count, known = hits.get(arn, 0), hits_before.get(arn, 0)
+                several = answers.setdefault(listener.load_balancer_arn, Counter())
+                several[kind] += count - known if count >= known else count
+        return [
+            (balancer, clients.get(arn, ListenerCounts()), answers.get(arn, Counter()))
+            for arn, balancer in balancers.items()
+        ]

@@ -10,11 +10,13 @@ from datetime import datetime
 from typing import Final, TypeVar
 
 from portside.domain.flow import FlowCounts
-from portside.domain.load_balancer import LoadBalancer, Target, TargetGroup
+from portside.domain.load_balancer import FixedResponse, LoadBalancer, Redirect, Target, TargetGroup
 from portside.domain.metric import MetricName, Point, Sample, dimensions_of, point_of
 
 K = TypeVar("K")
 
+ANSWERS: Final[dict[type, str]] = {FixedResponse: "fixed-response", Redirect: "redirect"}
+"""Actions by which a load balancer answers itself, without a target."""
 NAMESPACES: Final = {"application": "AWS/ApplicationELB", "network": "AWS/NetworkELB", "classic": "AWS/ELB"}
 
 
@@ -39,6 +41,37 @@ class GroupCounts:
     client_resets: int = 0
     target_resets: int = 0
     times_ms: Mapping[float, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListenerCounts:
+    """What the data plane has counted of a listener since it began: clients' connections, those that are open now,
+    those that were one too many, and those that did not agree on TLS."""
+
+    connections: int = 0
+    connections_active: int = 0
+    rejected: int = 0
+    tls_errors: int = 0
+
+    def __add__(self, other: "ListenerCounts") -> "ListenerCounts":
+        return ListenerCounts(
+            connections=self.connections + other.connections,
+            connections_active=self.connections_active + other.connections_active,
+            rejected=self.rejected + other.rejected,
+            tls_errors=self.tls_errors + other.tls_errors,
+        )
+
+
+def listeners_since(counts: ListenerCounts, before: ListenerCounts | None) -> ListenerCounts:
+    """What came on top. Where a number is lower than it was, the data plane has begun anew."""
+    if before is None or counts.connections < before.connections:
+        return counts
+    return ListenerCounts(
+        connections=counts.connections - before.connections,
+        connections_active=counts.connections_active,
+        rejected=max(0, counts.rejected - before.rejected),
+        tls_errors=max(0, counts.tls_errors - before.tls_errors),
+    )
 
 
 def since(counts: GroupCounts, before: GroupCounts | None) -> GroupCounts:
@@ -109,6 +142,36 @@ def samples(
             found += [_sample(balancer, name, each, point, now) for each in (of_balancer, of_group)]
         found += [_sample(balancer, *each, now) for each in _of_targets(balancer, of_group, counts, targets)]
     return found
+
+
+def samples_of_clients(
+    balancer: LoadBalancer,
+    clients: ListenerCounts,
+    groups: Sequence[GroupCounts],
+    answers: Mapping[str, int],
+    now: datetime,
+) -> list[Sample]:
+    """Of the clients of a load balancer, for a minute.
+
+    Args:
+        clients: what its listeners have counted in it. groups: what its target groups have.
+        answers: how many requests rules answered themselves, by `fixed-response` and `redirect`.
+    """
+    of_balancer = {"LoadBalancer": resource(balancer.arn)}
+    counted: list[tuple[str, int]] = [("ClientTLSNegotiationErrorCount", clients.tls_errors)]
+    if balancer.type == "application":
+        counted += [
+            ("RejectedConnectionCount", clients.rejected),
+            ("NewConnectionCount", clients.connections + sum(each.connections for each in groups)),
+            ("HTTP_Fixed_Response_Count", answers.get("fixed-response", 0)),
+            ("HTTP_Redirect_Count", answers.get("redirect", 0)),
+        ]
+        active = clients.connections_active + sum(each.connections_active for each in groups)
+        if active:
+            counted.append(("ActiveConnectionCount", active))
+    elif balancer.type == "classic":
+        return []
+    return [_sample(balancer, name, of_balancer, _count(count), now) for name, count in counted if count]
 
 
 def _of_group(balancer: LoadBalancer, counts: GroupCounts) -> Iterator[tuple[str, Point]]:

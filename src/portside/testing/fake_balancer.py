@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from portside.balancer.interface import BalancerConfig, BalancerRefused, HealthListener, HealthReport
 from portside.domain.load_balancer import FixedResponse, Listener
-from portside.domain.load_balancer_metric import GroupCounts
+from portside.domain.load_balancer_metric import GroupCounts, ListenerCounts
 from portside.domain.load_balancer_rule import used_groups
 
 Key = tuple[str, str, int]
@@ -27,6 +27,7 @@ class FakeBalancer:
         self.counted: dict[tuple[str, str], GroupCounts] = {}
         """By load balancer and target group: what there is to tell."""
         self.hit: dict[str, int] = {}
+        self.clients: dict[str, ListenerCounts] = {}
         """By rule or listener: what there is to tell."""
         self.running = False
         self._listener: HealthListener = lambda report: None
@@ -87,6 +88,13 @@ class FakeBalancer:
             for config in self.configs
             for group in config.target_groups
             for key in [(config.load_balancer.arn, group.arn)]
+        }
+
+    async def listener_counts(self) -> Mapping[str, ListenerCounts]:
+        return {
+            each.arn: self.clients.get(each.arn, ListenerCounts())
+            for config in self.configs
+            for each in config.listeners
         }
 
     async def hits(self) -> Mapping[str, int]:

@@ -1,0 +1,87 @@
+"""The loop of load balancers' metrics over a data plane that counts."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+
+from portside.control.balancer_metrics import BalancerMetricLoop
+from portside.domain.flow import FlowCounts
+from portside.domain.load_balancer import Redirect
+from portside.domain.load_balancer_metric import GroupCounts, ListenerCounts
+from portside.domain.metric import Sample, statistic
+from portside.domain.record import Scope
+from portside.domain.table import LISTENER, LOAD_BALANCER, RULE, TARGET_GROUP
+from portside.store.interface import Put
+from portside.store.memory import MemoryStore
+from portside.testing.balancer_lab import Balancer, fixed, forward, group, paths
+from portside.testing.clock import EPOCH, LoopClock, VirtualTimeLoop
+from portside.testing.fake_balancer import FakeBalancer
+
+
+class NoFlows:
+    async def flow_counts(self) -> Mapping[tuple[str, str], FlowCounts]:
+        return {}
+
+
+class Kept:
+    def __init__(self) -> None:
+        self.sums: Counter[str] = Counter()
+
+    async def put(self, scope: Scope, samples: Sequence[Sample]) -> None:
+        for each in samples:
+            if [name for name, _ in each.metric.dimensions] == ["LoadBalancer"]:
+                self.sums[each.metric.name] += round(statistic(each.point, "Sum") or 0)
+
+
+def test_clients_and_own_answers() -> None:
+    """Clients' connections and what rules answer themselves are told by the minute: what came since the last look, and
+    all of it where the data plane began anew; nothing of the time before the first look."""
+    loop = VirtualTimeLoop()
+    clock, store, kept, plane = LoopClock(loop), MemoryStore(), Kept(), FakeBalancer()
+    lab, g = Balancer("web", "/netns"), group("g")
+    lab.groups = [g]
+    listener = lab.listen(80, forward(g))
+    answers = lab.rule(listener, 1, fixed(200), paths("/a"))
+    leads = lab.rule(listener, 2, Redirect(status_code="HTTP_301", path="/x"), paths("/b"))
+    store.transact(
+        Put(LOAD_BALANCER, lab.record),
+        Put(TARGET_GROUP, g),
+        Put(LISTENER, listener),
+        Put(RULE, answers),
+        Put(RULE, leads),
+    )
+
+    def told(connections: int, hits: int) -> None:
+        plane.clients = {
+            listener.arn: ListenerCounts(
+                connections=connections, connections_active=3, rejected=connections // 10, tls_errors=connections // 5
+            )
+        }
+        plane.hit = {answers.arn: hits, leads.arn: 2 * hits}
+        key = lab.record.arn, g.arn
+        plane.counted = {key: GroupCounts(connections=connections, connections_active=1)}
+
+    async def test() -> None:
+        await plane.start(lambda report: None)
+        await plane.apply([lab.config()])
+        told(100, 50)
+        meter = BalancerMetricLoop(store, kept, clock, plane, NoFlows())  # type: ignore[arg-type]
+        await meter.start()
+        await clock.sleep_until(EPOCH + timedelta(seconds=30))
+        assert set(kept.sums) <= {"HealthyHostCount", "UnHealthyHostCount"}
+        told(120, 57)
+        await clock.sleep_until(EPOCH + timedelta(seconds=90))
+        told(10, 3)
+        await clock.sleep_until(EPOCH + timedelta(seconds=130))
+        await meter.close()
+
+    loop.run_until_complete(test())
+    loop.close()
+    assert {name: value for name, value in kept.sums.items() if "Host" not in name} == {
+        "NewConnectionCount": 2 * (20 + 10),
+        "ActiveConnectionCount": 2 * (3 + 1),
+        "RejectedConnectionCount": 2 + 1,
+        "ClientTLSNegotiationErrorCount": 4 + 2,
+        "HTTP_Fixed_Response_Count": 7 + 3,
+        "HTTP_Redirect_Count": 14 + 6,
+    }
