@@ -156,4 +156,8 @@ def test_a_name_is_of_what_outlives_tasks(store: MemoryStore) -> None:
     store.transact(Put(TASK, task("one", "i-1", Volume(name="idle"))))
     assert ask(store, "GET", "idle")[1]["id"] == "dv-3"
     assert ask(store, "GET", "scratch")[0] == 404
+    long = "0123456789abcdef0123456789abcdef"
+    store.transact(Put(TASK, task(long, "i-1", Volume(name="idle"))))
+    assert ask(store, "GET", "01234567/idle")[1]["id"] == f"{long}/idle"
+    assert ask(store, "GET", "01234567")[1]["id"] == long
     assert ask(store, "GET", "", "efs,tape")[0] == 400

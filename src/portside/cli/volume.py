@@ -47,7 +47,7 @@ def grow(settings: Settings, name: str) -> None:
 
 
 def render(rows: Sequence[Mapping[str, Any]]) -> Table:
-    """Ids are never cut; who uses one is folded."""
+    """Ids are not folded; who uses one is."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for column in ("kind", "volume", "name", "size", "where", "used by"):
         is_fixed = column in ("kind", "volume", "size")
@@ -75,8 +75,11 @@ def size(count: int) -> str:
 
 
 def _id(row: Mapping[str, Any]) -> str:
-    """Of a path of an instance nothing: its name and its place say all."""
-    return "" if row["kind"] == "host" else str(row["id"])
+    """Of what goes with a task with the first digits of the task's; of a path of an instance nothing, for its name and
+    its place say all."""
+    task, slash, name = str(row["id"]).partition("/")
+    short = f"{task[:8]}{slash}{name}" if row["kind"] in ("ephemeral", "task") else str(row["id"])
+    return "" if row["kind"] == "host" else short
 
 
 def _short(user: str) -> str:

@@ -75,7 +75,7 @@ def test_what_a_task_writes_and_paths_of_instances() -> None:
     """A task's disk by the task's id, a volume on it by both; a path of an instance by itself."""
     rows = [
         {
-            "id": "0123",
+            "id": "0123456789abcdef",
             "kind": "ephemeral",
             "name": "family:web",
             "zones": ["us-east-1a"],
@@ -84,7 +84,14 @@ def test_what_a_task_writes_and_paths_of_instances() -> None:
             "capacityBytes": 20_000_000_000,
             "isNearlyFull": True,
         },
-        {"id": "0123/x", "kind": "task", "name": "x", "zones": [], "usedBy": ["c/0123"], "sizeBytes": 1_000_000},
+        {
+            "id": "0123456789abcdef/x",
+            "kind": "task",
+            "name": "x",
+            "zones": [],
+            "usedBy": ["c/0123"],
+            "sizeBytes": 1_000_000,
+        },
         {"id": "i-1:/srv", "kind": "host", "name": "/srv", "instance": "i-1", "usedBy": ["c/0123"], "sizeBytes": None},
     ]
     console = Console(width=100)
@@ -92,7 +99,7 @@ def test_what_a_task_writes_and_paths_of_instances() -> None:
         console.print(render(rows))
     found = [" ".join(line.split()) for line in captured.get().splitlines()[1:]]
     assert found == [
-        "ephemeral 0123 family:web 19.5 GB of 20.0 GB, nearly full us-east-1a c/0123",
-        "task 0123/x x 1.0 MB none c/0123",
+        "ephemeral 01234567 family:web 19.5 GB of 20.0 GB, nearly full us-east-1a c/0123",
+        "task 01234567/x x 1.0 MB none c/0123",
         "host /srv - i-1 c/0123",
     ]

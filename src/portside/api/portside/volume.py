@@ -221,10 +221,16 @@ def user_of(volume: EbsVolume) -> str:
     return "/".join(volume.owner.split("/")[2:])
 
 
+def _shortened(row: dict[str, Any]) -> str:
+    """The id of what goes with a task, as lists show it: with the first eight digits of the task's. Empty of others."""
+    task, slash, name = str(row["id"]).partition("/")
+    return f"{task[:8]}{slash}{name}" if row["kind"] in ("ephemeral", "task") else ""
+
+
 def _one(rows: list[dict[str, Any]], named: str) -> dict[str, Any]:
     """By id, else by name. Raises Refused."""
     found = [each for each in rows if each["id"] == named] or [
-        each for each in rows if each["name"] == named and each["kind"] in _OUTLIVING
+        each for each in rows if (each["name"] == named and each["kind"] in _OUTLIVING) or _shortened(each) == named
     ]
     if not found:
         raise Refused(RefusalKind.NOT_FOUND, f"there is no volume {named}", "volume")
