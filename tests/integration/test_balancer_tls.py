@@ -315,6 +315,41 @@ def test_clients_are_counted(tmp_path: Path) -> None:
     in_lab(tmp_path, body)
 
 
+def test_connections_to_a_target_are_ended(tmp_path: Path) -> None:
+    """Those behind a TLS listener that lead there break off; the others, and new ones, go on."""
+
+    async def body(lab: Lab) -> None:
+        other = "10.0.1.11"
+        lab.netns.add_address(other)
+        servers = [
+            await WebServer(lab.netns.path, address, 8080, f"server-{address}").start() for address in (ONE, other)
+        ]
+        check = HealthCheck(protocol="TCP", path="", matcher="", interval_s=1, timeout_s=1)
+        g = group("g", protocol="TCP", protocol_version="", health_check=check)
+        lab.web.groups, lab.web.targets = [g], [target(g, ONE)]
+        lab.web.listen_tls_tcp(443, forward(g), lab.authority.issue("a.test"), "None")
+        await lab.apply()
+        await lab.reports.wait(ONE, "healthy")
+        leaving = await lab.open("a.test")
+        assert f"server-{ONE}" in await ask(*leaving[:2], "a.test", "/")
+        lab.web.targets = [target(g, other)]
+        await lab.apply()
+        await lab.reports.wait(other, "healthy")
+        staying = await lab.open("a.test")
+        assert f"server-{other}" in await ask(*staying[:2], "a.test", "/")
+        await lab.envoy.end_connections(g.arn, ONE, 8080)
+        with contextlib.suppress(ConnectionError):
+            assert await asyncio.wait_for(leaving[0].read(), 10) == b""
+        assert f"server-{other}" in await ask(*staying[:2], "a.test", "/")
+        await lab.envoy.end_connections(g.arn, ONE, 8080)
+        for _, writer, _ in (leaving, staying):
+            writer.close()
+        for server in servers:
+            await server.close()
+
+    in_lab(tmp_path, body)
+
+
 @pytest.mark.parametrize("checked_by", ["TCP", "HTTPS"])
 def test_tls_target_groups(tmp_path: Path, checked_by: str) -> None:
     """What was inside a TLS listener's connections goes to the targets of a TLS group in TLS of its own, whatever their

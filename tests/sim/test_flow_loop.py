@@ -96,12 +96,14 @@ def test_flows_that_end_with_the_delay(ends: bool) -> None:
         world.plane.answer(world.address)
         await world.settle()
         key = (group, world.address, 53)
-        world.node.open_flows[key] = 1
+        world.node.open_flows[key] = world.plane.requests[key] = 1
         world.call("DeregisterTargets", TargetGroupArn=group, Targets=targets)
         await world.settle(15)
         assert key in world.node.open_flows
+        assert key in world.plane.requests
         await world.settle(10)
         assert (key in world.node.open_flows) != ends
+        assert (key in world.plane.requests) != ends
         assert world.target(group) is None
 
     simulate(body)

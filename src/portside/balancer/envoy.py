@@ -27,7 +27,7 @@ from portside.balancer.health import CheckedGroup, HealthTracker, HostKey, LogTa
 from portside.balancer.hit import default_name
 from portside.balancer.interface import BalancerConfig, BalancerRefused, HealthListener, HealthReport
 from portside.balancer.log_folder import LogFolder
-from portside.balancer.namespace import open_connections, reserve_ports
+from portside.balancer.namespace import end_connections, open_connections, reserve_ports
 from portside.balancer.process import DRAIN_S, EnvoyMissing, EnvoyProcess, descriptor_limit, find_binary, validate
 from portside.balancer.xds import (
     Options,
@@ -794,6 +794,16 @@ class EnvoyBalancer:
                 for key in self._hidden.get(cluster, []):
                     counts[key] = counts.get(key, 0) + there[key]
         return counts
+
+    async def end_connections(self, target_group_arn: str, address: str, port: int) -> None:
+        for config in self._configured or ():
+            if any(group.arn == target_group_arn for group in config.target_groups):
+                try:
+                    await asyncio.to_thread(end_connections, Path(config.netns_path), address, port)
+                except FileNotFoundError:
+                    continue
+                except OSError as error:
+                    raise BalancerRefused(f"connections to {address}:{port} can not be ended: {error}") from error
 
     async def _connections(self, netns_path: str) -> Counter[tuple[str, int]]:
         """From a load balancer's namespace; none without one."""

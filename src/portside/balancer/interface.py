@@ -65,6 +65,12 @@ class Balancer(Protocol):
         """Requests under way per (target id, port), of the targets still known to the data plane."""
         ...
 
+    async def end_connections(self, target_group_arn: str, address: str, port: int) -> None:
+        """Those to a target are broken off. Idempotent.
+
+        Raises: BalancerRefused if that is not possible, with the cause."""
+        ...
+
     async def counts(self) -> Mapping[tuple[str, str], GroupCounts]:
         """By the ARNs of load balancer and target group. Numbers begin anew when the data plane does.
 

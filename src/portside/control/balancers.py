@@ -538,6 +538,10 @@ class BalancerLoop:
             group = self._store.get(TARGET_GROUP, f"{target.scope.prefix}{target.target_group_arn}")
             if group is not None and terminates(group):
                 await self._node.end_flows(group.arn, target.address, target.port)
+                try:
+                    await self._balancer.end_connections(group.arn, target.address, target.port)
+                except BalancerRefused as error:
+                    log.warning("%s", error)
 
     def _due(self) -> set[str]:
         """End what has drained long enough; returns the keys of targets that still drain.

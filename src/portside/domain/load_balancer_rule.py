@@ -489,8 +489,6 @@ def check_target_group_attribute(key: str, value: str, protocol: str = "HTTP", t
 
 def check_target_group_attributes(attributes: dict[str, str]) -> None:
     """What the attributes must be together."""
-    if attributes.get(TERMINATE) == attributes.get(PROXY_PROTOCOL) == "true":
-        raise unsupported(f"'{TERMINATE}' together with '{PROXY_PROTOCOL}' is not supported yet")
     by_source = attributes.get("stickiness.type") == "source_ip"
     if attributes.get(CROSS_ZONE) == "false" and attributes.get("stickiness.enabled") == "true" and not by_source:
         raise invalid("Stickiness is not supported when cross-zone load balancing is off")
@@ -656,8 +654,6 @@ def check_proxied(protocol: str, groups: Iterable[TargetGroup]) -> None:
     together = list(groups)
     is_proxied = protocol == "TLS" or any(has_proxy_protocol(group) for group in together)
     for group in together:
-        if protocol == "TLS" and group.attributes.get(TERMINATE) == "true":
-            raise unsupported(f"'{TERMINATE}' of '{group.arn}' is not supported yet behind a TLS listener")
         if is_proxied and group.attributes.get(PRESERVE_CLIENT) == "true" and not proxy_keeps_clients(together):
             raise unsupported(
                 f"'{PRESERVE_CLIENT}' of '{group.arn}' is not supported yet beside target groups of the same listener "

@@ -111,6 +111,9 @@ class FakeBalancer:
         }
         return known | {key[1:]: n for key, n in self.requests.items() if key[0] == target_group_arn and n}
 
+    async def end_connections(self, target_group_arn: str, address: str, port: int) -> None:
+        self.requests.pop((target_group_arn, address, port), None)
+
     def claim_host_address(self, balancer: str, zone: str, preferred: str = "") -> str:
         claim = (balancer, zone)
         if claim not in self._claims:
