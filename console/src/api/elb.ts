@@ -71,6 +71,18 @@ export async function balancers(region: string, account: string): Promise<Balanc
   return found.loadBalancers.filter((each) => each.arn.includes(`:${region}:${account}:`));
 }
 
+export interface BalancerPlace {
+  VpcId: string;
+  AvailabilityZones?: { ZoneName: string; SubnetId: string }[];
+  SecurityGroups?: string[];
+}
+
+/** Where it stands. */
+export async function placeOf(region: string, arn: string): Promise<BalancerPlace | undefined> {
+  const wanted = { LoadBalancerArns: [arn] };
+  return (await call<{ LoadBalancers?: BalancerPlace[] }>("elbv2", "DescribeLoadBalancers", region, wanted)).LoadBalancers?.[0];
+}
+
 export interface TargetGroup {
   TargetGroupArn: string;
   TargetGroupName: string;

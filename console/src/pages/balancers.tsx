@@ -17,6 +17,8 @@ import { type Balancer, balancers, COUNTS_MS, KINDS, trafficOf } from "../api/el
 import { useLive } from "../api/live";
 import { useHere } from "../context";
 import { Act } from "../parts/act";
+import { Attributes } from "../parts/attributes";
+import { BalancerPlace } from "../parts/balancer-place";
 import { Fact } from "../parts/fact";
 import { List } from "../parts/list";
 import { Listeners } from "../parts/listeners";
@@ -109,6 +111,8 @@ export function BalancerPage({ name }: { name: string }) {
       {found?.targetGroups.map((group) => (
         <Targets key={group.arn} group={group} targets={group.targets} isReadOnly={isClassic} />
       ))}
+      {found && !isClassic && <BalancerPlace arn={found.arn} name={name} />}
+      {found && !isClassic && <Attributes owner="loadBalancer" arn={found.arn} name={name} />}
       {found && !isClassic && (
         <Container header={<Header variant="h2">The last hour</Header>}>
           <ColumnLayout columns={2}>

@@ -27,6 +27,8 @@ interface Props<T> {
   onClose: () => void;
   /** What came of it. An error thrown here is shown as one of the call. */
   onDone?: (answer: T) => void;
+  /** What the server refused, for the field that it is about; it is shown below in any case. */
+  onError?: (failure: Error) => void;
   isReady?: boolean;
   size?: "medium" | "large" | "max";
   children?: ReactNode;
@@ -46,6 +48,7 @@ export function Act<T>(props: Props<T>) {
       props.onClose();
     } catch (failure) {
       setError(failure as Error);
+      props.onError?.(failure as Error);
       setRunning(false);
     }
   };

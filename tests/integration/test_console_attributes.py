@@ -1,0 +1,118 @@
+"""Forms of the console that change what load balancers, target groups and listeners are."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from console_lab import Console, chromium
+from playwright.sync_api import Browser, Locator, expect
+
+from portside.testing.instance import Instance, instance
+
+pytestmark = pytest.mark.integration
+
+COMMAND = "Command"
+
+
+@pytest.fixture(scope="module")
+def portside() -> Iterator[Instance]:
+    with instance() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as found:
+        yield found
+
+
+@pytest.fixture
+def console(browser: Browser, portside: Instance) -> Iterator[Console]:
+    opened = Console(browser, portside)
+    yield opened
+    opened.close()
+
+
+def choose(form: Locator, field: str, option: str) -> None:
+    form.get_by_label(field, exact=True).click()
+    form.page.get_by_role("option").filter(has_text=option).first.click()
+
+
+def balancer(portside: Instance, name: str, **more: Any) -> str:
+    made = portside.client("elbv2").create_load_balancer(Name=name, Subnets=portside.subnets()[:2], **more)
+    return str(made["LoadBalancers"][0]["LoadBalancerArn"])
+
+
+def attributes(portside: Instance, arn: str) -> dict[str, str]:
+    elb = portside.client("elbv2")
+    if ":targetgroup/" in arn:
+        found = elb.describe_target_group_attributes(TargetGroupArn=arn)
+    else:
+        found = elb.describe_load_balancer_attributes(LoadBalancerArn=arn)
+    return {each["Key"]: each["Value"] for each in found["Attributes"]}
+
+
+def test_attributes_of_a_load_balancer(portside: Instance, console: Console) -> None:
+    """The form has what the server describes, sends what changed alone, and tells at the field what was refused."""
+    arn = balancer(portside, "edge")
+    before = attributes(portside, arn)
+    page = console.open("load-balancers/edge")
+    console.see(f"({len(before)})")
+    page.get_by_role("button", name="Edit attributes").click()
+    form = page.get_by_role("dialog")
+    save = form.get_by_role("button", name="Save", exact=True)
+    expect(save).to_be_disabled()
+    console.accessible()
+    form.get_by_label("Idle timeout, in seconds", exact=True).fill("9999")
+    save.click()
+    expect(form.get_by_text("must be between '1' and '4000'").first).to_be_visible()
+    expect(form.get_by_text("must be between '1' and '4000'")).to_have_count(2)
+    console.accessible()
+    form.get_by_label("Idle timeout, in seconds", exact=True).fill("90")
+    choose(form, "Desync mitigation", "strictest")
+    form.get_by_text("Deletion protection", exact=True).click()
+    command = form.get_by_label(COMMAND, exact=True)
+    expect(command).to_contain_text("aws elbv2 modify-load-balancer-attributes")
+    expect(command).to_contain_text('"Key":"idle_timeout.timeout_seconds","Value":"90"')
+    expect(command).not_to_contain_text("http2")
+    save.click()
+    expect(form).to_have_count(0)
+    assert attributes(portside, arn) == before | {
+        "idle_timeout.timeout_seconds": "90",
+        "routing.http.desync_mitigation_mode": "strictest",
+        "deletion_protection.enabled": "true",
+    }
+    page.get_by_role("button", name="Attributes", exact=False).first.click()
+    console.see("strictest")
+    console.accessible()
+    page.get_by_role("button", name="Delete", exact=True).click()
+    form.get_by_role("button", name="Delete", exact=True).click()
+    expect(form.get_by_text("OperationNotPermitted").first).to_be_visible()
+
+
+def test_where_a_load_balancer_stands(portside: Instance, console: Console) -> None:
+    """Security groups and subnets are set by forms; what the server refuses is told there."""
+    arn = balancer(portside, "placed")
+    ec2 = portside.client("ec2")
+    vpc = ec2.describe_vpcs()["Vpcs"][0]["VpcId"]
+    group = ec2.create_security_group(GroupName="doors", Description="doors", VpcId=vpc)["GroupId"]
+    page = console.open("load-balancers/placed")
+    page.get_by_role("button", name="Edit security groups").click()
+    form = page.get_by_role("dialog")
+    console.accessible()
+    choose(form, "Security groups", "doors")
+    page.keyboard.press("Escape")
+    expect(form.get_by_label(COMMAND, exact=True)).to_contain_text("aws elbv2 set-security-groups")
+    form.get_by_role("button", name="Save", exact=True).click()
+    expect(form).to_have_count(0)
+    expect(page.get_by_role("link", name=group)).to_be_visible()
+    page.get_by_role("button", name="Edit subnets").click()
+    first = portside.subnets()[0]
+    form.get_by_role("button", name=f"Remove {first}").click()
+    expect(form.get_by_label(COMMAND, exact=True)).to_contain_text("aws elbv2 set-subnets")
+    form.get_by_role("button", name="Save", exact=True).click()
+    expect(form.get_by_text("ValidationError").first).to_be_visible()
+    console.accessible()
+    found = portside.client("elbv2").describe_load_balancers(LoadBalancerArns=[arn])["LoadBalancers"][0]
+    assert group in found["SecurityGroups"]
+    assert len(found["AvailabilityZones"]) == 2
