@@ -43,6 +43,14 @@ def balancer(portside: Instance, name: str, **more: Any) -> str:
     return str(made["LoadBalancers"][0]["LoadBalancerArn"])
 
 
+def target_group(portside: Instance, name: str, protocol: str = "HTTP") -> str:
+    vpc = portside.client("ec2").describe_vpcs()["Vpcs"][0]["VpcId"]
+    made = portside.client("elbv2").create_target_group(
+        Name=name, Protocol=protocol, Port=80, VpcId=vpc, TargetType="ip"
+    )
+    return str(made["TargetGroups"][0]["TargetGroupArn"])
+
+
 def attributes(portside: Instance, arn: str) -> dict[str, str]:
     elb = portside.client("elbv2")
     if ":targetgroup/" in arn:
@@ -116,3 +124,73 @@ def test_where_a_load_balancer_stands(portside: Instance, console: Console) -> N
     found = portside.client("elbv2").describe_load_balancers(LoadBalancerArns=[arn])["LoadBalancers"][0]
     assert group in found["SecurityGroups"]
     assert len(found["AvailabilityZones"]) == 2
+
+
+def test_health_checks_and_attributes_of_a_target_group(portside: Instance, console: Console) -> None:
+    """Both forms send what changed alone, with the command, and have the server's errors at their fields."""
+    arn = target_group(portside, "fronts")
+    elb = portside.client("elbv2")
+    page = console.open("target-groups/fronts")
+    page.get_by_role("button", name="Edit health checks").click()
+    form = page.get_by_role("dialog")
+    save = form.get_by_role("button", name="Save", exact=True)
+    expect(save).to_be_disabled()
+    form.get_by_label("Every, in seconds", exact=True).fill("2")
+    save.click()
+    expect(form.get_by_text("at 'healthCheckIntervalSeconds' failed to satisfy")).to_have_count(2)
+    form.get_by_label("Every, in seconds", exact=True).fill("5")
+    save.click()
+    expect(form.get_by_text("Health check timeout '5' must be smaller")).to_have_count(2)
+    console.accessible()
+    form.get_by_label("Every, in seconds", exact=True).fill("10")
+    form.get_by_label("Path", exact=True).fill("/up")
+    form.get_by_label("Good codes", exact=True).fill("200-204")
+    command = form.get_by_label(COMMAND, exact=True)
+    expect(command).to_contain_text("aws elbv2 modify-target-group ")
+    expect(command).not_to_contain_text("health-check-timeout-seconds")
+    save.click()
+    expect(form).to_have_count(0)
+    console.see("10 s, with 5 s to answer")
+    console.see("HTTP /up")
+    group = elb.describe_target_groups(TargetGroupArns=[arn])["TargetGroups"][0]
+    assert group["Matcher"] == {"HttpCode": "200-204"}
+
+    before = attributes(portside, arn)
+    page.get_by_role("button", name="Edit attributes").click()
+    console.accessible()
+    form.get_by_label("Deregistration delay, in seconds", exact=True).fill("5")
+    form.get_by_label("Slow start, in seconds", exact=True).fill("7")
+    save.click()
+    expect(form.get_by_text("must be between '30' and '900'")).to_have_count(2)
+    form.get_by_label("Slow start, in seconds", exact=True).fill("0")
+    choose(form, "Algorithm", "least_outstanding_requests")
+    choose(form, "Cross-zone load balancing", "true")
+    form.get_by_text("Stickiness", exact=True).click()
+    expect(command).to_contain_text("aws elbv2 modify-target-group-attributes")
+    save.click()
+    expect(form).to_have_count(0)
+    assert attributes(portside, arn) == before | {
+        "deregistration_delay.timeout_seconds": "5",
+        "load_balancing.algorithm.type": "least_outstanding_requests",
+        "load_balancing.cross_zone.enabled": "true",
+        "stickiness.enabled": "true",
+    }
+
+
+def test_a_target_group_of_a_network_load_balancer_checks_by_http(portside: Instance, console: Console) -> None:
+    """From TCP to HTTP: path and codes come into the form, and all of it is sent."""
+    arn = target_group(portside, "flows", "TCP")
+    page = console.open("target-groups/flows")
+    page.get_by_role("button", name="Edit health checks").click()
+    form = page.get_by_role("dialog")
+    expect(form.get_by_label("Path", exact=True)).to_have_count(0)
+    choose(form, "Protocol", "HTTP")
+    form.get_by_label("Path", exact=True).fill("/live")
+    form.get_by_role("button", name="Save", exact=True).click()
+    expect(form).to_have_count(0)
+    group = portside.client("elbv2").describe_target_groups(TargetGroupArns=[arn])["TargetGroups"][0]
+    assert (group["HealthCheckProtocol"], group["HealthCheckPath"]) == ("HTTP", "/live")
+    assert group["HealthCheckTimeoutSeconds"] == 10
+    page.get_by_role("button", name="Edit attributes").click()
+    expect(form.get_by_label("Algorithm", exact=True)).to_have_count(0)
+    expect(form.get_by_text("Proxy protocol, version 2", exact=True)).to_be_visible()

@@ -98,6 +98,7 @@ export interface TargetGroup {
   HealthCheckTimeoutSeconds?: number;
   HealthyThresholdCount?: number;
   UnhealthyThresholdCount?: number;
+  Matcher?: { HttpCode?: string; GrpcCode?: string };
   LoadBalancerArns?: string[];
 }
 

@@ -11,7 +11,9 @@ import { useState } from "react";
 import { balancers, KINDS, type Target, type TargetGroup, targetGroups, targets } from "../api/elb";
 import { useLive } from "../api/live";
 import { useHere } from "../context";
+import { Attributes } from "../parts/attributes";
 import { Fact } from "../parts/fact";
+import { EditHealthCheck } from "../parts/health-check";
 import { DeleteTargetGroup } from "../parts/target-groups";
 import { Targets } from "../parts/targets";
 
@@ -38,6 +40,7 @@ export function TargetGroupPage({ name }: { name: string }) {
     [region, name],
   );
   const [isDeleting, setDeleting] = useState(false);
+  const [checked, setChecked] = useState<TargetGroup>();
   const found = live.value;
   if (found === null || live.error) {
     return <Alert type="error">{live.error?.message ?? `There is no target group ${name} in ${region}.`}</Alert>;
@@ -48,9 +51,14 @@ export function TargetGroupPage({ name }: { name: string }) {
       <Header
         variant="h1"
         actions={
-          <Button disabled={!group} onClick={() => setDeleting(true)}>
-            Delete
-          </Button>
+          <SpaceBetween direction="horizontal" size="xs">
+            <Button disabled={!group} onClick={() => setChecked(group)}>
+              Edit health checks
+            </Button>
+            <Button disabled={!group} onClick={() => setDeleting(true)}>
+              Delete
+            </Button>
+          </SpaceBetween>
         }
       >
         {name}
@@ -87,6 +95,8 @@ export function TargetGroupPage({ name }: { name: string }) {
           targets={found.targets}
         />
       )}
+      {group && <Attributes owner="targetGroup" arn={group.TargetGroupArn} name={name} />}
+      {checked && <EditHealthCheck group={checked} onClose={() => setChecked(undefined)} />}
       {isDeleting && group && (
         <DeleteTargetGroup
           group={group}
