@@ -109,6 +109,7 @@ export function ServicePage({ cluster, name }: { cluster: string; name: string }
                   header={<Header variant="h2">Deployments</Header>}
                   items={service?.deployments ?? []}
                   trackBy="id"
+                  wrapLines
                   empty="No deployment"
                   columnDefinitions={[
                     { id: "id", header: "Deployment", cell: (each) => nameOf(each.id), isRowHeader: true },

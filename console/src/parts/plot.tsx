@@ -61,7 +61,7 @@ export default function Plot({ label, series, unit = " %", yTitle = "Percent of 
       xScaleType="time"
       xDomain={[new Date(now - 3_600_000), new Date(now)]}
       yDomain={[0, unit === " %" ? percent(most) : most * 1.1 || 1]}
-      xTickFormatter={(at) => at.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" })}
+      xTickFormatter={(at) => at.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hourCycle: "h23" })}
       series={(hasPoints ? series : []).map((each, at) => ({
         type: "line",
         title: each.title,
