@@ -7,7 +7,9 @@ import pytest
 from console_lab import Console, chromium
 from playwright.sync_api import Browser, Locator, expect
 
+from portside.testing.balancer_lab import LabAuthority
 from portside.testing.instance import Instance, instance
+from portside.testing.wait import free_port
 
 pytestmark = pytest.mark.integration
 
@@ -194,3 +196,96 @@ def test_a_target_group_of_a_network_load_balancer_checks_by_http(portside: Inst
     page.get_by_role("button", name="Edit attributes").click()
     expect(form.get_by_label("Algorithm", exact=True)).to_have_count(0)
     expect(form.get_by_text("Proxy protocol, version 2", exact=True)).to_be_visible()
+
+
+def imported(portside: Instance, name: str) -> str:
+    """The ARN of a certificate of that name."""
+    authority = LabAuthority()
+    made = authority.issue(name)
+    answer = portside.client("acm").import_certificate(
+        Certificate=made.chain_pem.removesuffix(authority.root_pem).encode(),
+        PrivateKey=made.key_pem.encode(),
+        CertificateChain=authority.root_pem.encode(),
+    )
+    return str(answer["CertificateArn"])
+
+
+def test_certificates_of_a_listener(portside: Instance, console: Console) -> None:
+    """Certificates are added, made the default one and removed; what removes asks first."""
+    first, second = imported(portside, "one.test"), imported(portside, "two.test")
+    elb = portside.client("elbv2")
+    port = free_port()
+    listener = elb.create_listener(
+        LoadBalancerArn=balancer(portside, "secure"),
+        Protocol="HTTPS",
+        Port=port,
+        Certificates=[{"CertificateArn": first}],
+        DefaultActions=[{"Type": "fixed-response", "FixedResponseConfig": {"StatusCode": "404"}}],
+    )["Listeners"][0]["ListenerArn"]
+
+    def known() -> list[tuple[str, bool]]:
+        found = elb.describe_listener_certificates(ListenerArn=listener)["Certificates"]
+        return [(each["CertificateArn"], each["IsDefault"]) for each in found]
+
+    page = console.open("load-balancers/secure")
+    expect(console.row("one.test")).to_contain_text("Default")
+    page.get_by_role("button", name=f"Add certificates to HTTPS {port}").click()
+    form = page.get_by_role("dialog")
+    choose(form, "Certificates", "two.test")
+    page.keyboard.press("Escape")
+    command = form.get_by_label(COMMAND, exact=True)
+    expect(command).to_contain_text("aws elbv2 add-listener-certificates")
+    console.accessible()
+    form.get_by_role("button", name="Add", exact=True).click()
+    expect(console.row("two.test")).to_be_visible()
+    assert known() == [(first, True), (second, False)]
+    page.get_by_role("button", name="Make default: two.test").click()
+    expect(command).to_contain_text("aws elbv2 modify-listener")
+    form.get_by_role("button", name="Make default", exact=True).click()
+    expect(console.row("two.test").first).to_contain_text("Default")
+    expect(console.row("one.test")).to_have_count(0)
+    elb.add_listener_certificates(ListenerArn=listener, Certificates=[{"CertificateArn": first}])
+    page.get_by_role("button", name="Remove one.test").click()
+    expect(command).to_contain_text("aws elbv2 remove-listener-certificates")
+    console.accessible()
+    form.get_by_role("button", name="Remove", exact=True).click()
+    expect(console.row("one.test")).to_have_count(0)
+
+
+def test_weights_of_target_groups(portside: Instance, console: Console) -> None:
+    """A rule that forwards to one group forwards to two by weight, and to one again."""
+    elb = portside.client("elbv2")
+    blue, green = target_group(portside, "blue"), target_group(portside, "green")
+    port = free_port()
+    listener = elb.create_listener(
+        LoadBalancerArn=balancer(portside, "split"),
+        Protocol="HTTP",
+        Port=port,
+        DefaultActions=[{"Type": "forward", "TargetGroupArn": blue}],
+    )["Listeners"][0]["ListenerArn"]
+
+    def weights() -> dict[str, int]:
+        action = elb.describe_listeners(ListenerArns=[listener])["Listeners"][0]["DefaultActions"][0]
+        return {each["TargetGroupArn"]: each["Weight"] for each in action["ForwardConfig"]["TargetGroups"]}
+
+    page = console.open("load-balancers/split")
+    change = page.get_by_role("button", name="Change what rule default does")
+    change.click()
+    form = page.get_by_role("dialog")
+    form.get_by_role("button", name="Add a target group, by weight").click()
+    save = form.get_by_role("button", name="Change", exact=True)
+    expect(save).to_be_disabled()
+    choose(form, "Target group 2", "green")
+    form.get_by_label("Weight 1", exact=True).fill("90")
+    form.get_by_label("Weight 2", exact=True).fill("10")
+    expect(form.get_by_label(COMMAND, exact=True)).to_contain_text('"Weight":90')
+    console.accessible()
+    save.click()
+    expect(console.row("Anything else")).to_contain_text("forward to blue (90), green (10)")
+    assert weights() == {blue: 90, green: 10}
+    change.click()
+    expect(form.get_by_label("Weight 1", exact=True)).to_have_value("90")
+    form.get_by_role("button", name="Remove target group 1").click()
+    save.click()
+    expect(console.row("Anything else")).to_contain_text("forward to green")
+    assert weights() == {green: 1}

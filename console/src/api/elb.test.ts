@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { actionsOf, conditionsOf } from "./elb";
+import { actionsOf, conditionsOf, forwardTo, weightedOf } from "./elb";
 
 test("a rule is said in words", () => {
   const rule = {
@@ -19,4 +19,25 @@ test("weights, redirects and fixed answers are said, too", () => {
   expect(actionsOf({ Actions: [forward] })).toBe("forward to a (9), b (1)");
   expect(actionsOf({ Actions: [{ Type: "fixed-response", FixedResponseConfig: { StatusCode: "404" } }] })).toBe("answer 404");
   expect(conditionsOf({})).toBe("Anything else");
+});
+
+test("an action forwards to one group, or by weight to several, which keep their stickiness", () => {
+  const sticky = { Enabled: true, DurationSeconds: 60 };
+  const one = { Type: "forward", TargetGroupArn: "blue" };
+  expect(forwardTo(weightedOf(one))).toEqual(one);
+  const both = {
+    Type: "forward",
+    ForwardConfig: {
+      TargetGroups: [
+        { TargetGroupArn: "blue", Weight: 9 },
+        { TargetGroupArn: "green", Weight: 1 },
+      ],
+      TargetGroupStickinessConfig: sticky,
+    },
+  };
+  expect(weightedOf(both)).toEqual([
+    { arn: "blue", weight: "9" },
+    { arn: "green", weight: "1" },
+  ]);
+  expect(forwardTo(weightedOf(both), both)).toEqual(both);
 });

@@ -1,6 +1,6 @@
 /** Load balancers as Portside tells of them: rules in their order, targets with their health. */
 
-import { call, read } from "./call";
+import { call, every, read } from "./call";
 import type { Series } from "./cloudwatch";
 
 export interface Rule {
@@ -27,7 +27,7 @@ export interface Condition {
 export interface Action {
   Type: string;
   TargetGroupArn?: string;
-  ForwardConfig?: { TargetGroups?: { TargetGroupArn: string; Weight?: number }[] };
+  ForwardConfig?: { TargetGroups?: { TargetGroupArn: string; Weight?: number }[]; TargetGroupStickinessConfig?: object };
   RedirectConfig?: { StatusCode?: string; Protocol?: string; Host?: string; Port?: string; Path?: string };
   FixedResponseConfig?: { StatusCode?: string };
 }
@@ -137,8 +137,33 @@ export interface Certificate {
   DomainName: string;
 }
 
-export const certificates = async (region: string) =>
-  (await call<{ CertificateSummaryList?: Certificate[] }>("acm", "ListCertificates", region)).CertificateSummaryList ?? [];
+const KEY_TYPES = ["RSA_1024", "RSA_2048", "RSA_3072", "RSA_4096", "EC_prime256v1", "EC_secp384r1", "EC_secp521r1"];
+
+/** Those of every kind of key: unless they are asked for, only ones of RSA with up to 2048 bits are listed. */
+export const certificates = (region: string) =>
+  every<Certificate>("acm", "ListCertificates", region, { Includes: { keyTypes: KEY_TYPES } }, "CertificateSummaryList", "NextToken");
+
+export interface ListenerCertificate {
+  CertificateArn: string;
+  IsDefault?: boolean;
+}
+
+/** The default one first. */
+export async function listenerCertificates(region: string, ListenerArn: string): Promise<ListenerCertificate[]> {
+  const found: ListenerCertificate[] = [];
+  let Marker: string | undefined;
+  do {
+    const page: { Certificates?: ListenerCertificate[]; NextMarker?: string } = await call(
+      "elbv2",
+      "DescribeListenerCertificates",
+      region,
+      { ListenerArn, Marker },
+    );
+    found.push(...(page.Certificates ?? []));
+    Marker = page.NextMarker;
+  } while (Marker);
+  return found;
+}
 
 /** Which rule a request would go by: as `portside lb route` says it. */
 export interface Route {
@@ -247,4 +272,28 @@ export function actionsOf(rule: Rule): string {
       return each.Type;
     })
     .join(", then ");
+}
+
+/** A target group of an action, as a form has it. */
+export interface Weighted {
+  arn: string;
+  weight: string;
+}
+
+export function weightedOf(action: Action | undefined): Weighted[] {
+  const all = action?.ForwardConfig?.TargetGroups ?? (action?.TargetGroupArn ? [{ TargetGroupArn: action.TargetGroupArn, Weight: 1 }] : []);
+  return all.map((each) => ({ arn: each.TargetGroupArn, weight: String(each.Weight ?? 1) }));
+}
+
+/** Forwards to one group, or by weight to several, which keep the stickiness that they had. */
+export function forwardTo(groups: readonly Weighted[], before?: Action): Action {
+  if (groups.length === 1) return { Type: "forward", TargetGroupArn: groups[0]?.arn };
+  const TargetGroupStickinessConfig = before?.ForwardConfig?.TargetGroupStickinessConfig;
+  return {
+    Type: "forward",
+    ForwardConfig: {
+      TargetGroups: groups.map((each) => ({ TargetGroupArn: each.arn, Weight: Number(each.weight) })),
+      ...(TargetGroupStickinessConfig && { TargetGroupStickinessConfig }),
+    },
+  };
 }

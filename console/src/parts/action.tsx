@@ -1,11 +1,12 @@
 /** What a listener or a rule does with requests, as forms ask for it. */
 
+import Button from "@cloudscape-design/components/button";
 import FormField from "@cloudscape-design/components/form-field";
 import Input from "@cloudscape-design/components/input";
 import Select from "@cloudscape-design/components/select";
 import SpaceBetween from "@cloudscape-design/components/space-between";
 import { type ReactNode, useState } from "react";
-import { type Action, KINDS, targetGroups } from "../api/elb";
+import { type Action, forwardTo, KINDS, targetGroups, type Weighted, weightedOf } from "../api/elb";
 import { useLive } from "../api/live";
 import { useHere } from "../context";
 
@@ -27,13 +28,22 @@ const GROUPS: Record<string, readonly string[]> = {
   TCP_UDP: ["TCP_UDP"],
 };
 
-/** Args: protocol: of the listener, which says what there is to choose from. */
-export function useAction(protocol: string): Chosen {
+const GROUPS_PER_ACTION = 5;
+
+/**
+ * Args:
+ *   protocol: of the listener, which says what there is to choose from.
+ *   before: what was done until now: the groups that it forwards to are there to begin with.
+ */
+export function useAction(protocol: string, before?: Action): Chosen {
   const { region } = useHere();
   const isHttp = protocol.startsWith("HTTP");
   const groups = useLive(() => targetGroups(region), { kinds: KINDS }, [region]);
   const [kind, setKind] = useState("forward");
-  const [group, setGroup] = useState("");
+  const [chosen, setChosen] = useState<Weighted[]>(() => {
+    const known = weightedOf(before);
+    return known.length ? known : [{ arn: "", weight: "1" }];
+  });
   const [status, setStatus] = useState("404");
   const [body, setBody] = useState("");
   const [toProtocol, setToProtocol] = useState("HTTPS");
@@ -42,10 +52,14 @@ export function useAction(protocol: string): Chosen {
   const options = (groups.value ?? [])
     .filter((each) => (isHttp ? each.Protocol.startsWith("HTTP") : GROUPS[protocol]?.includes(each.Protocol)))
     .map((each) => ({ value: each.TargetGroupArn, label: each.TargetGroupName, description: `${each.Protocol} ${each.Port}` }));
-  const chosen = options.find((each) => each.value === group);
+  const setOne = (place: number, change: Partial<Weighted>) =>
+    setChosen(chosen.map((each, at) => (at === place ? { ...each, ...change } : each)));
+  const isWeight = (text: string) => /^\d{1,3}$/.test(text);
+  const isWeighted = chosen.length > 1;
+  const isChosen = chosen.every((each) => options.some((one) => one.value === each.arn) && isWeight(each.weight));
   const action: Action =
     type === "forward"
-      ? { Type: type, TargetGroupArn: chosen?.value }
+      ? forwardTo(chosen, before)
       : type === "redirect"
         ? { Type: type, RedirectConfig: { StatusCode: "HTTP_301", Protocol: toProtocol, Port: toPort } }
         : { Type: type, FixedResponseConfig: { StatusCode: status, ...(body && { ContentType: "text/plain", MessageBody: body }) } };
@@ -53,7 +67,7 @@ export function useAction(protocol: string): Chosen {
   const kinds = isHttp ? [FORWARD, ...OTHERS] : [FORWARD];
   return {
     action,
-    isReady: type === "forward" ? chosen !== undefined : type === "redirect" ? toPort !== "" : isStatus,
+    isReady: type === "forward" ? isChosen : type === "redirect" ? toPort !== "" : isStatus,
     fields: (
       <SpaceBetween size="l">
         <FormField label="Then">
@@ -64,15 +78,40 @@ export function useAction(protocol: string): Chosen {
           />
         </FormField>
         {type === "forward" && (
-          <FormField label="Target group">
-            <Select
-              selectedOption={chosen ?? null}
-              options={options}
-              onChange={({ detail }) => setGroup(detail.selectedOption.value ?? "")}
-              placeholder="Choose one"
-              empty="No target group of a protocol that fits"
-            />
-          </FormField>
+          <>
+            {chosen.map((each, place) => {
+              const which = isWeighted ? ` ${place + 1}` : "";
+              return (
+                <SpaceBetween key={place} size="xs">
+                  <FormField label={`Target group${which}`}>
+                    <Select
+                      selectedOption={options.find((one) => one.value === each.arn) ?? null}
+                      options={options.filter((one) => one.value === each.arn || !chosen.some((other) => other.arn === one.value))}
+                      onChange={({ detail }) => setOne(place, { arn: detail.selectedOption.value ?? "" })}
+                      placeholder="Choose one"
+                      empty="No other target group of a protocol that fits"
+                    />
+                  </FormField>
+                  {isWeighted && (
+                    <FormField
+                      label={`Weight${which}`}
+                      errorText={isWeight(each.weight) ? undefined : "0 to 999"}
+                      secondaryControl={
+                        <Button ariaLabel={`Remove target group${which}`} onClick={() => setChosen(chosen.filter((one) => one !== each))}>
+                          Remove
+                        </Button>
+                      }
+                    >
+                      <Input value={each.weight} onChange={({ detail }) => setOne(place, { weight: detail.value })} inputMode="numeric" />
+                    </FormField>
+                  )}
+                </SpaceBetween>
+              );
+            })}
+            {chosen.length < GROUPS_PER_ACTION && (
+              <Button onClick={() => setChosen([...chosen, { arn: "", weight: "1" }])}>Add a target group, by weight</Button>
+            )}
+          </>
         )}
         {type === "fixed-response" && (
           <>

@@ -13,6 +13,9 @@ import { useLive } from "../api/live";
 import { useHere } from "../context";
 import { Act } from "./act";
 import { useAction } from "./action";
+import { ListenerCertificates } from "./listener-certificates";
+
+const isSecure = (protocol: string) => protocol === "HTTPS" || protocol === "TLS";
 
 export function Listeners({ balancer }: { balancer: Balancer }) {
   const isApplication = balancer.type === "application";
@@ -54,6 +57,7 @@ export function Listeners({ balancer }: { balancer: Balancer }) {
           }
           items={listener.rules}
           trackBy={(rule) => rule.RuleArn ?? rule.Priority ?? ""}
+          footer={!isClassic && isSecure(listener.protocol) ? <ListenerCertificates listener={listener} /> : undefined}
           wrapLines
           columnDefinitions={[
             { id: "priority", header: "Priority", cell: (rule) => rule.Priority ?? "–", width: 110 },
@@ -124,7 +128,6 @@ function CreateListener({ balancer, onClose }: { balancer: Balancer; onClose: ()
   const [protocol, setProtocol] = useState(protocols[0] ?? "HTTP");
   const [port, setPort] = useState("80");
   const [certificate, setCertificate] = useState("");
-  const isSecure = protocol === "HTTPS" || protocol === "TLS";
   const known = useLive(() => certificates(region), { kinds: ["certificate"] }, [region]);
   const options = known.value?.map((each) => ({ value: each.CertificateArn, label: each.DomainName, description: each.CertificateArn })) ?? [];
   const chosen = useAction(protocol);
@@ -139,10 +142,10 @@ function CreateListener({ balancer, onClose }: { balancer: Balancer; onClose: ()
         LoadBalancerArn: balancer.arn,
         Protocol: protocol,
         Port: Number(port),
-        Certificates: isSecure ? [{ CertificateArn: certificate }] : undefined,
+        Certificates: isSecure(protocol) ? [{ CertificateArn: certificate }] : undefined,
         DefaultActions: [chosen.action],
       }}
-      isReady={isPort && chosen.isReady && (!isSecure || certificate !== "")}
+      isReady={isPort && chosen.isReady && (!isSecure(protocol) || certificate !== "")}
       onClose={onClose}
     >
       <FormField label="Protocol">
@@ -155,7 +158,7 @@ function CreateListener({ balancer, onClose }: { balancer: Balancer; onClose: ()
       <FormField label="Port" errorText={isPort ? undefined : "1 to 65535"}>
         <Input value={port} onChange={({ detail }) => setPort(detail.value)} inputMode="numeric" />
       </FormField>
-      {isSecure && (
+      {isSecure(protocol) && (
         <FormField label="Certificate">
           <Select
             selectedOption={options.find((each) => each.value === certificate) ?? null}
@@ -172,7 +175,8 @@ function CreateListener({ balancer, onClose }: { balancer: Balancer; onClose: ()
 }
 
 function ChangeAction({ listener, rule, onClose }: { listener: Listener; rule: Rule; onClose: () => void }) {
-  const chosen = useAction(listener.protocol);
+  const before = rule.Actions?.find((each) => each.Type === "forward");
+  const chosen = useAction(listener.protocol, before);
   const operation = rule.IsDefault ? "ModifyListener" : "ModifyRule";
   const parameters = rule.IsDefault
     ? { ListenerArn: listener.arn, DefaultActions: [chosen.action] }
