@@ -47,6 +47,7 @@ const ScheduledActionForm = later(async () => (await import("./pages/scaling-for
 const UpdateService = later(async () => (await import("./pages/service-form")).UpdateService);
 const Balancers = later(async () => (await import("./pages/balancers")).Balancers);
 const BalancerPage = later(async () => (await import("./pages/balancers")).BalancerPage);
+const FileSystemPage = later(async () => (await import("./pages/file-system")).FileSystemPage);
 const Volumes = later(async () => (await import("./pages/volumes")).Volumes);
 const Images = later(async () => (await import("./pages/images")).Images);
 const ImagePage = later(async () => (await import("./pages/images")).ImagePage);
@@ -118,6 +119,7 @@ function page(path: string[]): ReactNode {
   if (first === "load-balancers" && name) return <BalancerPage name={name} />;
   if (first === "target-groups") return name ? <TargetGroupPage name={name} /> : <Balancers />;
   if (first === "volumes" && name === undefined) return <Volumes />;
+  if (first === "volumes" && name?.startsWith("fs-")) return <FileSystemPage id={name} />;
   if (first === "images") return name ? <ImagePage id={name} /> : <Images />;
   if (first === "networks" && name?.startsWith("eni-")) return <InterfacePage id={name} />;
   if (first === "networks") return name ? <NetworkPage id={name} /> : <Networks />;

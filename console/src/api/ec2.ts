@@ -46,6 +46,19 @@ export const groupRules = (region: string, group: string) =>
     "NextToken",
   );
 
+export interface Ec2Instance {
+  InstanceId: string;
+  InstanceType?: string;
+  PrivateIpAddress?: string;
+  Placement?: { AvailabilityZone?: string };
+  State?: { Name: string };
+}
+
+export const instances = async (region: string) =>
+  (await every<{ Instances?: Ec2Instance[] }>("ec2", "DescribeInstances", region, {}, "Reservations", "NextToken")).flatMap(
+    (each) => each.Instances ?? [],
+  );
+
 export interface Address {
   AllocationId: string;
   PublicIp: string;

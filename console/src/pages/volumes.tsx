@@ -5,19 +5,21 @@ import Checkbox from "@cloudscape-design/components/checkbox";
 import FormField from "@cloudscape-design/components/form-field";
 import Header from "@cloudscape-design/components/header";
 import Input from "@cloudscape-design/components/input";
+import Link from "@cloudscape-design/components/link";
 import Select from "@cloudscape-design/components/select";
 import SpaceBetween from "@cloudscape-design/components/space-between";
 import { useState } from "react";
 import { remove } from "../api/call";
-import { subnets } from "../api/ec2";
 import { type Live, useLive } from "../api/live";
 import { FULLNESS_MS, measured, SIZED_KINDS, type Snapshot, snapshots, type Volume, VOLUME_KINDS, volumes, zones } from "../api/storage";
 import { quoted } from "../command";
 import { useHere } from "../context";
 import { secondsOf, time } from "../format";
 import { Act } from "../parts/act";
+import { AttachVolume, DetachVolume } from "../parts/attach-volume";
 import { Full } from "../parts/full";
 import { List } from "../parts/list";
+import { CreateMountTarget } from "../parts/mount-target";
 import { Status } from "../parts/status";
 import { taskOf, UsedBy } from "../parts/used-by";
 
@@ -50,6 +52,8 @@ function BlockStorage({ live }: { live: Live<Volume[]> }) {
   const [isNew, setNew] = useState(false);
   const [copied, setCopied] = useState<Volume>();
   const [deleted, setDeleted] = useState<Volume>();
+  const [attached, setAttached] = useState<Volume>();
+  const [detached, setDetached] = useState<Volume>();
   const [description, setDescription] = useState("");
   return (
     <>
@@ -76,6 +80,16 @@ function BlockStorage({ live }: { live: Live<Volume[]> }) {
                 <Button variant="inline-link" ariaLabel={`Snapshot of ${each.id}`} onClick={() => setCopied(each)}>
                   Snapshot
                 </Button>
+                {each.status === "available" && (
+                  <Button variant="inline-link" ariaLabel={`Attach ${each.id}`} onClick={() => setAttached(each)}>
+                    Attach
+                  </Button>
+                )}
+                {each.instance && (
+                  <Button variant="inline-link" ariaLabel={`Detach ${each.id}`} onClick={() => setDetached(each)}>
+                    Detach
+                  </Button>
+                )}
                 <Button variant="inline-link" ariaLabel={`Delete ${each.id}`} onClick={() => setDeleted(each)}>
                   Delete
                 </Button>
@@ -85,6 +99,8 @@ function BlockStorage({ live }: { live: Live<Volume[]> }) {
         ]}
       />
       {isNew && <CreateVolume onClose={() => setNew(false)} />}
+      {attached && <AttachVolume volume={attached} onClose={() => setAttached(undefined)} />}
+      {detached && <DetachVolume volume={detached} onClose={() => setDetached(undefined)} />}
       {copied && (
         <Act
           title={`Snapshot of ${copied.id}`}
@@ -221,6 +237,7 @@ function Snapshots() {
 }
 
 function FileSystems({ live }: { live: Live<Volume[]> }) {
+  const { to } = useHere();
   const [isNew, setNew] = useState(false);
   const [mounted, setMounted] = useState<Volume>();
   const [deleted, setDeleted] = useState<Volume>();
@@ -233,7 +250,13 @@ function FileSystems({ live }: { live: Live<Volume[]> }) {
         keyOf={(each) => each.id}
         actions={<Button onClick={() => setNew(true)}>Create file system</Button>}
         columns={[
-          { id: "id", header: "File system", cell: named, sortingField: "id", isRowHeader: true },
+          {
+            id: "id",
+            header: "File system",
+            cell: (each) => <Link href={to(["volumes", each.id])}>{named(each)}</Link>,
+            sortingField: "id",
+            isRowHeader: true,
+          },
           { id: "full", header: "Holds", cell: (each) => <Full of={each} /> },
           { id: "zones", header: "Mount targets in", cell: (each) => each.zones?.join(", ") || "None" },
           {
@@ -301,36 +324,6 @@ function CreateFileSystem({ onClose }: { onClose: () => void }) {
       <Checkbox checked={isEncrypted} onChange={({ detail }) => setEncrypted(detail.checked)}>
         Marked as encrypted
       </Checkbox>
-    </Act>
-  );
-}
-
-function CreateMountTarget({ of, onClose }: { of: Volume; onClose: () => void }) {
-  const { region } = useHere();
-  const known = useLive(() => subnets(region), { kinds: ["subnet"] }, [region]);
-  const [subnet, setSubnet] = useState("");
-  const options = (known.value ?? [])
-    .filter((each) => !of.zones?.includes(each.AvailabilityZone))
-    .map((each) => ({ value: each.SubnetId, label: each.SubnetId, description: `${each.AvailabilityZone}, ${each.CidrBlock}` }));
-  return (
-    <Act
-      title={`Mount target of ${of.id}`}
-      word="Create"
-      service="efs"
-      operation="CreateMountTarget"
-      parameters={{ FileSystemId: of.id, SubnetId: subnet }}
-      isReady={subnet !== ""}
-      onClose={onClose}
-    >
-      <FormField label="Subnet" description="Tasks of its zone can then use the file system">
-        <Select
-          selectedOption={options.find((each) => each.value === subnet) ?? null}
-          options={options}
-          onChange={({ detail }) => setSubnet(detail.selectedOption.value ?? "")}
-          placeholder="Choose one"
-          empty="Every zone has one"
-        />
-      </FormField>
     </Act>
   );
 }
