@@ -56,6 +56,10 @@ const LABELS: Record<string, string> = {
   "stickiness.app_cookie.duration_seconds": "Application's cookie, in seconds",
   "load_balancing.algorithm.type": "Algorithm",
   "load_balancing.algorithm.anomaly_mitigation": "Anomaly mitigation",
+  "target_group_health.dns_failover.minimum_healthy_targets.count": "DNS failover: fewest healthy targets",
+  "target_group_health.dns_failover.minimum_healthy_targets.percentage": "DNS failover: fewest, in per cent",
+  "target_group_health.unhealthy_state_routing.minimum_healthy_targets.count": "Routing to all: fewest healthy targets",
+  "target_group_health.unhealthy_state_routing.minimum_healthy_targets.percentage": "Routing to all: fewest, in per cent",
 };
 
 /** Its name in words; of one that is not known here, made of its key. */

@@ -78,12 +78,25 @@ export function useAction(protocol: string, before?: Action): Chosen {
           />
         </FormField>
         {type === "forward" && (
-          <>
+          <SpaceBetween size="l">
             {chosen.map((each, place) => {
               const which = isWeighted ? ` ${place + 1}` : "";
               return (
                 <SpaceBetween key={place} size="xs">
-                  <FormField label={`Target group${which}`}>
+                  <FormField
+                    label={`Target group${which}`}
+                    info={
+                      isWeighted && (
+                        <Button
+                          variant="inline-link"
+                          ariaLabel={`Remove target group${which}`}
+                          onClick={() => setChosen(chosen.filter((one) => one !== each))}
+                        >
+                          Remove
+                        </Button>
+                      )
+                    }
+                  >
                     <Select
                       selectedOption={options.find((one) => one.value === each.arn) ?? null}
                       options={options.filter((one) => one.value === each.arn || !chosen.some((other) => other.arn === one.value))}
@@ -93,15 +106,7 @@ export function useAction(protocol: string, before?: Action): Chosen {
                     />
                   </FormField>
                   {isWeighted && (
-                    <FormField
-                      label={`Weight${which}`}
-                      errorText={isWeight(each.weight) ? undefined : "0 to 999"}
-                      secondaryControl={
-                        <Button ariaLabel={`Remove target group${which}`} onClick={() => setChosen(chosen.filter((one) => one !== each))}>
-                          Remove
-                        </Button>
-                      }
-                    >
+                    <FormField label={`Weight${which}`} errorText={isWeight(each.weight) ? undefined : "0 to 999"}>
                       <Input value={each.weight} onChange={({ detail }) => setOne(place, { weight: detail.value })} inputMode="numeric" />
                     </FormField>
                   )}
@@ -111,7 +116,7 @@ export function useAction(protocol: string, before?: Action): Chosen {
             {chosen.length < GROUPS_PER_ACTION && (
               <Button onClick={() => setChosen([...chosen, { arn: "", weight: "1" }])}>Add a target group, by weight</Button>
             )}
-          </>
+          </SpaceBetween>
         )}
         {type === "fixed-response" && (
           <>
