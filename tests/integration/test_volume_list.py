@@ -73,7 +73,8 @@ def test_what_a_task_writes_is_seen_while_it_runs(portside: Instance) -> None:
     assert json.loads(command(portside, "inspect", volume))["sizeBytes"] == rows[volume]["sizeBytes"]
     assert {each["kind"] for each in listed(portside, "task").values()} == {"task"}
     shown = command(portside, "ls")
-    assert task_id in shown
+    assert f"{task_id[:8]}/scratch" in shown
+    assert json.loads(command(portside, "inspect", f"{task_id[:8]}/scratch"))["id"] == volume
     assert "of 21.5 GB" in shown
     assert "there is no kind tape" in command(portside, "ls", "--kind", "tape", code=1)
     portside.client("ecs").stop_task(task=arn)
