@@ -1,7 +1,8 @@
 """What integration tests share: a data folder of their own, images, and a check that nothing is left behind."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -9,6 +10,11 @@ from portside.node.teardown import teardown
 from portside.settings import Settings
 from portside.testing import leak
 from portside.testing.image import ensure_busybox_image
+from portside.testing.instance import Instance
+
+if TYPE_CHECKING:  # a browser's driver is there for the console's tests alone
+    from console_lab import Console
+    from playwright.sync_api import Browser
 
 
 @pytest.fixture(scope="session")
@@ -46,3 +52,33 @@ def no_leaks(settings: Settings) -> Iterator[Settings]:
     after = leak.wait_for_none(before, *words, timeout_s=5)
     assert not left, f"left behind: {left}"
     assert not after, f"left behind by teardown: {after}"
+
+
+@pytest.fixture(scope="module")
+def browser() -> "Iterator[Browser]":
+    from console_lab import chromium
+
+    with chromium() as found:
+        yield found
+
+
+@pytest.fixture
+def visit(browser: "Browser", portside: Instance) -> "Iterator[Callable[..., Console]]":
+    """Opens pages of the console of the module's own `portside`; nothing may have gone wrong in any at the end."""
+    from console_lab import Console
+
+    opened: list[Console] = []
+
+    def one(**how: bool | int) -> Console:
+        opened.append(Console(browser, portside, **how))  # type: ignore[arg-type]
+        return opened[-1]
+
+    yield one
+    for each in opened:
+        each.close()
+
+
+@pytest.fixture
+def console(visit: "Callable[..., Console]") -> "Console":
+    """One page, as most look at it."""
+    return visit()

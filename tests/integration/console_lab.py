@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 from portside.settings import DEFAULT_CONSOLE_DIR
 from portside.testing.instance import Instance
@@ -109,3 +109,9 @@ class Console:
     def close(self) -> None:
         self.page.context.close()
         assert not self.wrong, self.wrong
+
+
+def choose(form: Locator, field: str, option: str) -> None:
+    """An option of a field that opens a list of them."""
+    form.get_by_label(field, exact=True).click()
+    form.page.get_by_role("option").filter(has_text=option).first.click()

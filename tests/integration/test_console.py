@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 
 import pytest
-from console_lab import Console, chromium
+from console_lab import Console
 from playwright.sync_api import Browser, expect
 
 from portside.domain import ecs_image
@@ -30,25 +30,6 @@ def portside() -> Iterator[Instance]:
         running.register("web", SLEEPS)
         running.register("fails", {"command": ["sh", "-c", "exit 3"]})
         yield running
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as found:
-        yield found
-
-
-@pytest.fixture
-def visit(browser: Browser, portside: Instance) -> Iterator[Callable[..., Console]]:
-    opened: list[Console] = []
-
-    def one(**how: bool | int) -> Console:
-        opened.append(Console(browser, portside, **how))  # type: ignore[arg-type]
-        return opened[-1]
-
-    yield one
-    for each in opened:
-        each.close()
 
 
 def test_the_overview_follows_what_happens(portside: Instance, visit: Callable[..., Console]) -> None:

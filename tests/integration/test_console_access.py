@@ -1,10 +1,8 @@
 """Who the console lets in, as whom, and where: sign-in with an access key, accounts and regions, in a browser."""
 
-from collections.abc import Iterator
-
 import boto3
 import pytest
-from console_lab import Console, chromium
+from console_lab import Console
 from playwright.sync_api import Browser, expect
 
 from portside import credential
@@ -13,12 +11,6 @@ from portside.testing.instance import REGION, Instance, instance
 pytestmark = pytest.mark.integration
 
 OTHER = "111111111111"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as found:
-        yield found
 
 
 def key_of(portside: Instance) -> credential.AccessKey:

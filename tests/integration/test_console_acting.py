@@ -5,8 +5,8 @@ import re
 from collections.abc import Callable, Iterator
 
 import pytest
-from console_lab import Console, chromium
-from playwright.sync_api import Browser, Page, expect
+from console_lab import Console
+from playwright.sync_api import Page, expect
 
 from portside.testing.image import ensure_busybox_image
 from portside.testing.instance import IMAGE, Instance, instance
@@ -23,25 +23,6 @@ def portside() -> Iterator[Instance]:
         running.client("ecs").create_cluster(clusterName="shop")
         running.register("web", SLEEPS)
         yield running
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as found:
-        yield found
-
-
-@pytest.fixture
-def visit(browser: Browser, portside: Instance) -> Iterator[Callable[..., Console]]:
-    opened: list[Console] = []
-
-    def one(**how: bool | int) -> Console:
-        opened.append(Console(browser, portside, **how))  # type: ignore[arg-type]
-        return opened[-1]
-
-    yield one
-    for each in opened:
-        each.close()
 
 
 def choose(page: Page, field: str, option: str) -> None:

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from console_lab import Console, chromium
-from playwright.sync_api import Browser, Locator, expect
+from console_lab import Console, choose
+from playwright.sync_api import expect
 
 from portside.testing.balancer_lab import LabAuthority
 from portside.testing.instance import Instance, instance
@@ -20,24 +20,6 @@ COMMAND = "Command"
 def portside() -> Iterator[Instance]:
     with instance() as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as found:
-        yield found
-
-
-@pytest.fixture
-def console(browser: Browser, portside: Instance) -> Iterator[Console]:
-    opened = Console(browser, portside)
-    yield opened
-    opened.close()
-
-
-def choose(form: Locator, field: str, option: str) -> None:
-    form.get_by_label(field, exact=True).click()
-    form.page.get_by_role("option").filter(has_text=option).first.click()
 
 
 def balancer(portside: Instance, name: str, **more: Any) -> str:

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from console_lab import Console, chromium
-from playwright.sync_api import Browser, Locator, expect
+from console_lab import Console, choose
+from playwright.sync_api import expect
 
 from portside.testing.image import ensure_busybox_image
 from portside.testing.instance import IMAGE, Instance, instance
@@ -24,24 +24,6 @@ def portside() -> Iterator[Instance]:
         running.client("ecs").create_cluster(clusterName="shop")
         running.register("web", {"name": "main", "image": IMAGE, "command": HTTPD})
         yield running
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as found:
-        yield found
-
-
-@pytest.fixture
-def console(browser: Browser, portside: Instance) -> Iterator[Console]:
-    opened = Console(browser, portside)
-    yield opened
-    opened.close()
-
-
-def choose(form: Locator, field: str, option: str) -> None:
-    form.get_by_label(field, exact=True).click()
-    form.page.get_by_role("option").filter(has_text=option).first.click()
 
 
 def address_of(portside: Instance, task: str) -> str:

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 import pytest
-from console_lab import Console, chromium
-from playwright.sync_api import Browser, expect
+from console_lab import Console
+from playwright.sync_api import expect
 
 from portside.domain import ecs_image
 from portside.testing.instance import REGION, Instance, instance
@@ -20,19 +20,6 @@ COMMAND = "Command"
 def portside() -> Iterator[Instance]:
     with instance() as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as found:
-        yield found
-
-
-@pytest.fixture
-def console(browser: Browser, portside: Instance) -> Iterator[Console]:
-    opened = Console(browser, portside)
-    yield opened
-    opened.close()
 
 
 def test_access_points_and_mount_targets_come_and_go(portside: Instance, console: Console) -> None:

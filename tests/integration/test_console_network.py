@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from console_lab import Console, chromium
-from playwright.sync_api import Browser, Locator, Page, expect
+from console_lab import Console
+from playwright.sync_api import Locator, Page, expect
 
 from portside.domain import ecs_image
 from portside.testing.image import ensure_busybox_image
@@ -26,25 +26,6 @@ def portside() -> Iterator[Instance]:
         running.client("ecs").create_cluster(clusterName="shop")
         running.register("sleeps", {"name": "main", "image": IMAGE, "command": ["sleep", "100000"]})
         yield running
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as found:
-        yield found
-
-
-@pytest.fixture
-def visit(browser: Browser, portside: Instance) -> Iterator[Callable[..., Console]]:
-    opened: list[Console] = []
-
-    def one(**how: bool | int) -> Console:
-        opened.append(Console(browser, portside, **how))  # type: ignore[arg-type]
-        return opened[-1]
-
-    yield one
-    for each in opened:
-        each.close()
 
 
 @pytest.fixture(scope="module")

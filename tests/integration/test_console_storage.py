@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from console_lab import Console, chromium
-from playwright.sync_api import Browser, expect
+from console_lab import Console
+from playwright.sync_api import expect
 
 from portside.domain import ecs_image
 from portside.testing.image import ensure_busybox_image
@@ -24,19 +24,6 @@ def portside() -> Iterator[Instance]:
     with instance() as running:
         running.client("ecs").create_cluster(clusterName="shop")
         yield running
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as found:
-        yield found
-
-
-@pytest.fixture
-def console(browser: Browser, portside: Instance) -> Iterator[Console]:
-    opened = Console(browser, portside)
-    yield opened
-    opened.close()
 
 
 def test_a_volume_a_snapshot_and_a_volume_of_it(portside: Instance, console: Console) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from console_lab import Console, chromium
-from playwright.sync_api import Browser, expect
+from console_lab import Console
+from playwright.sync_api import expect
 
 from portside.domain import ecs_image
 from portside.testing.image import ensure_busybox_image
@@ -32,25 +32,6 @@ def portside() -> Iterator[Instance]:
         running.register("busy", {"command": ["sh", "-c", works]})
         running.register("fails", {"command": ["sh", "-c", "exit 3"]})
         yield running
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as found:
-        yield found
-
-
-@pytest.fixture
-def visit(browser: Browser, portside: Instance) -> Iterator[Callable[..., Console]]:
-    opened: list[Console] = []
-
-    def one(**how: bool | int) -> Console:
-        opened.append(Console(browser, portside, **how))  # type: ignore[arg-type]
-        return opened[-1]
-
-    yield one
-    for each in opened:
-        each.close()
 
 
 def metric_alarm(name: str, **changes: Any) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from console_lab import Console, chromium
+from console_lab import Console
 from playwright.sync_api import Browser
 
 from portside.testing.instance import Instance, instance
@@ -56,12 +56,6 @@ def portside() -> Iterator[Instance]:
         running.client("secretsmanager").create_secret(Name="shop/key", SecretString="hidden")
         running.client("ssm").put_parameter(Name="/shop/pin", Type="SecureString", Value="hidden")
         yield running
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as found:
-        yield found
 
 
 @pytest.mark.timeout(300)
