@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from network_lab import Host, world
 
 from portside.node.teardown import teardown
 from portside.settings import Settings
@@ -52,6 +53,13 @@ def no_leaks(settings: Settings) -> Iterator[Settings]:
     after = leak.wait_for_none(before, *words, timeout_s=5)
     assert not left, f"left behind: {left}"
     assert not after, f"left behind by teardown: {after}"
+
+
+@pytest.fixture
+def outside(tmp_path: Path) -> Iterator[Host]:
+    """A namespace that plays the world outside, with 203.0.113.1 in it."""
+    with world(tmp_path) as host:
+        yield host
 
 
 @pytest.fixture(scope="module")

@@ -293,6 +293,17 @@ def wait_until(fact: Callable[[], bool], what: str, timeout_s: float = 10) -> No
 
 
 @contextlib.contextmanager
+def lab_at(data_dir: Path, *, egress: str = "none") -> Iterator[Lab]:
+    """Nothing of it is on the machine at the end, or the test fails."""
+    made = Lab(data_dir, egress=egress)
+    try:
+        yield made
+    finally:
+        made.close()
+    assert made.traces() == []
+
+
+@contextlib.contextmanager
 def world(folder: Path) -> Iterator[Host]:
     """A namespace that plays the world outside, with 203.0.113.1 in it."""
     pin = folder / "outside"

@@ -21,6 +21,7 @@ from network_lab import (
     allow,
     eni_of,
     group,
+    lab_at,
     wait_until,
 )
 
@@ -38,11 +39,9 @@ GROUPS = (
 
 @pytest.fixture
 def lab(tmp_path: Path) -> Iterator[Lab]:
-    made = Lab(tmp_path)
-    made.apply(*GROUPS)
-    yield made
-    made.close()
-    assert made.traces() == []
+    with lab_at(tmp_path) as made:
+        made.apply(*GROUPS)
+        yield made
 
 
 def flow(*targets: Host, port: int = 80, protocol: str = "tcp", leg: str = LEG, **fields: Any) -> Flow:

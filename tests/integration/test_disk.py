@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from portside.testing.full_disk import fill
 from portside.testing.image import ensure_busybox_image
 from portside.testing.instance import IMAGE, Instance, instance
 from portside.testing.wait import wait_for
@@ -47,16 +48,6 @@ def failing(tmp_path: Path) -> Iterator[Instance]:
     subprocess.run(["mkfs.ext4", "-q", "-F", str(image)], check=True)
     subprocess.run(["mount", "-o", "loop", str(image), str(disk)], check=True)
     yield from instance_on(disk)
-
-
-def fill(disk: Path) -> Path:
-    filler = disk / "filler"
-    with filler.open("ab", buffering=0) as file:
-        for size in (65536, 4096, 512):
-            with suppress(OSError):
-                while True:
-                    file.write(b"\0" * size)
-    return filler
 
 
 def refused(call: Callable[[], Any]) -> str:

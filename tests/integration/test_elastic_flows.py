@@ -20,9 +20,9 @@ from network_lab import (
     allow,
     eni_of,
     group,
+    lab_at,
     subnet_config,
     wait_until,
-    world,
 )
 
 from portside.domain.flow import Flow, FlowBackend
@@ -39,18 +39,10 @@ OTHER_VPC = "vpc-00000000000000002"
 
 
 @pytest.fixture
-def outside(tmp_path: Path) -> Iterator[Host]:
-    with world(tmp_path) as host:
-        yield host
-
-
-@pytest.fixture
 def lab(tmp_path: Path, outside: Host) -> Iterator[Lab]:
-    made = Lab(tmp_path / "lab", egress=str(outside.path))
-    made.apply_subnets(NEAR, FAR, groups=GROUPS)
-    yield made
-    made.close()
-    assert made.traces() == []
+    with lab_at(tmp_path / "lab", egress=str(outside.path)) as made:
+        made.apply_subnets(NEAR, FAR, groups=GROUPS)
+        yield made
 
 
 def lead(lab: Lab, *targets: Host, port: int = 80, protocol: str = "tcp", **fields: Any) -> None:

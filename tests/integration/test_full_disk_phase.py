@@ -5,7 +5,7 @@ import secrets
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from botocore.exceptions import ClientError
 
 from portside.node.failpoint import LOG_MOMENTS, MOMENTS, of_effects
 from portside.testing import leak
+from portside.testing.full_disk import fill
 from portside.testing.image import ensure_busybox_image, remove_image
 from portside.testing.instance import IMAGE, Instance, instance
 from portside.testing.registry import push, registry
@@ -68,7 +69,7 @@ def seen_full(portside: Instance) -> Iterator[None]:
     """The disk is full when the daemon has come to its moment, it goes on, and a change is refused: so it has met the
     full disk. Then there is room again, and it goes on past its moment as often as it comes there."""
     wait_for(portside.halted, timeout_s=30, what="the failpoint")
-    filler = fill(portside)
+    filler = fill(portside.settings.data_dir.parent)
     over = threading.Event()
 
     def keep_going() -> None:
@@ -89,7 +90,7 @@ def seen_full(portside: Instance) -> Iterator[None]:
 
 def refuses(portside: Instance) -> bool:
     """Whether a change is refused for want of space; the database may have some room of its own left."""
-    fill(portside)
+    fill(portside.settings.data_dir.parent)
     tags = [{"key": "k", "value": "v" * 200}]
     try:
         portside.client("ecs").create_cluster(clusterName=f"full-{secrets.token_hex(8)}", tags=tags)
@@ -104,20 +105,10 @@ def begin(portside: Instance, failpoint: str) -> None:
     portside.ready()
 
 
-def fill(portside: Instance) -> Path:
-    filler = portside.settings.data_dir.parent / "filler"
-    with filler.open("ab", buffering=0) as file:
-        for size in (65536, 4096, 512):
-            with suppress(OSError):
-                while True:
-                    file.write(b"\0" * size)
-    return filler
-
-
 def fill_there(portside: Instance) -> Path:
     """Fill the disk when the daemon has come to its moment, and let it go on: it answers, as far as it can."""
     wait_for(portside.halted, timeout_s=30, what="the failpoint")
-    filler = fill(portside)
+    filler = fill(portside.settings.data_dir.parent)
     portside.go_on()
     wait_for(lambda: going_on(portside) and portside.health()["status"] == "ok", timeout_s=20, what="an answer")
     return filler

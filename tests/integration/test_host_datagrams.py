@@ -6,7 +6,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
-from network_lab import ANYTHING_IN, ANYTHING_OUT, BALANCER, OPEN, VPC_ID, WEB, Host, Lab, allow, eni_of, group
+from network_lab import ANYTHING_IN, ANYTHING_OUT, BALANCER, OPEN, VPC_ID, WEB, Host, Lab, allow, eni_of, group, lab_at
 
 from portside.domain.flow import Flow, FlowBackend
 
@@ -22,11 +22,9 @@ GROUPS = (
 
 @pytest.fixture
 def lab(tmp_path: Path) -> Iterator[Lab]:
-    made = Lab(tmp_path)
-    made.apply(*GROUPS)
-    yield made
-    made.close()
-    assert made.traces() == []
+    with lab_at(tmp_path) as made:
+        made.apply(*GROUPS)
+        yield made
 
 
 def flow(*targets: Host, leg: str = LEG, on_host: str = ON_HOST, port: int = 5353, protocol: str = "udp") -> Flow:

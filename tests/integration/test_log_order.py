@@ -4,12 +4,12 @@ import random
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from portside.testing.full_disk import fill
 from portside.testing.image import ensure_busybox_image
 from portside.testing.instance import IMAGE, REGION, Instance, instance
 from portside.testing.wait import wait_for
@@ -70,16 +70,6 @@ def test_no_line_is_missing_and_none_out_of_order(portside: Instance, mode: str)
     for expected, number in enumerate(numbers(portside, arn), 1):
         assert number == expected
     assert number == LINES
-
-
-def fill(disk: Path) -> Path:
-    filler = disk / "filler"
-    with filler.open("ab", buffering=0) as file:
-        for size in (65536, 4096, 512):
-            with suppress(OSError):
-                while True:
-                    file.write(b"\0" * size)
-    return filler
 
 
 def test_lines_while_the_disk_is_full(tmp_path: Path) -> None:

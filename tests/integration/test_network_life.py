@@ -22,10 +22,10 @@ from network_lab import (
     allow,
     eni_of,
     group,
+    lab_at,
     nft,
     vpc_config,
     wait_until,
-    world,
 )
 
 from portside.node.network import link_local, netns
@@ -39,10 +39,8 @@ ALL = group(OPEN, ANYTHING_IN, ANYTHING_OUT)
 
 @pytest.fixture
 def lab(tmp_path: Path) -> Iterator[Lab]:
-    made = Lab(tmp_path)
-    yield made
-    made.close()
-    assert made.traces() == []
+    with lab_at(tmp_path) as made:
+        yield made
 
 
 def inode(path: Path) -> int:
@@ -260,13 +258,6 @@ def test_many_at_once(lab: Lab) -> None:
     for host in hosts:
         lab.release(host)
     assert lab.network._routers[enis[0].vpc_id].addresses == []
-
-
-@pytest.fixture
-def outside(tmp_path: Path) -> Iterator[Host]:
-    """A namespace that plays the world outside, with 203.0.113.1 in it."""
-    with world(tmp_path) as host:
-        yield host
 
 
 def test_way_out(tmp_path: Path, outside: Host) -> None:

@@ -17,6 +17,7 @@ from network_lab import (
     allow,
     eni_of,
     group,
+    lab_at,
 )
 
 from portside.domain.vpc import SecurityGroupRule
@@ -28,10 +29,8 @@ ALL = group(OPEN, ANYTHING_IN, ANYTHING_OUT)
 
 @pytest.fixture
 def lab(tmp_path: Path) -> Iterator[Lab]:
-    made = Lab(tmp_path)
-    yield made
-    made.close()
-    assert made.traces() == []
+    with lab_at(tmp_path) as made:
+        yield made
 
 
 def client_and_server(lab: Lab, *rules: SecurityGroupRule) -> tuple[Host, Host]:

@@ -17,10 +17,10 @@ from network_lab import (
     Lab,
     eni_of,
     group,
+    lab_at,
     leg_of,
     subnet_config,
     wait_until,
-    world,
 )
 
 from portside.domain.vpc import NetworkAclEntry
@@ -40,17 +40,9 @@ LOST = ResolvedRoute(destination="0.0.0.0/0", target=Target.BLACKHOLE)
 
 
 @pytest.fixture
-def outside(tmp_path: Path) -> Iterator[Host]:
-    with world(tmp_path) as host:
-        yield host
-
-
-@pytest.fixture
 def lab(tmp_path: Path, outside: Host) -> Iterator[Lab]:
-    made = Lab(tmp_path / "lab", egress=str(outside.path))
-    yield made
-    made.close()
-    assert made.traces() == []
+    with lab_at(tmp_path / "lab", egress=str(outside.path)) as made:
+        yield made
 
 
 def nat() -> NatConfig:

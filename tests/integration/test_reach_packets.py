@@ -16,9 +16,9 @@ from network_lab import (
     Lab,
     allow,
     eni_of,
+    lab_at,
     leg_of,
     subnet_config,
-    world,
 )
 
 from portside.domain import network_acl_rule, reach
@@ -37,17 +37,9 @@ SILENCE_S = 0.15
 
 
 @pytest.fixture
-def outside(tmp_path: Path) -> Iterator[Host]:
-    with world(tmp_path) as host:
-        yield host
-
-
-@pytest.fixture
 def lab(tmp_path: Path, outside: Host) -> Iterator[Lab]:
-    made = Lab(tmp_path / "lab", egress=str(outside.path))
-    yield made
-    made.close()
-    assert made.traces() == []
+    with lab_at(tmp_path / "lab", egress=str(outside.path)) as made:
+        yield made
 
 
 def rule(rng: random.Random, group_ids: list[str], number: int, *, egress: bool) -> SecurityGroupRule:

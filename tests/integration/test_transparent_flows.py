@@ -18,8 +18,8 @@ from network_lab import (
     allow,
     eni_of,
     group,
+    lab_at,
     subnet_config,
-    world,
 )
 
 pytestmark = pytest.mark.integration
@@ -39,18 +39,10 @@ IP_TRANSPARENT = 19
 
 
 @pytest.fixture
-def outside(tmp_path: Path) -> Iterator[Host]:
-    with world(tmp_path) as host:
-        yield host
-
-
-@pytest.fixture
 def lab(tmp_path: Path, outside: Host) -> Iterator[Lab]:
-    made = Lab(tmp_path / "lab", egress=str(outside.path))
-    made.apply_subnets(*SUBNETS, groups=GROUPS)
-    yield made
-    made.close()
-    assert made.traces() == []
+    with lab_at(tmp_path / "lab", egress=str(outside.path)) as made:
+        made.apply_subnets(*SUBNETS, groups=GROUPS)
+        yield made
 
 
 def balancer(lab: Lab, *groups: str, keeps_clients: bool = True) -> Host:

@@ -19,6 +19,7 @@ from network_lab import (
     allow,
     eni_of,
     group,
+    lab_at,
     leg_of,
     subnet_config,
     world,
@@ -46,10 +47,8 @@ FROM_ANYWHERE, FROM_NEAR = web("0.0.0.0/0"), web("172.31.0.0/16")
 
 @pytest.fixture
 def lab(tmp_path: Path) -> Iterator[Lab]:
-    made = Lab(tmp_path)
-    yield made
-    made.close()
-    assert made.traces() == []
+    with lab_at(tmp_path) as made:
+        yield made
 
 
 @contextlib.contextmanager
