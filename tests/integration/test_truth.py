@@ -120,17 +120,22 @@ def test_what_is_told_is_what_is_used(portside: Instance) -> None:
     began, ended = sent["start"]["timestamp"]["timesecs"], sent["start"]["timestamp"]["timesecs"] + SENT_S
 
     def whole(arn: str, metric: str) -> dict[float, float]:
-        """Of minutes in which iperf3 sent all the time."""
-        return {at: each for at, each in told(portside, arn, metric).items() if began + 60 <= at <= ended}
+        """Of minutes in which iperf3 sent all the time: two, or three where it began with one."""
+        found = {at: each for at, each in told(portside, arn, metric).items() if began + 60 <= at <= ended}
+        assert len(found) in {2, 3}, found
+        return found
 
     for at, units in whole(burner, "CpuUtilized").items():
         assert units == near(1024 * (processor.given_s(at) - processor.given_s(at - 60)) / 60)
     for at, percent in whole(burner, "TaskCpuUtilization").items():
         assert percent == near(100 * (processor.given_s(at) - processor.given_s(at - 60)) / 60 / 0.25)
     assert set(whole(holder, "MemoryUtilized").values()) <= set(range(200, 211))
-    assert list(whole(holder, "TaskMemoryUtilization").values()) == near([100 * 200 / 512] * 2)
+    for percent in whole(holder, "TaskMemoryUtilization").values():
+        assert percent == near(100 * 200 / 512)
     for metric, arn in (("NetworkTxBytes", client), ("NetworkRxBytes", server)):
-        assert list(whole(arn, metric).values()) == near([sent["end"]["sum_sent"]["bytes"] / SENT_S] * 2)
+        for rate in whole(arn, metric).values():
+            assert rate == near(sent["end"]["sum_sent"]["bytes"] / SENT_S)
     for metric, expected in (("StorageWriteBytes", 300 * MIB), ("StorageReadBytes", 100 * MIB)):
-        assert list(whole(writer, metric).values()) == near([expected] * 2)
+        for written in whole(writer, metric).values():
+            assert written == near(expected)
     assert "done" in said(portside, writer)
