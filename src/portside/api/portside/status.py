@@ -1,5 +1,6 @@
 """What runs, as one JSON document: the extension behind `portside status` and `GET /_portside/status`."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,8 +9,8 @@ from portside.domain import pace as pace_rule
 from portside.domain.image import PullProgress
 from portside.domain.instance import Instance, InstanceState
 from portside.domain.load_balancer import Listener, LoadBalancer
+from portside.domain.load_balancer_rule import target_health, used_groups
 from portside.domain.pace import REAL
-from portside.domain.record import Scope
 from portside.domain.service.record import Service
 from portside.domain.table import (
     CLUSTER,
@@ -17,9 +18,9 @@ from portside.domain.table import (
     INSTANCE,
     LISTENER,
     LOAD_BALANCER,
+    RULE,
     SERVICE,
     TARGET,
-    TARGET_GROUP,
     TASK,
 )
 from portside.domain.task.record import Task, TaskStatus
@@ -154,7 +155,7 @@ def _load_balancer(store: Store, balancer: LoadBalancer) -> dict[str, Any]:
         "dnsName": balancer.dns_name,
         "urls": [_url(balancer, listener) for listener in listeners],
         "hostAddresses": [z.host_address for z in balancer.zones if z.host_address],
-        "targets": _targets(store, balancer.scope, listeners),
+        "targets": _targets(store, balancer, listeners),
     }
 
 
@@ -165,12 +166,13 @@ def _url(balancer: LoadBalancer, listener: Listener) -> str:
     return f"{scheme}://{balancer.dns_name}{'' if listener.port == usual[scheme] else f':{listener.port}'}/"
 
 
-def _targets(store: Store, scope: Scope, listeners: list[Listener]) -> dict[str, int]:
-    """Targets by health over the target groups of the region (shared groups count for each balancer)."""
-    counts: dict[str, int] = {}
-    if listeners:
-        for group in store.scan(TARGET_GROUP, scope.prefix):
-            for target in store.find(TARGET, "target_group", group.arn):
-                state = "draining" if target.deregistered_at else target.checked
-                counts[state] = counts.get(state, 0) + 1
-    return counts
+def _targets(store: Store, balancer: LoadBalancer, listeners: list[Listener]) -> dict[str, int]:
+    """Targets of the groups that its listeners and rules lead to, by their health to it."""
+    rules = [each for listener in listeners for each in store.find(RULE, "listener", listener.arn)]
+    return dict(
+        Counter(
+            target_health(target, [balancer]).state.value
+            for arn in used_groups(listeners, rules)
+            for target in store.find(TARGET, "target_group", arn)
+        )
+    )
