@@ -1,5 +1,6 @@
 """What is told to be wrong, with its cause and what to do."""
 
+import base64
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -7,12 +8,14 @@ from portside.api.portside.problem import document
 from portside.cli.problem import render
 from portside.domain.alarm import Alarm
 from portside.domain.certificate import Certificate
+from portside.domain.cluster import Cluster
 from portside.domain.container_instance import ContainerInstance
 from portside.domain.event_bridge import Delivery, RuleTarget
+from portside.domain.instance import Instance, InstanceState
 from portside.domain.load_balancer import LoadBalancer, Target, TargetGroup
 from portside.domain.problem import of_balancer, of_certificate, of_delivery, of_notification
 from portside.domain.record import Scope, replace
-from portside.domain.table import ALARM, CONTAINER_INSTANCE, TASK
+from portside.domain.table import ALARM, CLUSTER, CONTAINER_INSTANCE, INSTANCE, TASK
 from portside.domain.task.record import ContainerHistory, Exit, HealthStatus, Retry, Stop, StopCode, Task, TaskStatus
 from portside.domain.topic import Notification
 from portside.store.interface import Put
@@ -65,6 +68,26 @@ def ended(number: int, code: StopCode, exit_code: int | None) -> Task:
         stopped_at=at,
         history=(history,),
     )
+
+
+def instance(own_id: str, cluster: str, **changes: Any) -> Instance:
+    user_data = base64.b64encode(f"#!/bin/sh\necho ECS_CLUSTER={cluster} >> /etc/ecs/ecs.config\n".encode()).decode()
+    made = Instance(
+        scope=SCOPE,
+        id=own_id,
+        reservation_id="r-1",
+        image_id="ami-1",
+        instance_type="t3.small",
+        eni_id="eni-1",
+        subnet_id="subnet-1",
+        vpc_id="vpc-1",
+        zone="eu-west-1a",
+        address="10.0.0.4",
+        launched_at=NOW,
+        state=InstanceState.RUNNING,
+        user_data=user_data,
+    )
+    return replace(made, **changes)
 
 
 def told(*writes: Put, **more: Any) -> list[dict[str, Any]]:
@@ -163,6 +186,17 @@ def test_alarms_and_instances() -> None:
     )
     assert [(each["kind"], each["name"]) for each in found] == [("container instance", "i-1"), ("alarm", "busy")]
     assert found[1]["why"] == "Threshold Crossed"
+
+
+def test_an_instance_that_waits_for_a_cluster_which_is_not_there() -> None:
+    """It is told with the name that it waits for; one that has joined, that names none or that does not run is not."""
+    waiting, joined = instance("i-1", "shpo"), instance("i-2", "shpo", registered=True)
+    named_none, stopped = instance("i-3", "default"), instance("i-4", "shpo", state=InstanceState.STOPPED)
+    (found,) = told(*(Put(INSTANCE, each) for each in (waiting, joined, named_none, stopped)))
+    assert (found["name"], found["cluster"], found["severity"]) == ("i-1", "shpo", "error")
+    assert "shpo" in found["why"]
+    there = Cluster(scope=SCOPE, name="shpo", created_at=NOW)
+    assert told(Put(INSTANCE, waiting), Put(CLUSTER, there)) == []
 
 
 def test_targets_that_get_nothing() -> None:

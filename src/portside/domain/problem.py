@@ -8,6 +8,7 @@ from portside.domain.alarm import Alarm
 from portside.domain.certificate import Certificate
 from portside.domain.container_instance import ContainerInstance
 from portside.domain.event_bridge import Delivery
+from portside.domain.instance import Instance
 from portside.domain.load_balancer import LoadBalancer, Target, TargetGroup
 from portside.domain.record import Record
 from portside.domain.service.record import RolloutState, Service
@@ -211,6 +212,22 @@ def of_container_instance(instance: ContainerInstance) -> Problem | None:
         what=f"{instance.instance_id} does not answer",
         why="Its agent is not connected, so no task is placed on it.",
         mend="Start the instance if it is stopped, or deregister it.",
+    )
+
+
+def of_waiting_instance(instance: Instance, cluster: str) -> Problem:
+    """Args: cluster: the one that it is to join, and that is not there."""
+    return Problem(
+        severity="error",
+        kind="container instance",
+        account=instance.scope.account,
+        region=instance.scope.region,
+        cluster=cluster,
+        name=instance.id,
+        what=f"{instance.id} joins no cluster",
+        why=f"Its user data names the cluster {cluster} (ECS_CLUSTER), which is not there.",
+        mend="Make that cluster, or launch the instance with the right name.",
+        since=instance.launched_at,
     )
 
 

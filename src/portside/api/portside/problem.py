@@ -3,8 +3,9 @@
 from collections.abc import Iterable
 from typing import Any
 
-from portside.domain import load_balancer_rule, problem
+from portside.domain import load_balancer_rule, problem, user_data
 from portside.domain.clock import Clock
+from portside.domain.instance import Instance, InstanceState
 from portside.domain.load_balancer import Target, TargetGroup
 from portside.domain.problem import Problem
 from portside.domain.service import scheduler, why
@@ -13,8 +14,10 @@ from portside.domain.service.why import TargetKey
 from portside.domain.table import (
     ALARM,
     CERTIFICATE,
+    CLUSTER,
     CONTAINER_INSTANCE,
     EVENT_DELIVERY,
+    INSTANCE,
     LISTENER,
     LOAD_BALANCER,
     NOTIFICATION,
@@ -59,6 +62,7 @@ def document(store: Store, clock: Clock, machine: Iterable[str] = (), balancer: 
     for possible in (
         *(problem.of_alarm(each) for each in store.scan(ALARM)),
         *(problem.of_container_instance(each) for each in store.scan(CONTAINER_INSTANCE)),
+        *(_of_instance(store, each) for each in store.scan(INSTANCE)),
         *(problem.of_delivery(each) for each in store.scan(EVENT_DELIVERY)),
         *(problem.of_notification(each, _endpoint(store, each)) for each in store.scan(NOTIFICATION)),
         *(problem.of_certificate(each, now=now) for each in store.scan(CERTIFICATE)),
@@ -66,6 +70,16 @@ def document(store: Store, clock: Clock, machine: Iterable[str] = (), balancer: 
         if possible is not None:
             found.append(possible)
     return {"problems": [_to(each) for each in problem.in_order(found)]}
+
+
+def _of_instance(store: Store, instance: Instance) -> Problem | None:
+    if instance.state is not InstanceState.RUNNING or instance.registered:
+        return None
+    wanted = user_data.configuration(instance.user_data).cluster
+    cluster = store.get(CLUSTER, f"{instance.scope.prefix}{wanted}")
+    if wanted == user_data.DEFAULT_CLUSTER or (cluster is not None and cluster.status == "ACTIVE"):
+        return None
+    return problem.of_waiting_instance(instance, wanted)
 
 
 def _endpoint(store: Store, notification: Notification) -> str:
