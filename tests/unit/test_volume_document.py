@@ -103,6 +103,9 @@ def test_what_may_go(store: MemoryStore) -> None:
     assert code == 409
     assert "more than one volume is called db: dv-1 (i-1), dv-2 (i-2)" in words["error"]
     assert ask(store, "DELETE", "none")[0] == 404
+    code, words = ask(store, "DELETE", "live")
+    assert (code, words["error"]) == (409, "live is the disk of a task, and goes with it")
+    assert ask(store, "POST", "idle")[1]["error"].startswith("idle is a Docker volume")
     assert ask(store, "DELETE", "idle") == (200, {"id": "dv-3", "name": "idle"})
     live = next(each for each in store.scan(TASK) if each.id == "live")
     store.transact(Put(TASK, replace(live, last_status=TaskStatus.STOPPED)))

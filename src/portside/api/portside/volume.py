@@ -67,8 +67,10 @@ async def answer(
                 (one,) = await asyncio.to_thread(_measured, [each for each in every if each[0] is found])
                 return 200, one
             case "DELETE", _ if named:
+                _check_kind(store, meters, named, "docker")
                 return 200, remove(store, named)
             case "POST", _ if named:
+                _check_kind(store, meters, named, "ebs")
                 return 200, await _extended(store, extend, named)
             case _:
                 return 405, {"error": f"{method} is not answered here"}
@@ -124,6 +126,24 @@ def users(store: Store) -> dict[str, list[str]]:
         for key in keys:
             found.setdefault(key, []).append(f"{task.cluster}/{task.id}")
     return found
+
+
+_OTHERWISE: Final = {
+    "efs": "a file system or access point of EFS: aws efs delete-file-system, delete-access-point",
+    "ebs": "a volume of EBS: aws ec2 delete-volume",
+    "docker": "a Docker volume: its file system is the instance's",
+    "ephemeral": "the disk of a task, and goes with it",
+    "task": "a volume of a task, and goes with it",
+    "host": "a folder of a container instance",
+}
+
+
+def _check_kind(store: Store, meters: Meters, named: str, kind: str) -> None:
+    """Raises: Refused where the name is that of something else, which can not be treated so."""
+    rows = [row for row, _ in _rows(store, meters, None)]
+    if not any(named in (row["id"], row["name"]) and row["kind"] == kind for row in rows):
+        found = _one(rows, named)
+        raise Refused(RefusalKind.CONFLICT, f"{named} is {_OTHERWISE[found['kind']]}", "volume")
 
 
 def remove(store: Store, named: str) -> dict[str, Any]:
