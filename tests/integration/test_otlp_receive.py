@@ -88,7 +88,9 @@ def test_behind_signatures() -> None:
         token = (portside.settings.data_dir / "otlp-token").read_text()
         bearer = {"Authorization": f"Bearer {token}"}
         assert post(portside, "/v1/logs", lines("by token"), **bearer) == (200, {})
-        assert post(portside, "/v1/logs", lines("x"), Authorization="Bearer wrong")[0] == 403
+        refused = post(portside, "/v1/logs", lines("x"), Authorization="Bearer wrong")
+        assert refused[0] == 403
+        assert "otlp-token" in str(refused)
         request = urllib.request.Request(f"{portside.url}/_portside/usage", headers=bearer)
         with pytest.raises(urllib.error.HTTPError, match="403"):
             urllib.request.urlopen(request)

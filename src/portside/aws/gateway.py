@@ -90,7 +90,7 @@ BODY_TIMEOUT_S = 60.0
 PAGE = """\
 This is Portside: an AWS-compatible endpoint for Amazon ECS and the services around it.
 
-Point the AWS CLI, an SDK, CDK or Terraform at it:
+Point the AWS CLI or an SDK at it:
 
     export AWS_ENDPOINT_URL=http://{host}
     aws ecs list-clusters
@@ -481,9 +481,13 @@ class Gateway:
 
     async def _receive(self, receiver: Receiver, request: Request, request_id: str) -> Answer:
         account, region = self._default_account, self._default_region
+        given = request.headers.get("authorization", "")
+        is_known = self._takes_any_key or self._bears_token(request)
+        if given.startswith("Bearer ") and not is_known:
+            words = "The token is not the one in the file otlp-token of Portside's data directory"
+            return self._refuse(request, Fault("AccessDenied", words, 403, {}), request_id)
         try:
-            is_signed = request.headers.get("authorization", "").startswith("AWS4-")
-            if is_signed or not (self._takes_any_key or self._bears_token(request)):
+            if given.startswith("AWS4-") or not is_known:
                 credential = read_credential(request)
                 principal = self._auth.verify(request, credential) if self._auth is not None else None
                 account = principal.account if principal is not None else self._account(credential.access_key_id)
