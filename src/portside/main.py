@@ -10,6 +10,7 @@ On SIGTERM everything is closed and containers, networks and the proxy run on.
 import argparse
 import asyncio
 import contextlib
+import errno
 import fcntl
 import json
 import logging
@@ -321,6 +322,9 @@ class Daemon:
             raise StartRefused(
                 f"--egress is host, none or the path of a network namespace, and {settings.egress} does not exist"
             )
+        envoy = settings.envoy_path
+        if envoy is not None and not (envoy.is_file() and os.access(envoy, os.X_OK)):
+            raise StartRefused(f"--envoy-path is a program, and {envoy} is no executable file")
         self._prepare_folders()
         with self._lock():
             sock = self._listen()
@@ -361,7 +365,8 @@ class Daemon:
             return listen(self.settings.host, self.settings.port)
         except OSError as error:
             raise StartRefused(
-                f"can not listen on {self.settings.host}:{self.settings.port}: {error.strerror}. Give another --port."
+                f"can not listen on {self.settings.host}:{self.settings.port}: {error.strerror}."
+                f" Give another --{'host' if error.errno == errno.EADDRNOTAVAIL else 'port'}."
             ) from error
 
     async def _serve(self, sock: socket.socket) -> None:

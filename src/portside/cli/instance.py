@@ -15,7 +15,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -263,6 +263,26 @@ def arguments(settings: Settings) -> list[str]:
         if getattr(settings, name):
             given.append(f"--{name.replace('_', '-')}")
     return given
+
+
+def unlike(running: Instance, settings: Settings) -> list[str]:
+    """The options that a daemon would have by these settings, and that the running one has not. Empty where that can
+    not be told."""
+    try:
+        line = Path(f"/proc/{running.pid}/cmdline").read_bytes().decode().split("\0")
+    except OSError:
+        return []
+    has, wanted = _options(line), _options(arguments(settings))
+    return [" ".join(filter(None, each)) for each in sorted(wanted.items()) if has.get(each[0]) != each[1]]
+
+
+def _options(line: Sequence[str]) -> dict[str, str]:
+    """By name; those without a value have an empty one."""
+    found: dict[str, str] = {}
+    for word, after in zip(line, [*line[1:], ""], strict=True):
+        if word.startswith("--"):
+            found[word] = "" if after.startswith("--") else after
+    return found
 
 
 def start(settings: Settings, *, waiting: Callable[[], None] = lambda: None) -> Instance:

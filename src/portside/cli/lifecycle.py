@@ -9,6 +9,7 @@ from pathlib import Path
 
 from portside.cli import instance as daemon
 from portside.cli.failure import Failure
+from portside.cli.launcher import command_name
 from portside.settings import Settings
 
 OURS = ("state.db", "lock", "portside.log")
@@ -21,6 +22,12 @@ def up(settings: Settings, *, detach: bool) -> None:
     if running is not None:
         if detach:
             _announce(running, settings, "runs already")
+            if unlike := daemon.unlike(running, settings):
+                print(
+                    f"It does not run with these settings: {' '.join(unlike)}\n"
+                    "They count from its next start: portside down, then portside up.",
+                    file=sys.stderr,
+                )
             return
         raise Failure(
             f"Portside runs already (pid {running.pid}) at {running.url}, with the data in {settings.data_dir}",
@@ -38,9 +45,8 @@ def up(settings: Settings, *, detach: bool) -> None:
 
 def _announce(running: daemon.Instance, settings: Settings, how: str) -> None:
     print(f"Portside {how}: {running.url} (pid {running.pid}, data in {settings.data_dir})")
-    if not settings.auth:
-        print(f"The console, in a browser: {running.url}/")
-    print(f'To use it in this shell: eval "$(portside env{_data_dir_option(settings)})"')
+    print(f"The console, in a browser: {running.url}/")
+    print(f'To use it in this shell: eval "$({command_name()} env{_data_dir_option(settings)})"')
 
 
 def _data_dir_option(settings: Settings) -> str:

@@ -27,7 +27,7 @@ def story(settings: Settings, task: str, *, cluster: str = "") -> Any:
         settings,
         path,
         "Tasks and their ids: portside status",
-        "A stopped task is forgotten after an hour, unless --stopped-task-retention-s says otherwise.",
+        "A stopped task is forgotten after an hour, unless PORTSIDE_STOPPED_TASK_RETENTION_S says otherwise.",
     )
     return answer
 

@@ -1,18 +1,22 @@
 """Finding a daemon by its data folder, and the settings that the command line passes on."""
 
+import asyncio
 import fcntl
 import json
 import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from portside.cli import instance
 from portside.cli.failure import Failure
+from portside.main import Daemon, StartRefused
 from portside.settings import Settings
+from portside.testing.wait import wait_for
 
 
 def leave_note(monkeypatch: pytest.MonkeyPatch, folder: Path, pid: int) -> Settings:
@@ -224,3 +228,22 @@ def test_a_daemon_that_ends_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     with pytest.raises(Failure, match="ended at once, with code 1") as failure:
         instance.start(settings)
     assert "portside: no such port" in failure.value.advice
+
+
+def test_what_a_running_one_has_not() -> None:
+    """Options that are asked for and that the running process was not started with; what it has besides is its own."""
+    settings = Settings(data_dir=Path("/d"), port=4777, auth=True)
+    line = instance.arguments(replace(settings, auth=False, port=4566, task_endpoint=True))
+    with subprocess.Popen(["sh", "-c", "read wait", *line], stdin=subprocess.PIPE) as process:
+        running = instance.Instance(pid=process.pid, host="127.0.0.1", port=4566, version="")
+        wait_for(Path(f"/proc/{process.pid}/cmdline").read_bytes, timeout_s=10, what="the command line")
+        assert instance.unlike(running, settings) == ["--auth", "--port 4777"]
+        assert instance.unlike(running, replace(settings, auth=False, port=4566)) == []
+        process.communicate(b"\n")
+
+
+def test_an_envoy_that_is_no_program(tmp_path: Path) -> None:
+    """It is refused at the start, before anything is touched."""
+    with pytest.raises(StartRefused, match="--envoy-path"):
+        asyncio.run(Daemon(Settings(data_dir=tmp_path / "data", envoy_path=tmp_path)).run())
+    assert not (tmp_path / "data").exists()

@@ -4,15 +4,16 @@ It looks first and makes only what is missing, so that it may be run again, also
 """
 
 import json
+import re
 import shutil
 import socket
+import subprocess
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from http.client import HTTPConnection
-from pathlib import Path
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -26,6 +27,7 @@ from portside.cli import instance as daemon
 from portside.cli.demo.aws import Aws, Done, typed
 from portside.cli.environment import variables
 from portside.cli.failure import Failure
+from portside.cli.launcher import CLONE, command_name
 from portside.settings import Settings
 
 CLUSTER = "demo"
@@ -193,6 +195,13 @@ class Stage:
         ecs = self._aws.client("ecs")
         found = _or_none(lambda: ecs.describe_services(cluster=CLUSTER, services=[part.name for part in PARTS]))
         return {s["serviceName"]: s for s in (found or {}).get("services", []) if s["status"] == "ACTIVE"}
+
+    def _other_services(self) -> list[str]:
+        if not self._cluster_is_there():
+            return []
+        pages = self._aws.client("ecs").get_paginator("list_services").paginate(cluster=CLUSTER)
+        names = {arn.rsplit("/", 1)[-1] for page in pages for arn in page["serviceArns"]}
+        return sorted(names - {part.name for part in PARTS})
 
     def _security_groups(self) -> dict[str, dict[str, Any]]:
         names = [BALANCER_GROUP, TASK_GROUP]
@@ -508,8 +517,8 @@ class Stage:
         print_line(f"  In a browser, or: curl {url}api/info")
         print_line("\n[bold]To look further[/]")
         lines = [f'eval "$({command} env{option})"']
-        if shutil.which("aws") is None:
-            lines.append(f"alias aws={Path(_clone()) / '.venv/bin/aws'}")
+        if not _knows_endpoint(shutil.which("aws")):
+            lines.append(f"alias aws={CLONE / '.venv/bin/aws'}    # one that goes by AWS_ENDPOINT_URL")
         lines += [
             "aws ecs list-tasks --cluster demo",
             "aws logs filter-log-events --log-group-name /demo/api --query 'events[].message' --output text",
@@ -533,6 +542,11 @@ class Stage:
             raise Failure(f"Portside refused a look at what is there: {error}", "See: portside logs") from error
 
     def _remove(self) -> None:
+        if others := self._other_services():
+            raise Failure(
+                f"the cluster {CLUSTER} also has what is not the demonstration's: {', '.join(others)}",
+                f"Delete it first: aws ecs delete-service --cluster {CLUSTER} --service {others[0]} --force",
+            )
         self._title("Removing the demonstration")
         self._together(
             [
@@ -704,14 +718,13 @@ def _or_none(look: Callable[[], Any], unknown: str = "NotFound") -> Any:
         raise
 
 
-def _clone() -> Path:
-    return Path(__file__).resolve().parents[4]
-
-
-def command_name() -> str:
-    """How the launcher is called from here: `portside` where the PATH leads to it, else by its place."""
-    launcher = _clone() / "portside"
-    found = shutil.which("portside")
-    if found and Path(found).resolve() == launcher:
-        return "portside"
-    return "./portside" if Path.cwd() == launcher.parent else str(launcher)
+def _knows_endpoint(program: str | None) -> bool:
+    """Whether a command of AWS's goes by AWS_ENDPOINT_URL: those before 1.29 and 2.13 go to AWS itself."""
+    if program is None:
+        return False
+    try:
+        said = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=20, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    version = re.match(r"aws-cli/(\d+)\.(\d+)\.", said.stdout + said.stderr)
+    return version is not None and (int(version[1]), int(version[2])) >= ((1, 29) if version[1] == "1" else (2, 13))
