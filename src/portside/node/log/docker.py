@@ -2,6 +2,8 @@
 
 import asyncio
 import base64
+from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
@@ -73,6 +75,57 @@ class DockerLines:
 
     def kept(self) -> Kept:
         return Kept(partial={stream: base64.b64encode(held).decode() for stream, held in self._open.items() if held})
+
+
+class DockerOutlet(ABC):
+    """What Docker's drivers have in common as outlets: lines that are pending until blocking work has delivered them.
+    They keep no marks, and as much as there is may wait."""
+
+    def __init__(self, kept: Kept) -> None:
+        self._lines = DockerLines(kept)
+        self._pending: deque[Line] = deque()
+        self._delivery = Delivery()
+
+    @abstractmethod
+    async def open(self) -> None: ...
+
+    @abstractmethod
+    def close(self) -> None: ...
+
+    @abstractmethod
+    def _deliver_all(self) -> None:
+        """What is pending, until nothing is. Blocks. Raises OSError: what still is pending is tried again."""
+
+    @property
+    def has_more(self) -> bool:
+        return bool(self._pending)
+
+    def feed(self, lines: bytes) -> None:
+        self._pending += self._lines.feed(lines)
+
+    def end(self) -> None:
+        self._pending += self._lines.end()
+
+    def ripen(self) -> float | None:
+        return None
+
+    async def deliver(self, mark: str) -> None:
+        await self._delivery.run(self._deliver_all, lambda: self.has_more)
+
+    async def mark(self) -> str:
+        return ""
+
+    def drop(self) -> int:
+        count = len(self._pending)
+        self._pending.clear()
+        return count
+
+    @property
+    def buffer_bytes(self) -> int | None:
+        return None
+
+    def kept(self) -> Kept:
+        return self._lines.kept()
 
 
 def _utc(stamp: bytes) -> str:

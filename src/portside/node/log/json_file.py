@@ -21,7 +21,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from portside.domain.log_driver import JsonFile
-from portside.node.log.docker import Delivery, DockerLines, Line
+from portside.node.log.docker import DockerOutlet, Line
 from portside.node.log.outlet import Kept
 
 _ESCAPED: Final = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
@@ -36,7 +36,7 @@ class Found(NamedTuple):
     message: str
 
 
-class JsonFileOutlet:
+class JsonFileOutlet(DockerOutlet):
     """
     Args:
         folder: opens the container's directory, made if need be; blocks; raises OSError.
@@ -45,50 +45,17 @@ class JsonFileOutlet:
     def __init__(
         self, container: str, wanted: JsonFile, attributes: Mapping[str, str], folder: Callable[[], int], kept: Kept
     ) -> None:
+        super().__init__(kept)
         self._name, self._wanted, self._folder = f"{container}-json.log", wanted, folder
         self._attributes = _text(dict(sorted(attributes.items()))) if attributes else ""
-        self._lines = DockerLines(kept)
-        self._pending: deque[Line] = deque()
-        self._delivery = Delivery()
 
     async def open(self) -> None:
         await asyncio.to_thread(lambda: os.close(self._folder()))
 
-    @property
-    def has_more(self) -> bool:
-        return bool(self._pending)
-
-    def feed(self, lines: bytes) -> None:
-        self._pending += self._lines.feed(lines)
-
-    def end(self) -> None:
-        self._pending += self._lines.end()
-
-    def ripen(self) -> float | None:
-        return None
-
-    async def deliver(self, mark: str) -> None:
-        await self._delivery.run(self._write, lambda: self.has_more)
-
-    async def mark(self) -> str:
-        return ""
-
-    def drop(self) -> int:
-        count = len(self._pending)
-        self._pending.clear()
-        return count
-
-    @property
-    def buffer_bytes(self) -> int | None:
-        return None
-
-    def kept(self) -> Kept:
-        return self._lines.kept()
-
     def close(self) -> None:
         pass
 
-    def _write(self) -> None:
+    def _deliver_all(self) -> None:
         folder = self._folder()
         try:
             while self._pending:

@@ -10,7 +10,6 @@ import logging
 import os
 import socket
 import ssl
-from collections import deque
 from collections.abc import Callable
 from datetime import datetime
 from typing import Final
@@ -18,7 +17,7 @@ from typing import Final
 from portside.domain import log_driver
 from portside.domain.log_driver import Syslog
 from portside.node import syscall
-from portside.node.log.docker import Delivery, DockerLines, Line
+from portside.node.log.docker import DockerOutlet, Line
 from portside.node.log.outlet import CannotLog, Kept
 
 log = logging.getLogger(__name__)
@@ -29,7 +28,7 @@ _ERROR: Final = 3
 _INFO: Final = 6
 
 
-class SyslogOutlet:
+class SyslogOutlet(DockerOutlet):
     """
     Args:
         root: opens the "/" of the container's instance; raises OSError.
@@ -48,12 +47,10 @@ class SyslogOutlet:
         within: Callable[[Callable[[], socket.socket]], socket.socket],
         addresses: Callable[[str], list[str]],
     ) -> None:
+        super().__init__(kept)
         self._addresses = addresses
         self._wanted, self._tag, self._hostname = wanted, tag, hostname
         self._root, self._within = root, within
-        self._lines = DockerLines(kept)
-        self._pending: deque[Line] = deque()
-        self._delivery = Delivery()
         self._is_closed = False
         self._socket: socket.socket | None = None
         self._is_away = False
@@ -64,36 +61,8 @@ class SyslogOutlet:
         except (OSError, ValueError) as error:
             raise CannotLog(f"failed to initialize logging driver: {self._said(error)}") from error
 
-    @property
-    def has_more(self) -> bool:
-        return bool(self._pending)
-
     def feed(self, lines: bytes) -> None:
         self._pending += [each for each in self._lines.feed(lines) if each.content]
-
-    def end(self) -> None:
-        self._pending += self._lines.end()
-
-    def ripen(self) -> float | None:
-        return None
-
-    async def deliver(self, mark: str) -> None:
-        await self._delivery.run(self._send_all, lambda: self.has_more)
-
-    async def mark(self) -> str:
-        return ""
-
-    def drop(self) -> int:
-        count = len(self._pending)
-        self._pending.clear()
-        return count
-
-    @property
-    def buffer_bytes(self) -> int | None:
-        return None
-
-    def kept(self) -> Kept:
-        return self._lines.kept()
 
     def close(self) -> None:
         self._is_closed = True
@@ -105,12 +74,11 @@ class SyslogOutlet:
                 self._socket.close()
             self._socket = None
 
-    def _send_all(self) -> None:
+    def _deliver_all(self) -> None:
         dropped = 0
         while self._pending:
             if not self._sent(message(self._wanted, self._pending[0], self._tag, self._hostname)):
-                dropped = len(self._pending)
-                self._pending.clear()
+                dropped = self.drop()
                 break
             self._pending.popleft()
         if dropped and not self._is_away:
