@@ -9,17 +9,17 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
+from portside import alarm_action
 from portside.control.loop import Loop
 from portside.domain import alarm as rule
-from portside.domain import alarm_action, arn, metric_math
+from portside.domain import arn, metric_math
 from portside.domain.alarm import Alarm, AlarmQuery, State
 from portside.domain.clock import Clock, Ids
 from portside.domain.metric import merged, statistic
 from portside.domain.metric_math import Series, Value
 from portside.domain.record import replace
 from portside.domain.refusal import Refused
-from portside.domain.table import ALARM, ALARM_HISTORY, NOTIFICATION, SCALABLE_TARGET, SUBSCRIPTION, TOPIC
-from portside.domain.topic import Subscription, Topic
+from portside.domain.table import ALARM, ALARM_HISTORY
 from portside.store.interface import Change, Delete, Put, Store, Stored, Write
 from portside.telemetry.interface import LogsUnavailable
 from portside.telemetry.metric import MetricStore
@@ -111,34 +111,14 @@ class AlarmLoop:
         after, item = rule.moved(alarm, state, reason, data, now=now, history_id=self._history_id(now))
         log.info("alarm %s: %s (%s)", alarm.name, item.summary, reason)
         writes: list[Write] = [Put(ALARM, after, stored.version), Put(ALARM_HISTORY, item)]
-        told, sent = alarm_action.acted(
-            *(after, alarm.state),
-            now=now,
-            uuid=self._ids.uuid,
-            find_topic=self._topic,
-            is_policy=lambda action: self._is_policy(after, action),
-        )
-        writes += [Put(ALARM_HISTORY, each) for each in told]
-        writes += [Put(NOTIFICATION, each) for each in sent]
+        told, acted = alarm_action.acted(self._store, after, alarm.state, now=now, uuid=self._ids.uuid)
+        writes += acted
         for each in told:
             if "Failed" in each.summary:
                 log.warning("alarm %s: %s", alarm.name, each.summary)
         items = self._store.find(ALARM_HISTORY, "alarm", f"{alarm.scope.prefix}{alarm.name}")
         writes += [Delete(ALARM_HISTORY, ALARM_HISTORY.key(each)) for each in rule.forgotten(items, now)]
         self._store.transact(*writes)
-
-    def _topic(self, topic_arn: str) -> tuple[Topic, list[Subscription]] | None:
-        parsed = arn.parse(topic_arn)
-        key = f"{parsed.account}/{parsed.region}/{parsed.resource}" if parsed is not None else ""
-        topic = self._store.get(TOPIC, key)
-        return (topic, list(self._store.scan(SUBSCRIPTION, f"{key}/"))) if topic is not None else None
-
-    def _is_policy(self, alarm: Alarm, action: str) -> bool:
-        return any(
-            action == arn.scaling_policy(target.scope, target.resource_id, policy.id, policy.name)
-            for target in self._store.scan(SCALABLE_TARGET, alarm.scope.prefix)
-            for policy in target.step_policies
-        )
 
     def _history_id(self, now: datetime) -> str:
         return rule.history_id(now, self._ids.uuid())

@@ -288,8 +288,7 @@ class DeliveryLoop:
 
     def _to_topic(self, delivery: Delivery) -> None:
         """The same event is the same message, also for a daemon that was killed right after it."""
-        parsed = arn.parse(delivery.target.arn)
-        key = f"{parsed.account}/{parsed.region}/{parsed.resource}" if parsed is not None else ""
+        key = topic.key_of(delivery.target.arn)
         found = self._store.get(TOPIC, key)
         if found is None:
             raise RuntimeError("Topic does not exist")

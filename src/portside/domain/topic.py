@@ -126,6 +126,12 @@ def name_of(topic_arn: str, scope: Scope) -> str | None:
     return parsed.resource if NAME.fullmatch(parsed.resource) else None
 
 
+def key_of(topic_arn: str) -> str:
+    """Of the record of the topic with this ARN, of whatever account and region; of nothing if it is none."""
+    parsed = arn.parse(topic_arn)
+    return f"{parsed.account}/{parsed.region}/{parsed.resource}" if parsed is not None else ""
+
+
 def notifications(
     topic: Topic,
     subscriptions: Iterable[Subscription],

@@ -7,17 +7,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, TypeVar
 
+from portside import alarm_action
 from portside.api.cloudwatch.error import combination, invalid, told
 from portside.api.cloudwatch.metric import dimensions_from, metric_to, scope_of
 from portside.aws.service import Params, RequestContext, Result, ServiceError
 from portside.domain import alarm as rule
-from portside.domain import alarm_action, arn, metric_math, tag_rule
+from portside.domain import arn, metric_math, tag_rule
 from portside.domain.alarm import Alarm, AlarmHistory, AlarmQuery
 from portside.domain.clock import Clock, Ids
 from portside.domain.metric import PLAIN, MetricName
 from portside.domain.record import Tag, replace
-from portside.domain.table import ALARM, ALARM_HISTORY, NOTIFICATION, SCALABLE_TARGET, SUBSCRIPTION, TOPIC
-from portside.domain.topic import Subscription, Topic
+from portside.domain.table import ALARM, ALARM_HISTORY
 from portside.store.interface import Delete, Put, Store, Write
 
 T = TypeVar("T")
@@ -263,29 +263,8 @@ class Alarms:
         )
         writes: list[Write] = [Put(ALARM, after), Put(ALARM_HISTORY, item), *self._forgotten(alarm, now)]
         if after.state != alarm.state:
-            told, sent = alarm_action.acted(
-                *(after, alarm.state),
-                now=now,
-                uuid=self._ids.uuid,
-                find_topic=self._topic,
-                is_policy=lambda action: self._is_policy(after, action),
-            )
-            writes += [Put(ALARM_HISTORY, each) for each in told]
-            writes += [Put(NOTIFICATION, each) for each in sent]
+            writes += alarm_action.acted(self._store, after, alarm.state, now=now, uuid=self._ids.uuid)[1]
         self._store.transact(*writes)
-
-    def _topic(self, topic_arn: str) -> tuple[Topic, list[Subscription]] | None:
-        parsed = arn.parse(topic_arn)
-        key = f"{parsed.account}/{parsed.region}/{parsed.resource}" if parsed is not None else ""
-        topic = self._store.get(TOPIC, key)
-        return (topic, list(self._store.scan(SUBSCRIPTION, f"{key}/"))) if topic is not None else None
-
-    def _is_policy(self, alarm: Alarm, action: str) -> bool:
-        return any(
-            action == arn.scaling_policy(target.scope, target.resource_id, policy.id, policy.name)
-            for target in self._store.scan(SCALABLE_TARGET, alarm.scope.prefix)
-            for policy in target.step_policies
-        )
 
     def enable_actions(self, context: RequestContext, params: Params) -> None:
         self._set_enabled(context, params, enabled=True)
