@@ -3,11 +3,11 @@
 import logging
 from collections import Counter
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 from portside.balancer.interface import Balancer, BalancerRefused
-from portside.control.loop import Loop
+from portside.control.loop import Loop, next_period
 from portside.domain import load_balancer_metric as rule
 from portside.domain.clock import Clock
 from portside.domain.flow import FlowCounts
@@ -65,8 +65,7 @@ class BalancerMetricLoop:
             await self._look(now)
         except (BalancerRefused, LogsUnavailable) as error:
             log.warning("the load balancers' metrics of this minute are lost: %s", error)
-        seconds = now.timestamp()
-        return now + timedelta(seconds=self._period_s - seconds % self._period_s)
+        return next_period(now, self._period_s)
 
     async def _look(self, now: datetime) -> None:
         balancers = {each.arn: each for each in self._store.scan(LOAD_BALANCER)}

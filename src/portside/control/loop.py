@@ -8,7 +8,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable, Coroutine
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from portside.domain.clock import Clock
@@ -36,6 +36,11 @@ def spawn(
 
     task.add_done_callback(ended)
     return task
+
+
+def next_period(now: datetime, period_s: float) -> datetime:
+    """The next full period of the clock, so that each has one look."""
+    return now + timedelta(seconds=period_s - now.timestamp() % period_s)
 
 
 class Loop:

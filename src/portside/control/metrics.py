@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from portside.control.insights import ContainerInsights
-from portside.control.loop import Loop
+from portside.control.loop import Loop, next_period
 from portside.domain.clock import Clock
 from portside.domain.insight import Look, Looks, reserved_cpu_units, reserved_memory_mib
 from portside.domain.metric import Dimensions, MetricName, Sample, dimensions_of, point_of
@@ -69,7 +69,7 @@ class MetricLoop:
             # A timer may be early: what was left of the period would be a sample of its own.
             await self._clock.sleep_until(self._due)
         now = self._clock.now()
-        is_first, self._due = self._due is None, _next(now, self._period_s)
+        is_first, self._due = self._due is None, next_period(now, self._period_s)
         try:
             looks = await self._look()
             if is_first:
@@ -192,9 +192,3 @@ def _samples(dimensions: Dimensions, shares: Mapping[str, Iterable[float | None]
         for name, values in shares.items()
         if (known := [each for each in values if each is not None])
     ]
-
-
-def _next(now: datetime, period_s: float) -> datetime:
-    """The next full period of the clock, so that each has one look."""
-    seconds = now.timestamp()
-    return now + timedelta(seconds=period_s - seconds % period_s)

@@ -2,10 +2,10 @@
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
-from portside.control.loop import Loop
+from portside.control.loop import Loop, next_period
 from portside.domain import other_insight
 from portside.domain.clock import Clock
 from portside.domain.insight import Look
@@ -61,8 +61,7 @@ class OtherMetricLoop:
                 await self._metrics.put(self._scope, other_insight.samples(looks, self._machine, now))
         except LogsUnavailable as error:
             log.warning("metrics of other containers are lost this minute: %s", error)
-        seconds = now.timestamp()
-        return now + timedelta(seconds=self._period_s - seconds % self._period_s)
+        return next_period(now, self._period_s)
 
     def _usable(self, container: str, usage: Usage) -> Usage | None:
         """The look before, unless counters have begun anew since."""
