@@ -1,25 +1,23 @@
 """What the data plane does in a load balancer's network namespace: ports that connections may not take, and a look at
 the connections to targets."""
 
-import ctypes
 import errno
 import os
 import socket
 import struct
-import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-CLONE_NEWNET: Final = 0x40000000
+from portside.node.network import netns
+
+_TABLE: Final = Path("/proc/thread-self/net/tcp")
 _OPEN: Final = {"01", "04", "05", "08"}
 """ESTABLISHED, FIN_WAIT1, FIN_WAIT2, CLOSE_WAIT: at least one side may still send."""
 
-_libc = ctypes.CDLL(None, use_errno=True)
 
-
-def reserve_ports(netns: Path, ports: Sequence[int]) -> None:
+def reserve_ports(namespace: Path, ports: Sequence[int]) -> None:
     """Keep outgoing connections in a namespace off these ports. Blocking.
 
     Raises: OSError. Source: Linux, Documentation/networking/ip-sysctl, ip_local_reserved_ports."""
@@ -28,16 +26,14 @@ def reserve_ports(netns: Path, ports: Sequence[int]) -> None:
         with open("/proc/sys/net/ipv4/ip_local_reserved_ports", "w") as file:
             file.write(",".join(str(port) for port in ports) + "\n")
 
-    _within(netns, work)
+    netns.within(namespace, work)
 
 
-def open_connections(netns: Path) -> Counter[tuple[str, int]]:
+def open_connections(namespace: Path) -> Counter[tuple[str, int]]:
     """How many connections of a namespace are open, by the address and port that they lead to. Blocking.
 
     Raises: OSError"""
-    tables: list[str] = []
-    _within(netns, lambda: tables.append(Path("/proc/thread-self/net/tcp").read_text()))
-    return counted(tables[0])
+    return counted(netns.within(namespace, _TABLE.read_text))
 
 
 def counted(table: str) -> Counter[tuple[str, int]]:
@@ -52,7 +48,7 @@ def counted(table: str) -> Counter[tuple[str, int]]:
     return found
 
 
-def end_connections(netns: Path, address: str, port: int) -> None:
+def end_connections(namespace: Path, address: str, port: int) -> None:
     """Those of a namespace that lead there are broken off: both sides get a reset. Blocking; idempotent.
 
     Raises: OSError, EOPNOTSUPP where the kernel can not (without CONFIG_INET_DIAG_DESTROY).
@@ -60,7 +56,7 @@ def end_connections(netns: Path, address: str, port: int) -> None:
     destination = socket.inet_aton(address)
 
     def work() -> None:
-        table = Path("/proc/thread-self/net/tcp").read_text()
+        table = _TABLE.read_text()
         with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _SOCK_DIAG) as netlink:
             for line in table.splitlines()[1:]:
                 fields = line.split()
@@ -74,7 +70,7 @@ def end_connections(netns: Path, address: str, port: int) -> None:
                 if code not in (0, errno.ENOENT):
                     raise OSError(code, os.strerror(code), f"connection from {source}:{source_port}")
 
-    _within(netns, work)
+    netns.within(namespace, work)
 
 
 def _place(text: str) -> tuple[str, int]:
@@ -88,27 +84,3 @@ _SOCK_DESTROY: Final = 21
 _REQUEST_ACK: Final = 5
 _ANY: Final = struct.pack("=III", 0, 0xFFFFFFFF, 0xFFFFFFFF)
 """Of any interface, and without a cookie."""
-
-
-def _within(netns: Path, work: Callable[[], None]) -> None:
-    """The namespace is entered by a thread of its own, which ends there."""
-    failure: list[OSError] = []
-
-    def body() -> None:
-        try:
-            descriptor = os.open(netns, os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                if _libc.setns(descriptor, CLONE_NEWNET) != 0:
-                    code = ctypes.get_errno()
-                    raise OSError(code, os.strerror(code), str(netns))
-            finally:
-                os.close(descriptor)
-            work()
-        except OSError as error:
-            failure.append(error)
-
-    thread = threading.Thread(target=body, name="in a namespace")
-    thread.start()
-    thread.join()
-    if failure:
-        raise failure[0]
