@@ -163,10 +163,7 @@ class EnvoyBalancer:
                 self._write(f"{name}.json", _document([]))
         self._write("bootstrap.json", self._bootstrap())
         self._cap_log()
-        said = self._log_size()
-        self._tracker.forget()
-        self._process.start(self._arguments(), self._made_of())
-        await self._ready(said)
+        await self._begin(self._process.start)
         log.info("Envoy runs, process %d", self._process.pid)
 
     def _bootstrap(self) -> str:
@@ -208,11 +205,8 @@ class EnvoyBalancer:
             log.error("Envoy is not renewed, %s would not start: %s", self._process.binary, words)
             return
         followed = self._process.pid
-        said = self._log_size()
-        self._tracker.forget()
-        self._process.follow(self._arguments(), self._made_of())
         try:
-            await self._ready(said)
+            await self._begin(self._process.follow)
         except BalancerRefused as error:
             log.error("Envoy could not be renewed: %s", error)
             await self._process.kill()
@@ -220,11 +214,14 @@ class EnvoyBalancer:
             return
         log.info("Envoy runs anew, process %d; process %d finishes what is under way", self._process.pid, followed)
 
-    async def _ready(self, said: int) -> None:
-        """Wait until the process that was just started answers. Args: said: where its words begin in the log.
+    async def _begin(self, start: Callable[[Sequence[str], str], None]) -> None:
+        """Start a process from the files on disk and wait until it answers.
 
         Raises: BalancerRefused: it ended, or took too long."""
         assert self._process is not None
+        said = self._log_size()
+        self._tracker.forget()
+        start(self._arguments(), self._made_of())
         ended = asyncio.get_running_loop().create_task(self._process.ended(), name="envoy start")
         try:
             async with asyncio.timeout(READY_TIMEOUT_S):
