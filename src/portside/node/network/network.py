@@ -428,13 +428,15 @@ class Network:
                     )
                     self._configure_leg(rt, eni, index)
                     router.settle(leg)
+            if not enis:
+                return
+            present = {address: index for index, address in rtnetlink.addresses(rt)}
             for eni in enis:
                 if eni.keeps_clients:
-                    self._take_as_clients(rt, names[{a: i for i, a in rtnetlink.addresses(rt)}[eni.address]])
+                    self._take_as_clients(rt, names[present[eni.address]])
                 router.keep_clients(eni.eni_id, eni.address, kept=eni.keeps_clients)
-            if enis:
-                index = {address: index for index, address in rtnetlink.addresses(rt)}[enis[0].address]
-                rt.request([rtnetlink.default_route(enis[0].gateway, index, source=enis[0].address)])
+            first = enis[0]
+            rt.request([rtnetlink.default_route(first.gateway, present[first.address], source=first.address)])
         finally:
             rt.close()
             os.close(fd)
@@ -449,11 +451,7 @@ class Network:
             rtnetlink.default_route(eni.gateway, index, source=eni.address, table=table),
         ]
         rt.request(messages)
-        try:
-            rt.request([rtnetlink.block_rule(f"{eni.address}/32", table, _LEG_RULE_PRIORITY + index, add=True)])
-        except NetlinkError as error:
-            if error.errno != errno.EEXIST:
-                raise
+        _ensure_rule(rt, rtnetlink.block_rule(f"{eni.address}/32", table, _LEG_RULE_PRIORITY + index, add=True))
 
     @staticmethod
     def _take_as_clients(rt: NetlinkSocket, link: str) -> None:
@@ -470,11 +468,7 @@ class Network:
                 )
             ]
         )
-        try:
-            rt.request([rtnetlink.link_rule(link, _CLIENTS_TABLE, _CLIENTS_RULE_PRIORITY)])
-        except NetlinkError as error:
-            if error.errno != errno.EEXIST:
-                raise
+        _ensure_rule(rt, rtnetlink.link_rule(link, _CLIENTS_TABLE, _CLIENTS_RULE_PRIORITY))
 
     def _remove_balancer(self, name: str, enis: Sequence[EniConfig]) -> None:
         pin = self._folder / _pin_name("lb", name)
@@ -614,6 +608,15 @@ class Network:
                     instance.adopt({key: each for key, each in here.items() if each.endpoints and each.bindings})
             except OSError as error:
                 log.warning("network of instance %s could not be taken over: %s", instance_id, error)
+
+
+def _ensure_rule(rt: NetlinkSocket, rule: Message) -> None:
+    """Args: rule: one that is to be added."""
+    try:
+        rt.request([rule])
+    except NetlinkError as error:
+        if error.errno != errno.EEXIST:
+            raise
 
 
 def teardown(settings: Settings) -> None:

@@ -6,6 +6,7 @@ Every function returns a message; `NetlinkSocket.request` sends several in one s
 import errno
 import socket
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from portside.node.network.netlink import (
@@ -258,62 +259,55 @@ def routes(rt: NetlinkSocket) -> list[Route]:
 def block_rule(block: str, table: int, priority: int, *, add: bool) -> Message:
     """`from block lookup table`. EEXIST if it is there, ENOENT if it is to go and is not."""
     address, _, length = block.partition("/")
-    body = (
-        _ROUTE.pack(socket.AF_INET, 0, int(length), 0, table if table < 256 else 0, 0, 0, FR_ACT_TO_TBL, 0)
-        + attribute(FRA_SRC, packed(address))
-        + u32(FRA_PRIORITY, priority)
-        + u32(FRA_TABLE, table)
-    )
-    what = f"rule from {block} lookup {table}"
-    if add:
-        return Message(RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL, body, what)
-    return Message(RTM_DELRULE, 0, body, f"delete {what}")
+    body = _rule_body(attribute(FRA_SRC, packed(address)), table, priority, source_length=int(length))
+    return _rule(body, f"rule from {block} lookup {table}", add=add)
 
 
 def block_rules(rt: NetlinkSocket, priority: int) -> dict[str, int]:
     """Block -> table, of the rules of that priority in the socket's namespace."""
-    found = {}
-    for body in rt.dump(Message(RTM_GETRULE, 0, _ROUTE.pack(socket.AF_INET, *[0] * 8), "list rules")):
-        _family, _to, length, *_rest = _ROUTE.unpack_from(body)
-        values = dict(attributes(body[_ROUTE.size :]))
-        if FRA_SRC in values and values.get(FRA_PRIORITY) == struct.pack("=I", priority):
-            found[f"{socket.inet_ntoa(values[FRA_SRC])}/{length}"] = int(struct.unpack("=I", values[FRA_TABLE])[0])
-    return found
+    return {
+        f"{socket.inet_ntoa(values[FRA_SRC])}/{length}": int(struct.unpack("=I", values[FRA_TABLE])[0])
+        for length, values in _rules(rt, priority)
+        if FRA_SRC in values
+    }
 
 
 def mark_rule(mark: int, table: int, priority: int, *, add: bool) -> Message:
     """`fwmark mark lookup table`. EEXIST if it is there, ENOENT if it is to go and is not."""
-    body = (
-        _ROUTE.pack(socket.AF_INET, 0, 0, 0, table if table < 256 else 0, 0, 0, FR_ACT_TO_TBL, 0)
-        + u32(FRA_FWMARK, mark)
-        + u32(FRA_PRIORITY, priority)
-        + u32(FRA_TABLE, table)
-    )
-    what = f"rule of mark {mark:#x} lookup {table}"
+    return _rule(_rule_body(u32(FRA_FWMARK, mark), table, priority), f"rule of mark {mark:#x} lookup {table}", add=add)
+
+
+def link_rule(link: str, table: int, priority: int) -> Message:
+    """`iif link lookup table`. EEXIST if it is there."""
+    return _rule(_rule_body(text(FRA_IIFNAME, link), table, priority), f"rule of link {link} lookup {table}", add=True)
+
+
+def _rule_body(selector: bytes, table: int, priority: int, *, source_length: int = 0) -> bytes:
+    head = _ROUTE.pack(socket.AF_INET, 0, source_length, 0, table if table < 256 else 0, 0, 0, FR_ACT_TO_TBL, 0)
+    return head + selector + u32(FRA_PRIORITY, priority) + u32(FRA_TABLE, table)
+
+
+def _rule(body: bytes, what: str, *, add: bool) -> Message:
     if add:
         return Message(RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL, body, what)
     return Message(RTM_DELRULE, 0, body, f"delete {what}")
 
 
-def link_rule(link: str, table: int, priority: int) -> Message:
-    """`iif link lookup table`. EEXIST if it is there."""
-    body = (
-        _ROUTE.pack(socket.AF_INET, 0, 0, 0, table if table < 256 else 0, 0, 0, FR_ACT_TO_TBL, 0)
-        + text(FRA_IIFNAME, link)
-        + u32(FRA_PRIORITY, priority)
-        + u32(FRA_TABLE, table)
-    )
-    return Message(RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL, body, f"rule of link {link} lookup {table}")
-
-
 def mark_rules(rt: NetlinkSocket, priority: int) -> set[int]:
     """The marks of the rules of that priority in the socket's namespace."""
-    found = set()
+    return {
+        int(struct.unpack("=I", values[FRA_FWMARK])[0])
+        for _length, values in _rules(rt, priority)
+        if FRA_FWMARK in values
+    }
+
+
+def _rules(rt: NetlinkSocket, priority: int) -> Iterator[tuple[int, dict[int, bytes]]]:
+    """Of each rule of that priority: the length of its source block, and its attributes."""
     for body in rt.dump(Message(RTM_GETRULE, 0, _ROUTE.pack(socket.AF_INET, *[0] * 8), "list rules")):
         values = dict(attributes(body[_ROUTE.size :]))
-        if FRA_FWMARK in values and values.get(FRA_PRIORITY) == struct.pack("=I", priority):
-            found.add(int(struct.unpack("=I", values[FRA_FWMARK])[0]))
-    return found
+        if values.get(FRA_PRIORITY) == struct.pack("=I", priority):
+            yield _ROUTE.unpack_from(body)[2], values
 
 
 def link_index(rt: NetlinkSocket, name: str) -> int:
