@@ -12,22 +12,23 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from bench import envoy
+from bench.measure import run
 from portside.testing.instance import Instance
 from portside.testing.instance import instance as portside_instance
 from portside.testing.wait import end, free_port, wait_for
 
-ROUTER = "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"
 WEB_IMAGE = "localhost/portside-demo-web:1"
 
 
 def bench(quick: bool) -> dict[str, Any]:
     seconds, rounds = (2, 1) if quick else (4, 5)
-    figures: dict[str, list[tuple[float, float]]] = {"direct": [], "envoy_by_hand": [], "portside": []}
+    figures: dict[str, list[Answered]] = {"direct": [], "envoy_by_hand": [], "portside": []}
     with portside_instance() as instance:
         balancer = _application(instance)
-        netns = _balancer_netns(instance)
+        netns = balancer_netns(instance)
         addresses = _target_addresses(instance, balancer["group"])
         with envoy_by_hand(netns, addresses) as by_hand:
             for _ in range(rounds):
@@ -36,10 +37,10 @@ def bench(quick: bool) -> dict[str, Any]:
                 figures["portside"].append(wrk(balancer["url"], seconds, None))
     result: dict[str, Any] = {
         name: {
-            "per_s": statistics.median(rate for rate, _ in samples),
-            "per_s_min": min(rate for rate, _ in samples),
-            "per_s_max": max(rate for rate, _ in samples),
-            "p99_ms": statistics.median(p99 for _, p99 in samples),
+            "per_s": statistics.median(each.per_s for each in samples),
+            "per_s_min": min(each.per_s for each in samples),
+            "per_s_max": max(each.per_s for each in samples),
+            "p99_ms": statistics.median(each.p99_ms for each in samples),
         }
         for name, samples in figures.items()
     }
@@ -109,10 +110,16 @@ def _get(url: str) -> bytes:
         return bytes(answer.read())
 
 
-def _balancer_netns(instance: Instance) -> Path:
+def balancer_netns(instance: Instance) -> Path:
     """The pinned namespace of the load balancer's legs: a client inside the VPC whose group the tasks admit."""
     (path,) = [p for p in (instance.settings.run_dir / "netns").iterdir() if p.name.startswith("lb-")]
     return path
+
+
+def leg_address(netns: Path) -> str:
+    """Of the load balancer's first leg."""
+    found = json.loads(run("nsenter", f"--net={netns}", "ip", "-4", "-j", "addr", "show", "dev", "eth0"))
+    return str(found[0]["addr_info"][0]["local"])
 
 
 def _target_addresses(instance: Instance, group: str) -> list[str]:
@@ -123,84 +130,18 @@ def _target_addresses(instance: Instance, group: str) -> list[str]:
 @contextlib.contextmanager
 def envoy_by_hand(netns: Path, addresses: list[str]) -> Iterator[str]:
     """The smallest static configuration that does the same: one listener on the host, two endpoints in the VPC."""
-    from portside.balancer.process import find_binary
-
     port = free_port()
-    source = subprocess.run(
-        ["nsenter", f"--net={netns}", "ip", "-4", "-j", "addr", "show", "dev", "eth0"],
-        capture_output=True,
-        check=True,
-        timeout=10,
+    leg = {"address": leg_address(netns), "port_value": 0, "network_namespace_filepath": str(netns)}
+    targets = [(each, 80) for each in addresses]
+    configuration = envoy.document(
+        [envoy.listener("127.0.0.1", port, [{"match": {"prefix": "/"}, "route": {"cluster": "web"}}])],
+        [envoy.cluster("web", targets, upstream_bind_config={"source_address": leg})],
     )
-    local = json.loads(source.stdout)[0]["addr_info"][0]["local"]
-    config = {
-        "static_resources": {
-            "listeners": [
-                {
-                    "address": {"socket_address": {"address": "127.0.0.1", "port_value": port}},
-                    "filter_chains": [
-                        {
-                            "filters": [
-                                {
-                                    "name": "http",
-                                    "typed_config": {
-                                        "@type": "type.googleapis.com/envoy.extensions.filters.network."
-                                        "http_connection_manager.v3.HttpConnectionManager",
-                                        "stat_prefix": "hand",
-                                        "route_config": {
-                                            "virtual_hosts": [
-                                                {
-                                                    "name": "all",
-                                                    "domains": ["*"],
-                                                    "routes": [{"match": {"prefix": "/"}, "route": {"cluster": "web"}}],
-                                                }
-                                            ]
-                                        },
-                                        "http_filters": [
-                                            {
-                                                "name": "router",
-                                                "typed_config": {"@type": ROUTER},
-                                            }
-                                        ],
-                                    },
-                                }
-                            ]
-                        }
-                    ],
-                }
-            ],
-            "clusters": [
-                {
-                    "name": "web",
-                    "type": "STATIC",
-                    "connect_timeout": "5s",
-                    "upstream_bind_config": {
-                        "source_address": {
-                            "address": local,
-                            "port_value": 0,
-                            "network_namespace_filepath": str(netns),
-                        }
-                    },
-                    "load_assignment": {
-                        "cluster_name": "web",
-                        "endpoints": [
-                            {
-                                "lb_endpoints": [
-                                    {"endpoint": {"address": {"socket_address": {"address": a, "port_value": 80}}}}
-                                    for a in addresses
-                                ]
-                            }
-                        ],
-                    },
-                }
-            ],
-        }
-    }
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "envoy.json")
-        path.write_text(json.dumps(config))
+        path.write_text(configuration)
         process = subprocess.Popen(
-            [str(find_binary(None)), "-c", str(path), "--concurrency", "2", "--disable-hot-restart", "-l", "error"],
+            envoy.command(path),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -220,20 +161,19 @@ def _ok(url: str) -> bool:
         return False
 
 
-def wrk(url: str, seconds: int, netns: Path | None) -> tuple[float, float]:
-    """(requests per second, p99 in ms) of 32 keep-alive connections; raises on any failed request."""
+class Answered(NamedTuple):
+    requests: int
+    per_s: float
+    p99_ms: float
+
+
+def wrk(url: str, seconds: int, netns: Path | None, *more: str) -> Answered:
+    """Of 32 keep-alive connections; raises on any failed request. Args: more: further options."""
     enter = ["nsenter", f"--net={netns}"] if netns else []
-    done = subprocess.run(
-        [*enter, "wrk", "-t1", "-c32", f"-d{seconds}s", "--latency", url],
-        capture_output=True,
-        text=True,
-        timeout=seconds + 30,
-        check=True,
-    )
-    if "Non-2xx" in done.stdout or "Socket errors" in done.stdout:
-        raise RuntimeError(f"{url}: {done.stdout}")
-    rate = re.search(r"Requests/sec:\s+([\d.]+)", done.stdout)
-    p99 = re.search(r"99%\s+([\d.]+)(us|ms|s)", done.stdout)
-    if rate is None or p99 is None:
-        raise RuntimeError(done.stdout)
-    return float(rate.group(1)), float(p99.group(1)) * {"us": 0.001, "ms": 1, "s": 1000}[p99.group(2)]
+    told = run(*enter, "wrk", "-t1", "-c32", f"-d{seconds}s", "--latency", *more, url, timeout_s=seconds + 30)
+    count = re.search(r"(\d+) requests in", told)
+    rate = re.search(r"Requests/sec:\s+([\d.]+)", told)
+    p99 = re.search(r"99%\s+([\d.]+)(us|ms|s)", told)
+    if "Non-2xx" in told or "Socket errors" in told or not (count and rate and p99):
+        raise RuntimeError(f"{url}: {told}")
+    return Answered(int(count[1]), float(rate[1]), float(p99[1]) * {"us": 0.001, "ms": 1, "s": 1000}[p99[2]])

@@ -8,7 +8,6 @@ seconds). HAProxy, nginx and h2load are Debian's haproxy, nginx and nghttp2-clie
 """
 
 import contextlib
-import json
 import re
 import shutil
 import statistics
@@ -22,8 +21,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bench import envoy
+from bench.balancer import balancer_netns, leg_address, wrk
 from bench.measure import cpu_s, pss_kib, run
-from portside.balancer.process import find_binary
 from portside.testing.instance import Instance
 from portside.testing.instance import instance as portside_instance
 from portside.testing.netns_lab import envoys
@@ -35,7 +35,6 @@ GROUPS, TARGETS_EACH, RULES, SPARE = 50, 10, 98, 20
 FIRST_PORT = 10_000
 WARM_S = 2
 YARDSTICKS = ("envoy", "haproxy", "nginx")
-_TYPE = "type.googleapis.com/envoy."
 
 SERVERS = """\
 daemon off; pid /tmp/nginx.pid; user www-data; worker_processes 2; error_log /dev/stderr notice;
@@ -177,11 +176,8 @@ class _Lab:
         for number in range(RULES):
             self._wait(f"/rule-{number}/", 200)
         answered = time.monotonic()
-        (self._netns,) = [
-            path for path in (self._instance.settings.run_dir / "netns").iterdir() if path.name.startswith("lb-")
-        ]
-        addresses = json.loads(run("nsenter", f"--net={self._netns}", "ip", "-4", "-j", "addr", "show", "dev", "eth0"))
-        self.leg = str(addresses[0]["addr_info"][0]["local"])
+        self._netns = balancer_netns(self._instance)
+        self.leg = leg_address(self._netns)
         self._spare_group = self._group("spare")
         self._elb.modify_target_group_attributes(
             TargetGroupArn=self._spare_group,
@@ -295,17 +291,7 @@ class _Lab:
 
     def wrk(self, address: str, seconds: int) -> tuple[int, float, float | None]:
         """(requests, per second, 99th percentile in ms). Raises: RuntimeError: a request failed."""
-        told = run(
-            *self.inside("wrk", "-t1", "-c32", f"-d{seconds}s", "--latency"),
-            *("-s", str(self.folder / "requests.lua"), address),
-            timeout_s=seconds + 30,
-        )
-        count = re.search(r"(\d+) requests in", told)
-        rate = re.search(r"Requests/sec:\s+([\d.]+)", told)
-        p99 = re.search(r"99%\s+([\d.]+)(us|ms|s)", told)
-        if "Non-2xx" in told or "Socket errors" in told or not (count and rate and p99):
-            raise RuntimeError(f"{address}: {told}")
-        return int(count[1]), float(rate[1]), float(p99[1]) * {"us": 0.001, "ms": 1, "s": 1000}[p99[2]]
+        return wrk(address, seconds, self._netns, "-s", str(self.folder / "requests.lua"))
 
     def h2load(self, address: str, seconds: int) -> tuple[int, float, float | None]:
         """The same, without a percentile."""
@@ -326,9 +312,12 @@ class _Lab:
         )
         return asked.returncode == 0
 
-    def targets(self, group: int) -> list[str]:
+    def places(self, group: int) -> list[tuple[str, int]]:
         first = FIRST_PORT + group * TARGETS_EACH
-        return [f"{self.target}:{port}" for port in range(first, first + TARGETS_EACH)]
+        return [(self.target, port) for port in range(first, first + TARGETS_EACH)]
+
+    def targets(self, group: int) -> list[str]:
+        return [f"{address}:{port}" for address, port in self.places(group)]
 
 
 @contextlib.contextmanager
@@ -416,7 +405,7 @@ def _envoy(lab: _Lab, folder: Path, port: int, tls_port: int) -> tuple[str, list
     tls = {
         "name": "tls",
         "typed_config": {
-            "@type": f"{_TYPE}extensions.transport_sockets.tls.v3.DownstreamTlsContext",
+            "@type": f"{envoy.TYPE}extensions.transport_sockets.tls.v3.DownstreamTlsContext",
             "common_tls_context": {
                 "alpn_protocols": ["h2", "http/1.1"],
                 "tls_certificates": [
@@ -428,59 +417,24 @@ def _envoy(lab: _Lab, folder: Path, port: int, tls_port: int) -> tuple[str, list
             },
         },
     }
-    configuration = {
-        "static_resources": {
-            "listeners": [
-                _envoy_listener(lab.leg, port, {}),
-                _envoy_listener(lab.leg, tls_port, {"transport_socket": tls}),
-            ],
-            "clusters": [_envoy_cluster(f"group-{number}", lab.targets(number)) for number in range(GROUPS)],
-        }
-    }
-    command = [str(find_binary(None)), "-c", str(folder / "configuration"), "--concurrency", "2"]
-    return json.dumps(configuration), [*command, "--disable-hot-restart", "-l", "error"]
-
-
-def _envoy_listener(address: str, port: int, more: dict[str, Any]) -> dict[str, Any]:
     routes: list[dict[str, Any]] = [
         {"match": {"prefix": f"/rule-{number}/"}, "route": {"cluster": f"group-{number % GROUPS}"}}
         for number in range(RULES)
     ]
     routes.append({"match": {"prefix": "/"}, "direct_response": {"status": 404}})
-    manager = {
-        "@type": f"{_TYPE}extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
-        "stat_prefix": "hand",
-        "use_remote_address": True,
-        "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": routes}]},
-        "http_filters": [
-            {"name": "router", "typed_config": {"@type": f"{_TYPE}extensions.filters.http.router.v3.Router"}}
+    check = {
+        "timeout": "5s",
+        "interval": "30s",
+        "no_traffic_interval": "30s",
+        "unhealthy_threshold": 2,
+        "healthy_threshold": 2,
+        "http_health_check": {"path": "/"},
+    }
+    configuration = envoy.document(
+        [
+            envoy.listener(lab.leg, port, routes, use_remote_address=True),
+            envoy.listener(lab.leg, tls_port, routes, chain={"transport_socket": tls}, use_remote_address=True),
         ],
-    }
-    return {
-        "address": {"socket_address": {"address": address, "port_value": port}},
-        "filter_chains": [{"filters": [{"name": "http", "typed_config": manager}], **more}],
-    }
-
-
-def _envoy_cluster(name: str, targets: list[str]) -> dict[str, Any]:
-    places = [each.rsplit(":", 1) for each in targets]
-    endpoints = [
-        {"endpoint": {"address": {"socket_address": {"address": host, "port_value": int(port)}}}}
-        for host, port in places
-    ]
-    return {
-        "name": name,
-        "type": "STATIC",
-        "connect_timeout": "5s",
-        "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": endpoints}]},
-        "health_checks": [
-            {
-                "timeout": "5s",
-                "interval": "30s",
-                "no_traffic_interval": "30s",
-                "unhealthy_threshold": 2,
-                "healthy_threshold": 2,
-                "http_health_check": {"path": "/"},
-            }
-        ],
-    }
+        [envoy.cluster(f"group-{number}", lab.places(number), health_checks=[check]) for number in range(GROUPS)],
+    )
+    return configuration, envoy.command(folder / "configuration")
