@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from portside.cli import instance as daemon
+from portside.domain.volume import shown_id
 from portside.settings import Settings
 
 
@@ -66,20 +67,14 @@ def render(rows: Sequence[Mapping[str, Any]]) -> Table:
         if each.get("status") == "error":
             used = "[red]error[/red]"
         place = each.get("instance") or " ".join(each.get("zones") or ()) or "none"
-        table.add_row(each["kind"], _id(each), each["name"], used, place, tasks)
+        # of a path of an instance, its name and its place say all
+        shown = "" if each["kind"] == "host" else shown_id(each["kind"], each["id"])
+        table.add_row(each["kind"], shown, each["name"], used, place, tasks)
     return table
 
 
 def size(count: int) -> str:
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
-
-
-def _id(row: Mapping[str, Any]) -> str:
-    """Of what goes with a task with the first digits of the task's; of a path of an instance nothing, for its name and
-    its place say all."""
-    task, slash, name = str(row["id"]).partition("/")
-    short = f"{task[:8]}{slash}{name}" if row["kind"] in ("ephemeral", "task") else str(row["id"])
-    return "" if row["kind"] == "host" else short
 
 
 def _short(user: str) -> str:

@@ -12,6 +12,8 @@ from portside.domain.record import replace
 from portside.domain.refusal import RefusalKind, Refused
 from portside.domain.task_definition import ContainerDefinition, DependsOn, MountPoint, TaskDefinition
 
+OF_TASKS: Final = ("ephemeral", "task")
+"""Kinds of storage that go with their task: what it can write, and its volumes on that."""
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,255}")
 
 
@@ -96,3 +98,10 @@ def _mount_points(container: ContainerDefinition, by_name: Mapping[str, Containe
 
 def _invalid(message: str, what: str) -> Refused:
     return Refused(RefusalKind.INVALID, message, what)
+
+
+def shown_id(kind: str, id_: str) -> str:
+    """An id of storage as lists show it, and as it may be asked for: where it begins with a task's, with the first
+    eight digits of that."""
+    task, slash, name = id_.partition("/")
+    return f"{task[:8]}{slash}{name}" if kind in OF_TASKS else id_

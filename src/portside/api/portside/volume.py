@@ -18,6 +18,7 @@ from portside.domain.record import Tags
 from portside.domain.refusal import RefusalKind, Refused
 from portside.domain.table import ACCESS_POINT, DOCKER_VOLUME, EBS_SNAPSHOT, EBS_VOLUME, FILE_SYSTEM, MOUNT_TARGET, TASK
 from portside.domain.task.record import TaskStatus
+from portside.domain.volume import shown_id
 from portside.store.interface import Delete, Store
 
 _STATUS: Final = {RefusalKind.NOT_FOUND: 404, RefusalKind.IN_USE: 409, RefusalKind.CONFLICT: 409}
@@ -241,16 +242,12 @@ def user_of(volume: EbsVolume) -> str:
     return "/".join(volume.owner.split("/")[2:])
 
 
-def _shortened(row: dict[str, Any]) -> str:
-    """The id of what goes with a task, as lists show it: with the first eight digits of the task's. Empty of others."""
-    task, slash, name = str(row["id"]).partition("/")
-    return f"{task[:8]}{slash}{name}" if row["kind"] in ("ephemeral", "task") else ""
-
-
 def _one(rows: list[dict[str, Any]], named: str) -> dict[str, Any]:
     """By id, else by name. Raises Refused."""
     found = [each for each in rows if each["id"] == named] or [
-        each for each in rows if (each["name"] == named and each["kind"] in _OUTLIVING) or _shortened(each) == named
+        each
+        for each in rows
+        if (each["name"] == named and each["kind"] in _OUTLIVING) or shown_id(each["kind"], each["id"]) == named
     ]
     if not found:
         raise Refused(RefusalKind.NOT_FOUND, f"there is no volume {named}", "volume")
