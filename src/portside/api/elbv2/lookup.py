@@ -1,6 +1,6 @@
 """What the handlers of Elastic Load Balancing read of the store: records by ARN and what hangs together."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from portside.api.elbv2 import error
@@ -83,6 +83,13 @@ def listeners_of(store: Store, balancer_arn: str) -> list[Listener]:
 
 def rules_of(store: Store, listeners: Iterable[Listener]) -> list[Rule]:
     return [each for listener in listeners for each in store.find(RULE, "listener", listener.arn)]
+
+
+def groups_of(store: Store, balancer: LoadBalancer, listeners: Sequence[Listener]) -> list[TargetGroup]:
+    """The target groups that its listeners and their rules send requests to, by ARN."""
+    used = used_groups(listeners, rules_of(store, listeners))
+    found = (store.get(TARGET_GROUP, f"{balancer.scope.prefix}{arn}") for arn in sorted(used))
+    return [each for each in found if each is not None]
 
 
 def balancers_by_group(store: Store, context: RequestContext) -> dict[str, list[str]]:

@@ -4,12 +4,12 @@ extension behind `portside lb`."""
 from collections.abc import Mapping
 from typing import Any
 
-from portside.api.elbv2 import wire
+from portside.api.elbv2 import lookup, wire
 from portside.domain import load_balancer_rule as rule
 from portside.domain.load_balancer import Listener, LoadBalancer, TargetGroup
 from portside.domain.load_balancer_metric import GroupCounts
 from portside.domain.metric import point_of, statistic
-from portside.domain.table import LISTENER, LOAD_BALANCER, RULE, TARGET, TARGET_GROUP
+from portside.domain.table import LOAD_BALANCER, RULE, TARGET
 from portside.store.interface import Store
 
 
@@ -37,13 +37,8 @@ def document(
 def _balancer(
     store: Store, balancer: LoadBalancer, counts: Mapping[tuple[str, str], GroupCounts], hits: Mapping[str, int]
 ) -> dict[str, Any]:
-    listeners = sorted(store.find(LISTENER, "load_balancer", balancer.arn), key=lambda each: each.port)
-    rules = [each for listener in listeners for each in store.find(RULE, "listener", listener.arn)]
-    groups = [
-        group
-        for arn in sorted(rule.used_groups(listeners, rules))
-        if (group := store.get(TARGET_GROUP, f"{balancer.scope.prefix}{arn}")) is not None
-    ]
+    listeners = sorted(lookup.listeners_of(store, balancer.arn), key=lambda each: each.port)
+    groups = lookup.groups_of(store, balancer, listeners)
     return {
         "name": balancer.name,
         "arn": balancer.arn,

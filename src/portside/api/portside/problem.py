@@ -3,10 +3,11 @@
 from collections.abc import Iterable
 from typing import Any
 
-from portside.domain import load_balancer_rule, problem, user_data
+from portside.api.elbv2 import lookup
+from portside.domain import problem, user_data
 from portside.domain.clock import Clock
 from portside.domain.instance import Instance, InstanceState
-from portside.domain.load_balancer import Target, TargetGroup
+from portside.domain.load_balancer import Target
 from portside.domain.problem import Problem
 from portside.domain.service import scheduler, why
 from portside.domain.service.record import Service
@@ -18,14 +19,11 @@ from portside.domain.table import (
     CONTAINER_INSTANCE,
     EVENT_DELIVERY,
     INSTANCE,
-    LISTENER,
     LOAD_BALANCER,
     NOTIFICATION,
-    RULE,
     SERVICE,
     SUBSCRIPTION,
     TARGET,
-    TARGET_GROUP,
     TASK,
 )
 from portside.domain.topic import Notification
@@ -50,14 +48,9 @@ def document(store: Store, clock: Clock, machine: Iterable[str] = (), balancer: 
     found += problem.of_tasks(store.scan(TASK))
     found += (each for service in store.scan(SERVICE) if (each := _of_service(store, clock, service)) is not None)
     for made in store.scan(LOAD_BALANCER):
-        listeners = store.find(LISTENER, "load_balancer", made.arn)
-        rules = [rule for listener in listeners for rule in store.find(RULE, "listener", listener.arn)]
-        groups: list[tuple[TargetGroup, list[Target]]] = []
-        for arn in sorted(load_balancer_rule.used_groups(listeners, rules)):
-            group = store.get(TARGET_GROUP, f"{made.scope.prefix}{arn}")
-            if group is not None:
-                groups.append((group, list(store.find(TARGET, "target_group", arn))))
-        found += problem.of_balancer(made, groups)
+        groups = lookup.groups_of(store, made, lookup.listeners_of(store, made.arn))
+        targets = ((group, store.find(TARGET, "target_group", group.arn)) for group in groups)
+        found += problem.of_balancer(made, list(targets))
     now = clock.now()
     for possible in (
         *(problem.of_alarm(each) for each in store.scan(ALARM)),

@@ -4,21 +4,20 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from portside.api.elbv2 import lookup
 from portside.domain import arn, placement
 from portside.domain import pace as pace_rule
 from portside.domain.image import PullProgress
 from portside.domain.instance import Instance, InstanceState
 from portside.domain.load_balancer import Listener, LoadBalancer
-from portside.domain.load_balancer_rule import target_health, used_groups
+from portside.domain.load_balancer_rule import target_health
 from portside.domain.pace import REAL
 from portside.domain.service.record import Service
 from portside.domain.table import (
     CLUSTER,
     CONTAINER_INSTANCE,
     INSTANCE,
-    LISTENER,
     LOAD_BALANCER,
-    RULE,
     SERVICE,
     TARGET,
     TASK,
@@ -146,7 +145,7 @@ def _instance(store: Store, instance: Instance) -> dict[str, Any]:
 
 
 def _load_balancer(store: Store, balancer: LoadBalancer) -> dict[str, Any]:
-    listeners = store.find(LISTENER, "load_balancer", balancer.arn)
+    listeners = lookup.listeners_of(store, balancer.arn)
     return {
         "arn": balancer.arn,
         "name": balancer.name,
@@ -168,11 +167,10 @@ def _url(balancer: LoadBalancer, listener: Listener) -> str:
 
 def _targets(store: Store, balancer: LoadBalancer, listeners: list[Listener]) -> dict[str, int]:
     """Targets of the groups that its listeners and rules lead to, by their health to it."""
-    rules = [each for listener in listeners for each in store.find(RULE, "listener", listener.arn)]
     return dict(
         Counter(
             target_health(target, [balancer]).state.value
-            for arn in used_groups(listeners, rules)
-            for target in store.find(TARGET, "target_group", arn)
+            for group in lookup.groups_of(store, balancer, listeners)
+            for target in store.find(TARGET, "target_group", group.arn)
         )
     )
