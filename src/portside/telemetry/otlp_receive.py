@@ -24,6 +24,7 @@ DIMENSIONS_MOST: Final = 30
 VALUE_MOST_CHARS: Final = 1024
 OLDEST_S: Final = 14 * 86400
 NEWEST_S: Final = 2 * 3600
+NOT_KEPT: Final = "its time is not within the last two weeks and the next two hours"
 _DELTA: Final = 1
 _CUMULATIVE: Final = 2
 _NO_VALUE: Final = 1
@@ -94,7 +95,7 @@ class Metrics:
             return None
         at_s = point.get("timeUnixNano", 0) / 1e9 or now_s
         if not now_s - OLDEST_S <= at_s <= now_s + NEWEST_S:
-            raise ValueError("its time is not within the last two weeks and the next two hours")
+            raise ValueError(NOT_KEPT)
         called = MetricName(namespace=namespace, name=name, dimensions=_dimensions(attributes_of(point)))
         unit = _UNITS.get(metric.get("unit") or "", "None")
         told = self._told(scope, called, metric.get(kind, {}), kind, point)

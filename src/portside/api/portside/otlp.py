@@ -28,8 +28,6 @@ _JSON: Final = "application/json"
 _PER_PUT: Final = 1000
 _EVENT_MOST_BYTES: Final = 256 * 1024 - 26
 _GROUP_MOST: Final = 512
-OLDEST_MS: Final = 14 * 86400 * 1000
-NEWEST_MS: Final = 2 * 3600 * 1000
 _BAD: Final = 3  # google.rpc.Code
 _UNAVAILABLE: Final = 14
 
@@ -95,8 +93,8 @@ class OtlpReceiver:
 
 def _unfit(each: otlp_receive.Event, now_ms: int) -> str:
     """Why an event can not be kept; "" if it can."""
-    if not now_ms - OLDEST_MS <= each.event.at_ms <= now_ms + NEWEST_MS:
-        return "its time is not within the last two weeks and the next two hours"
+    if not now_ms - otlp_receive.OLDEST_S * 1000 <= each.event.at_ms <= now_ms + otlp_receive.NEWEST_S * 1000:
+        return otlp_receive.NOT_KEPT
     if len(each.event.message.encode()) > _EVENT_MOST_BYTES:
         return "it is longer than 256 KiB"
     if len(each.group) > _GROUP_MOST or len(each.stream) > _GROUP_MOST or ":" in each.stream or "*" in each.stream:
