@@ -296,13 +296,7 @@ class CgroupTreeV2(CgroupTree):
         else:
             groups = [Path(each) for each, _, _ in os.walk(top.joinpath(*parts))]
         for each in groups:
-            try:
-                (each / "io.max").write_text(line)
-            except FileNotFoundError:
-                pass  # nothing of it runs yet
-            except OSError as error:
-                if error.errno != errno.ENODEV:
-                    raise
+            _write_rates(each / "io.max", line)
 
     def _ensure(self, task: str, limits: TaskLimits) -> None:
         top = self._root / self.name
@@ -414,13 +408,7 @@ class CgroupTreeV1(CgroupTree):
         groups = [root, *(Path(each) for each, _, _ in os.walk(root / self.name / group))]
         for name, most in zip(_V1_THROTTLE, (size, size, operations, operations), strict=True):
             for each in groups:
-                try:
-                    (each / name).write_text(f"{device} {most or 0}")
-                except FileNotFoundError:
-                    pass  # it ends this moment
-                except OSError as error:
-                    if error.errno != errno.ENODEV:
-                        raise
+                _write_rates(each / name, f"{device} {most or 0}")
 
     def _ensure(self, task: str, limits: TaskLimits) -> None:
         cpu = self._hierarchies["cpu"] / self.name / task
@@ -476,6 +464,15 @@ def detect(instance_id: str, mountinfo: Path = Path("/proc/self/mountinfo")) -> 
 def unescape(text: str) -> str:
     """A path of mountinfo, where blanks and their like are octal."""
     return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), text)
+
+
+def _write_rates(file: Path, line: str) -> None:
+    """Nothing, where the group is not there, yet or any more, or the device is gone. Raises OSError."""
+    try:
+        file.write_text(line)
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ENODEV):
+            raise
 
 
 def _children(group: Path) -> list[str]:
