@@ -190,12 +190,13 @@ def _lines(folder: int, name: str, since_ns: int, name_line: _Names, *, last: in
             if entry is None:
                 continue
             at_ns = _ns(entry.time)
-            open_text += entry.log
-            if not entry.log.endswith("\n") or at_ns < since_ns:
-                open_text = "" if at_ns < since_ns else open_text
+            if at_ns < since_ns:
+                open_text = ""
                 continue
-            yield Found(at_ns // 1_000_000, name_line(at_ns), open_text[:-1])
-            open_text = ""
+            open_text += entry.log
+            if entry.log.endswith("\n"):
+                yield Found(at_ns // 1_000_000, name_line(at_ns), open_text[:-1])
+                open_text = ""
 
 
 def _whole_lines(file: io.BufferedIOBase) -> Iterator[bytes]:
