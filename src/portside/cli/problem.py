@@ -29,9 +29,7 @@ def render(answer: dict[str, Any]) -> list[Text]:
     lines: list[Text] = []
     for each in answer["problems"]:
         where = ", ".join(part for part in (each["cluster"], each["region"]) if part)
-        lines.append(
-            Text.assemble((f"{each['what']}", COLOURS[each["severity"]]), (f"  {where}" if where else "", "dim"))
-        )
+        lines.append(Text.assemble((each["what"], COLOURS[each["severity"]]), (f"  {where}" if where else "", "dim")))
         lines += [Text(f"  {each['why']}")] if each["why"] else []
         lines.append(Text(f"  → {each['mend']}"))
     return lines or [Text("Nothing is wrong.", style="green")]
