@@ -18,7 +18,7 @@ from portside.domain.flow import Flow
 from portside.node.network import netns, rtnetlink
 from portside.node.network.balanced import DOOR
 from portside.node.network.netlink import NetlinkError, NetlinkSocket
-from portside.node.network.nftables import Nftables, NftablesError
+from portside.node.network.nftables import Nftables, NftablesError, run_once
 from portside.node.network.uplink import outside_prefix
 
 HOST: Final = "240.66.0.1"
@@ -96,7 +96,7 @@ class Door:
                 rt.request([rtnetlink.delete_host_route(address, index)])
         finally:
             rt.close()
-        _run(self._translations(wanted))
+        run_once(self._translations(wanted))
 
     def remove(self) -> None:
         """Nothing of it is left. Idempotent."""
@@ -106,7 +106,7 @@ class Door:
                 rt.request([rtnetlink.delete_link(self._name)])
         finally:
             rt.close()
-        _run(f"add table ip {self._table}\ndelete table ip {self._table}\n")
+        run_once(f"add table ip {self._table}\ndelete table ip {self._table}\n")
 
     def _connect(self, rt: NetlinkSocket, inside: NetlinkSocket, pin: Path) -> None:
         index = rtnetlink.link_index(inside, DOOR)
@@ -165,10 +165,7 @@ def remove_doors(instance_id: str) -> None:
     """Remove those of all VPCs of an instance, on the host's side."""
     rt, nft = rtnetlink.rt_socket(), Nftables()
     try:
-        for link in rtnetlink.links(rt):
-            if link.name.startswith(f"{outside_prefix(instance_id)}x"):
-                with suppress(NetlinkError):
-                    rt.request([rtnetlink.delete_link(link.name)])
+        rtnetlink.delete_links(rt, f"{outside_prefix(instance_id)}x")
         for line in nft.run("list tables ip").splitlines():
             if line.startswith(f"table ip {_table_prefix(instance_id)}"):
                 with suppress(NftablesError):
@@ -180,11 +177,3 @@ def remove_doors(instance_id: str) -> None:
 
 def _table_prefix(instance_id: str) -> str:
     return f"portside_door_{instance_id}_"
-
-
-def _run(text: str) -> None:
-    nft = Nftables()
-    try:
-        nft.run(text)
-    finally:
-        nft.close()

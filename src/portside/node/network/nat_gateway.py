@@ -9,7 +9,7 @@ from contextlib import suppress
 
 from portside.node.network import netns, rtnetlink
 from portside.node.network.netlink import NetlinkSocket
-from portside.node.network.nftables import Nftables
+from portside.node.network.nftables import run_once
 
 _SYSCTLS = (
     ("ipv4/ip_forward", "1"),
@@ -35,9 +35,5 @@ def inside() -> tuple[NetlinkSocket, int]:
     for name in ("all", "default"):
         with suppress(FileNotFoundError):
             netns.write_sysctl(f"ipv6/conf/{name}/disable_ipv6", "1")
-    nft = Nftables()
-    try:
-        nft.run(_RULES.lstrip())
-    finally:
-        nft.close()
+    run_once(_RULES.lstrip())
     return rtnetlink.rt_socket(), os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)

@@ -160,3 +160,12 @@ class Nftables:
             raise NftablesError(error or "nft failed without a word")
         output: bytes = self._nft.nft_ctx_get_output_buffer(self._context)
         return output.decode()
+
+
+def run_once(commands: str) -> str:
+    """As `Nftables.run`, where the calling thread is, for who does not need it again."""
+    nft = Nftables()
+    try:
+        return nft.run(commands)
+    finally:
+        nft.close()

@@ -427,10 +427,8 @@ class Router:
         }
 
     def _apply_mark_rules(self) -> None:
-        wanted, there = (
-            {each.table for each in self._elastic.values()},
-            rtnetlink.mark_rules(self._rt, _MARK_RULE_PRIORITY),
-        )
+        wanted = {each.table for each in self._elastic.values()}
+        there = rtnetlink.mark_rules(self._rt, _MARK_RULE_PRIORITY)
         if wanted:
             sysctl = f"ipv4/conf/{firewall.UPLINK}/src_valid_mark"
             netns.within(self.pin, lambda: netns.write_sysctl(sysctl, "1"))

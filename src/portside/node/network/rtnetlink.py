@@ -7,6 +7,7 @@ import errno
 import socket
 import struct
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 from portside.node.network.netlink import (
@@ -336,6 +337,14 @@ def links(rt: NetlinkSocket) -> list[Link]:
         if names:
             found.append(Link(index=index, name=names[0].rstrip(b"\0").decode()))
     return found
+
+
+def delete_links(rt: NetlinkSocket, prefix: str) -> None:
+    """Those whose names begin with this; what another has deleted meanwhile is no error."""
+    for link in links(rt):
+        if link.name.startswith(prefix):
+            with suppress(NetlinkError):
+                rt.request([delete_link(link.name)])
 
 
 def addresses(rt: NetlinkSocket) -> list[tuple[int, str]]:

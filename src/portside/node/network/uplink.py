@@ -17,7 +17,7 @@ from typing import TypeVar
 
 from portside.node.network import firewall, netns, rtnetlink
 from portside.node.network.netlink import NetlinkError, NetlinkSocket
-from portside.node.network.nftables import Nftables, NftablesError
+from portside.node.network.nftables import NftablesError, run_once
 
 T = TypeVar("T")
 
@@ -122,20 +122,16 @@ class Uplink:
         # Left on when Portside goes: other programs may have come to rely on it.
         netns.write_sysctl("ipv4/ip_forward", "1")
         table, links = outside_table(self._instance_id), f"{outside_prefix(self._instance_id)}*"
-        nft = Nftables()
-        try:
-            nft.run(
-                f"add table ip {table}\n"
-                f"delete table ip {table}\n"
-                f"add table ip {table}\n"
-                f"add chain ip {table} outward {{ type nat hook postrouting priority srcnat; policy accept; }}\n"
-                f'add rule ip {table} outward ip saddr {PUBLIC_CIDR} oifname != "ps*" oifname != "lo" masquerade\n'
-                # The machine itself reaches public addresses (its packets are not forwarded), its neighbours do not.
-                f"add chain ip {table} inward {{ type filter hook forward priority filter; policy accept; }}\n"
-                f'add rule ip {table} inward iifname != "ps*" oifname "{links}" ct state new drop\n'
-            )
-        finally:
-            nft.close()
+        run_once(
+            f"add table ip {table}\n"
+            f"delete table ip {table}\n"
+            f"add table ip {table}\n"
+            f"add chain ip {table} outward {{ type nat hook postrouting priority srcnat; policy accept; }}\n"
+            f'add rule ip {table} outward ip saddr {PUBLIC_CIDR} oifname != "ps*" oifname != "lo" masquerade\n'
+            # The machine itself reaches public addresses (its packets are not forwarded), its neighbours do not.
+            f"add chain ip {table} inward {{ type filter hook forward priority filter; policy accept; }}\n"
+            f'add rule ip {table} inward iifname != "ps*" oifname "{links}" ct state new drop\n'
+        )
 
 
 def remove_outside(instance_id: str, outside: Path | None) -> None:
@@ -144,18 +140,11 @@ def remove_outside(instance_id: str, outside: Path | None) -> None:
     def inside() -> None:
         rt = rtnetlink.rt_socket()
         try:
-            for link in rtnetlink.links(rt):
-                if link.name.startswith(outside_prefix(instance_id)):
-                    with suppress(NetlinkError):
-                        rt.request([rtnetlink.delete_link(link.name)])
+            rtnetlink.delete_links(rt, outside_prefix(instance_id))
         finally:
             rt.close()
-        nft = Nftables()
-        try:
-            with suppress(NftablesError):
-                nft.run(f"delete table ip {outside_table(instance_id)}\n")
-        finally:
-            nft.close()
+        with suppress(NftablesError):
+            run_once(f"delete table ip {outside_table(instance_id)}\n")
 
     if outside is None:
         inside()
