@@ -36,6 +36,7 @@ const Services = later(async () => (await import("./pages/lists")).Services);
 const ServicePage = later(async () => (await import("./pages/services")).ServicePage);
 const Tasks = later(async () => (await import("./pages/lists")).Tasks);
 const TaskPage = later(async () => (await import("./pages/tasks")).TaskPage);
+const RunTask = later(async () => (await import("./pages/run-task")).RunTask);
 const ShellPage = later(async () => (await import("./pages/shell")).ShellPage);
 const Definitions = later(async () => (await import("./pages/definitions")).Definitions);
 const FamilyPage = later(async () => (await import("./pages/definitions")).FamilyPage);
@@ -110,6 +111,7 @@ function page(path: string[]): ReactNode {
   if (first === "clusters" && name && second === "services" && id && third === "update") return <UpdateService cluster={name} name={id} />;
   if (first === "clusters" && name && second === "services" && id) return <ServicePage cluster={name} name={id} />;
   if (first === "services" && name === undefined) return <Services />;
+  if (first === "run-task") return <RunTask />;
   if (first === "create-task-definition") return <DefinitionForm />;
   if (first === "create-service") return <CreateService />;
   if (first === "task-definitions" && name === undefined) return <Definitions />;
@@ -170,6 +172,7 @@ const WORDS: Record<string, string> = {
   parameters: "Parameters",
   "create-task-definition": "Create a task definition",
   "create-service": "Create a service",
+  "run-task": "Run a task",
   update: "Update",
   "scaling-policy": "Scaling policy",
   "scheduled-action": "Scheduled action",

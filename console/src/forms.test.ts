@@ -3,6 +3,7 @@ import { withNoughts } from "./api/cloudwatch";
 import { portsOf } from "./api/ec2";
 import { portRange } from "./pages/security-group";
 import { conditionFrom } from "./parts/listeners";
+import { words } from "./parts/shape-form";
 import { headersOf } from "./parts/which-rule";
 
 test("ports are one or a range", () => {
@@ -29,6 +30,18 @@ test("a rule's condition is made of what is typed", () => {
     Field: "query-string",
     QueryStringConfig: { Values: [{ Key: "a", Value: "b=c" }, { Value: "d" }] },
   });
+});
+
+test("members of the API are written as words", () => {
+  const members = ["taskRoleArn", "managedEBSVolume", "sizeInGiB", "enableECSManagedTags", "assignPublicIp", "command"];
+  expect(members.map(words)).toEqual([
+    "Task role ARN",
+    "Managed EBS volume",
+    "Size in GiB",
+    "Enable ECS managed tags",
+    "Assign public IP",
+    "Command",
+  ]);
 });
 
 test("headers are read line by line", () => {

@@ -37,7 +37,9 @@ def target_group(portside: Instance, name: str, protocol: str = "HTTP") -> str:
 
 def attributes(portside: Instance, arn: str) -> dict[str, str]:
     elb = portside.client("elbv2")
-    if ":targetgroup/" in arn:
+    if ":listener/" in arn:
+        found = elb.describe_listener_attributes(ListenerArn=arn)
+    elif ":targetgroup/" in arn:
         found = elb.describe_target_group_attributes(TargetGroupArn=arn)
     else:
         found = elb.describe_load_balancer_attributes(LoadBalancerArn=arn)
@@ -178,6 +180,44 @@ def test_a_target_group_of_a_network_load_balancer_checks_by_http(portside: Inst
     page.get_by_role("button", name="Edit attributes").click()
     expect(form.get_by_label("Algorithm", exact=True)).to_have_count(0)
     expect(form.get_by_text("Proxy protocol, version 2", exact=True)).to_be_visible()
+
+
+def test_attributes_of_a_listener(portside: Instance, console: Console) -> None:
+    """Headers of answers and the idle timeout of flows are set by the form, which tells at the field what was
+    refused."""
+    elb = portside.client("elbv2")
+    port = free_port()
+    arn = elb.create_listener(
+        LoadBalancerArn=balancer(portside, "talks"),
+        Protocol="HTTP",
+        Port=port,
+        DefaultActions=[{"Type": "fixed-response", "FixedResponseConfig": {"StatusCode": "404"}}],
+    )["Listeners"][0]["ListenerArn"]
+    before = attributes(portside, arn)
+    page = console.open("load-balancers/talks")
+    page.get_by_role("button", name=f"Edit attributes of HTTP {port}").click()
+    form = page.get_by_role("dialog")
+    save = form.get_by_role("button", name="Save", exact=True)
+    expect(save).to_be_disabled()
+    form.get_by_label("X-Frame-Options", exact=True).fill("DENY " + "x" * 1100)
+    save.click()
+    expect(form.get_by_text("is not a valid value for attribute")).to_have_count(2)
+    form.get_by_label("X-Frame-Options", exact=True).fill("DENY")
+    form.get_by_label("Access-Control-Allow-Credentials", exact=True).fill("true")
+    form.get_by_text("Server header in answers", exact=True).click()
+    command = form.get_by_label(COMMAND, exact=True)
+    expect(command).to_contain_text("aws elbv2 modify-listener-attributes")
+    expect(command).not_to_contain_text("strict_transport_security")
+    console.accessible()
+    save.click()
+    expect(form).to_have_count(0)
+    assert attributes(portside, arn) == before | {
+        "routing.http.response.x_frame_options.header_value": "DENY",
+        "routing.http.response.access_control_allow_credentials.header_value": "true",
+        "routing.http.response.server.enabled": "false",
+    }
+    page.get_by_role("button", name=f"Edit attributes of HTTP {port}").click()
+    expect(form.get_by_label("Access-Control-Allow-Credentials", exact=True)).to_have_value("true")
 
 
 def imported(portside: Instance, name: str) -> str:

@@ -39,6 +39,19 @@ def test_access_points_and_mount_targets_come_and_go(portside: Instance, console
     target = console.row("us-east-1b")
     expect(target).to_contain_text("Available")
 
+    vpc = portside.vpc()
+    group = portside.client("ec2").create_security_group(GroupName="nfs", Description="nfs", VpcId=vpc)["GroupId"]
+    target.get_by_role("button", name="Security groups").click()
+    form.get_by_role("button", name="Security groups", exact=False).first.click()
+    page.get_by_role("option").filter(has_text="nfs").click()
+    page.keyboard.press("Escape")
+    expect(command).to_contain_text("aws efs modify-mount-target-security-groups")
+    console.accessible()
+    form.get_by_role("button", name="Save", exact=True).click()
+    expect(target.get_by_role("link", name=group)).to_be_visible()
+    made_target = efs.describe_mount_targets(FileSystemId=system)["MountTargets"][0]["MountTargetId"]
+    assert group in efs.describe_mount_target_security_groups(MountTargetId=made_target)["SecurityGroups"]
+
     page.get_by_role("button", name="Create access point").click()
     create = form.get_by_role("button", name="Create", exact=True)
     form.get_by_label("Name", exact=True).fill("web")

@@ -1,4 +1,4 @@
-/** Attributes of load balancers and target groups: what a form asks for, and what it sends. */
+/** Attributes of load balancers, listeners and target groups: what a form asks for, and what it sends. */
 
 import { ApiError, call } from "./call";
 
@@ -10,6 +10,7 @@ export interface Attribute {
 /** What has attributes: its operations, and the member that names it. */
 export const OWNERS = {
   loadBalancer: { describe: "DescribeLoadBalancerAttributes", modify: "ModifyLoadBalancerAttributes", member: "LoadBalancerArn" },
+  listener: { describe: "DescribeListenerAttributes", modify: "ModifyListenerAttributes", member: "ListenerArn" },
   targetGroup: { describe: "DescribeTargetGroupAttributes", modify: "ModifyTargetGroupAttributes", member: "TargetGroupArn" },
 } as const;
 
@@ -41,6 +42,20 @@ const LABELS: Record<string, string> = {
   "routing.http.x_amzn_tls_version_and_cipher_suite.enabled": "Headers with TLS version and cipher",
   "routing.http.desync_mitigation_mode": "Desync mitigation",
   "load_balancing.cross_zone.enabled": "Cross-zone load balancing",
+  "routing.http.response.server.enabled": "Server header in answers",
+  "routing.http.response.strict_transport_security.header_value": "Strict-Transport-Security",
+  "routing.http.response.access_control_allow_origin.header_value": "Access-Control-Allow-Origin",
+  "routing.http.response.access_control_allow_methods.header_value": "Access-Control-Allow-Methods",
+  "routing.http.response.access_control_allow_headers.header_value": "Access-Control-Allow-Headers",
+  "routing.http.response.access_control_allow_credentials.header_value": "Access-Control-Allow-Credentials",
+  "routing.http.response.access_control_expose_headers.header_value": "Access-Control-Expose-Headers",
+  "routing.http.response.access_control_max_age.header_value": "Access-Control-Max-Age",
+  "routing.http.response.content_security_policy.header_value": "Content-Security-Policy",
+  "routing.http.response.x_content_type_options.header_value": "X-Content-Type-Options",
+  "routing.http.response.x_frame_options.header_value": "X-Frame-Options",
+  "routing.http.request.x_amzn_tls_version.header_name": "Header with the version of TLS",
+  "routing.http.request.x_amzn_tls_cipher_suite.header_name": "Header with the cipher of TLS",
+  "tcp.idle_timeout.seconds": "Idle timeout, in seconds",
   "waf.fail_open.enabled": "WAF fails open",
   "zonal_shift.config.enabled": "Zonal shift",
   "dns_record.client_routing_policy": "Client routing policy",
@@ -82,7 +97,8 @@ export function choicesOf({ Key, Value }: Attribute, owner: Owner): readonly str
 }
 
 export function isFlag(each: Attribute, owner: Owner): boolean {
-  return choicesOf(each, owner) === undefined && (each.Value === "true" || each.Value === "false");
+  // The text of a header may be `true`, and is text all the same.
+  return !/\.header_(value|name)$/.test(each.Key) && choicesOf(each, owner) === undefined && (each.Value === "true" || each.Value === "false");
 }
 
 /** Only what is not as it was. */

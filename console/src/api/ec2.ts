@@ -19,6 +19,14 @@ export interface SecurityGroup {
   IpPermissionsEgress?: object[];
 }
 
+/** As forms offer them. */
+export const subnetOption = (each: Subnet) => ({
+  value: each.SubnetId,
+  label: each.SubnetId,
+  description: `${each.AvailabilityZone}, ${each.CidrBlock}`,
+});
+export const groupOption = (each: SecurityGroup) => ({ value: each.GroupId, label: each.GroupName, description: each.GroupId });
+
 export const subnets = (region: string) => every<Subnet>("ec2", "DescribeSubnets", region, {}, "Subnets", "NextToken");
 export const securityGroups = (region: string) =>
   every<SecurityGroup>("ec2", "DescribeSecurityGroups", region, {}, "SecurityGroups", "NextToken");

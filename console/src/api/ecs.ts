@@ -33,6 +33,7 @@ export interface Task {
   healthStatus?: string;
   group?: string;
   launchType?: string;
+  capacityProviderName?: string;
   cpu?: string;
   memory?: string;
   createdAt?: number;
@@ -107,6 +108,8 @@ export interface TaskDefinition {
   memory?: string;
   networkMode?: string;
   requiresCompatibilities?: string[];
+  compatibilities?: string[];
+  volumes?: { name: string; configuredAtLaunch?: boolean }[];
   containerDefinitions: {
     name: string;
     image: string;

@@ -20,6 +20,7 @@ export interface MountTarget {
   NetworkInterfaceId?: string;
   AvailabilityZoneName?: string;
   VpcId?: string;
+  securityGroups: string[];
 }
 
 export interface AccessPoint {
@@ -35,7 +36,15 @@ export async function fileSystem(region: string, FileSystemId: string): Promise<
 }
 
 export async function mountTargets(region: string, FileSystemId: string): Promise<MountTarget[]> {
-  return (await call<{ MountTargets?: MountTarget[] }>("efs", "DescribeMountTargets", region, { FileSystemId })).MountTargets ?? [];
+  const found = await call<{ MountTargets?: MountTarget[] }>("efs", "DescribeMountTargets", region, { FileSystemId });
+  return Promise.all(
+    (found.MountTargets ?? []).map(async (each) => ({
+      ...each,
+      securityGroups: (
+        await call<{ SecurityGroups: string[] }>("efs", "DescribeMountTargetSecurityGroups", region, { MountTargetId: each.MountTargetId })
+      ).SecurityGroups,
+    })),
+  );
 }
 
 export const accessPoints = (region: string, FileSystemId: string) =>

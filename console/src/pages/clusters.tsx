@@ -89,8 +89,8 @@ export function ClusterPage({ name }: { name: string }) {
           </div>
         </ColumnLayout>
       </Container>
-      <ServiceList live={ofServices} />
-      <TaskList live={ofTasks} />
+      <ServiceList live={ofServices} actions={<Button href={to(["create-service"], { cluster: name })}>Create service</Button>} />
+      <TaskList live={ofTasks} actions={<Button href={to(["run-task"], { cluster: name })}>Run task</Button>} />
       {cluster !== undefined && cluster.registeredContainerInstancesCount > 0 && <InstanceList cluster={name} />}
     </SpaceBetween>
   );

@@ -8,6 +8,7 @@ import { useLive } from "../api/live";
 import { parameters, secrets } from "../api/secrets";
 import { useHere } from "../context";
 import { registrable, SAMPLE } from "../definition";
+import { sizeOffers } from "../launch";
 import { isMembers, type Members, type Shapes } from "../model";
 import { OperationForm } from "../parts/operation-form";
 import type { Offer } from "../parts/shape-form";
@@ -85,14 +86,6 @@ function named(list: unknown): Offer[] {
 
 /** Fargate's sizes, where it is asked for. */
 function sizes(value: Members, model: Shapes): Record<string, Offer[]> {
-  const all = model.fargate ?? {};
   const isFargate = Array.isArray(value.requiresCompatibilities) && value.requiresCompatibilities.includes("FARGATE");
-  if (!isFargate) return {};
-  return {
-    cpu: Object.keys(all).map((units) => ({ value: units, description: `${Number(units) / 1024} vCPU` })),
-    memory: (all[String(value.cpu)] ?? []).map((mib) => ({
-      value: String(mib),
-      description: mib < 1024 ? `${mib} MB` : `${mib / 1024} GB`,
-    })),
-  };
+  return isFargate ? sizeOffers(model, value.cpu) : {};
 }

@@ -19,7 +19,6 @@ import { familyOf, memory, nameOf, time, vcpu } from "../format";
 import { Act } from "../parts/act";
 import { Fact } from "../parts/fact";
 import { List } from "../parts/list";
-import { RunTask } from "../parts/run-task";
 import { Status } from "../parts/status";
 
 const KINDS = { kinds: ["task_definition", "task_definition_family"] };
@@ -92,7 +91,7 @@ export function DefinitionPage({ family, revision }: { family: string; revision:
   const { region, to } = useHere();
   const name = `${family}:${revision}`;
   const live = useLive(() => readDefinition(region, name), KINDS, [region, name]);
-  const [shown, setShown] = useState<"" | "run" | "deregister">("");
+  const [shown, setShown] = useState<"" | "deregister">("");
   const found = live.value;
   if (live.error) return <Alert type="error">{live.error.message}</Alert>;
   const close = () => setShown("");
@@ -111,7 +110,7 @@ export function DefinitionPage({ family, revision }: { family: string; revision:
             <Button disabled={found?.status !== "ACTIVE"} href={to(["create-service"], { definition: name })}>
               Create service
             </Button>
-            <Button variant="primary" disabled={found?.status !== "ACTIVE"} onClick={() => setShown("run")}>
+            <Button variant="primary" disabled={found?.status !== "ACTIVE"} href={to(["run-task"], { definition: name })}>
               Run task
             </Button>
           </SpaceBetween>
@@ -148,7 +147,6 @@ export function DefinitionPage({ family, revision }: { family: string; revision:
         ]}
       />
       {found && <Text definition={found} />}
-      {shown === "run" && found && <RunTask definition={name} onClose={close} />}
       {shown === "deregister" && (
         <Act title={`Deregister ${name}?`} word="Deregister" operation="DeregisterTaskDefinition" parameters={{ taskDefinition: name }} onClose={close}>
           Nothing new can be started by it. Tasks that run go on.

@@ -17,7 +17,7 @@ import { time } from "../format";
 import { Act } from "../parts/act";
 import { Fact } from "../parts/fact";
 import { List } from "../parts/list";
-import { CreateMountTarget } from "../parts/mount-target";
+import { CreateMountTarget, EditMountTargetGroups } from "../parts/mount-target";
 import { Status } from "../parts/status";
 
 export function FileSystemPage({ id }: { id: string }) {
@@ -46,8 +46,9 @@ export function FileSystemPage({ id }: { id: string }) {
 
 function MountTargets({ of }: { of: string }) {
   const { region, to } = useHere();
-  const live = useLive(() => mountTargets(region, of), { kinds: ["mount_target"] }, [region, of]);
+  const live = useLive(() => mountTargets(region, of), { kinds: ["mount_target", "eni"] }, [region, of]);
   const [isNew, setNew] = useState(false);
+  const [changed, setChanged] = useState<MountTarget>();
   const [deleted, setDeleted] = useState<MountTarget>();
   const zones = live.value?.flatMap((each) => each.AvailabilityZoneName ?? []) ?? [];
   return (
@@ -70,17 +71,40 @@ function MountTargets({ of }: { of: string }) {
               each.NetworkInterfaceId ? <Link href={to(["networks", each.NetworkInterfaceId])}>{each.IpAddress}</Link> : (each.IpAddress ?? "–"),
           },
           {
+            id: "groups",
+            header: "Security groups",
+            cell: (each) => (
+              <SpaceBetween direction="horizontal" size="xs">
+                {each.securityGroups.map((group) => (
+                  <Link key={group} href={to(["security-groups", group])}>
+                    {group}
+                  </Link>
+                ))}
+              </SpaceBetween>
+            ),
+          },
+          {
             id: "change",
             header: "Change",
             cell: (each) => (
-              <Button variant="inline-link" ariaLabel={`Delete ${each.MountTargetId}`} onClick={() => setDeleted(each)}>
-                Delete
-              </Button>
+              <SpaceBetween direction="horizontal" size="s">
+                <Button
+                  variant="inline-link"
+                  ariaLabel={`Security groups of ${each.MountTargetId}`}
+                  onClick={() => setChanged(each)}
+                >
+                  Security groups
+                </Button>
+                <Button variant="inline-link" ariaLabel={`Delete ${each.MountTargetId}`} onClick={() => setDeleted(each)}>
+                  Delete
+                </Button>
+              </SpaceBetween>
             ),
           },
         ]}
       />
       {isNew && <CreateMountTarget of={{ id: of, zones }} onClose={() => setNew(false)} />}
+      {changed && <EditMountTargetGroups target={changed} onClose={() => setChanged(undefined)} />}
       {deleted && (
         <Act
           title={`Delete ${deleted.MountTargetId}?`}

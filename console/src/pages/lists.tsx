@@ -9,9 +9,19 @@ import { ServiceList } from "../parts/services";
 import { TaskList } from "../parts/tasks";
 
 export function Tasks() {
-  const { region } = useHere();
+  const { region, to } = useHere();
   const live = useTasks(region, {});
-  return <TaskList live={live} withCluster />;
+  return (
+    <TaskList
+      live={live}
+      withCluster
+      actions={
+        <Button variant="primary" href={to(["run-task"])}>
+          Run task
+        </Button>
+      }
+    />
+  );
 }
 
 export function Services() {

@@ -10,20 +10,18 @@ import Input from "@cloudscape-design/components/input";
 import SpaceBetween from "@cloudscape-design/components/space-between";
 import Spinner from "@cloudscape-design/components/spinner";
 import { useState } from "react";
-import { call, every } from "../api/call";
-import { securityGroups, subnets } from "../api/ec2";
-import { clusters, definition as readDefinition, families, service as readService, type TaskDefinition } from "../api/ecs";
+import { service as readService } from "../api/ecs";
 import { useLive } from "../api/live";
 import { of, SERVICE } from "../api/scaling";
 import { useHere } from "../context";
 import { clusterOf, familyOf, nameOf } from "../format";
+import { LAUNCH_FIRST, launchFaults, unfit } from "../launch";
 import { type Members, picked, shapesOf } from "../model";
+import { defaultPlace, useLaunch } from "../parts/launch-offers";
 import { OperationForm, type Step } from "../parts/operation-form";
-import type { Offer } from "../parts/shape-form";
 
 const BELOW = {
-  networkConfiguration: ["awsvpcConfiguration"],
-  "networkConfiguration.awsvpcConfiguration": ["subnets", "securityGroups", "assignPublicIp"],
+  ...LAUNCH_FIRST,
   loadBalancers: ["targetGroupArn", "containerName", "containerPort"],
   deploymentConfiguration: ["strategy", "minimumHealthyPercent", "maximumPercent", "deploymentCircuitBreaker"],
   "deploymentConfiguration.deploymentCircuitBreaker": ["enable", "rollback"],
@@ -39,6 +37,7 @@ const CREATE = {
     "launchType",
     "capacityProviderStrategy",
     "networkConfiguration",
+    "volumeConfigurations",
     "loadBalancers",
     "healthCheckGracePeriodSeconds",
     "deploymentConfiguration",
@@ -58,6 +57,7 @@ const UPDATE = {
     "loadBalancers",
     "healthCheckGracePeriodSeconds",
     "networkConfiguration",
+    "volumeConfigurations",
     "capacityProviderStrategy",
     "placementStrategy",
     "placementConstraints",
@@ -65,70 +65,6 @@ const UPDATE = {
   ],
   ...BELOW,
 };
-
-interface TargetGroup {
-  TargetGroupArn: string;
-  TargetGroupName: string;
-  Protocol?: string;
-  Port?: number;
-  TargetType: string;
-  LoadBalancerArns?: string[];
-}
-
-/** What is there to choose from. */
-function useOffers(definition: string, cluster: string): Record<string, Offer[]> {
-  const { region } = useHere();
-  const there = useLive(
-    async () => {
-      const [allClusters, allSubnets, allGroups, allFamilies, targetGroups, providers] = await Promise.all([
-        clusters(region),
-        subnets(region),
-        securityGroups(region),
-        families(region, "ACTIVE"),
-        every<TargetGroup>("elbv2", "DescribeTargetGroups", region, {}, "TargetGroups", "NextMarker"),
-        call<{ capacityProviders: { name: string }[] }>("ecs", "DescribeCapacityProviders", region),
-      ]);
-      return {
-        cluster: allClusters.filter((each) => each.status === "ACTIVE").map((each) => ({ value: each.clusterName })),
-        taskDefinition: allFamilies.map((each) => ({ value: each, description: "Its latest revision" })),
-        "networkConfiguration.awsvpcConfiguration.subnets": allSubnets.map((each) => ({
-          value: each.SubnetId,
-          description: `${each.AvailabilityZone}, ${each.CidrBlock}, ${each.VpcId}`,
-        })),
-        "networkConfiguration.awsvpcConfiguration.securityGroups": allGroups.map((each) => ({
-          value: each.GroupId,
-          description: `${each.GroupName}, ${each.VpcId}`,
-        })),
-        "loadBalancers.targetGroupArn": targetGroups.map((each) => ({
-          value: each.TargetGroupArn,
-          description: `${each.TargetGroupName}: ${each.Protocol ?? ""} ${each.Port ?? ""}, ${
-            each.LoadBalancerArns?.length ? `of ${each.LoadBalancerArns.map((arn) => arn.split("/")[2]).join(", ")}` : "of no load balancer yet"
-          }`,
-        })),
-        "capacityProviderStrategy.capacityProvider": providers.capacityProviders.map((each) => ({ value: each.name })),
-      };
-    },
-    { kinds: ["cluster", "subnet", "security_group", "task_definition_family", "target_group", "load_balancer"] },
-    [region, cluster],
-  );
-  const chosen = useLive<TaskDefinition | undefined>(
-    async () => (definition ? readDefinition(region, definition).catch(() => undefined) : undefined),
-    { kinds: ["task_definition"] },
-    [region, definition],
-  );
-  const containers = chosen.value?.containerDefinitions ?? [];
-  const named = containers.map((each) => ({ value: each.name }));
-  const ports = containers.flatMap((each) =>
-    (each.portMappings ?? []).map((port) => ({ value: String(port.containerPort), description: `${each.name}, ${port.protocol ?? "tcp"}` })),
-  );
-  return {
-    ...(there.value ?? {}),
-    "loadBalancers.containerName": named,
-    "loadBalancers.containerPort": ports,
-    "serviceRegistries.containerName": named,
-    "serviceRegistries.containerPort": ports,
-  };
-}
 
 export function CreateService() {
   const { region, place, to } = useHere();
@@ -143,16 +79,11 @@ export function CreateService() {
         if (!found) throw new Error(`There is no service ${name} in the cluster ${cluster}.`);
         return { ...likeThat(picked(model, { ...found, taskDefinition: nameOf(found.taskDefinition) }) as Members), cluster, serviceName: `${name}-2` };
       }
-      const [allClusters, allSubnets] = await Promise.all([clusters(region), subnets(region)]);
-      const inDefault = allSubnets.filter((each) => each.DefaultForAz).map((each) => each.SubnetId);
-      const active = allClusters.filter((each) => each.status === "ACTIVE");
       return {
         serviceName: definition ? familyOf(definition).family : "",
-        cluster: inCluster || active[0]?.clusterName,
         taskDefinition: definition,
         desiredCount: 1,
-        launchType: "FARGATE",
-        networkConfiguration: { awsvpcConfiguration: { subnets: inDefault, assignPublicIp: "ENABLED" } },
+        ...(await defaultPlace(region, inCluster, definition)),
       };
     },
     { kinds: [] },
@@ -171,8 +102,8 @@ function likeThat(value: Members): Members {
 
 function Create({ initial, title, cancel }: { initial: Members; title: string; cancel: string }) {
   const { to } = useHere();
-  const [named, setNamed] = useState({ definition: String(initial.taskDefinition ?? ""), cluster: String(initial.cluster ?? "") });
-  const offers = useOffers(named.definition, named.cluster);
+  const [definition, setDefinition] = useState(String(initial.taskDefinition ?? ""));
+  const { offers, definition: chosen } = useLaunch(definition);
   const scales = useScales();
   return (
     <OperationForm
@@ -182,7 +113,9 @@ function Create({ initial, title, cancel }: { initial: Members; title: string; c
       initial={initial}
       first={CREATE}
       offers={() => offers}
-      onChange={(value) => setNamed({ definition: String(value.taskDefinition ?? ""), cluster: String(value.cluster ?? "") })}
+      unfit={(value) => unfit(value, chosen)}
+      check={(value) => launchFaults(value, chosen)}
+      onChange={(value) => setDefinition(String(value.taskDefinition ?? ""))}
       after={scales.steps}
       isReady={scales.isReady}
       extra={() => scales.fields}
@@ -270,7 +203,7 @@ export function UpdateService({ cluster, name }: { cluster: string; name: string
 function Update({ cluster, name, initial }: { cluster: string; name: string; initial: Members }) {
   const { to } = useHere();
   const [definition, setDefinition] = useState(String(initial.taskDefinition ?? ""));
-  const offers = useOffers(definition, cluster);
+  const { offers, definition: chosen } = useLaunch(definition);
   return (
     <OperationForm
       title={`Update ${name}`}
@@ -279,6 +212,7 @@ function Update({ cluster, name, initial }: { cluster: string; name: string; ini
       initial={initial}
       first={UPDATE}
       offers={() => offers}
+      unfit={() => unfit({}, chosen)}
       onChange={(value) => setDefinition(String(value.taskDefinition ?? ""))}
       parameters={(value) => ({ cluster, service: name, ...differences(initial, value) })}
       cancel={to(["clusters", cluster, "services", name])}

@@ -46,9 +46,12 @@ export function TaskPage({ cluster, id }: { cluster: string; id: string }) {
         variant="h1"
         description={told.value?.summary}
         actions={
+          <SpaceBetween direction="horizontal" size="xs">
+          <Button disabled={!task} href={to(["run-task"], { like: `${cluster}/${id}` })}>Run one like it</Button>
           <Button disabled={task?.desiredStatus !== "RUNNING"} onClick={() => setStopping(true)}>
             Stop
           </Button>
+          </SpaceBetween>
         }
       >
         Task {id}

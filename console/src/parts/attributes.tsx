@@ -1,4 +1,4 @@
-/** The attributes of a load balancer or a target group, and the form that changes them. */
+/** The attributes of a load balancer, a listener or a target group, and the form that changes them. */
 
 import Alert from "@cloudscape-design/components/alert";
 import Box from "@cloudscape-design/components/box";
@@ -53,6 +53,14 @@ export function Attributes({ owner, arn, name }: Props) {
       {changed && <EditAttributes owner={owner} arn={arn} name={name} known={changed} onClose={() => setChanged(undefined)} />}
     </>
   );
+}
+
+/** The form alone, of what shows its attributes nowhere else. */
+export function ReadAndEditAttributes(props: Props & { onClose: () => void }) {
+  const { region } = useHere();
+  const live = useLive(() => attributes(region, props.owner, props.arn), { kinds: [] }, [region, props.owner, props.arn]);
+  if (live.error) return <Alert type="error">{live.error.message}</Alert>;
+  return live.value ? <EditAttributes {...props} known={live.value} /> : null;
 }
 
 function EditAttributes({ owner, arn, name, known, onClose }: Props & { known: readonly Attribute[]; onClose: () => void }) {

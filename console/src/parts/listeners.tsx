@@ -13,6 +13,7 @@ import { useLive } from "../api/live";
 import { useHere } from "../context";
 import { Act } from "./act";
 import { useAction } from "./action";
+import { ReadAndEditAttributes } from "./attributes";
 import { ListenerCertificates } from "./listener-certificates";
 
 const isSecure = (protocol: string) => protocol === "HTTPS" || protocol === "TLS";
@@ -22,6 +23,7 @@ export function Listeners({ balancer }: { balancer: Balancer }) {
   const isClassic = balancer.type === "classic";
   const [isNew, setNew] = useState(false);
   const [deleted, setDeleted] = useState<Listener>();
+  const [described, setDescribed] = useState<Listener>();
   const [extended, setExtended] = useState<Listener>();
   const [removed, setRemoved] = useState<Rule>();
   const [changed, setChanged] = useState<{ listener: Listener; rule: Rule }>();
@@ -45,6 +47,14 @@ export function Listeners({ balancer }: { balancer: Balancer }) {
                 isClassic ? undefined : (
                   <SpaceBetween direction="horizontal" size="xs">
                     {isApplication && <Button onClick={() => setExtended(listener)}>Add a rule</Button>}
+                    {listener.protocol !== "UDP" && (
+                      <Button
+                        ariaLabel={`Edit attributes of ${listener.protocol} ${listener.port}`}
+                        onClick={() => setDescribed(listener)}
+                      >
+                        Edit attributes
+                      </Button>
+                    )}
                     <Button ariaLabel={`Delete the listener ${listener.protocol} ${listener.port}`} onClick={() => setDeleted(listener)}>
                       Delete
                     </Button>
@@ -92,6 +102,14 @@ export function Listeners({ balancer }: { balancer: Balancer }) {
         />
       ))}
       {isNew && <CreateListener balancer={balancer} onClose={() => setNew(false)} />}
+      {described && (
+        <ReadAndEditAttributes
+          owner="listener"
+          arn={described.arn}
+          name={`${described.protocol} ${described.port}`}
+          onClose={() => setDescribed(undefined)}
+        />
+      )}
       {extended && <CreateRule listener={extended} onClose={() => setExtended(undefined)} />}
       {changed && <ChangeAction {...changed} onClose={() => setChanged(undefined)} />}
       {deleted && (

@@ -1,9 +1,11 @@
-/** The form that makes a mount target of a file system. */
+/** The forms that make a mount target of a file system, and change its security groups. */
 
 import FormField from "@cloudscape-design/components/form-field";
+import Multiselect from "@cloudscape-design/components/multiselect";
 import Select from "@cloudscape-design/components/select";
 import { useState } from "react";
-import { subnets } from "../api/ec2";
+import { groupOption, securityGroups, subnetOption, subnets } from "../api/ec2";
+import type { MountTarget } from "../api/efs";
 import { useLive } from "../api/live";
 import { useHere } from "../context";
 import { Act } from "./act";
@@ -14,7 +16,7 @@ export function CreateMountTarget({ of, onClose }: { of: { id: string; zones?: s
   const [subnet, setSubnet] = useState("");
   const options = (known.value ?? [])
     .filter((each) => !of.zones?.includes(each.AvailabilityZone))
-    .map((each) => ({ value: each.SubnetId, label: each.SubnetId, description: `${each.AvailabilityZone}, ${each.CidrBlock}` }));
+    .map(subnetOption);
   return (
     <Act
       title={`Mount target of ${of.id}`}
@@ -32,6 +34,44 @@ export function CreateMountTarget({ of, onClose }: { of: { id: string; zones?: s
           onChange={({ detail }) => setSubnet(detail.selectedOption.value ?? "")}
           placeholder="Choose one"
           empty="Every zone has one"
+        />
+      </FormField>
+    </Act>
+  );
+}
+
+export function EditMountTargetGroups({ target, onClose }: { target: MountTarget; onClose: () => void }) {
+  const { region } = useHere();
+  const known = useLive(() => securityGroups(region), { kinds: ["security_group"] }, [region]);
+  const now = target.securityGroups;
+  const [chosen, setChosen] = useState<readonly string[]>(now);
+  const [error, setError] = useState<Error>();
+  const options = (known.value ?? []).filter((each) => each.VpcId === target.VpcId).map(groupOption);
+  const isSame = chosen.length === now.length && chosen.every((each) => now.includes(each));
+  return (
+    <Act
+      title={`Security groups of ${target.MountTargetId}`}
+      word="Save"
+      service="efs"
+      operation="ModifyMountTargetSecurityGroups"
+      parameters={{ MountTargetId: target.MountTargetId, SecurityGroups: chosen }}
+      isReady={!isSame && chosen.length > 0}
+      onError={setError}
+      onClose={onClose}
+    >
+      <FormField
+        label="Security groups"
+        description="At most five; tasks mount the file system if one of them lets their traffic to port 2049 in"
+        errorText={error?.message ?? known.error?.message}
+      >
+        <Multiselect
+          selectedOptions={options.filter((each) => chosen.includes(each.value))}
+          options={options}
+          onChange={({ detail }) => {
+            setChosen(detail.selectedOptions.map((each) => each.value ?? ""));
+            setError(undefined);
+          }}
+          placeholder="Choose some"
         />
       </FormField>
     </Act>

@@ -15,6 +15,7 @@ import { ApiError, call } from "../api/call";
 import { commandOf } from "../command";
 import { useHere } from "../context";
 import { counted } from "../format";
+import { fitting, type Unfit, unfitFaults } from "../launch";
 import { blamed, type Fault, faultsOf, isMembers, linesOf, type Members, type Path, pathText, type Shapes, shapesOf, whole } from "../model";
 import { Command } from "./act";
 import { changed, type Offer, ShapeForm } from "./shape-form";
@@ -39,6 +40,10 @@ interface Props {
   cleaned?: (value: Members) => Members;
   /** What is called after it, in this order. */
   after?: (value: Members) => Step[];
+  /** Members that do not fit the others: they have no field and are not sent. In JSON they are told to be wrong. */
+  unfit?: (value: Members) => Unfit;
+  /** What is wrong beyond what the model knows. */
+  check?: (value: Members, model: Shapes) => Fault[];
   isReady?: boolean;
   onChange?: (value: Members) => void;
   extra?: (value: Members) => ReactNode;
@@ -67,9 +72,11 @@ function Form(props: Props & { service: string; model: Shapes }) {
   const [said, setSaid] = useState<{ path: Path; message: string }>();
   const [isRunning, setRunning] = useState(false);
   const typed = useMemo(() => (text === undefined ? {} : read(text)), [text]);
-  const faults = useMemo(() => faultsOf(model, value), [model, value]);
-  const wanted = whole(props.parameters?.(value) ?? value) as Members;
-  const steps: Step[] = [{ service, operation, parameters: wanted }, ...(props.after?.(value) ?? [])];
+  const unfit = props.unfit?.(value) ?? {};
+  const sent = text === undefined ? fitting(value, unfit) : value;
+  const faults = [...faultsOf(model, sent), ...unfitFaults(sent, unfit), ...(props.check?.(sent, model) ?? [])];
+  const wanted = whole(props.parameters?.(sent) ?? sent) as Members;
+  const steps: Step[] = [{ service, operation, parameters: wanted }, ...(props.after?.(sent) ?? [])];
   const isReady = faults.length === 0 && typed.error === undefined && props.isReady !== false;
   const change = (next: Members) => {
     setValue(next);
@@ -90,7 +97,8 @@ function Form(props: Props & { service: string; model: Shapes }) {
       location.hash = props.onDone(answers[0] as never, value);
     } catch (caught) {
       const error = caught as Error;
-      setFailure(done ? new Error(`${steps[0]?.operation} was done, ${steps[done]?.operation} was not: ${error.message}`) : error);
+      // The last of them is done, too, where its answer says that something failed.
+      setFailure(done && done < steps.length ? new Error(`${steps[0]?.operation} was done, ${steps[done]?.operation} was not: ${error.message}`) : error);
       const path = done ? undefined : blamed(error.message, error instanceof ApiError ? error.code : "", value);
       if (path) setSaid({ path, message: error.message });
       setRunning(false);
@@ -108,7 +116,7 @@ function Form(props: Props & { service: string; model: Shapes }) {
               { id: "fields", text: "Form", disabled: typed.error !== undefined },
               { id: "json", text: "JSON" },
             ]}
-            onChange={({ detail }) => setText(detail.selectedId === "json" ? JSON.stringify(value, null, 2) : undefined)}
+            onChange={({ detail }) => setText(detail.selectedId === "json" ? JSON.stringify(sent, null, 2) : undefined)}
           />
         }
       >
@@ -117,7 +125,7 @@ function Form(props: Props & { service: string; model: Shapes }) {
       {text === undefined ? (
         <Container>
           <ShapeForm
-            model={model}
+            model={{ ...model, refused: [...(model.refused ?? []), ...Object.keys(unfit)] }}
             value={value}
             faults={faults}
             said={said}

@@ -51,14 +51,21 @@ export function ShapeForm(draft: Draft) {
   );
 }
 
-const SHORT = new Set(["arn", "arns", "cpu", "id", "ip", "efs", "iam", "url", "dns", "az", "ipc", "pid", "vpc", "ebs", "gib", "kms"]);
+const SHORT = new Map(
+  ["ARN", "ARNs", "CPU", "ID", "IP", "EFS", "IAM", "URL", "DNS", "AZ", "IPC", "PID", "VPC", "EBS", "ECS", "GiB", "KMS"].map((each) => [
+    each.toLowerCase(),
+    each,
+  ]),
+);
 
-/** `taskRoleArn` is `Task role ARN`. */
+/** `taskRoleArn` is `Task role ARN`, `managedEBSVolume` is `Managed EBS volume`. */
 export function words(member: string): string {
   const all = member
+    .replace("GiB", "Gib")
+    .replace(/([A-Z]+)([A-Z][a-z])/g, "$1 $2")
     .replace(/([a-z0-9])([A-Z])/g, "$1 $2")
     .split(" ")
-    .map((each) => (SHORT.has(each.toLowerCase()) ? each.toUpperCase() : each.toLowerCase()));
+    .map((each) => SHORT.get(each.toLowerCase()) ?? each.toLowerCase());
   const text = all.join(" ");
   return text.charAt(0).toUpperCase() + text.slice(1);
 }

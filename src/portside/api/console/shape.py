@@ -37,7 +37,7 @@ def shapes_of(service: str, operation: str) -> dict[str, Any] | None:
     document: dict[str, Any] = {"input": found.input.shape, "shapes": shapes}
     if refused := REFUSED.get((service, operation)):
         document["refused"] = list(refused)
-    if operation == "RegisterTaskDefinition":
+    if operation in ("RegisterTaskDefinition", "RunTask"):
         document["fargate"] = {str(cpu): list(memory) for cpu, memory in MEMORY_MIB.items()}
     return document
 
