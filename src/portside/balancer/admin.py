@@ -153,9 +153,9 @@ class Admin:
                 found.setdefault(listener, {})[name] = int(entry["value"])
         return found
 
-    async def hits(self) -> dict[str, int]:
-        """By the beginning of a route's name, up to its underscore."""
-        return hit.read(await self.get("/stats?filter=" + _quote(hit.FILTER)))
+    async def ended(self) -> list[hit.Ended]:
+        """How requests ended."""
+        return list(hit.read(await self.get("/stats?filter=" + _quote(hit.FILTER))))
 
     async def reopen_logs(self) -> None:
         await self.get("/reopen_logs", method="POST")

@@ -24,10 +24,11 @@ from portside.balancer.access_log import AccessLog
 from portside.balancer.address import is_free
 from portside.balancer.admin import Admin, AdminUnavailable, Subscription
 from portside.balancer.health import CheckedGroup, HealthTracker, HostKey, LogTail, parse
-from portside.balancer.hit import default_name
+from portside.balancer.hit import Ended, by_rule, default_name
 from portside.balancer.interface import BalancerConfig, BalancerRefused, HealthListener, HealthReport
 from portside.balancer.log_folder import LogFolder
 from portside.balancer.namespace import end_connections, open_connections, reserve_ports
+from portside.balancer.place import seen_of
 from portside.balancer.process import DRAIN_S, EnvoyMissing, EnvoyProcess, descriptor_limit, find_binary, validate
 from portside.balancer.xds import (
     Options,
@@ -46,7 +47,7 @@ from portside.balancer.xds import (
 from portside.domain import access_log
 from portside.domain.access_log import LogKind
 from portside.domain.load_balancer import LoadBalancer, Target
-from portside.domain.load_balancer_metric import GroupCounts, ListenerCounts
+from portside.domain.load_balancer_metric import GroupCounts, ListenerCounts, Seen
 from portside.domain.load_balancer_rule import answering_zones, suffix, used_groups
 from portside.node.s3 import endpoint_of
 from portside.settings import Settings
@@ -760,16 +761,24 @@ class EnvoyBalancer:
         return counted
 
     async def hits(self) -> Mapping[str, int]:
-        try:
-            found = await self._admin.hits()
-        except AdminUnavailable as error:
-            raise BalancerRefused(str(error)) from error
+        found = by_rule(await self._ended())
         counted: dict[str, int] = {}
         for config in self._configured or ():
             counted |= {rule.arn: found.get(suffix(rule.arn), 0) for rule in config.rules}
             spoken = [each for each in config.listeners if each.protocol in ("HTTP", "HTTPS")]
             counted |= {each.arn: found.get(default_name(each.arn), 0) for each in spoken}
         return counted
+
+    async def ended_requests(self) -> Mapping[Seen, int]:
+        if self._configured is None:
+            raise BalancerRefused("nothing is configured yet, so nobody knows whose the requests are")
+        return dict(seen_of(self._configured, await self._ended()))
+
+    async def _ended(self) -> list[Ended]:
+        try:
+            return await self._admin.ended()
+        except AdminUnavailable as error:
+            raise BalancerRefused(str(error)) from error
 
     async def open_requests(self, target_group_arn: str) -> dict[tuple[str, int], int]:
         """A changed cluster (another health check) begins to count anew, and of targets that it was told to forget

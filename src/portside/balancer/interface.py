@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from portside.domain.load_balancer import Listener, LoadBalancer, Rule, Target, TargetGroup
-from portside.domain.load_balancer_metric import GroupCounts, ListenerCounts
+from portside.domain.load_balancer_metric import GroupCounts, ListenerCounts, Seen
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +87,13 @@ class Balancer(Protocol):
     async def hits(self) -> Mapping[str, int]:
         """How often each rule was gone by, by its ARN; a default action, where HTTP is spoken, by its listener's.
         Numbers begin anew when the data plane does. Requests are counted when they have ended.
+
+        Raises: BalancerRefused if it does not answer."""
+        ...
+
+    async def ended_requests(self) -> Mapping[Seen, int]:
+        """How often requests ended how, since the data plane began. Where load balancers share a port of 127.0.0.1,
+        what can not be read there is nobody's.
 
         Raises: BalancerRefused if it does not answer."""
         ...

@@ -32,6 +32,7 @@ from portside.domain.load_balancer import (
     TargetGroup,
     ZoneMapping,
 )
+from portside.domain.load_balancer_metric import ANSWERS
 from portside.domain.load_balancer_rule import (
     ALPN_POLICIES,
     CROSS_ZONE,
@@ -172,22 +173,26 @@ def render(configs: Sequence[BalancerConfig], options: Options) -> Resources:
             if tls is None and listener.protocol in ("HTTPS", "TLS"):
                 continue  # none of its certificates can be read
             for name, zone, places in fronts(config, listener):
-                handlers: list[tuple[ZoneMapping, Resource]] = []  # by zone, if they differ
+                handlers: list[tuple[ZoneMapping, Resource]] = []  # by zone
                 if listener.protocol in _CONNECTIONS:
                     handler = tcp_proxy(config, listener, options, zone)
                 else:
-                    for each in places if not zone and zonal_clusters(config) else ():
+                    is_zonal = bool(zonal_clusters(config))
+                    for each in places if not zone and is_zonal else ():
                         part = f"{name}_{each.zone}"
                         routes[part] = route_configuration(part, [virtual_host(config, listener, ("*",), each.zone)])
-                        handlers.append((each, http_manager(part, [(config, listener)], options)))
-                    if not handlers:
+                    if zone or not is_zonal:
                         routes[name] = route_configuration(name, [virtual_host(config, listener, ("*",), zone)])
-                        handler = http_manager(name, [(config, listener)], options)
+                    # one for each zone, so that each counts its requests
+                    for each in places:
+                        own_place = f"{route_name(listener.arn)}_{each.zone}"
+                        led_by = own_place if is_zonal else name
+                        handlers.append((each, http_manager(led_by, [(config, listener)], options, own_place)))
                 legs = [each.address for each in places if each.address]
                 logs = connection_logs([config], options, secured=tls is not None)
                 if legs and listener.arn not in config.in_kernel:
                     addresses = [socket_address(leg, listener.port, config.netns_path) for leg in legs]
-                    chains = [(each.address, own) for each, own in handlers] or [("", handler)]
+                    chains = [(each.address, own) for each, own in handlers if each.address] or [("", handler)]
                     made = listener_resource(f"{name}_legs", addresses, *chains, tls=tls, logs=logs)
                     if listener.arn in config.transparent:
                         made["listener_filters"] = [AS_CLIENT]
@@ -196,7 +201,8 @@ def render(configs: Sequence[BalancerConfig], options: Options) -> Resources:
                 if hosts and balancer.scheme == "internet-facing":
                     addresses = [socket_address(host, listener.port) for host in hosts]
                     on_host = f"{name}_host"
-                    chains = [(each.host_address, made) for each, made in handlers] or [("", handler)]
+                    chains = [(each.host_address, own) for each, own in handlers if each.host_address]
+                    chains = chains or [("", handler)]
                     listeners[on_host] = listener_resource(
                         on_host, addresses, *chains, exclusive=True, tls=tls, logs=logs
                     )
@@ -328,7 +334,10 @@ def tcp_proxy(config: BalancerConfig, listener: Listener, options: Options, zone
         "max_connect_attempts": 3,
         # counts where a target group is sticky
         "hash_policy": [{"source_ip": {}}],
-        "access_log": access_logs([config], options),
+        "access_log": [
+            *([hit.connection_logger()] if balancer.type == "classic" else []),
+            *access_logs([config], options),
+        ],
     }
     if len(weighted) > 1:
         proxy["weighted_clusters"] = {"clusters": weighted}
@@ -410,9 +419,16 @@ CLIENT_HEADER: Final = "x-portside-client"
 _STATEFUL_SESSION: Final = "envoy.filters.http.stateful_session"
 
 
-def http_manager(routes: str, members: Sequence[tuple[BalancerConfig, Listener]], options: Options) -> Resource:
+def http_manager(
+    routes: str, members: Sequence[tuple[BalancerConfig, Listener]], options: Options, place: str = ""
+) -> Resource:
     """Where several load balancers share a port, the longest of their times count, and a header is dropped if any one
-    drops it."""
+    drops it.
+
+    Args:
+        place: what its requests are counted under, if not its routes' name.
+    """
+    place = place or routes
     balancers = [config.load_balancer for config, _ in members]
     idle_s = max(idle_timeout_s(balancer) for balancer in balancers)
     is_classic = all(balancer.type == "classic" for balancer in balancers)
@@ -424,7 +440,7 @@ def http_manager(routes: str, members: Sequence[tuple[BalancerConfig, Listener]]
     mutations.append({"append": _overwrite(desync.CHUNKED, "%REQ(TRANSFER-ENCODING)%")})
     manager: Resource = {
         "@type": f"{_TYPE}extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
-        "stat_prefix": routes,
+        "stat_prefix": place,
         "codec_type": "AUTO",
         "rds": {
             "route_config_name": routes,
@@ -439,7 +455,10 @@ def http_manager(routes: str, members: Sequence[tuple[BalancerConfig, Listener]]
                 },
             }
         ],
-        "access_log": [hit.logger(), *access_logs([config for config, _ in members], options)],
+        "access_log": [
+            *hit.loggers(place, weighted=_is_weighted(members)),
+            *access_logs([config for config, _ in members], options),
+        ],
         "http_filters": [
             desync.http_filter(mode),
             *([FOLLOWS] if any(_follows(config, listener) for config, listener in members) else []),
@@ -488,6 +507,14 @@ FOLLOWS: Final[Resource] = {
     "typed_config": {"@type": f"{_TYPE}extensions.filters.http.lua.v3.Lua"},
 }
 """Before the stateful session on the way in, after it on the way out; idle but where a route has a script for it."""
+
+
+def _is_weighted(members: Sequence[tuple[BalancerConfig, Listener]]) -> bool:
+    """Whether any action has a choice of target groups."""
+    actions = [listener.default_action for _, listener in members]
+    of = {listener.arn for _, listener in members}
+    actions += [rule.action for config, _ in members for rule in config.rules if rule.listener_arn in of]
+    return any(isinstance(each, Forward) and len(each.target_groups) > 1 for each in actions)
 
 
 def _follows(config: BalancerConfig, listener: Listener) -> bool:
@@ -604,10 +631,9 @@ def known_of(config: BalancerConfig, listener: Listener, priority: int, action: 
     balancer = config.load_balancer
     if balancer.type != "application" or not is_logged(balancer):
         return {}
-    kinds = {FixedResponse: "fixed-response", Redirect: "redirect"}
     told = {
         "priority": str(priority),
-        "action": kinds.get(type(action), "forward"),
+        "action": ANSWERS.get(type(action), "forward"),
         "groups": {suffix(group.arn): group.arn for group in config.target_groups},
         # which one of several a client got, Envoy does not tell
         "certificate": "" if listener.certificate_list else listener.certificate_arn,
@@ -882,7 +908,13 @@ def _onward(base: Resource, config: BalancerConfig, chosen: Action) -> list[Reso
             if "name" in base:
                 held["name"] = f"{base['name']}_{suffix(group.target_group_arn)}"
             made.append({**held, **action(config, Forward(target_groups=(group,)))})
-    return [*made, {**base, **action(config, chosen)}]
+    last = {**base, **action(config, chosen)}
+    if "name" in base:  # requests are counted by it
+        if isinstance(chosen, Forward) and len(chosen.target_groups) == 1:
+            last["name"] = f"{base['name']}_{suffix(chosen.target_groups[0].target_group_arn)}"
+        elif kind := ANSWERS.get(type(chosen)):
+            last["name"] = f"{base['name']}_{kind}"
+    return [*made, last]
 
 
 GROUP_COOKIE: Final = "AWSALBTG"

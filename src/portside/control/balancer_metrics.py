@@ -12,7 +12,7 @@ from portside.domain import load_balancer_metric as rule
 from portside.domain.clock import Clock
 from portside.domain.flow import FlowCounts
 from portside.domain.load_balancer import LoadBalancer, Target, TargetGroup
-from portside.domain.load_balancer_metric import GroupCounts, ListenerCounts
+from portside.domain.load_balancer_metric import GroupCounts, ListenerCounts, Seen
 from portside.domain.metric import Sample
 from portside.domain.record import Scope
 from portside.domain.table import LISTENER, LOAD_BALANCER, RULE, TARGET, TARGET_GROUP
@@ -52,6 +52,7 @@ class BalancerMetricLoop:
         self._flows_before: Mapping[tuple[str, str], FlowCounts] = {}
         self._clients_before: Mapping[str, ListenerCounts] | None = None
         self._hits_before: Mapping[str, int] = {}
+        self._seen_before: Mapping[Seen, int] | None = None
 
     async def start(self) -> None:
         self._loop.wake(_ALL)
@@ -70,10 +71,10 @@ class BalancerMetricLoop:
     async def _look(self, now: datetime) -> None:
         balancers = {each.arn: each for each in self._store.scan(LOAD_BALANCER)}
         if not balancers:
-            self._before, self._clients_before, self._hits_before = {}, {}, {}
+            self._before, self._clients_before, self._hits_before, self._seen_before = {}, {}, {}, {}
             return
         found = await self._balancer.counts()
-        flows = await self._node.flow_counts()
+        flows, seen = await self._node.flow_counts(), await self._requests()
         before, self._before = self._before, found
         flows_before, self._flows_before = self._flows_before, flows
         groups = {each.arn: each for each in self._store.scan(TARGET_GROUP)}
@@ -90,19 +91,33 @@ class BalancerMetricLoop:
             key, new = (balancer_arn, group_arn), GroupCounts()
             if before is not None:
                 new = rule.since(counts, before.get(key))
+                if balancer.type != "network" and group.protocol != "TCP":
+                    new = rule.of_requests(new, group, seen.get(balancer_arn, {}))
                 if key in flows:
                     new = rule.with_flows(new, rule.flows_since(flows[key], flows_before.get(key)))
             by_balancer.setdefault(balancer_arn, []).append((group, new))
         for arn, several in by_balancer.items():
             balancer = balancers[arn]
             looked = [(group, new, targets.get(group.arn, [])) for group, new in several]
-            samples.setdefault(balancer.scope, []).extend(rule.samples(balancer, looked, now))
+            of_balancer = samples.setdefault(balancer.scope, [])
+            of_balancer.extend(rule.samples(balancer, looked, now))
+            own = [group for group, _ in several]
+            of_balancer.extend(rule.samples_of_requests(balancer, own, seen.get(arn, {}), now))
         for balancer, clients, answers in await self._of_clients(balancers):
             counted = [new for _, new in by_balancer.get(balancer.arn, ())]
             of_clients = rule.samples_of_clients(balancer, clients, counted, answers, now)
             samples.setdefault(balancer.scope, []).extend(of_clients)
         for scope, each in samples.items():
             await self._metrics.put(scope, each)
+
+    async def _requests(self) -> dict[str, dict[Seen, int]]:
+        """How requests have ended since the last look, by load balancer."""
+        found = await self._balancer.ended_requests()
+        before, self._seen_before = self._seen_before, found
+        by_balancer: dict[str, dict[Seen, int]] = {}
+        for each, count in rule.seen_since(found, before).items() if before is not None else ():
+            by_balancer.setdefault(each.load_balancer_arn, {})[each] = count
+        return by_balancer
 
     async def _of_clients(
         self, balancers: Mapping[str, LoadBalancer]

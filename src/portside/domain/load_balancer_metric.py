@@ -7,7 +7,7 @@ guide, "CloudWatch metrics for your Network Load Balancer". What is nought is le
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Final, TypeVar
+from typing import Final, Literal, TypeVar
 
 from portside.domain.flow import FlowCounts
 from portside.domain.load_balancer import FixedResponse, LoadBalancer, Redirect, Target, TargetGroup
@@ -60,6 +60,58 @@ class ListenerCounts:
             rejected=self.rejected + other.rejected,
             tls_errors=self.tls_errors + other.tls_errors,
         )
+
+
+Answer = Literal["request", "other", "own", "odd", "fixed-response", "redirect"]
+"""Of `Seen`: every request that was to go to a target group; of these once more what was not answered by 200; an error
+that the load balancer answered itself; a request that is not as RFC 7230 has it; a rule's own answer."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """A way in which requests end. `counter`: the data plane's name for it. `zone`: of the address that they came to,
+    empty for one in no zone. `status`: nought where none is known."""
+
+    load_balancer_arn: str
+    zone: str
+    target_group_arn: str
+    what: Answer
+    status: int
+    counter: str
+
+
+def seen_since(seen: Mapping[Seen, int], before: Mapping[Seen, int]) -> dict[Seen, int]:
+    """What came on top. Where a number is lower than it was, the data plane has begun anew."""
+    new = {each: count - before.get(each, 0) for each, count in seen.items()}
+    return {each: count if count >= 0 else seen[each] for each, count in new.items() if count}
+
+
+def of_requests(counts: GroupCounts, group: TargetGroup, seen: Mapping[Seen, int]) -> GroupCounts:
+    """With how requests ended in place of what connections to targets have counted of them."""
+    here = {each: count for each, count in seen.items() if each.target_group_arn == group.arn}
+    every = sum(count for each, count in here.items() if each.what == "request")
+    if group.protocol == "TCP":
+        return replace(counts, connections=every)
+    own: dict[int, int] = {}
+    responses: dict[int, int] = {}
+    for each, count in here.items():
+        if each.what == "own":
+            own[each.status] = own.get(each.status, 0) + count
+        sign = {"other": 1, "own": -1}.get(each.what, 0)
+        responses[each.status // 100] = responses.get(each.status // 100, 0) + sign * count
+    responses[2] = responses.get(2, 0) + every - sum(count for each, count in here.items() if each.what == "other")
+    return replace(
+        counts,
+        requests=every - sum(count for status, count in own.items() if status not in _CHOSEN),
+        responses={digit: count for digit, count in responses.items() if digit in (2, 3, 4, 5) and count > 0},
+        no_target=own.get(503, 0),
+        timeouts=own.get(504, 0),
+        resets=own.get(502, 0),
+    )
+
+
+_CHOSEN: Final = frozenset({408, 502, 504})
+"""A load balancer's own answers where a target had been chosen."""
 
 
 def listeners_since(counts: ListenerCounts, before: ListenerCounts | None) -> ListenerCounts:
@@ -172,6 +224,49 @@ def samples_of_clients(
     elif balancer.type == "classic":
         return []
     return [_sample(balancer, name, of_balancer, _count(count), now) for name, count in counted if count]
+
+
+def samples_of_requests(
+    balancer: LoadBalancer, groups: Sequence[TargetGroup], seen: Mapping[Seen, int], now: datetime
+) -> list[Sample]:
+    """By zone what there is as a whole, and what only the ends of requests tell, of one load balancer.
+
+    Args:
+        seen: those of the minute, its own.
+    """
+    is_classic = balancer.type == "classic"
+    whole = {"LoadBalancerName": balancer.name} if is_classic else {"LoadBalancer": resource(balancer.arn)}
+    found: list[Sample] = []
+    for zone in sorted({each.zone for each in seen}):
+        here = {each: count for each, count in seen.items() if each.zone == zone}
+        in_zone = whole | {"AvailabilityZone": zone}
+        for group in groups if zone else ():
+            counts = of_requests(GroupCounts(), group, here)
+            of_group = in_zone | {"TargetGroup": resource(group.arn)}
+            for name, point in _of_ports(group, counts) if is_classic else _of_group(balancer, counts):
+                found.append(_sample(balancer, name, in_zone, point, now))
+                if not is_classic and not name.startswith("HTTPCode_ELB_"):
+                    found.append(_sample(balancer, name, of_group, point, now))
+        for name, count, is_new in _of_ends(balancer, here):
+            places = [*([whole] if is_new else []), *([in_zone] if zone else [])]
+            found += [_sample(balancer, name, each, _count(count), now) for each in places if count]
+    return found
+
+
+def _of_ends(balancer: LoadBalancer, seen: Mapping[Seen, int]) -> Iterator[tuple[str, int, bool]]:
+    """With whether it is nowhere else as a whole."""
+
+    def number(what: Answer, digit: int | None = None) -> int:
+        return sum(n for each, n in seen.items() if each.what == what and digit in (None, each.status // 100))
+
+    yield "DesyncMitigationMode_NonCompliant_Request_Count", number("odd"), True
+    if balancer.type == "classic":
+        yield "HTTPCode_ELB_4XX", number("own", 4), True
+        return
+    yield "HTTPCode_ELB_3XX_Count", number("redirect"), True
+    yield "HTTPCode_ELB_4XX_Count", number("own", 4), True
+    yield "HTTP_Fixed_Response_Count", number("fixed-response"), False
+    yield "HTTP_Redirect_Count", number("redirect"), False
 
 
 def _of_group(balancer: LoadBalancer, counts: GroupCounts) -> Iterator[tuple[str, Point]]:

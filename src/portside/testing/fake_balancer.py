@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from portside.balancer.interface import BalancerConfig, BalancerRefused, HealthListener, HealthReport
 from portside.domain.load_balancer import FixedResponse, Listener
-from portside.domain.load_balancer_metric import GroupCounts, ListenerCounts
+from portside.domain.load_balancer_metric import GroupCounts, ListenerCounts, Seen
 from portside.domain.load_balancer_rule import used_groups
 
 Key = tuple[str, str, int]
@@ -25,6 +25,7 @@ class FakeBalancer:
         """By address: whether its health checks succeed. What is not here is not checked yet."""
         self.requests: dict[Key, int] = {}
         self.counted: dict[tuple[str, str], GroupCounts] = {}
+        self.seen: dict[Seen, int] = {}
         """By load balancer and target group: what there is to tell."""
         self.hit: dict[str, int] = {}
         self.clients: dict[str, ListenerCounts] = {}
@@ -101,6 +102,9 @@ class FakeBalancer:
         arns = [each.arn for config in self.configs for each in config.rules]
         arns += [each.arn for config in self.configs for each in _speaking_http(config)]
         return {arn: self.hit.get(arn, 0) for arn in arns}
+
+    async def ended_requests(self) -> Mapping[Seen, int]:
+        return dict(self.seen)
 
     async def open_requests(self, target_group_arn: str) -> dict[tuple[str, int], int]:
         known = {

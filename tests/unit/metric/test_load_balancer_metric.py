@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from portside.domain import autoscaling
 from portside.domain import load_balancer_metric as rule
-from portside.domain.load_balancer_metric import GroupCounts
+from portside.domain.load_balancer_metric import GroupCounts, Seen
 from portside.domain.metric import dimensions_of, statistic
 from portside.domain.record import replace
 from portside.domain.refusal import Refused
@@ -106,6 +106,25 @@ def test_of_a_network_load_balancer() -> None:
         "UnHealthyHostCount",
     }
     assert statistic(metrics["ProcessedBytes", both].point, "Sum") == 999.0
+
+
+def test_requests_since_the_last_look() -> None:
+    """By counter: one that is new counts as a whole, one that is lower than before has begun anew, and the others' are
+    what came on top; a rule that is gone takes nothing away."""
+
+    def seen(counter: str, zone: str = "a") -> Seen:
+        return Seen(
+            load_balancer_arn=LB.arn,
+            zone=zone,
+            target_group_arn=GROUP.arn,
+            what="request",
+            status=0,
+            counter=counter,
+        )
+
+    before = {seen("stays"): 5, seen("goes on"): 5, seen("begins anew"): 5, seen("gone"): 5}
+    now = {seen("stays"): 5, seen("goes on"): 7, seen("begins anew"): 3, seen("new", "b"): 1}
+    assert rule.seen_since(now, before) == {seen("goes on"): 2, seen("begins anew"): 3, seen("new", "b"): 1}
 
 
 @given(st.integers(0, 100), st.integers(0, 100), st.dictionaries(st.sampled_from([1.0, 2.0]), st.integers(1, 9)))
