@@ -37,6 +37,7 @@ const ServicePage = later(async () => (await import("./pages/services")).Service
 const Tasks = later(async () => (await import("./pages/lists")).Tasks);
 const TaskPage = later(async () => (await import("./pages/tasks")).TaskPage);
 const RunTask = later(async () => (await import("./pages/run-task")).RunTask);
+const CapacityProvidersForm = later(async () => (await import("./pages/cluster-form")).CapacityProvidersForm);
 const ShellPage = later(async () => (await import("./pages/shell")).ShellPage);
 const Definitions = later(async () => (await import("./pages/definitions")).Definitions);
 const FamilyPage = later(async () => (await import("./pages/definitions")).FamilyPage);
@@ -59,10 +60,12 @@ const InterfacePage = later(async () => (await import("./pages/networks")).Inter
 const SecurityGroupPage = later(async () => (await import("./pages/security-group")).SecurityGroupPage);
 const LogGroups = later(async () => (await import("./pages/logs")).LogGroups);
 const LogGroupPage = later(async () => (await import("./pages/logs")).LogGroupPage);
+const MetricFilterForm = later(async () => (await import("./pages/metric-filter-form")).MetricFilterForm);
 const Problems = later(async () => (await import("./pages/problems")).Problems);
 const Metrics = later(async () => (await import("./pages/metrics")).Metrics);
 const Alarms = later(async () => (await import("./pages/alarms")).Alarms);
 const AlarmPage = later(async () => (await import("./pages/alarms")).AlarmPage);
+const CompositeAlarmForm = later(async () => (await import("./pages/composite-alarm-form")).CompositeAlarmForm);
 const LogsInsights = later(async () => (await import("./pages/logs-insights")).LogsInsights);
 const Insights = later(async () => (await import("./pages/insights")).Insights);
 const InsightsPage = later(async () => (await import("./pages/insights")).InsightsPage);
@@ -101,6 +104,7 @@ function page(path: string[]): ReactNode {
   const [first, name, second, id, third, container] = path;
   if (first === undefined) return <Overview />;
   if (first === "clusters" && name === undefined) return <Clusters />;
+  if (first === "clusters" && name && second === "capacity-providers") return <CapacityProvidersForm cluster={name} />;
   if (first === "clusters" && name && second === undefined) return <ClusterPage name={name} />;
   if (first === "clusters" && name && second === "tasks" && id && third === "shell" && container) {
     return <ShellPage cluster={name} task={id} container={container} />;
@@ -127,6 +131,7 @@ function page(path: string[]): ReactNode {
   if (first === "networks") return name ? <NetworkPage id={name} /> : <Networks />;
   if (first === "security-groups") return name ? <SecurityGroupPage id={name} /> : <Networks />;
   if (first === "log-groups" && name === undefined) return <LogGroups />;
+  if (first === "log-groups" && name && second === "metric-filter") return <MetricFilterForm group={name} />;
   if (first === "log-groups" && name) return <LogGroupPage name={name} />;
   if (first === "roles") return name ? <RolePage name={name} /> : <Roles />;
   if (first === "secrets") return name ? <SecretPage name={name} /> : <Secrets />;
@@ -136,6 +141,7 @@ function page(path: string[]): ReactNode {
   if (first === "metrics" && name === undefined) return <Metrics />;
   if (first === "alarms" && name === undefined) return <Alarms />;
   if (first === "alarms" && name) return <AlarmPage name={name} />;
+  if (first === "composite-alarm") return <CompositeAlarmForm />;
   if (first === "logs-insights" && name === undefined) return <LogsInsights />;
   if (first === "insights" && name === undefined) return <Insights />;
   if (first === "insights" && name) return <InsightsPage cluster={name} rest={path.slice(2)} />;
@@ -176,6 +182,9 @@ const WORDS: Record<string, string> = {
   update: "Update",
   "scaling-policy": "Scaling policy",
   "scheduled-action": "Scheduled action",
+  "metric-filter": "Metric filter",
+  "capacity-providers": "Capacity providers",
+  "composite-alarm": "Composite alarm",
   instances: "Container instances",
   shell: "Shell",
 };

@@ -330,7 +330,7 @@ def test_a_shell_in_a_container(portside: Instance, visit: Callable[..., Console
 
 
 def test_container_instances_are_drained(portside: Instance, visit: Callable[..., Console]) -> None:
-    """An instance that joins a cluster appears on its page, is drained by a form, and goes when it is terminated."""
+    """An instance that joins a cluster appears on its page, is drained and deregistered by forms, and goes."""
     ecs, ec2 = portside.client("ecs"), portside.client("ec2")
     ecs.create_cluster()
     console = visit()
@@ -348,8 +348,11 @@ def test_container_instances_are_drained(portside: Instance, visit: Callable[...
     expect(form.get_by_label("Command", exact=True)).to_contain_text("--status DRAINING")
     form.get_by_role("button", name="Drain", exact=True).click()
     expect(row).to_contain_text("Draining")
-    ec2.terminate_instances(InstanceIds=[launched])
+    page.get_by_role("button", name=f"Deregister {launched}").click()
+    expect(form.get_by_label("Command", exact=True)).to_contain_text("aws ecs deregister-container-instance")
+    form.get_by_role("button", name="Deregister", exact=True).click()
     expect(row).to_have_count(0)
+    ec2.terminate_instances(InstanceIds=[launched])
     wait_for(
         lambda: not ecs.list_container_instances()["containerInstanceArns"], timeout_s=30, what="the instance has gone"
     )

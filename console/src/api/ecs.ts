@@ -1,6 +1,6 @@
 /** The members of ECS's answers that are shown. */
 
-import { call, every, pieces, read } from "./call";
+import { ApiError, call, every, pieces, read } from "./call";
 
 export interface Cluster {
   clusterArn: string;
@@ -11,6 +11,8 @@ export interface Cluster {
   activeServicesCount: number;
   registeredContainerInstancesCount: number;
   settings?: { name: string; value: string }[];
+  capacityProviders?: string[];
+  defaultCapacityProviderStrategy?: { capacityProvider: string; weight?: number; base?: number }[];
 }
 
 export interface Container {
@@ -232,3 +234,23 @@ export const addressOf = (task: Task) => attached(task, "privateIPv4Address") ??
 
 /** The interface that a task has of its own, while it has one. */
 export const interfaceOf = (task: Task) => (task.lastStatus === "STOPPED" ? undefined : attached(task, "networkInterfaceId"));
+
+/** An answer that may say, of each thing that it is about, that nothing was done. */
+export interface Failed {
+  failures?: { arn?: string; reason?: string; detail?: string }[];
+}
+
+/** Throws what an answer says that was not done. */
+export function refusedBy({ failures }: Failed): void {
+  const [first] = failures ?? [];
+  if (first) throw new ApiError(first.reason ?? "It failed", first.detail ?? first.reason ?? "It failed", 200);
+}
+
+/** Until when its service may not end a task; null if it may. */
+export async function protectedUntil(region: string, cluster: string, id: string): Promise<number | null> {
+  interface Answer {
+    protectedTasks: { protectionEnabled: boolean; expirationDate?: number }[];
+  }
+  const [found] = (await call<Answer>("ecs", "GetTaskProtection", region, { cluster, tasks: [id] })).protectedTasks;
+  return found?.protectionEnabled ? (found.expirationDate ?? 0) : null;
+}

@@ -10,6 +10,13 @@ export interface LogGroup {
   retentionInDays?: number;
   storedBytes?: number;
   logGroupClass?: string;
+  deletionProtectionEnabled?: boolean;
+}
+
+export interface MetricFilter {
+  filterName: string;
+  filterPattern?: string;
+  metricTransformations: { metricName: string; metricNamespace: string; metricValue: string }[];
 }
 
 export interface LogLine {
@@ -30,6 +37,14 @@ export const LINES_MOST = 1000;
 
 export const logGroups = (region: string) =>
   every<LogGroup>("logs", "DescribeLogGroups", region, {}, "logGroups");
+
+export const logGroup = async (region: string, name: string) =>
+  (await every<LogGroup>("logs", "DescribeLogGroups", region, { logGroupNamePrefix: name }, "logGroups")).find(
+    (each) => each.logGroupName === name,
+  ) ?? null;
+
+export const metricFilters = (region: string, logGroupName: string) =>
+  every<MetricFilter>("logs", "DescribeMetricFilters", region, { logGroupName }, "metricFilters");
 
 /** The last lines, in the order of their time. */
 export async function lastLines(region: string, wanted: Wanted, since: number): Promise<LogLine[]> {

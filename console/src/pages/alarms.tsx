@@ -22,6 +22,7 @@ import { AlarmForm } from "../parts/alarm-form";
 import { Chart } from "../parts/chart";
 import { Fact } from "../parts/fact";
 import { List } from "../parts/list";
+import { SetAlarmState } from "../parts/set-alarm-state";
 import { SpanPicker } from "../parts/span-picker";
 import { periodOf, spanOf, textOf } from "../span";
 
@@ -49,9 +50,12 @@ export function Alarms() {
         noun="alarm"
         live={live}
         actions={
-          <Button variant="primary" onClick={() => setNew(true)}>
-            Create
-          </Button>
+          <SpaceBetween direction="horizontal" size="xs">
+            <Button href={to(["composite-alarm"])}>Create composite alarm</Button>
+            <Button variant="primary" onClick={() => setNew(true)}>
+              Create
+            </Button>
+          </SpaceBetween>
         }
         keyOf={(each) => each.AlarmName}
         columns={[
@@ -89,10 +93,10 @@ export function Alarms() {
 }
 
 export function AlarmPage({ name }: { name: string }) {
-  const { region } = useHere();
+  const { region, to } = useHere();
   const live = useLive(() => readAlarm(region, name), { kinds: ["alarm"], prefix: name }, [region, name]);
   const moments = useLive(() => history(region, name), { kinds: ["alarm", "alarm_history"] }, [region, name]);
-  const [doing, setDoing] = useState<"edit" | "delete" | "actions">();
+  const [doing, setDoing] = useState<"edit" | "delete" | "actions" | "state">();
   const alarm = live.value;
   if (alarm === null || live.error) {
     return <Alert type="error">{live.error?.message ?? `There is no alarm ${name} in ${region}.`}</Alert>;
@@ -108,9 +112,16 @@ export function AlarmPage({ name }: { name: string }) {
             <Button disabled={!alarm} onClick={() => setDoing("actions")}>
               {alarm?.ActionsEnabled === false ? "Enable actions" : "Disable actions"}
             </Button>
-            <Button disabled={!alarm} onClick={() => setDoing("edit")}>
-              Edit
+            <Button disabled={!alarm} onClick={() => setDoing("state")}>
+              Set state
             </Button>
+            {alarm?.AlarmRule ? (
+              <Button href={to(["composite-alarm"], { name })}>Edit</Button>
+            ) : (
+              <Button disabled={!alarm} onClick={() => setDoing("edit")}>
+                Edit
+              </Button>
+            )}
             <Button disabled={!alarm} onClick={() => setDoing("delete")}>
               Delete
             </Button>
@@ -144,6 +155,7 @@ export function AlarmPage({ name }: { name: string }) {
           { id: "what", header: "What", cell: (each) => each.HistorySummary, isRowHeader: true },
         ]}
       />
+      {doing === "state" && <SetAlarmState name={name} onClose={done} />}
       {doing === "edit" && alarm && <AlarmForm before={alarm} onClose={done} />}
       {doing === "actions" && alarm && (
         <Act

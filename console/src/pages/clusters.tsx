@@ -62,11 +62,26 @@ export function ClusterPage({ name }: { name: string }) {
   );
   const ofTasks = useTasks(region, { cluster: name });
   const ofServices = useLive(() => services(region, name), { kinds: ["service", "task"], prefix: `${name}/` }, [region, name]);
+  const [isDeleting, setDeleting] = useState(false);
   const cluster = live.value;
+  const isActive = cluster?.status === "ACTIVE";
   if (cluster === null) return <Alert type="error">There is no cluster {name} in {region}.</Alert>;
   return (
     <SpaceBetween size="l">
-      <Header variant="h1" actions={<Button href={to(["insights", name])}>Dashboard</Button>}>
+      <Header
+        variant="h1"
+        actions={
+          <SpaceBetween direction="horizontal" size="xs">
+            <Button href={to(["insights", name])}>Dashboard</Button>
+            <Button disabled={!isActive} href={to(["clusters", name, "capacity-providers"])}>
+              Capacity providers
+            </Button>
+            <Button disabled={!isActive} onClick={() => setDeleting(true)}>
+              Delete
+            </Button>
+          </SpaceBetween>
+        }
+      >
         {name}
       </Header>
       <Container>
@@ -84,6 +99,10 @@ export function ClusterPage({ name }: { name: string }) {
             {cluster ? `${cluster.runningTasksCount} running, ${cluster.pendingTasksCount} pending` : "–"}
           </div>
           <div>
+            <Box variant="awsui-key-label">Capacity providers</Box>
+            {cluster?.capacityProviders?.join(", ") || "–"}
+          </div>
+          <div>
             <Box variant="awsui-key-label">Container Insights</Box>
             {cluster ? insightsOf(cluster) : "–"}
           </div>
@@ -92,6 +111,20 @@ export function ClusterPage({ name }: { name: string }) {
       <ServiceList live={ofServices} actions={<Button href={to(["create-service"], { cluster: name })}>Create service</Button>} />
       <TaskList live={ofTasks} actions={<Button href={to(["run-task"], { cluster: name })}>Run task</Button>} />
       {cluster !== undefined && cluster.registeredContainerInstancesCount > 0 && <InstanceList cluster={name} />}
+      {isDeleting && (
+        <Act
+          title={`Delete ${name}?`}
+          word="Delete"
+          operation="DeleteCluster"
+          parameters={{ cluster: name }}
+          onClose={() => setDeleting(false)}
+          onDone={() => {
+            location.hash = to(["clusters"]);
+          }}
+        >
+          One with services, tasks or container instances can not be deleted.
+        </Act>
+      )}
     </SpaceBetween>
   );
 }

@@ -10,7 +10,7 @@ import Select from "@cloudscape-design/components/select";
 import SpaceBetween from "@cloudscape-design/components/space-between";
 import Table from "@cloudscape-design/components/table";
 import { useState } from "react";
-import { definition as readDefinition, families, revisions, type TaskDefinition } from "../api/ecs";
+import { definition as readDefinition, type Failed, families, refusedBy, revisions, type TaskDefinition } from "../api/ecs";
 import { useLive } from "../api/live";
 import { useHere } from "../context";
 import { registrable } from "../definition";
@@ -91,7 +91,7 @@ export function DefinitionPage({ family, revision }: { family: string; revision:
   const { region, to } = useHere();
   const name = `${family}:${revision}`;
   const live = useLive(() => readDefinition(region, name), KINDS, [region, name]);
-  const [shown, setShown] = useState<"" | "deregister">("");
+  const [shown, setShown] = useState<"" | "deregister" | "delete">("");
   const found = live.value;
   if (live.error) return <Alert type="error">{live.error.message}</Alert>;
   const close = () => setShown("");
@@ -101,9 +101,13 @@ export function DefinitionPage({ family, revision }: { family: string; revision:
         variant="h1"
         actions={
           <SpaceBetween direction="horizontal" size="xs">
-            <Button disabled={found?.status !== "ACTIVE"} onClick={() => setShown("deregister")}>
-              Deregister
-            </Button>
+            {found?.status === "INACTIVE" ? (
+              <Button onClick={() => setShown("delete")}>Delete</Button>
+            ) : (
+              <Button disabled={found?.status !== "ACTIVE"} onClick={() => setShown("deregister")}>
+                Deregister
+              </Button>
+            )}
             <Button disabled={!found} href={to(["create-task-definition"], { from: name })}>
               Create revision
             </Button>
@@ -150,6 +154,21 @@ export function DefinitionPage({ family, revision }: { family: string; revision:
       {shown === "deregister" && (
         <Act title={`Deregister ${name}?`} word="Deregister" operation="DeregisterTaskDefinition" parameters={{ taskDefinition: name }} onClose={close}>
           Nothing new can be started by it. Tasks that run go on.
+        </Act>
+      )}
+      {shown === "delete" && (
+        <Act<Failed>
+          title={`Delete ${name}?`}
+          word="Delete"
+          operation="DeleteTaskDefinitions"
+          parameters={{ taskDefinitions: [name] }}
+          onClose={close}
+          onDone={(answer) => {
+            refusedBy(answer);
+            location.hash = to(["task-definitions", family]);
+          }}
+        >
+          It can not be read any more once no task and no service has it. Its number is not given again.
         </Act>
       )}
     </SpaceBetween>

@@ -23,6 +23,7 @@ import { Metrics } from "../parts/panels";
 import { Scaling } from "../parts/scaling";
 import { Configuration } from "../parts/service-configuration";
 import { Status } from "../parts/status";
+import { StopDeployment } from "../parts/stop-deployment";
 import { TaskList } from "../parts/tasks";
 
 const Plot = lazy(() => import("../parts/plot"));
@@ -35,6 +36,7 @@ export function ServicePage({ cluster, name }: { cluster: string; name: string }
   const waits = useLive(() => why(cluster, name), { kinds: ["service", "task", "target"] }, on);
   const ofTasks = useTasks(region, { cluster, service: name });
   const [isDeleting, setDeleting] = useState(false);
+  const [isStopping, setStopping] = useState(false);
   const service = live.value;
   if (service === null || live.error) {
     return <Alert type="error">{live.error?.message ?? `There is no service ${name} in the cluster ${cluster}.`}</Alert>;
@@ -50,6 +52,9 @@ export function ServicePage({ cluster, name }: { cluster: string; name: string }
             <Button disabled={!isActive} href={to(["clusters", cluster, "services", name, "update"])}>
               Update
             </Button>
+            {service?.deployments.some((each) => each.rolloutState === "IN_PROGRESS") && (
+              <Button onClick={() => setStopping(true)}>Roll back</Button>
+            )}
             <Button disabled={!isActive} onClick={() => setDeleting(true)}>
               Delete
             </Button>
@@ -156,6 +161,7 @@ export function ServicePage({ cluster, name }: { cluster: string; name: string }
           { id: "configuration", label: "Configuration", content: service && <Configuration service={service} /> },
         ]}
       />
+      {isStopping && <StopDeployment cluster={cluster} service={name} onClose={() => setStopping(false)} />}
       {isDeleting && (
         <Act
           title={`Delete ${name}?`}

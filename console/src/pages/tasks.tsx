@@ -12,7 +12,7 @@ import SpaceBetween from "@cloudscape-design/components/space-between";
 import Table from "@cloudscape-design/components/table";
 import Tabs from "@cloudscape-design/components/tabs";
 import { useState } from "react";
-import { addressOf, definition as readDefinition, interfaceOf, story, task as readTask, type TaskDefinition, type Container as ContainerOf } from "../api/ecs";
+import { addressOf, definition as readDefinition, interfaceOf, protectedUntil, story, task as readTask, type TaskDefinition, type Container as ContainerOf } from "../api/ecs";
 import { useLive } from "../api/live";
 import { useHere } from "../context";
 import { familyOf, memory, nameOf, time, vcpu } from "../format";
@@ -22,6 +22,7 @@ import { Output } from "../parts/output";
 import { Metrics } from "../parts/panels";
 import { Phases } from "../parts/phases";
 import { Status } from "../parts/status";
+import { ProtectTask } from "../parts/task-protection";
 
 export function TaskPage({ cluster, id }: { cluster: string; id: string }) {
   const { region, to } = useHere();
@@ -29,8 +30,11 @@ export function TaskPage({ cluster, id }: { cluster: string; id: string }) {
   const live = useLive(async () => (await readTask(region, cluster, id)) ?? null, watched, [region, cluster, id]);
   const told = useLive(() => story(cluster, id), watched, [region, cluster, id]);
   const [isStopping, setStopping] = useState(false);
+  const [isProtecting, setProtecting] = useState(false);
   const [reason, setReason] = useState("");
   const task = live.value;
+  const isOfService = task?.group?.startsWith("service:") === true && task.desiredStatus === "RUNNING";
+  const held = useLive(async () => (isOfService ? protectedUntil(region, cluster, id) : null), watched, [region, cluster, id, isOfService]);
   const definitionArn = task?.taskDefinitionArn;
   const definition = useLive(
     async () => (definitionArn ? readDefinition(region, definitionArn) : undefined),
@@ -47,10 +51,17 @@ export function TaskPage({ cluster, id }: { cluster: string; id: string }) {
         description={told.value?.summary}
         actions={
           <SpaceBetween direction="horizontal" size="xs">
-          <Button disabled={!task} href={to(["run-task"], { like: `${cluster}/${id}` })}>Run one like it</Button>
-          <Button disabled={task?.desiredStatus !== "RUNNING"} onClick={() => setStopping(true)}>
-            Stop
-          </Button>
+            <Button disabled={!task} href={to(["run-task"], { like: `${cluster}/${id}` })}>
+              Run one like it
+            </Button>
+            {isOfService && (
+              <Button disabled={held.value === undefined} onClick={() => setProtecting(true)}>
+                {held.value ? "Take the protection off" : "Protect"}
+              </Button>
+            )}
+            <Button disabled={task?.desiredStatus !== "RUNNING"} onClick={() => setStopping(true)}>
+              Stop
+            </Button>
           </SpaceBetween>
         }
       >
@@ -87,6 +98,7 @@ export function TaskPage({ cluster, id }: { cluster: string; id: string }) {
           <Fact label="Size">
             {vcpu(task?.cpu)}, {memory(task?.memory)}
           </Fact>
+          {held.value && <Fact label="Protected until">{time(held.value)}</Fact>}
           <Fact label="Created">{time(task?.createdAt)}</Fact>
           <Fact label="Started">{time(task?.startedAt)}</Fact>
           <Fact label="Stopped">{time(task?.stoppedAt)}</Fact>
@@ -137,6 +149,9 @@ export function TaskPage({ cluster, id }: { cluster: string; id: string }) {
           { id: "detail", header: "Detail", cell: (each) => each.detail || "–" },
         ]}
       />
+      {isProtecting && (
+        <ProtectTask cluster={cluster} id={id} isProtected={Boolean(held.value)} onClose={() => setProtecting(false)} />
+      )}
       {isStopping && (
         <Act
           title="Stop this task?"

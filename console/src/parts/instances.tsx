@@ -1,6 +1,7 @@
-/** The container instances of a cluster, with what they have left; they can be drained, and made active again. */
+/** The container instances of a cluster, with what they have left; they can be drained, made active again, and deregistered. */
 
 import Button from "@cloudscape-design/components/button";
+import SpaceBetween from "@cloudscape-design/components/space-between";
 import { useState } from "react";
 import { type ContainerInstance, containerInstances, remaining } from "../api/ecs";
 import { useLive } from "../api/live";
@@ -18,6 +19,7 @@ export function InstanceList({ cluster }: { cluster: string }) {
     [region, cluster],
   );
   const [changed, setChanged] = useState<ContainerInstance>();
+  const [removed, setRemoved] = useState<ContainerInstance>();
   const isActive = changed?.status === "ACTIVE";
   const state = isActive ? "DRAINING" : "ACTIVE";
   return (
@@ -39,13 +41,18 @@ export function InstanceList({ cluster }: { cluster: string }) {
             id: "change",
             header: "Change",
             cell: (each) => (
-              <Button
-                variant="inline-link"
-                ariaLabel={`${each.status === "ACTIVE" ? "Drain" : "Activate"} ${each.ec2InstanceId}`}
-                onClick={() => setChanged(each)}
-              >
-                {each.status === "ACTIVE" ? "Drain" : "Activate"}
-              </Button>
+              <SpaceBetween direction="horizontal" size="s">
+                <Button
+                  variant="inline-link"
+                  ariaLabel={`${each.status === "ACTIVE" ? "Drain" : "Activate"} ${each.ec2InstanceId}`}
+                  onClick={() => setChanged(each)}
+                >
+                  {each.status === "ACTIVE" ? "Drain" : "Activate"}
+                </Button>
+                <Button variant="inline-link" ariaLabel={`Deregister ${each.ec2InstanceId}`} onClick={() => setRemoved(each)}>
+                  Deregister
+                </Button>
+              </SpaceBetween>
             ),
           },
         ]}
@@ -59,6 +66,18 @@ export function InstanceList({ cluster }: { cluster: string }) {
           onClose={() => setChanged(undefined)}
         >
           {isActive ? "No task is placed on it any more, and services replace theirs elsewhere." : "Tasks are placed on it again."}
+        </Act>
+      )}
+      {removed && (
+        <Act
+          title={`Deregister ${removed.ec2InstanceId}?`}
+          word="Deregister"
+          operation="DeregisterContainerInstance"
+          parameters={{ cluster, containerInstance: nameOf(removed.containerInstanceArn), force: removed.runningTasksCount > 0 || undefined }}
+          onClose={() => setRemoved(undefined)}
+        >
+          The cluster has it no more.{" "}
+          {removed.runningTasksCount > 0 && "The tasks that run on it are ended; drain it first for services to replace theirs."}
         </Act>
       )}
     </>

@@ -16,7 +16,7 @@ import { commandOf } from "../command";
 import { useHere } from "../context";
 import { counted } from "../format";
 import { fitting, type Unfit, unfitFaults } from "../launch";
-import { blamed, type Fault, faultsOf, isMembers, linesOf, type Members, type Path, pathText, type Shapes, shapesOf, whole } from "../model";
+import { blamed, type Fault, faultsOf, isMembers, linesOf, memberText, type Members, type Path, pathText, type Shapes, shapesOf, whole } from "../model";
 import { Command } from "./act";
 import { changed, type Offer, ShapeForm } from "./shape-form";
 
@@ -44,6 +44,8 @@ interface Props {
   unfit?: (value: Members) => Unfit;
   /** What is wrong beyond what the model knows. */
   check?: (value: Members, model: Shapes) => Fault[];
+  /** Members that the model requires and `parameters` has a value for where the form has none. */
+  optional?: readonly string[];
   isReady?: boolean;
   onChange?: (value: Members) => void;
   extra?: (value: Members) => ReactNode;
@@ -74,7 +76,8 @@ function Form(props: Props & { service: string; model: Shapes }) {
   const typed = useMemo(() => (text === undefined ? {} : read(text)), [text]);
   const unfit = props.unfit?.(value) ?? {};
   const sent = text === undefined ? fitting(value, unfit) : value;
-  const faults = [...faultsOf(model, sent), ...unfitFaults(sent, unfit), ...(props.check?.(sent, model) ?? [])];
+  const required = (each: Fault) => !(each.isMissing && props.optional?.includes(memberText(each.path)));
+  const faults = [...faultsOf(model, sent).filter(required), ...unfitFaults(sent, unfit), ...(props.check?.(sent, model) ?? [])];
   const wanted = whole(props.parameters?.(sent) ?? sent) as Members;
   const steps: Step[] = [{ service, operation, parameters: wanted }, ...(props.after?.(sent) ?? [])];
   const isReady = faults.length === 0 && typed.error === undefined && props.isReady !== false;
