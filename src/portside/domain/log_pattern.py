@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from portside.domain.log_comparison import bad_term, invalid, quoted, regex_at
+from portside.domain.log_need import Needs, either, in_message
 from portside.domain.log_pattern_field import FieldPattern
 from portside.domain.log_pattern_json import JsonPattern
 from portside.domain.log_regex import LogRegex
@@ -28,6 +29,11 @@ class Pattern(Protocol):
         """How many regular expressions are in it."""
         ...
 
+    @property
+    def needs(self) -> Needs:
+        """What a message has that matches."""
+        ...
+
 
 class LogPattern(Record, frozen=True, kw_only=True):
     """An event matches if its message contains all `required`, at least one of `optional` (if there are any), and none
@@ -40,6 +46,10 @@ class LogPattern(Record, frozen=True, kw_only=True):
     @property
     def regexes(self) -> int:
         return 0
+
+    @property
+    def needs(self) -> Needs:
+        return tuple((each,) for each in self.required) + ((self.optional,) if self.optional else ())
 
     @property
     def is_anything(self) -> bool:
@@ -64,8 +74,15 @@ class RegexPattern:
         self._terms, self._required, self._optional, self._excluded = terms, required, optional, excluded
         self._is_optional = bool(terms.optional or optional)
         self.regexes = len(required) + len(optional) + len(excluded)
+        self.needs: Needs = tuple((each,) for each in terms.required)
+        self.needs += tuple(row for each in required for row in in_message(each.literal))
+        if self._is_optional:
+            self.needs += either([*(((each,),) for each in terms.optional), *(in_message(o.literal) for o in optional)])
+        self._only = required[0] if len(required) == 1 and terms.is_anything and not (optional or excluded) else None
 
     def matches(self, message: str) -> bool:
+        if self._only is not None:
+            return self._only.found_in(message)
         terms = self._terms
         return (
             all(term in message for term in terms.required)

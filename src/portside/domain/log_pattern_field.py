@@ -8,7 +8,10 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from portside.domain import log_need
 from portside.domain.log_comparison import ORDERS, Literal, Test, bad_term, invalid, number_of, quoted, regex_at
+from portside.domain.log_need import Needs
+from portside.domain.log_regex import LogRegex
 
 REGEXES_MOST: Final = 2
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
@@ -16,6 +19,7 @@ _OPERATOR: Final = re.compile(r"!=|>=|<=|=|>|<")
 _WORD: Final = re.compile(r'[^\s,"%()]+?(?=\s|,|&&|\|\||\)|$)')
 _NESTED_MOST: Final = 50
 _ELLIPSIS: Final = "..."
+_Condition = tuple[Test, Needs]
 _CLOSING: Final = {"[": "]", '"': '"'}
 
 
@@ -28,7 +32,7 @@ class FieldPattern:
 
     def __init__(self, text: str) -> None:
         parser = _Parser(text)
-        fields = parser.fields()
+        fields, self.needs = parser.fields()
         self.regexes = parser.regexes
         names = [name for name, _ in fields]
         self._has_ellipsis = _ELLIPSIS in names
@@ -96,11 +100,12 @@ class _Parser:
         self._at = 0
         self.regexes = 0
 
-    def fields(self) -> Sequence[tuple[str, Test | None]]:
+    def fields(self) -> tuple[Sequence[tuple[str, Test | None]], Needs]:
         """Names (empty, or `...`) with their tests."""
-        found = [self._field()]
+        several = [self._field()]
         while self._take(","):
-            found.append(self._field())
+            several.append(self._field())
+        found = [(name, condition[0] if condition is not None else None) for name, condition in several]
         if self._skip() < len(self._text):
             raise bad_term(self._text[self._at])
         if [name for name, _ in found].count(_ELLIPSIS) > 1:
@@ -110,9 +115,9 @@ class _Parser:
             raise invalid("Invalid filter pattern: field names must be unique")
         if self.regexes > REGEXES_MOST:
             raise invalid(f"Invalid filter pattern: at most {REGEXES_MOST} regular expressions are allowed")
-        return found
+        return found, tuple(row for _, condition in several if condition is not None for row in condition[1])
 
-    def _field(self) -> tuple[str, Test | None]:
+    def _field(self) -> tuple[str, _Condition | None]:
         if self._take(_ELLIPSIS):
             return _ELLIPSIS, None
         if self._text[self._skip() :][:1] in ("", ","):
@@ -129,21 +134,25 @@ class _Parser:
             raise invalid()
         return names[0], test
 
-    def _any(self, names: list[str], depth: int) -> Test:
+    def _any(self, names: list[str], depth: int) -> _Condition:
         if depth > _NESTED_MOST:
             raise invalid()
-        found = self._all(names, depth)
+        several = [self._all(names, depth)]
         while self._take("||"):
-            found = _either(found, self._all(names, depth))
-        return found
+            several.append(self._all(names, depth))
+        found = several[0][0]
+        for each, _ in several[1:]:
+            found = _either(found, each)
+        return found, log_need.either(needs for _, needs in several) if len(several) > 1 else several[0][1]
 
-    def _all(self, names: list[str], depth: int) -> Test:
-        found = self._condition(names, depth)
+    def _all(self, names: list[str], depth: int) -> _Condition:
+        found, needs = self._condition(names, depth)
         while self._take("&&"):
-            found = _both(found, self._condition(names, depth))
-        return found
+            other, more = self._condition(names, depth)
+            found, needs = _both(found, other), needs + more
+        return found, needs
 
-    def _condition(self, names: list[str], depth: int) -> Test:
+    def _condition(self, names: list[str], depth: int) -> _Condition:
         if self._take("("):
             found = self._any(names, depth + 1)
             if not self._take(")"):
@@ -158,7 +167,8 @@ class _Parser:
         if operator is None:
             raise self._unexpected()
         self._at = operator.end()
-        return _compared(operator[0], self._literal())
+        literal = self._literal()
+        return _compared(operator[0], literal), _needs(literal) if operator[0] == "=" else ()
 
     def _literal(self) -> Literal:
         letter = self._text[self._skip() :][:1]
@@ -191,6 +201,15 @@ class _Parser:
     def _unexpected(self) -> Exception:
         letter = self._text[self._skip() :][:1]
         return bad_term(letter) if letter else invalid()
+
+
+def _needs(literal: Literal) -> Needs:
+    """Of a message with a field that is like it: fields stand in messages as they are."""
+    if literal.number is not None:
+        return ()
+    if literal.regex is not None:
+        return log_need.in_message(LogRegex(literal.regex).literal)
+    return tuple(row for piece in literal.pieces for row in log_need.in_message(piece))
 
 
 def _either(a: Test, b: Test) -> Test:

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
+from portside.domain import log_need
 from portside.domain.log_comparison import (
     ORDERS,
     Literal,
@@ -18,6 +19,8 @@ from portside.domain.log_comparison import (
     quoted,
     regex_at,
 )
+from portside.domain.log_need import Needs
+from portside.domain.log_regex import LogRegex
 
 REGEXES_MOST: Final = 2
 WILDCARDS_MOST: Final = 3
@@ -25,6 +28,7 @@ WILDCARDS_MOST: Final = 3
 _NESTED_MOST: Final = 50
 
 Holds = Callable[[Any], bool]
+_Condition = tuple[Holds, Needs]
 Step = str | int | None
 """A member's name, an element's number, or None for any."""
 
@@ -61,6 +65,7 @@ class Selector:
     def __init__(self, text: str, steps: tuple[Step, ...]) -> None:
         self.text, self._steps = text, steps
         self.wildcards = steps.count(None)
+        self.needs = log_need.in_string(max((each for each in steps if isinstance(each, str)), key=len, default=""))
 
     def found(self, document: Any) -> Iterator[Any]:
         values = [document]
@@ -115,14 +120,12 @@ class JsonPattern:
 
     def __init__(self, text: str) -> None:
         parser = _Parser(text)
-        self._holds = parser.whole()
-        self._needed = tuple(parser.needed)
+        self._holds, self.needs = parser.whole()
         self.selectors: Mapping[str, Selector] = parser.selectors
         self.regexes = parser.regexes
 
     def matches(self, message: str) -> bool:
-        # Far quicker than reading the document; in one without escapes every text stands as it is.
-        if self._needed and "\\" not in message and not all(each in message for each in self._needed):
+        if self.needs and not log_need.may_be(self.needs, message):
             return False
         document = document_of(message)
         return document is not None and self._holds(document)
@@ -140,10 +143,8 @@ class _Parser:
         self._at = 0
         self.selectors: dict[str, Selector] = {}
         self.regexes = 0
-        self.needed: list[str] = []
-        """Texts of which a document that matches has each in some string."""
 
-    def whole(self) -> Holds:
+    def whole(self) -> _Condition:
         found = self._any(0)
         if self._skip() < len(self._text):
             raise self._unexpected()
@@ -153,23 +154,25 @@ class _Parser:
             raise invalid(f"Invalid filter pattern: at most {REGEXES_MOST} regular expressions are allowed")
         return found
 
-    def _any(self, depth: int) -> Holds:
+    def _any(self, depth: int) -> _Condition:
         if depth > _NESTED_MOST:
             raise invalid()
-        known = len(self.needed)
-        found = self._all(depth)
+        several = [self._all(depth)]
         while self._take("||"):
-            found = _either(found, self._all(depth))
-            del self.needed[known:]  # one of several is enough
-        return found
+            several.append(self._all(depth))
+        found = several[0][0]
+        for each, _ in several[1:]:
+            found = _either(found, each)
+        return found, log_need.either(needs for _, needs in several) if len(several) > 1 else several[0][1]
 
-    def _all(self, depth: int) -> Holds:
-        found = self._condition(depth)
+    def _all(self, depth: int) -> _Condition:
+        found, needs = self._condition(depth)
         while self._take("&&"):
-            found = _both(found, self._condition(depth))
-        return found
+            other, more = self._condition(depth)
+            found, needs = _both(found, other), needs + more
+        return found, needs
 
-    def _condition(self, depth: int) -> Holds:
+    def _condition(self, depth: int) -> _Condition:
         if self._take("("):
             found = self._any(depth + 1)
             if not self._take(")"):
@@ -183,18 +186,17 @@ class _Parser:
         if named is not None:
             self._at = named.end()
             if named[1] is None:
-                return lambda document: next(selector.found(document), _NONE) is _NONE
+                return (lambda document: next(selector.found(document), _NONE) is _NONE), ()
             constant = _CONSTANTS[named[1].upper()]
-            return lambda document: any(each is constant for each in selector.found(document))
+            return (lambda document: any(each is constant for each in selector.found(document))), selector.needs
         operator = _OPERATOR.match(self._text, self._skip())
         if operator is None:
             raise self._unexpected()
         self._at = operator.end()
         literal = self._literal()
-        if operator[0] == "=" and literal.is_quoted:
-            self.needed += [each for each in literal.pieces if each]
         test = _compared(operator[0], literal)
-        return lambda document: any(map(test, selector.found(document)))
+        needs = (_needs(literal) if operator[0] == "=" else ()) or selector.needs
+        return (lambda document: any(map(test, selector.found(document)))), needs
 
     def _literal(self) -> Literal:
         letter = self._text[self._skip() :][:1]
@@ -230,6 +232,19 @@ class _Parser:
 
 
 _NONE: Final = object()
+
+
+def _needs(literal: Literal) -> Needs:
+    """Of a document with a value that is like it."""
+    if literal.is_quoted:  # no number is
+        return tuple(row for piece in literal.pieces for row in log_need.in_string(piece))
+    if literal.regex is not None:
+        return log_need.part_of(LogRegex(literal.regex).literal)
+    if literal.number is not None:
+        return ()
+    if len(literal.pieces) == 1:
+        return log_need.equal_to(literal.pieces[0])
+    return tuple(row for piece in literal.pieces for row in log_need.part_of(piece))
 
 
 def _either(a: Holds, b: Holds) -> Holds:

@@ -34,12 +34,13 @@ class LogRegex:
         alternatives = _Parser(text).alternatives()
         self._quick = re.compile("|".join(each.written for each in alternatives), re.ASCII)
         self._ranges = sum(each.ranges for each in alternatives)
-        self._literal = alternatives[0].literal if len(alternatives) == 1 else ""
+        self.literal = alternatives[0].literal if len(alternatives) == 1 else ""
+        """Is in whatever it matches."""
         self._states = _States(alternatives)
 
     def found_in(self, text: str) -> bool:
         """Whether it matches anywhere in the text."""
-        if self._literal not in text:
+        if self.literal not in text:
             return False
         if (len(text) + 1) ** min(1 + self._ranges, 8) <= _STEPS_MOST:
             return self._quick.search(text) is not None

@@ -9,7 +9,7 @@ also after a crash (table `doomed`).
 
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -17,10 +17,13 @@ from portside.domain import log_pattern
 from portside.domain.log import LogEvent
 from portside.domain.log_pattern import LogPattern, Pattern
 from portside.domain.record import Scope
+from portside.telemetry import log_search
 from portside.telemetry.interface import FoundEvents, LogStreamMissing, Receiver, StoredEvent, StreamInfo
+from portside.telemetry.log_search import ZERO_INDEX, has_zeros
 from portside.telemetry.worker import SqliteWorker
 
 T = TypeVar("T")
+_EventRow = tuple[int, str, int, int, str]
 
 EVENT_OVERHEAD_BYTES: Final = 26
 """What AWS counts for an event beyond its message (API_PutLogEvents)."""
@@ -36,7 +39,7 @@ INTEGER_MOST: Final = 2**63 - 1
 ID_DIGITS: Final = 56
 """AWS's event ids are decimal numbers of 56 digits."""
 
-_SCHEMA = """
+_SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS log_group (
     id INTEGER PRIMARY KEY AUTOINCREMENT, scope TEXT NOT NULL, name TEXT NOT NULL, bytes INTEGER NOT NULL DEFAULT 0,
     UNIQUE (scope, name)
@@ -52,6 +55,7 @@ CREATE TABLE IF NOT EXISTS event (
 );
 CREATE INDEX IF NOT EXISTS event_by_stream ON event (stream_id, at_ms);
 CREATE INDEX IF NOT EXISTS event_by_group ON event (group_id, at_ms);
+{ZERO_INDEX};
 CREATE TABLE IF NOT EXISTS mark (stream_id INTEGER PRIMARY KEY, mark TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS doomed (kind TEXT NOT NULL, id INTEGER NOT NULL, PRIMARY KEY (kind, id)) WITHOUT ROWID;
 """
@@ -323,13 +327,27 @@ class SqliteLogStore:
         pattern: Pattern,
         limit: int,
     ) -> tuple[list[StoredEvent], tuple[int, str] | None]:
-        """What matches of a piece of the range, in the direction of the search, and where the piece ends if there is
-        more behind it."""
-        events = self._filter(db, scope, group, streams, query, from_head, PIECE_EVENTS)
-        if not from_head:
-            events.reverse()
-        last = (events[-1].at_ms, events[-1].id) if len(events) == PIECE_EVENTS else None
-        return [each for each in events if pattern.matches(each.message)], last
+        """The first `limit` that match of a piece of the range, in the direction of the search, and where the piece
+        ends if there is more behind it. SQLite leaves out what can not match."""
+        group_id = _group_id(db, scope, group)
+        place = "event.group_id = ?"
+        values: tuple[object, ...] = (group_id,)
+        if streams is not None:
+            ids = [row[0] for name in streams for row in db.execute(_STREAM_ID, (group_id, name))]
+            place, values = f"stream_id IN ({','.join(map(str, ids))})", ()
+            if len(ids) > 1:  # by the group's index: it has the events of all in one order
+                place, values = f"event.group_id = ? AND +{place}", (group_id,)
+        last = query.end_of_piece(db, place, values, from_head, PIECE_EVENTS)
+        if last is not None:
+            query.end_at(last, from_head)
+        query.need(pattern, with_zeros=has_zeros(db))
+        found: list[StoredEvent] = []
+        for row in query.rows(db, place, values, from_head):
+            if pattern.matches(row[4]):
+                found.append(_stored(row))
+                if len(found) == limit:
+                    break
+        return found, last
 
     def _sift_terms(
         self,
@@ -350,6 +368,7 @@ class SqliteLogStore:
         last = query.end_of_piece(db, place, values, from_head, TERM_PIECE_EVENTS)
         if last is not None:
             query.end_at(last, from_head)
+        query.need(pattern, with_zeros=has_zeros(db))
         query.match(pattern)
         events = self._filter(db, scope, group, streams, query, from_head, limit)
         if not from_head:
@@ -404,6 +423,11 @@ class _Query:
         than = "<=" if from_head else ">="
         self._add(f"at_ms {than} ? AND (at_ms, event.id) {than} (?, ?)", place[0], place[0], int(place[1]))
 
+    def need(self, pattern: Pattern, *, with_zeros: bool) -> None:
+        """Nothing that surely does not match."""
+        condition, values = log_search.condition(pattern.needs, with_zeros=with_zeros)
+        self._add(condition, *values)
+
     def match(self, pattern: LogPattern) -> None:
         for term in pattern.required:
             self._add("instr(message, ?) > 0", term)
@@ -423,16 +447,24 @@ class _Query:
         self, db: sqlite3.Connection, place: str, values: Sequence[object], from_head: bool, limit: int
     ) -> list[StoredEvent]:
         """The events in time order, the first or the last `limit` of them."""
+        found = [_stored(row) for row in self.rows(db, place, values, from_head, limit)]
+        return found if from_head else found[::-1]
+
+    def rows(
+        self, db: sqlite3.Connection, place: str, values: Sequence[object], from_head: bool, limit: int = -1
+    ) -> Iterator[_EventRow]:
+        """In the direction of the search."""
         order = "ASC" if from_head else "DESC"
-        rows = db.execute(
+        return db.execute(
             "SELECT event.id, stream.name, at_ms, event.ingested_ms, message"
             " FROM event CROSS JOIN stream ON stream.id = event.stream_id"
             f" WHERE {' AND '.join([place, *self._where])} ORDER BY at_ms {order}, event.id {order} LIMIT ?",
             (*values, *self._values, limit),
-        ).fetchall()
-        if not from_head:
-            rows.reverse()
-        return [StoredEvent(f"{row[0]:0{ID_DIGITS}d}", *row[1:]) for row in rows]
+        )
+
+
+def _stored(row: _EventRow) -> StoredEvent:
+    return StoredEvent(f"{row[0]:0{ID_DIGITS}d}", *row[1:])
 
 
 _STREAM_ID: Final = "SELECT id FROM stream WHERE group_id = ? AND name = ?"
