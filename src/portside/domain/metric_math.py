@@ -300,8 +300,8 @@ _COMPARISONS: Final[Mapping[str, Callable[[float, float], bool]]] = {
 
 
 def _truth_of(compare: Callable[[float, float], bool]) -> Callable[[float, float], float]:
-    """A comparison as a number: 1 or 0."""
-    return lambda left, right: float(compare(left, right))
+    """A comparison as a number: 1 or 0; none where there is nothing to compare."""
+    return lambda left, right: math.nan if math.isnan(left) or math.isnan(right) else float(compare(left, right))
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -7,7 +7,7 @@ import statistics
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from portside.domain.metric_math import Search, Series, evaluate, searches_in
@@ -106,6 +106,7 @@ def at(tree: Any, ids: dict[str, Any], time: int) -> float | None:
     return float(OPERATORS[tree[1]](left, right))
 
 
+@example(("a", "<", ("0", "/", "0")), {0: 0.0}, {})
 @given(TREES, SERIES, SERIES)
 def test_trees_of_series(tree: Any, a: dict[int, float], b: dict[int, float]) -> None:
     """Arithmetic and comparisons of series with gaps, time by time, against an evaluation that knows the tree."""
