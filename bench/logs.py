@@ -11,9 +11,11 @@ import os
 import shutil
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -54,6 +56,7 @@ QUERIES = {
 
 
 EXTRAPOLATED: Final = 100_000_000
+QUESTION_MOST_S: Final = 120.0
 JOURNAL_MOST: Final = 1_000_000
 """Events that the journal is given: its import takes minutes for more."""
 
@@ -73,9 +76,22 @@ async def _measure(folder: Path, sizes: tuple[int, ...]) -> dict[str, Any]:
     await store.create_stream(SCOPE, GROUP, "s")
     result: dict[str, Any] = {}
     there = message_bytes = 0
+    known: dict[str, tuple[int, float]] = {}
+
+    async def asked(kind: str, name: str, ask: Callable[[], Awaitable[float]]) -> float | str:
+        """How long it takes; left out where that is foreseeably longer than a benchmark may take."""
+        before, took_s = known.get(f"{kind} {name}", (1, 0.0))
+        if took_s * there / before > QUESTION_MOST_S:
+            return f"left out: {took_s:.0f} s of {before:,} events"
+        took_s = await ask()
+        known[f"{kind} {name}"] = there, took_s
+        _say(f"{kind} {name}: {took_s:.2f} s")
+        return took_s
+
     try:
         for size in sizes:
             spent_s = 0.0
+            _say(f"putting events until there are {size:,}")
             with text.open("a") as file:
                 for first in range(there, size, BATCH):
                     events = [_event(number) for number in range(first, first + BATCH)]
@@ -91,12 +107,18 @@ async def _measure(folder: Path, sizes: tuple[int, ...]) -> dict[str, Any]:
             }
             there = size
             figures["tail_s"] = summary([await _read(store) for _ in range(50)])["p50"]
-            figures["filter_s"] = {name: await _filtered(store, pattern) for name, pattern in PATTERNS.items()}
-            figures["query_s"] = {name: await _queried(path, query) for name, query in QUERIES.items()}
+            figures["filter_s"] = {
+                name: await asked("filter", name, partial(_filtered, store, pattern))
+                for name, pattern in PATTERNS.items()
+            }
+            figures["query_s"] = {
+                name: await asked("query", name, partial(_queried, path, query)) for name, query in QUERIES.items()
+            }
             figures["grep_s"] = {name: _grepped(text, *words) for name, words in GREPS.items()}
             if size <= JOURNAL_MOST and shutil.which("journalctl") and JOURNAL_REMOTE.exists():
                 figures["journal"] = _journal(text, folder / "journal", size)
             result[f"{size:,} events"] = figures
+        _say("reads beside questions")
         result["growth"] = _growth([(size, result[f"{size:,} events"]) for size in sizes])
         result["get_s_idle"] = summary([await _read(store) for _ in range(200)])
         result["get_s_during_a_query"] = summary([each async for each in _reads_beside(store, path)])
@@ -114,12 +136,19 @@ def _growth(measured: list[tuple[int, dict[str, Any]]]) -> dict[str, Any]:
         _, last = measured[-1]
         for name in last[kind] if isinstance(last[kind], dict) else ("",):
             points = [(size, figures[kind][name] if name else figures[kind]) for size, figures in measured]
+            points = [each for each in points if isinstance(each[1], float)]
+            if len(points) < 2:
+                continue
             slope, constant = statistics.linear_regression([each[0] for each in points], [each[1] for each in points])
             power, _ = statistics.linear_regression(
                 [math.log(each[0]) for each in points], [math.log(each[1]) for each in points]
             )
             found[f"{kind} {name}".strip()] = {"power": power, "s_of_100m": constant + slope * EXTRAPOLATED}
     return found
+
+
+def _say(text: str) -> None:
+    print(f"… logs: {text}", file=sys.stderr, flush=True)
 
 
 def _grepped(text: Path, *words: str) -> float:

@@ -5,10 +5,11 @@ through the first segment one by one, rows through the others when all events ha
 """
 
 import heapq
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
-from portside.domain.insights_query_function import Aggregate
+from portside.domain.insights_query_function import Aggregate, Count
+from portside.domain.insights_query_row import Batch, Event, Row, Run, Trait
 from portside.domain.insights_query_syntax import (
     LIMIT,
     LIMIT_MOST,
@@ -16,25 +17,26 @@ from portside.domain.insights_query_syntax import (
     Command,
     Compute,
     Dedup,
-    Event,
     Filter,
     Limit,
     Malformed,
     Parse,
-    Row,
-    Run,
     Sort,
     Stats,
     commands,
     event_of,
     flattened,
+    present,
 )
 from portside.domain.insights_query_value import Time, Value, sort_key, text, truth
+from portside.domain.log_need import Needs
 
-__all__ = ["LIMIT", "LIMIT_MOST", "Event", "Malformed", "Query", "TooMany", "event_of", "flattened"]
+__all__ = ["LIMIT", "LIMIT_MOST", "Batch", "Event", "Malformed", "Query", "TooMany", "event_of", "flattened"]
 
 GROUPS_MOST: Final = 200_000
 """Groups of `stats`, and keys of `dedup`, that are kept in memory."""
+
+_UNKNOWN: Final = Trait()
 
 
 class TooMany(Exception):
@@ -58,12 +60,33 @@ class Query:
     """
 
     def __init__(self, query: str, limit: int = LIMIT) -> None:
-        listed = commands(query)
+        listed, self._traits = commands(query)
         self._segments = _segments(listed, limit)
         self._shown = _shown(listed)
         self._has_stats = any(isinstance(each, Stats) for each in listed)
         self._first = _taker(self._segments[0], is_first=True)
         self.matched = 0
+        steps = self._segments[0].steps
+        self.needs: Needs = tuple(
+            row for each in steps if isinstance(each, Filter) for row in self._trait(each.run).needs
+        )
+        """What a message has that comes through; no other need be given."""
+        self._is_by_columns = all(isinstance(each, Filter) for each in steps)
+
+    def _trait(self, run: Run) -> Trait:
+        return self._traits.get(run, _UNKNOWN)
+
+    @property
+    def counted_by_ms(self) -> int | None:
+        """Where the query asks no more than how many events there are, in all (0) or in each period of so many
+        milliseconds; None for any other."""
+        stats = self._segments[0].end
+        if self._segments[0].steps or not isinstance(stats, Stats) or len(stats.by) > 1:
+            return None
+        if any(make is not Count or run is not present for make, run in stats.inputs):
+            return None
+        period = self._trait(stats.by[0].run).period if stats.by else None
+        return 0 if not stats.by else (period and period.plain_ms) or None
 
     @property
     def wants_oldest_first(self) -> bool:
@@ -87,6 +110,36 @@ class Query:
         if _pass(self._segments[0].steps, row):
             self.matched += 1
             self._first.take(row)
+
+    def take_batch(self, batch: Batch) -> int:
+        """As each of them, until it is satisfied: how many were taken. Raises TooMany."""
+        if not (self._is_by_columns and isinstance(self._first, _Grouped)):
+            for number, row in enumerate(batch.rows, 1):
+                if _pass(self._segments[0].steps, row):
+                    self.matched += 1
+                    self._first.take(row)
+                    if self._first.is_satisfied:
+                        return number
+            return len(batch)
+        given = len(batch)
+        for step in self._segments[0].steps:
+            assert isinstance(step, Filter)
+            run = step.run
+            batch = batch.kept([place for place, row in enumerate(batch.rows) if truth(run(row))])
+        self.matched += len(batch)
+        if len(batch):
+            self._first.take_batch(batch, self._values)
+        return given
+
+    def take_count(self, at_ms: int, events: int) -> None:
+        """So many of the period that begins then, of a query that asks no more. Raises TooMany."""
+        assert isinstance(self._first, _Grouped)
+        self.matched += events
+        self._first.take_count(Time(at_ms), events)
+
+    def _values(self, run: Run, batch: Batch) -> Sequence[Value]:
+        known = self._trait(run).values
+        return known(batch) if known is not None else [run(row) for row in batch.rows]
 
     def rows(self) -> list[list[tuple[str, str]]]:
         """The result: fields with their values, as they are shown; what a row has not is left out."""
@@ -275,13 +328,39 @@ class _Grouped(_Taker):
         values = [column.run(row) for column in self._stats.by]
         # Times are told apart by their number: to show each takes longer than all else here.
         key = tuple([value if value is None or isinstance(value, str | Time) else text(value) for value in values])
+        for aggregate, (_, run) in zip(self._group(key, values), self._stats.inputs, strict=True):
+            aggregate.add(run(row), row.at)
+
+    def take_batch(self, batch: Batch, values_of: Callable[[Run, Batch], Sequence[Value]]) -> None:
+        inputs = [None if run is present else values_of(run, batch) for _, run in self._stats.inputs]
+        columns = [values_of(column.run, batch) for column in self._stats.by]
+        places: dict[Any, list[int]] = {}
+        for place, key in enumerate(zip(*map(_keys, columns), strict=True)):
+            if key in places:
+                places[key].append(place)
+            else:
+                places[key] = [place]
+        if not columns:
+            places = {(): list(range(len(batch)))}
+        for key, those in places.items():
+            group = self._group(key, [column[those[0]] for column in columns])
+            ats = [batch.ats[place] for place in those]
+            for aggregate, values in zip(group, inputs, strict=True):
+                aggregate.add_many(ats if values is None else [values[place] for place in those], ats)
+
+    def take_count(self, at: Time, events: int) -> None:
+        key = (at,) if self._stats.by else ()
+        for aggregate in self._group(key, list(key)):
+            assert isinstance(aggregate, Count)
+            aggregate.count(events)
+
+    def _group(self, key: tuple[str | Time | None, ...], values: list[Value]) -> list[Aggregate]:
         group = self._groups.get(key)
         if group is None:
             if len(self._groups) >= GROUPS_MOST:
                 raise TooMany(f"stats makes more than {GROUPS_MOST} groups")
             group = self._groups[key] = (values, [make() for make, _ in self._stats.inputs])
-        for aggregate, (_, run) in zip(group[1], self._stats.inputs, strict=True):
-            aggregate.add(run(row), row.at)
+        return group[1]
 
     def rows(self) -> list[Row]:
         if not self._groups and not self._stats.by:
@@ -298,6 +377,15 @@ class _Grouped(_Taker):
                 row.values[column.name] = column.run(row)
             found.append(row)
         return found
+
+
+_TOLD_APART: Final = frozenset([str, Time, type(None)])
+
+
+def _keys(column: Sequence[Value]) -> Sequence[str | Time | None]:
+    if {*map(type, column)} <= _TOLD_APART:
+        return column
+    return [each if type(each) in _TOLD_APART else text(each) for each in column]
 
 
 def _taker(segment: _Segment, *, is_first: bool) -> _Taker:

@@ -5,10 +5,11 @@ Source: CloudWatch Logs user guide, "Boolean, comparison, numeric, datetime, and
 
 import ipaddress
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from portside.domain.insights_query_value import Time, Value, number, sort_key, text, truth
+from portside.domain.insights_query_value import Time, Value, number, numbers, sort_key, text, truth
 
 _INTEGER_MOST: Final = 2.0**53
 
@@ -170,6 +171,11 @@ class Aggregate:
     def add(self, value: Value, at: Value) -> None:
         raise NotImplementedError
 
+    def add_many(self, values: Sequence[Value], ats: Sequence[Value]) -> None:
+        """As each of them."""
+        for value, at in zip(values, ats, strict=True):
+            self.add(value, at)
+
     def result(self) -> Value:
         raise NotImplementedError
 
@@ -181,6 +187,13 @@ class Count(Aggregate):
     def add(self, value: Value, at: Value) -> None:
         if value is not None:
             self._count += 1
+
+    def add_many(self, values: Sequence[Value], ats: Sequence[Value]) -> None:
+        self._count += len(values) - values.count(None)
+
+    def count(self, events: int) -> None:
+        """So many that are there."""
+        self._count += events
 
     def result(self) -> Value:
         return self._count
@@ -214,8 +227,15 @@ class _Numeric(Aggregate):
         if found is not None:
             self.take(found)
 
+    def add_many(self, values: Sequence[Value], ats: Sequence[Value]) -> None:
+        self.take_many(numbers(values))
+
     def take(self, found: float) -> None:
         raise NotImplementedError
+
+    def take_many(self, several: Sequence[float]) -> None:
+        for each in several:
+            self.take(each)
 
 
 class Moments(_Numeric):
@@ -237,6 +257,17 @@ class Moments(_Numeric):
             apart = found - self._mean
             self._mean += apart / self._count
             self._squares += apart * (found - self._mean)
+
+    def take_many(self, several: Sequence[float]) -> None:
+        try:
+            total = math.fsum(several)
+        except OverflowError:
+            total = math.inf
+        if self._kind == "stddev" or not several or not math.isfinite(total):
+            super().take_many(several)
+            return
+        self._count += len(several) - 1
+        self.take(total)
 
     def result(self) -> Value:
         if not self._count:
@@ -290,6 +321,15 @@ class Percentile(_Numeric):
             for each, count in self._values.items():
                 values[_near(each)] = values.get(_near(each), 0) + count
             self._values = values
+
+    def take_many(self, several: Sequence[float]) -> None:
+        counts = Counter(several)
+        if self._is_coarse or len(counts) + len(self._values) > EXACT_MOST:
+            super().take_many(several)
+            return
+        self._count += len(several)
+        for each, count in counts.items():
+            self._values[each] = self._values.get(each, 0) + count
 
     def result(self) -> Value:
         left = max(1, math.ceil(self._percent / 100 * self._count))

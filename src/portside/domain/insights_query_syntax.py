@@ -7,13 +7,16 @@ import base64
 import binascii
 import operator
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NoReturn
 
 import msgspec
 
+from portside.domain import log_need
 from portside.domain.insights_query_function import AGGREGATES, FUNCTIONS, Aggregate, Percentile, tidy
+from portside.domain.insights_query_row import SYSTEM, Row, Run, Trait, discovered, document_of
 from portside.domain.insights_query_value import UNIT_OF, Period, Time, Value, compare, equal, number, text, truth
+from portside.domain.log_need import Needs
 
 LIMIT: Final = 10_000
 """Rows of a result, unless the query or the request says otherwise."""
@@ -42,52 +45,6 @@ class Malformed(Exception):
     def __init__(self, message: str, start: int, end: int) -> None:
         super().__init__(message)
         self.message, self.start, self.end = message, start, end
-
-
-class Row:
-    """An event or a group on its way through a query. `values`: what the query made itself."""
-
-    __slots__ = ("_document", "at", "event", "values")
-
-    def __init__(self, event: "Event | None", at: Value) -> None:
-        self.event, self.at = event, at
-        self.values: dict[str, Value] = {}
-        self._document: Any = _UNREAD
-
-    @property
-    def document(self) -> Any:
-        if self._document is _UNREAD:
-            self._document = _document_of(self.event.message) if self.event is not None else None
-        return self._document
-
-
-class Event(msgspec.Struct, frozen=True):
-    """A log event as queries see it. `log`: account and group; `number`: the event's in the log store."""
-
-    at_ms: int
-    message: str
-    stream: str
-    log: str
-    ingested_ms: int
-    number: int
-
-    @property
-    def ptr(self) -> str:
-        """By what GetLogRecord finds it."""
-        return base64.urlsafe_b64encode(f"{self.log}:{self.number}".encode()).decode()
-
-
-_UNREAD: Final = object()
-_SYSTEM: Final[dict[str, Callable[[Event], Value]]] = {
-    "@message": lambda event: event.message,
-    "@timestamp": lambda event: Time(event.at_ms),
-    "@ingestionTime": lambda event: Time(event.ingested_ms),
-    "@logStream": lambda event: event.stream,
-    "@log": lambda event: event.log,
-    "@ptr": lambda event: event.ptr,
-}
-
-Run = Callable[[Row], Value]
 
 
 class Column(msgspec.Struct, frozen=True):
@@ -142,37 +99,20 @@ class Stats(msgspec.Struct, frozen=True):
 Command = Compute | Filter | Parse | Sort | Limit | Dedup | Stats
 
 
-def commands(query: str) -> list[Command]:
-    """
+def commands(query: str) -> tuple[list[Command], Mapping[Run, Trait]]:
+    """With what is known of the expressions in them.
+
     Raises:
         Malformed: it is no query, or one of a kind that is not built.
     """
-    return _Parser(query).whole()
-
-
-def discovered(document: Any, parts: Sequence[str]) -> Value:
-    """A member of a JSON document, by the names (and numbers) on the way to it; None for what is no scalar."""
-    for at, part in enumerate(parts):
-        if isinstance(document, dict):
-            if part in document:
-                document = document[part]
-                continue
-            for end in range(len(parts), at + 1, -1):  # names that have dots in them
-                whole = ".".join(parts[at:end])
-                if whole in document:
-                    return discovered(document[whole], parts[end:])
-            return None
-        if isinstance(document, list) and part.isdecimal() and len(part) < 10 and int(part) < len(document):
-            document = document[int(part)]
-            continue
-        return None
-    return document if isinstance(document, str | int | float) else None
+    parser = _Parser(query)
+    return parser.whole(), parser.traits
 
 
 def flattened(message: str, most: int = 1000) -> dict[str, Value]:
     """The fields that a message has if it is JSON: scalars by the way to them."""
     found: dict[str, Value] = {}
-    left: list[tuple[str, Any]] = [("", _document_of(message))]
+    left: list[tuple[str, Any]] = [("", document_of(message))]
     while left and len(found) < most:
         name, value = left.pop()
         if isinstance(value, dict | list):
@@ -194,15 +134,6 @@ def event_of(pointer: str) -> tuple[str, str, str] | None:
     return parts[0], parts[1], parts[2]
 
 
-def _document_of(message: str) -> Any:
-    if message.lstrip()[:1] != "{":
-        return None
-    try:
-        return msgspec.json.decode(message)
-    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
-        return None
-
-
 class _Parser:
     def __init__(self, query: str) -> None:
         self._query = query
@@ -210,6 +141,9 @@ class _Parser:
         self._depth = 0
         self._aggregates: list[tuple[Callable[[], Aggregate], Run]] | None = None
         """Not None within `stats`: what is met there."""
+        self.traits: dict[Run, Trait] = {}
+        self._made: set[str] = set()
+        """Names that the query has given to values of its own."""
 
     # Commands
 
@@ -253,9 +187,9 @@ class _Parser:
         start = self._at
         run = self._expression()
         name = self._query[start : self._at].strip()
-        if self._take_word("as"):
-            return Column(self._name(), run)
-        return Column(name.replace("`", ""), run)
+        shown = self._name() if self._take_word("as") else name.replace("`", "")
+        self._made.add(shown)
+        return Column(shown, run)
 
     def _parse(self) -> Parse:
         source = self._field("@message") if self._peek() in ("'", '"', "/") else self._primary()
@@ -266,6 +200,7 @@ class _Parser:
                 names = self._list(self._name)
             if not names or len(names) != regex.groups:
                 self._fail("the number of groups and of names differ", self._at, self._at)
+            self._made.update(_plain_name(each) for each in names)
             return Parse(source, tuple(_plain_name(each) for each in names), lambda given: _groups(regex, given))
         pieces = self._string().split("*")
         if not self._take_word("as"):
@@ -274,6 +209,7 @@ class _Parser:
         names = self._list(self._name)
         if len(names) != len(pieces) - 1:
             self._fail("the number of wildcards and of names differ", start, self._at)
+        self._made.update(names)
         return Parse(source, tuple(names), lambda given: _glob(pieces, given))
 
     def _sort(self) -> Sort:
@@ -322,13 +258,18 @@ class _Parser:
         while self._take_word("or"):
             found.append(self._all())
         self._depth -= 1
-        return _either(found) if len(found) > 1 else found[0]
+        if len(found) == 1:
+            return found[0]
+        return self._known(_either(found), Trait(needs=log_need.either(self._trait(each).needs for each in found)))
 
     def _all(self) -> Run:
         found = [self._not()]
         while self._take_word("and"):
             found.append(self._not())
-        return _both(found) if len(found) > 1 else found[0]
+        if len(found) == 1:
+            return found[0]
+        needs = tuple(row for each in found for row in self._trait(each).needs)
+        return self._known(_both(found), Trait(needs=needs))
 
     def _not(self) -> Run:
         negated = False
@@ -342,11 +283,12 @@ class _Parser:
         for sign, holds in _COMPARISONS:
             if self._take(sign):
                 if sign == "=~":
-                    return _matching(left, self._regex())
-                return holds(left, self._sum())
+                    return self._matching(left, self._regex())
+                right = self._sum()
+                return self._known(holds(left, right), Trait(needs=self._compared(sign, left, right)))
         negated = self._take_word("not")
         if self._take_word("like"):
-            found = _matching(left, self._regex()) if self._peek() == "/" else _containing(left, self._primary())
+            found = self._matching(left, self._regex()) if self._peek() == "/" else self._containing(left)
         elif self._take_word("in"):
             found = self._membership(left)
         elif negated:
@@ -354,6 +296,39 @@ class _Parser:
         else:
             return left
         return _negated(found) if negated else found
+
+    def _matching(self, left: Run, regex: re.Pattern[str]) -> Run:
+        return self._known(_matching(left, regex), Trait(needs=self._part(left, literal_of(regex.pattern))))
+
+    def _containing(self, left: Run) -> Run:
+        part = self._primary()
+        wanted = self._trait(part).constant
+        return self._known(_containing(left, part), Trait(needs=self._part(left, wanted or "")))
+
+    def _known(self, run: Run, trait: Trait) -> Run:
+        self.traits[run] = trait
+        return run
+
+    def _trait(self, run: Run) -> Trait:
+        return self.traits.get(run, _UNKNOWN)
+
+    def _part(self, run: Run, text_: str) -> Needs:
+        """Where that text is in the value."""
+        trait = self._trait(run)
+        if trait.is_message:
+            return log_need.in_message(text_)
+        return (log_need.part_of(text_) or _there(trait.field)) if trait.field else ()
+
+    def _compared(self, sign: str, left: Run, right: Run) -> Needs:
+        if sign == "!=":  # holds of what is missing, too
+            return ()
+        for one, other in ((self._trait(left), self._trait(right)), (self._trait(right), self._trait(left))):
+            if sign == "=" and other.constant is not None and number(other.constant) is None:
+                if one.is_message:
+                    return log_need.in_message(other.constant)
+                if one.field:
+                    return log_need.equal_to(other.constant) or _there(one.field)
+        return _there(self._trait(left).field) + _there(self._trait(right).field)
 
     def _membership(self, left: Run) -> Run:
         if not self._take("["):
@@ -409,7 +384,7 @@ class _Parser:
             return found
         if letter in ("'", '"') and letter:
             constant = self._string()
-            return lambda row: constant
+            return self._known(lambda row: constant, Trait(constant=constant))
         digits = _NUMBER.match(self._query, self._at)
         if digits is not None:
             self._at = digits.end()
@@ -437,7 +412,10 @@ class _Parser:
                 self._expect(",")
             period = self._period()
             self._expect(")")
-            return _rounded(source, period.ceil if known == "dateceil" else period.floor)
+            found = _rounded(source, period.ceil if known == "dateceil" else period.floor)
+            if known == "bin" and "@timestamp" not in self._made:
+                return self._known(found, Trait(values=lambda batch: period.floors(batch.ats), period=period))
+            return found
         if known in AGGREGATES or known == "pct":
             return self._aggregate(known, start)
         function = FUNCTIONS.get(known)
@@ -463,7 +441,7 @@ class _Parser:
             self._fail(f"the aggregation function {known} is allowed in stats only", start, self._at)
         self._aggregates = None  # none within another
         make = AGGREGATES.get(known)
-        taken: Run = _present
+        taken: Run = present
         if known == "count" and self._peek() in ("*", ")"):
             self._take("*")
         else:
@@ -497,7 +475,7 @@ class _Parser:
     def _field(self, name: str) -> Run:
         parts = [quoted or plain for quoted, plain in re.findall(r"`([^`]+)`|([^.`]+)", name)]
         plain_name = ".".join(parts)
-        system = _SYSTEM.get(plain_name)
+        system = SYSTEM.get(plain_name)
         if parts[0].startswith("@@"):
             parts[0] = parts[0][1:]  # a field of the document whose own name begins with @
 
@@ -512,7 +490,18 @@ class _Parser:
             document = row.document
             return discovered(document, parts) if document is not None else None
 
-        return run
+        if plain_name in self._made:
+            return run
+        trait = _UNKNOWN
+        if plain_name == "@message":
+            trait = Trait(is_message=True, values=lambda batch: batch.messages)
+        elif plain_name == "@logStream":
+            trait = Trait(values=lambda batch: batch.streams)
+        elif system is None and len(parts) == 1:
+            trait = Trait(field=tuple(parts), values=lambda batch: batch.member(parts[0]))
+        elif system is None:
+            trait = Trait(field=tuple(parts))
+        return self._known(run, trait)
 
     # Words
 
@@ -613,13 +602,28 @@ class _Parser:
 
 
 _AT: Final = "__at__"
+_UNKNOWN: Final = Trait()
+
+
+def _there(field: Sequence[str]) -> Needs:
+    """Of a document that has that field: its name; numbers may be places in a list."""
+    return log_need.in_string(max((each for each in field if not each.isdecimal()), key=len, default=""))
+
+
+def literal_of(expression: str) -> str:
+    """A text that is in whatever a regular expression of Python's matches; empty where that is not plain to see."""
+    if "|" in expression or "(?" in expression:
+        return ""
+    plain = re.split(r"[(\\[]|(?<=\{)", expression, maxsplit=1)[0]
+    pieces = re.findall(r"([^.^$*+?{}\]]+)([*+?{]?)", plain)
+    return max((piece[:-1] if sign else piece for piece, sign in pieces), key=len, default="")
 
 
 def _plain_name(name: str) -> str:
     return name.replace(_AT, "@")
 
 
-def _present(row: Row) -> Value:
+def present(row: Row) -> Value:
     return True
 
 

@@ -8,6 +8,7 @@ Source: CloudWatch Logs user guide, "CloudWatch Logs Insights language query syn
 
 import math
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -35,6 +36,16 @@ def number(value: Value) -> float | None:
     if value is None:
         return None
     return float(value) if abs(value) <= _INTEGER_MOST or isinstance(value, float) else _large(value)
+
+
+def numbers(values: Sequence[Value]) -> list[float]:
+    """Those that are numbers."""
+    if {*map(type, values)} <= _PLAIN_NUMBERS and all(-_INTEGER_MOST <= each <= _INTEGER_MOST for each in values):
+        return list(map(float, values))
+    return [each for each in map(number, values) if each is not None]
+
+
+_PLAIN_NUMBERS: Final = frozenset([int, float])
 
 
 def _large(value: int) -> float | None:
@@ -132,6 +143,26 @@ class Period:
         if self._ms:
             return Time((ms - self._offset) // self._ms * self._ms + self._offset)
         return self._month(self._number(ms) // self._months * self._months)
+
+    def floors(self, several: Sequence[int]) -> list[Value]:
+        """Of many times; None for what is beyond the calendar."""
+        if self._ms:
+            per, offset = self._ms, self._offset
+            numbers = [(ms - offset) // per for ms in several]
+            known = {each: Time(each * per + offset) for each in set(numbers)}
+            return [known[each] for each in numbers]
+        found: list[Value] = []
+        for ms in several:
+            try:
+                found.append(self.floor(ms))
+            except (OverflowError, ValueError):
+                found.append(None)
+        return found
+
+    @property
+    def plain_ms(self) -> int:
+        """Milliseconds, where periods are counted from 1970; 0 where they are not."""
+        return 0 if self._offset else self._ms
 
     def ceil(self, ms: int) -> Time:
         low = self.floor(ms)

@@ -11,68 +11,192 @@ import resource
 import signal
 import sqlite3
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
-from portside.domain.insights_query import Event, Query, TooMany
+from portside.domain.insights_query import Batch, Event, Query, TooMany
+from portside.domain.log_need import Needs
+from portside.telemetry import log_search
 from portside.telemetry.insights import LENGTH_BYTES, QueryNews, QueryOrder
+from portside.telemetry.log_search import has_zeros
 
 FIRST_PIECE_EVENTS: Final = 500
 """A query for the latest few reads no more than that."""
 PIECE_EVENTS: Final = 20_000
+COUNTED_PIECE_EVENTS: Final = 200_000
+"""Where SQLite counts them itself."""
 MEMORY_BYTES: Final = 1024**3
 CPU_S: Final = 3600
 """AWS ends a query after an hour."""
 NICE: Final = 10
 _PR_SET_PDEATHSIG: Final = 1
+_BYTES: Final = "sum(length(CAST(message AS BLOB)))"
+_OF_STREAMS: Final = "stream_id IN (SELECT stream.id FROM stream WHERE stream.group_id = ?)"
+"""Of a deleted stream events stay for a moment."""
+_Place = tuple[int, int]
+"""Time and number of an event."""
 
 
-def _events(db: sqlite3.Connection, order: QueryOrder, group: str, *, oldest_first: bool) -> Iterator[Event]:
-    row = db.execute("SELECT id FROM log_group WHERE scope = ? AND name = ?", (order.scope, group)).fetchone()
-    if row is None:
-        return
-    streams = dict(db.execute("SELECT id, name FROM stream WHERE group_id = ?", row))
-    way, further = ("ASC", ">") if oldest_first else ("DESC", "<")
-    place: tuple[int, int] | None = None
-    piece = FIRST_PIECE_EVENTS
-    start_ms, end_ms = order.start_ms, order.end_ms
-    log = f"{order.account}:{group}"
-    while True:
-        beyond, values = "", list[Any]([row[0], start_ms, end_ms])
-        if place is not None:
-            beyond = f" AND (at_ms, id) {further} (?, ?)"
-            values += place
-        rows = db.execute(
-            "SELECT id, stream_id, at_ms, ingested_ms, message FROM event"
-            f" WHERE group_id = ? AND at_ms >= ? AND at_ms <= ?{beyond} ORDER BY at_ms {way}, id {way}"
-            f" LIMIT {piece}",
-            values,
+class _Group:
+    """A log group's events in the query's range and order, a piece at a time, each in a transaction of its own."""
+
+    def __init__(self, db: sqlite3.Connection, order: QueryOrder, group: str, query: Query, needs: Needs) -> None:
+        self._db, self._needs, self._log = db, needs, f"{order.account}:{group}"
+        self._is_oldest_first = query.wants_oldest_first
+        row = db.execute("SELECT id FROM log_group WHERE scope = ? AND name = ?", (order.scope, group)).fetchone()
+        self._id: int | None = row[0] if row is not None else None
+        self._streams = dict(db.execute("SELECT id, name FROM stream WHERE group_id = ?", (self._id,)))
+        self._low_ms, self._high_ms = order.start_ms, order.end_ms
+        self._after: _Place | None = None
+        self.is_at_end = row is None
+
+    def batch(self, piece: int) -> tuple[Batch, _Place | None]:
+        """Of the next piece, what may come through; and where the piece ends, None if that is all."""
+        self._db.execute("BEGIN")
+        end = self._end(piece)
+        where, values = self._range(end)
+        needed, texts = log_search.condition(self._needs, with_zeros=bool(self._needs) and has_zeros(self._db))
+        rows = self._db.execute(
+            f"SELECT at_ms, message, stream_id, ingested_ms, id FROM event WHERE {where} AND {needed} {self._order}",
+            (*values, *texts),
         ).fetchall()
-        for number, stream_id, at_ms, ingested_ms, message in rows:
-            stream = streams.get(stream_id)
-            if stream is not None:
-                yield Event(at_ms, message, stream, log, ingested_ms, number)
-        if len(rows) < piece:
+        self._db.execute("COMMIT")
+        streams = self._streams
+        columns = list(zip(*(row for row in rows if row[2] in streams), strict=True)) or [()] * 5
+        return Batch(self._log, columns[0], columns[1], [streams[each] for each in columns[2]], *columns[3:]), end
+
+    def counts(self, piece: int, period_ms: int) -> tuple[list[tuple[int, int, int]], _Place | None]:
+        """Of the next piece: start, events and bytes of each period, in order; and where the piece ends."""
+        self._db.execute("BEGIN")
+        end = self._end(piece)
+        where, values = self._range(end)
+        rows = self._db.execute(
+            f"SELECT at_ms / ?1 * ?1, count(*), {_BYTES} FROM event WHERE {where} AND {_OF_STREAMS}"
+            f" GROUP BY 1 ORDER BY 1 {self._way}",
+            (period_ms or 2**62, *values, self._id),
+        ).fetchall()
+        self._db.execute("COMMIT")
+        return rows, end
+
+    def scanned(self, end: _Place | None) -> tuple[int, int]:
+        """Events and bytes up to that place."""
+        where, values = self._range(end)
+        sql = f"SELECT count(*), coalesce({_BYTES}, 0) FROM event WHERE {where} AND {_OF_STREAMS}"
+        events, size = self._db.execute(sql, (*values, self._id)).fetchone()
+        return events, size
+
+    def go_on(self, end: _Place | None) -> None:
+        self._after, self.is_at_end = end, end is None
+
+    @property
+    def _way(self) -> str:
+        return "ASC" if self._is_oldest_first else "DESC"
+
+    @property
+    def _order(self) -> str:
+        return f"ORDER BY at_ms {self._way}, id {self._way}"
+
+    def _end(self, piece: int) -> _Place | None:
+        """The last event of the next piece: an index alone is read."""
+        where, values = self._range(None)
+        sql = f"SELECT at_ms, id FROM event WHERE {where} {self._order} LIMIT 1 OFFSET {piece - 1}"
+        row = self._db.execute(sql, values).fetchone()
+        return (row[0], row[1]) if row is not None else None
+
+    def _range(self, end: _Place | None) -> tuple[str, list[int | None]]:
+        """What lies behind what was read, up to that place."""
+        low, high = self._low_ms, self._high_ms
+        where, values = "", list[int | None]()
+        for place, behind in (
+            (self._after, ">" if self._is_oldest_first else "<"),
+            (end, "<=" if self._is_oldest_first else ">="),
+        ):
+            if place is not None:
+                where += f" AND (at_ms, id) {behind} (?, ?)"
+                values += place
+                # The plain bound lets the index skip; the row comparison alone does not.
+                low, high = (max(low, place[0]), high) if ">" in behind else (low, min(high, place[0]))
+        return f"group_id = ? AND at_ms >= ? AND at_ms <= ?{where}", [self._id, low, high, *values]
+
+
+def _bytes(messages: Iterable[str]) -> int:
+    return sum([len(each) if each.isascii() else len(each.encode()) for each in messages])
+
+
+class _Scan:
+    """A query on its way."""
+
+    def __init__(self, query: Query, order: QueryOrder) -> None:
+        self._query, self._order = query, order
+        self._events = self._bytes = 0
+
+    @property
+    def news(self) -> QueryNews:
+        return QueryNews(self._events, self._query.matched, self._bytes)
+
+    def run(self, db: sqlite3.Connection) -> None:
+        query, order = self._query, self._order
+        if len(order.groups) > 1 and query.needs_order:
+            self._merge([_Group(db, order, each, query, ()) for each in order.groups])
             return
-        piece = min(2 * piece, PIECE_EVENTS)
-        place = (rows[-1][2], rows[-1][0])
-        if oldest_first:
-            start_ms = place[0]
+        groups = [_Group(db, order, each, query, query.needs) for each in order.groups]
+        period_ms = query.counted_by_ms if order.start_ms >= 0 else None
+        for group in groups:
+            piece = FIRST_PIECE_EVENTS
+            while not group.is_at_end and not query.is_satisfied:
+                if period_ms is not None:
+                    self._count(group, period_ms)
+                else:
+                    self._look(group, piece)
+                    piece = min(2 * piece, PIECE_EVENTS)
+                _tell(self.news)
+
+    def _count(self, group: _Group, period_ms: int) -> None:
+        rows, end = group.counts(COUNTED_PIECE_EVENTS, period_ms)
+        for at_ms, events, size in rows:
+            self._query.take_count(at_ms, events)
+            self._events += events
+            self._bytes += size
+        group.go_on(end)
+
+    def _look(self, group: _Group, piece: int) -> None:
+        batch, end = group.batch(piece)
+        taken = self._query.take_batch(batch)
+        if self._query.needs:
+            is_done = self._query.is_satisfied
+            events, size = group.scanned((batch.ats[taken - 1], batch.numbers[taken - 1]) if is_done else end)
         else:
-            end_ms = place[0]
+            events, size = taken, _bytes(batch.messages[:taken])
+        self._events += events
+        self._bytes += size
+        group.go_on(end)
+
+    def _merge(self, groups: Sequence[_Group]) -> None:
+        """Of several groups in one order: event by event."""
+        query = self._query
+        several = [_rows(each) for each in groups]
+        for row in heapq.merge(*several, key=lambda event: event.at_ms, reverse=not query.wants_oldest_first):
+            self._events += 1
+            self._bytes += _bytes([row.message])
+            query.take(row)
+            if query.is_satisfied:
+                return
+            if not self._events % PIECE_EVENTS:
+                _tell(self.news)
 
 
-def _all(db: sqlite3.Connection, order: QueryOrder, query: Query) -> Iterator[Event]:
-    oldest_first = query.wants_oldest_first
-    several = [_events(db, order, group, oldest_first=oldest_first) for group in order.groups]
-    if len(several) == 1 or not query.needs_order:
-        for each in several:
-            yield from each
-    else:
-        yield from heapq.merge(*several, key=lambda event: event.at_ms, reverse=not oldest_first)
+def _rows(group: _Group) -> Iterator[Event]:
+    piece = FIRST_PIECE_EVENTS
+    while not group.is_at_end:
+        batch, end = group.batch(piece)
+        for row in batch.rows:
+            assert row.event is not None
+            yield row.event
+        piece = min(2 * piece, PIECE_EVENTS)
+        group.go_on(end)
 
 
 def _tell(news: QueryNews) -> None:
@@ -83,23 +207,15 @@ def _tell(news: QueryNews) -> None:
 
 def run(path: Path, order: QueryOrder) -> QueryNews:
     query = Query(order.query, order.limit)
-    scanned = scanned_bytes = 0
     if not path.exists():
         return QueryNews(rows=query.rows())  # nothing was ever logged
-    db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=10)
+    scan = _Scan(query, order)
+    db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=10, isolation_level=None)
     try:
-        for event in _all(db, order, query):
-            message = event.message
-            scanned += 1
-            scanned_bytes += len(message) if message.isascii() else len(message.encode())
-            query.take(event)
-            if query.is_satisfied:
-                break
-            if not scanned % PIECE_EVENTS:
-                _tell(QueryNews(scanned, query.matched, scanned_bytes))
+        scan.run(db)
     finally:
         db.close()
-    return QueryNews(scanned, query.matched, scanned_bytes, query.rows())
+    return msgspec.structs.replace(scan.news, rows=query.rows())
 
 
 def main() -> None:
