@@ -449,6 +449,24 @@ def test_broken_data_plane_is_said_and_mended() -> None:
     simulate(body)
 
 
+def test_broken_data_plane_does_not_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """While it does not start for ten minutes that is said a few times, and another reason for it at once."""
+
+    def said(why: str) -> int:
+        return sum(each.getMessage().endswith(why) for each in caplog.records)
+
+    async def body(world: World) -> None:
+        world.plane.broken = "no envoy"
+        world.make()
+        await world.settle(600)
+        assert 1 < said("no envoy") < 6
+        world.plane.broken = "no memory"
+        await world.settle(5)
+        assert said("no memory") == 1
+
+    simulate(body)
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_any_order_of_calls_ends_right(seed: int) -> None:
     """After any sequence of calls, what remains in the store is what the data plane has, and nothing is left over."""

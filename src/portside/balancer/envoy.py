@@ -13,6 +13,7 @@ import logging
 import os
 import re
 import shutil
+import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -46,6 +47,7 @@ from portside.balancer.xds import (
 )
 from portside.domain import access_log
 from portside.domain.access_log import LogKind
+from portside.domain.complaint import Complaint
 from portside.domain.load_balancer import LoadBalancer, Target
 from portside.domain.load_balancer_metric import GroupCounts, ListenerCounts, Seen
 from portside.domain.load_balancer_rule import answering_zones, suffix, used_groups
@@ -240,14 +242,17 @@ class EnvoyBalancer:
 
     async def _supervise(self) -> None:
         """Start Envoy again whenever it ends. The files hold the last good configuration."""
-        pause_s = 0.0
+        pause_s, ends, failures = 0.0, Complaint(), Complaint()
         while True:
             assert self._process is not None
             began = asyncio.get_running_loop().time()
             await self._process.ended()
             lived_s = asyncio.get_running_loop().time() - began
             pause_s = 0.0 if lived_s > 10 else min(5.0, pause_s * 2 or 0.1)
-            log.warning("Envoy (process %d) ended; starting it again", self._process.pid)
+            if lived_s > 10:
+                ends.end()
+            if ends.is_due("", time.monotonic()):
+                log.warning("Envoy (process %d) ended; starting it again", self._process.pid)
             await asyncio.sleep(pause_s)
             try:
                 await self._launch()
@@ -255,8 +260,10 @@ class EnvoyBalancer:
                     if self._configured is not None:
                         # A listener may have been refused at the start for a passing cause (a namespace made anew).
                         await self._apply(self._configured)
+                failures.end()
             except (BalancerRefused, EnvoyMissing, OSError) as error:
-                log.error("Envoy was started again, but: %s", error)
+                if failures.is_due(str(error), time.monotonic()):
+                    log.error("Envoy was started again, but: %s", error)
             except Exception:
                 log.exception("Envoy was started again, but its supervisor failed")
 

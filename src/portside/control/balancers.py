@@ -18,6 +18,7 @@ from portside.control.vpcs import VpcLoop
 from portside.domain import arn, elastic_address
 from portside.domain.certificate import Certificate
 from portside.domain.clock import Clock, Ids
+from portside.domain.complaint import Complaint
 from portside.domain.flow import Flow, flows, kernel_listeners, transparent_listeners
 from portside.domain.iam import ServerCertificate as IamCertificate
 from portside.domain.load_balancer import Listener, LoadBalancer, Rule, Target, TargetGroup, ZoneMapping
@@ -107,6 +108,7 @@ class BalancerLoop:
         self._told: dict[tuple[str, str, int], datetime] = {}  # group, address, port -> since when the data plane knows
         self._reports: dict[str, HealthReport] = {}  # target key -> report not yet recorded
         self._started = False
+        self._complaint = Complaint()
         self._end: Callable[[], None] | None = None
 
     async def start(self) -> None:
@@ -348,7 +350,8 @@ class BalancerLoop:
             try:
                 await self._balancer.start(self._report)
             except Exception as error:
-                log.error("the load balancers' data plane does not start: %s", error)
+                if self._complaint.is_due(str(error), self._clock.now().timestamp()):
+                    log.error("the load balancers' data plane does not start, it is tried again: %s", error)
                 for balancer in list(self._store.scan(LOAD_BALANCER)):
                     self._set_state(balancer.arn, "failed", str(error))
                 return self._clock.now() + RETRY
@@ -363,7 +366,8 @@ class BalancerLoop:
         try:
             await self._balancer.apply(configs)
         except BalancerRefused as refusal:
-            log.error("the load balancers' data plane refused a change: %s", refusal)
+            if self._complaint.is_due(str(refusal), self._clock.now().timestamp()):
+                log.error("the load balancers' data plane refused a change: %s", refusal)
             concerned = refusal.load_balancers or (self._serving - self._served)
             if refusal.load_balancers:
                 self._applied = True
@@ -373,6 +377,7 @@ class BalancerLoop:
                 self._set_state(balancer_arn, "failed", str(refusal))
             return self._clock.now() + RETRY
         self._applied = True
+        self._complaint.end()
         self._note_told(configs)
         self._serve(self._serving, failed=not_led)
         wake_at = self._follow_draining(draining)
