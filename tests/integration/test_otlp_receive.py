@@ -77,7 +77,9 @@ def test_metrics_and_logs() -> None:
         assert post(portside, "/v1/logs", lines("x"), x_aws_log_group="mine")[0] == 400
         assert post(portside, "/v1/logs", {"resourceLogs": 1})[0] == 400
         assert post(portside, "/v1/logs", lines("x"), Content_Type="text/plain")[0] == 400
-        assert post(portside, "/v1/traces", {})[0] != 200
+        status, refused = post(portside, "/v1/traces", {"resourceSpans": []})
+        assert status == 501
+        assert "no traces" in json.loads(refused)["message"]
 
 
 def test_behind_signatures() -> None:

@@ -188,6 +188,18 @@ def test_refused(ec2: Any, image: str, params: dict[str, Any], code: str, store:
     assert list(store.scan(ENI)) == []
 
 
+def test_a_type_that_is_none(ec2: Any, image: str) -> None:
+    """Of the thousand that there are, those are named that look like the one asked for."""
+    for asked, like in (("t3.mikro", "t3.micro"), ("x1e.32xlarge", "2xlarge")):
+        with pytest.raises(ClientError) as caught:
+            launch(ec2, image, InstanceType=asked)
+        message = caught.value.response["Error"]["Message"]
+        assert like in message.replace(asked, "")
+        assert len(message) < 250
+    with pytest.raises(ClientError, match=r"is invalid\. There are \d+ valid values"):
+        launch(ec2, image, InstanceType="?")
+
+
 def test_where_and_with_what(ec2: Any, served: Any, image: str) -> None:
     """Subnet, groups, address, zone and instance profile are those asked for; a small subnet fills up."""
     subnet = ec2.describe_subnets(Filters=[{"Name": "availability-zone", "Values": ["us-east-1b"]}])["Subnets"][0]

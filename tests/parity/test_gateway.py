@@ -8,15 +8,19 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
+import botocore
+import msgspec
 import pytest
 from botocore.auth import SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
-from portside.aws.gateway import INTERNAL
+from portside.aws.gateway import INTERNAL, XML_SERVICES
+from portside.aws.model import Metadata
 from portside.aws.service import Params, RequestContext, Result, Service, ServiceError
 from portside.aws.signature import Secret, SignatureVerifier
 
@@ -336,10 +340,34 @@ def test_not_implemented(served: Any) -> None:
         ("elb", "describe_load_balancers", {}, "elb:DescribeLoadBalancers"),
         ("sqs", "list_queues", {}, "sqs:ListQueues"),
         ("sns", "list_topics", {}, "sns:ListTopics"),
+        ("dynamodb", "list_tables", {}, "dynamodb:ListTables"),
+        ("eks", "list_clusters", {}, "the service eks"),
+        ("lambda", "list_functions", {}, "the service lambda"),
+        ("sesv2", "send_email", {"Content": {}}, "the service ses"),
+        ("batch", "describe_job_queues", {}, "the service batch"),
+        ("s3", "list_buckets", {}, "the service s3"),
+        ("route53", "list_hosted_zones", {}, "the service route53"),
     ):
         code, status, message = error_of(getattr(served.client(service), call), **params)
         assert (code, status) == ("NotImplemented", 501)
         assert f"Portside does not implement {named}. docs/coverage.md" in message
+
+
+class Described(msgspec.Struct):
+    """Of a model, what its service speaks."""
+
+    metadata: Metadata
+
+
+def test_services_of_xml() -> None:
+    """Those that speak REST with XML are the ones that the models say."""
+    found = set()
+    for folder in Path(str(botocore.__file__)).parent.glob("data/*"):
+        for path in sorted(folder.glob("*/service-2.json.gz"))[-1:]:
+            metadata = msgspec.json.decode(gzip.decompress(path.read_bytes()), type=Described).metadata
+            if metadata.protocol == "rest-xml":
+                found.add(metadata.signingName or metadata.endpointPrefix)
+    assert found == XML_SERVICES
 
 
 def test_unknown_operation(served: Any) -> None:

@@ -71,6 +71,8 @@ PROTOCOLS: Mapping[str, Callable[[ServiceModel | None], WireProtocol]] = {
 SERVICE_OF_VERSION = {"elbv2": {"2012-06-01": "elb"}}
 """Two APIs share a signing name and a host; a request's Version says which one is meant."""
 EC2_VERSION = "2016-11-15"
+XML_SERVICES = frozenset({"s3", "route53", "cloudfront"})
+"""Signing names of the services that speak REST with XML; their clients read the query protocol's errors."""
 
 INTERNAL = "InternalFailure"
 """The common code of a failure of the server's; a service that has one of its own uses that:"""
@@ -613,6 +615,11 @@ def _named(request: Request) -> str | None:
         return target.rpartition(".")[2]
     if request.headers.get("smithy-protocol") == RPC_V2_CBOR:
         return request.path.rpartition("/")[2]
+    return _action(request)
+
+
+def _action(request: Request) -> str | None:
+    """The operation, as the query protocols name it."""
     return dict(parse_qsl(request.query)).get("Action") or dict(parse_qsl(request.body[:4096].decode("latin-1"))).get(
         "Action"
     )
@@ -646,7 +653,10 @@ def _guess_protocol(request: Request) -> WireProtocol:
         name = read_credential(request).service
     except SignatureError:
         return QueryProtocol(None)
-    return Ec2Protocol(None) if name == "ec2" else QueryProtocol(None)
+    if name == "ec2":
+        return Ec2Protocol(None)
+    # What names its operation by none of these does so by method and path.
+    return QueryProtocol(None) if name in XML_SERVICES or _action(request) else RestJsonProtocol(None)
 
 
 def _is_visit(request: Request) -> bool:

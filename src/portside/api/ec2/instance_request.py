@@ -1,5 +1,6 @@
 """What RunInstances asks for, checked: image, type, primary interface, tags; what is not there is refused by name."""
 
+import difflib
 import hashlib
 import json
 import platform
@@ -80,7 +81,11 @@ def kind(params: Params) -> InstanceType:
     named = params.get("InstanceType") or "m1.small"
     kind = INSTANCE_TYPES.get(named)
     if kind is None:
-        raise ServiceError("Unsupported", f"Portside has no instances of type {named}; see DescribeInstanceTypes.")
+        close = difflib.get_close_matches(named, INSTANCE_TYPES, n=5)
+        like = f" The likes of it are {', '.join(close)};" if close else ""
+        raise ServiceError(
+            "Unsupported", f"Portside has no instances of type {named}.{like} DescribeInstanceTypes has them all."
+        )
     if kind.architecture != NATIVE_ARCHITECTURE:
         raise error.invalid_value(
             f"The architecture '{kind.architecture}' of the specified instance type does not match the architecture "

@@ -23,13 +23,16 @@ log = logging.getLogger(__name__)
 
 METRICS: Final = "/v1/metrics"
 LOGS: Final = "/v1/logs"
+TRACES: Final = "/v1/traces"
 _PROTOBUF: Final = "application/x-protobuf"
 _JSON: Final = "application/json"
 _PER_PUT: Final = 1000
 _EVENT_MOST_BYTES: Final = 256 * 1024 - 26
 _GROUP_MOST: Final = 512
 _BAD: Final = 3  # google.rpc.Code
+_UNIMPLEMENTED: Final = 12
 _UNAVAILABLE: Final = 14
+NO_TRACES: Final = "Portside takes metrics and logs by OTLP, and no traces: turn their exporter off"
 
 
 class OtlpReceiver:
@@ -44,7 +47,7 @@ class OtlpReceiver:
 
     @property
     def paths(self) -> dict[str, Callable[[Request, str, str], Awaitable[ExtensionAnswer]]]:
-        return {METRICS: self.take_metrics, LOGS: self.take_logs}
+        return {METRICS: self.take_metrics, LOGS: self.take_logs, TRACES: self.refuse_traces}
 
     async def take_metrics(self, request: Request, account: str, region: str) -> ExtensionAnswer:
         try:
@@ -59,6 +62,10 @@ class OtlpReceiver:
         except LogsUnavailable as error:
             return _refused(request, 503, _UNAVAILABLE, str(error))
         return _taken(request, "rejectedDataPoints", wrong)
+
+    async def refuse_traces(self, request: Request, account: str, region: str) -> ExtensionAnswer:
+        """With a status that exporters do not try again upon."""
+        return _refused(request, 501, _UNIMPLEMENTED, NO_TRACES)
 
     async def take_logs(self, request: Request, account: str, region: str) -> ExtensionAnswer:
         scope, now_ms = Scope(account=account, region=region), int(self._clock.now().timestamp() * 1000)

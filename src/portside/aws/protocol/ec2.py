@@ -1,5 +1,8 @@
 """EC2's own variant of the query protocol: flat lists, capitalised names, another envelope, other words for errors."""
 
+from difflib import get_close_matches
+from typing import Final
+
 from portside.aws.constraint import Path, Violation, steps
 from portside.aws.model import OperationModel, Ref, ServiceModel, Shape
 from portside.aws.protocol.interface import Fault, Serialize
@@ -7,6 +10,8 @@ from portside.aws.protocol.query import QueryProtocol
 from portside.aws.protocol.xml import DECLARATION, escape
 from portside.aws.service import Result, ServiceError
 
+VALUES_SHOWN: Final = 25
+"""Of a parameter that takes more values than these, only those that are like the given one are named."""
 AUTH_CODES = {
     "missing": ("MissingAuthenticationToken", 403),
     "incomplete": ("IncompleteSignature", 400),
@@ -49,7 +54,7 @@ class Ec2Protocol(QueryProtocol):
                 return ServiceError("InvalidParameterValue", said)
             case "enum":
                 said = f"Value ({_plain(first.value)}) for parameter {name} is invalid."
-                return ServiceError("InvalidParameterValue", f"{said} Valid values: {first.constraint.limit}.")
+                return ServiceError("InvalidParameterValue", f"{said} {_valid(first)}")
             case _:
                 said = f"Value ({_plain(first.value)}) for parameter {name} is invalid. {first.constraint.text}."
                 return ServiceError("InvalidParameterValue", said)
@@ -101,3 +106,11 @@ def _parameter(path: Path) -> str:
 
 def _plain(value: object) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _valid(violation: Violation) -> str:
+    values = violation.constraint.limit.split(", ")
+    if len(values) <= VALUES_SHOWN:
+        return f"Valid values: {violation.constraint.limit}."
+    close = get_close_matches(_plain(violation.value), values, n=5)
+    return f"Valid values like it: {', '.join(close)}." if close else f"There are {len(values)} valid values."
