@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from portside.cli.plot import braille, png, svg
 from portside.cli.plot.chart import Chart, Unit
-from portside.cli.plot.command import period_of
+from portside.cli.plot.command import filled, period_of
 
 END = datetime(2026, 1, 1, 12, tzinfo=UTC)
 UNITS: tuple[Unit, ...] = ("percent", "count", "bytes/s", "bytes", "seconds")
@@ -115,3 +115,13 @@ def test_png() -> None:
 def test_periods(hours: int, seconds: int) -> None:
     """As fine as is kept for so long, and not finer than can be seen."""
     assert period_of(END - timedelta(hours=hours), END) == timedelta(seconds=seconds)
+
+
+def test_nothing_is_counted() -> None:
+    """Between points and after them, from the beginning on: not before a service was made."""
+    minute = timedelta(minutes=1)
+    points = [(END - 4 * minute, 7.0), (END - 2 * minute, 5.0)]
+    begin = END - timedelta(minutes=5, seconds=30)
+    assert [value for _, value in filled(points, END - 7 * minute, END, minute)] == [0, 0, 0, 7, 0, 5, 0]
+    assert [(END - at) / minute for at, _ in filled(points, begin, END, minute)] == [5, 4, 3, 2, 1]
+    assert filled(points, END - 3 * minute, END, minute)[0] == points[0]

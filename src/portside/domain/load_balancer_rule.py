@@ -328,14 +328,6 @@ def check_port(target: Target, check: HealthCheck) -> int:
     return target.port if check.port == "traffic-port" else int(check.port)
 
 
-def recorded_state(target: Target) -> TargetState:
-    """What is known of a target by itself, whoever uses its group."""
-    if target.deregistered_at is not None:
-        return TargetState.DRAINING
-    known = {"healthy": TargetState.HEALTHY, "unhealthy": TargetState.UNHEALTHY}
-    return known.get(target.checked, TargetState.INITIAL)
-
-
 def is_enabled(target: Target, balancers: Iterable[LoadBalancer]) -> bool:
     """Whether one of its load balancers has its zone; what is in no zone is everybody's."""
     if target.zone in ("", "all"):

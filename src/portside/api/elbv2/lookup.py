@@ -1,16 +1,25 @@
 """What the handlers of Elastic Load Balancing read of the store: records by ARN and what hangs together."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from portside.api.elbv2 import error
 from portside.aws.service import RequestContext, ServiceError
 from portside.domain.certificate import Certificate
 from portside.domain.iam import ServerCertificate
-from portside.domain.load_balancer import Action, Listener, LoadBalancer, Rule, TargetGroup
-from portside.domain.load_balancer_rule import GROUP_PROTOCOLS, check_proxied, forwarded_groups, used_groups
+from portside.domain.instance import InstanceState
+from portside.domain.load_balancer import Action, Listener, LoadBalancer, Rule, Target, TargetGroup
+from portside.domain.load_balancer_rule import (
+    GROUP_PROTOCOLS,
+    STOPPED,
+    TargetHealth,
+    check_proxied,
+    forwarded_groups,
+    target_health,
+    used_groups,
+)
 from portside.domain.record import Scope
-from portside.domain.table import LISTENER, LOAD_BALANCER, RULE, TARGET_GROUP
+from portside.domain.table import INSTANCE, LISTENER, LOAD_BALANCER, RULE, TARGET_GROUP
 from portside.store.interface import Store
 from portside.vault.authority import served_certificate
 
@@ -100,6 +109,22 @@ def balancers_by_group(store: Store, context: RequestContext) -> dict[str, list[
         for group_arn in used_groups(listeners, rules_of(store, listeners)):
             found.setdefault(group_arn, []).append(balancer.arn)
     return found
+
+
+def health_of(store: Store, group: TargetGroup) -> Callable[[Target], TargetHealth]:
+    """What is told of the health of a group's targets."""
+    prefix = group.scope.prefix
+    in_vpc = [each for each in store.scan(LOAD_BALANCER, prefix) if each.vpc_id == group.vpc_id]
+    legs = {zone.address for each in in_vpc for zone in each.zones}
+    balancers = [each for each in in_vpc if group in groups_of(store, each, listeners_of(store, each.arn))]
+
+    def told(target: Target) -> TargetHealth:
+        instance = store.get(INSTANCE, prefix + target.id) if group.target_type == "instance" else None
+        if instance is not None and instance.state is InstanceState.STOPPED:
+            return STOPPED
+        return target_health(target, balancers, legs)
+
+    return told
 
 
 def together_with(store: Store, group: TargetGroup) -> list[tuple[str, list[TargetGroup]]]:

@@ -9,7 +9,7 @@ from portside.domain.clock import Clock
 from portside.domain.instance import Instance, InstanceState
 from portside.domain.load_balancer import Target, TargetGroup
 from portside.domain.record import replace
-from portside.domain.table import INSTANCE, LOAD_BALANCER, SUBNET, TARGET, VPC
+from portside.domain.table import INSTANCE, SUBNET, TARGET, VPC
 from portside.store.interface import Put, Store
 
 
@@ -122,24 +122,17 @@ class TargetHandlers:
 
     def describe_health(self, context: RequestContext, params: Params) -> Result:
         group = lookup.target_group(self._store, context, params["TargetGroupArn"])
-        users = lookup.balancers_by_group(self._store, context).get(group.arn, [])
-        in_vpc = [each for each in self._store.scan(LOAD_BALANCER, context.prefix) if each.vpc_id == group.vpc_id]
-        legs = {zone.address for each in in_vpc for zone in each.zones}
-        balancers = [each for each in in_vpc if each.arn in users]
+        health_of = lookup.health_of(self._store, group)
         targets = sorted(
             self._store.find(TARGET, "target_group", group.arn), key=lambda t: (t.registered_at, t.id, t.port)
         )
 
         def shown(target: Target) -> Result:
-            health = rule.target_health(target, balancers, legs)
-            instance = self._store.get(INSTANCE, context.prefix + target.id)
-            if group.target_type == "instance" and instance is not None and instance.state is InstanceState.STOPPED:
-                health = rule.STOPPED
             place: Result = {"Id": target.id, "Port": target.port}
             if target.zone:
                 place["AvailabilityZone"] = target.zone
             port = str(rule.check_port(target, group.health_check))
-            return {"Target": place, "HealthCheckPort": port, "TargetHealth": _health(health)}
+            return {"Target": place, "HealthCheckPort": port, "TargetHealth": _health(health_of(target))}
 
         if "Targets" not in params:
             return {"TargetHealthDescriptions": [shown(target) for target in targets]}

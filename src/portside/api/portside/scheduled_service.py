@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from portside.domain import arn, load_balancer_rule
+from portside.api.elbv2 import lookup
+from portside.domain import arn
 from portside.domain import pace as pace_rule
 from portside.domain.clock import Clock
 from portside.domain.load_balancer import Target
@@ -11,7 +12,7 @@ from portside.domain.pace import REAL
 from portside.domain.service import scheduler, why
 from portside.domain.service.record import Deployment, Service
 from portside.domain.service.why import TargetKey
-from portside.domain.table import SERVICE, TARGET, TASK
+from portside.domain.table import SERVICE, TARGET, TARGET_GROUP, TASK
 from portside.domain.task import health
 from portside.domain.task import target as target_rule
 from portside.domain.task.record import Task, TaskStatus
@@ -56,6 +57,9 @@ def _document(store: Store, clock: Clock, service: Service, pace: float) -> dict
         for group in scheduler.target_group_arns(service)
         for each in store.find(TARGET, "target_group", group)
     }
+    groups = (store.get(TARGET_GROUP, service.scope.prefix + each) for each in scheduler.target_group_arns(service))
+    told = {each.arn: lookup.health_of(store, each) for each in groups if each is not None}
+    states = {key: told[key[0]](each).state.value for key, each in targets.items() if key[0] in told}
     reason = why.blocked(service, tasks, targets, now=clock.now())
     live = [each for each in tasks if each.last_status < TaskStatus.STOPPED]
     return {
@@ -63,6 +67,7 @@ def _document(store: Store, clock: Clock, service: Service, pace: float) -> dict
         "name": service.name,
         "cluster": service.cluster,
         "status": service.status,
+        "createdAt": service.created_at.isoformat(),
         "pace": pace_rule.of(service.tags, pace),
         "desired": service.desired_count,
         "running": sum(each.last_status is TaskStatus.RUNNING for each in live),
@@ -75,12 +80,12 @@ def _document(store: Store, clock: Clock, service: Service, pace: float) -> dict
             "until": reason.until.isoformat() if reason.until else None,
             "task": reason.task,
         },
-        "deployments": [_deployment(each, live, targets) for each in service.deployments],
+        "deployments": [_deployment(each, live, states) for each in service.deployments],
         "events": [{"at": each.at.isoformat(), "message": each.message} for each in service.events[:EVENTS_SHOWN]],
     }
 
 
-def _deployment(deployment: Deployment, live: Sequence[Task], targets: Mapping[TargetKey, Target]) -> dict[str, Any]:
+def _deployment(deployment: Deployment, live: Sequence[Task], states: Mapping[TargetKey, str]) -> dict[str, Any]:
     return {
         "id": deployment.id,
         "status": deployment.status,
@@ -90,25 +95,24 @@ def _deployment(deployment: Deployment, live: Sequence[Task], targets: Mapping[T
         "desired": deployment.desired_count,
         "failed": deployment.failed_tasks,
         "createdAt": deployment.created_at.isoformat(),
-        "tasks": [_task(each, targets) for each in live if each.deployment_id == deployment.id],
+        "tasks": [_task(each, states) for each in live if each.deployment_id == deployment.id],
     }
 
 
-def _task(task: Task, targets: Mapping[TargetKey, Target]) -> dict[str, Any]:
-    states = []
-    for ref in task.targets:
-        name = target_rule.target_id(task)
-        found = None if name is None else targets.get((ref.target_group_arn, name, target_rule.port(task, ref)))
-        if found is None:
-            states.append("unused")
-            continue
-        states.append(load_balancer_rule.recorded_state(found).value)
+def _task(task: Task, states: Mapping[TargetKey, str]) -> dict[str, Any]:
+    """Args: states: of targets, as their group's health is described."""
+    name = target_rule.target_id(task)
     return {
         "id": task.id,
         "lastStatus": task.last_status.name,
         "isStopping": task.stop is not None,
         "health": health.of_task(task).value,
-        "targets": states,
+        "targets": [
+            "unused"
+            if name is None
+            else states.get((ref.target_group_arn, name, target_rule.port(task, ref)), "unused")
+            for ref in task.targets
+        ],
         "address": task.eni.address if task.eni else task.placement.address if task.placement else "",
         "createdAt": task.created_at.isoformat(),
     }

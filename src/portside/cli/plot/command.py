@@ -168,7 +168,8 @@ def _measured(settings: Settings, found: dict[str, Any], named: str, begin: date
     several = [_of_service(found, metric)] if metric.namespace else _of_balancers(clients, found, named, metric)
     points = sorted(_asked(clients, several, metric, period, begin, end).items())
     if metric.per_minute and points:
-        points = _filled(points, begin, end, period)
+        made_at = found.get("createdAt")  # a daemon of before has none
+        points = filled(points, max(begin, datetime.fromisoformat(made_at)) if made_at else begin, end, period)
     minutes = period / timedelta(minutes=1)
     if metric.statistic == "Sum":
         points = [(at, value / minutes) for at, value in points]
@@ -198,10 +199,10 @@ def _measured(settings: Settings, found: dict[str, Any], named: str, begin: date
     )
 
 
-def _filled(
+def filled(
     points: Sequence[tuple[datetime, float]], begin: datetime, end: datetime, period: timedelta
 ) -> list[tuple[datetime, float]]:
-    """With nothing where there is no point: nought is left out of what is counted."""
+    """With nothing where there is no point, from `begin` on: nought is left out of what is counted."""
     known, at = dict(points), points[0][0]
     while at - period >= begin:
         at -= period
