@@ -244,10 +244,10 @@ def test_what_is_not_delivered() -> None:
         event_at=NOW,
     )
     assert of_delivery(delivery) is None
-    found = of_delivery(replace(delivery, attempts=2))
+    found = of_delivery(replace(delivery, attempts=2, failure="Cluster not found."))
     assert found is not None
     assert "nightly" in found.what
-    assert "cluster/shop did not take it, 2 times" in found.why
+    assert found.why.endswith("cluster/shop did not take it, 2 times by now: Cluster not found.")
     message = Notification(
         scope=SCOPE, id="1", topic="cooks", subscription="s", message_id="m", message="hello", at=NOW
     )
@@ -255,6 +255,9 @@ def test_what_is_not_delivered() -> None:
     undelivered = of_notification(replace(message, attempts=3), "http://127.0.0.1:1/")
     assert undelivered is not None
     assert undelivered.why == "http://127.0.0.1:1/ did not take it, 3 times by now."
+    once = of_notification(replace(message, attempts=1, failure="Connection refused"), "http://127.0.0.1:1/")
+    assert once is not None
+    assert once.why == "http://127.0.0.1:1/ did not take it: Connection refused."
 
 
 def test_certificates_that_expire() -> None:

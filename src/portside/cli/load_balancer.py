@@ -154,7 +154,7 @@ def _action(action: dict[str, Any], names: dict[str, str]) -> str:
 def _group(tree: Tree, group: dict[str, Any], now: datetime, *, what: str) -> None:
     branch = tree.add(Text(f"{what} {group['name']} ({group['protocol']} {group['port']})"))
     if counted := group["counted"]:
-        branch.add(Text(_counted(counted), style="dim"))
+        branch.add(Text(_counted(counted, group["protocol"]), style="dim"))
     for target in group["targets"]:
         line = Text.assemble(
             f"{target['id']}:{target['port']} {target['zone']} ".replace("  ", " "),
@@ -170,12 +170,12 @@ def _group(tree: Tree, group: dict[str, Any], now: datetime, *, what: str) -> No
         branch.add(Text("no targets", style="yellow"))
 
 
-def _counted(counted: dict[str, Any]) -> str:
-    """Of requests where there are any, else of connections."""
-    if not counted["requests"]:
+def _counted(counted: dict[str, Any], protocol: str) -> str:
+    """Of requests where the protocol has them, else of connections."""
+    if protocol not in ("HTTP", "HTTPS"):
         return f"{counted['connections']} connections, {counted['openConnections']} open, {counted['bytes']} bytes"
     answers = ", ".join(f"{count} {name}" for name, count in counted["responses"].items() if count)
-    said = [f"{counted['requests']} requests: {answers}"]
+    said = [f"{counted['requests']} requests" + (f": {answers}" if answers else "")]
     for name, words in (
         ("noTarget", "without a target"),
         ("timeouts", "timed out"),

@@ -44,6 +44,8 @@ CURSOR_EVERY: Final = timedelta(minutes=1)
 """How often the note is written where nothing is to be delivered."""
 RETRY_MOST_S: Final = 300
 BATCH: Final = 100
+FAILURE_MOST: Final = 500
+"""Characters of a failure that are kept."""
 _ALL: Final = "ecs"
 _TOLD: Final[tuple[Kind[Any], ...]] = (TASK, SERVICE, CONTAINER_INSTANCE)
 
@@ -274,7 +276,8 @@ class DeliveryLoop:
         if attempts == 1:
             log.warning("%s; it is tried again", said)
         pause = timedelta(seconds=min(RETRY_MOST_S, 2 ** min(attempts, 9)))
-        return Put(EVENT_DELIVERY, replace(delivery, attempts=attempts, not_before=now + pause))
+        why = str(error)[:FAILURE_MOST]
+        return Put(EVENT_DELIVERY, replace(delivery, attempts=attempts, failure=why, not_before=now + pause))
 
     async def _to_log(self, deliveries: list[Delivery]) -> None:
         first = deliveries[0]

@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 
 TIMEOUT_S: Final = 15.0
 AT_ONCE: Final = 20
+FAILURE_MOST: Final = 500
+"""Characters of a failure that are kept."""
 SWEEP_EVERY: Final = timedelta(hours=1)
 
 
@@ -108,7 +110,8 @@ class TopicLoop:
         if attempts == 1:
             log.warning("%s does not take a message of %s yet: %s", to.shown_endpoint, to.topic_arn, error)
         not_before = self._clock.now() + timedelta(seconds=pause_s)
-        self._store.transact(Put(NOTIFICATION, replace(waiting, attempts=attempts, not_before=not_before)))
+        tried = replace(waiting, attempts=attempts, failure=error[:FAILURE_MOST], not_before=not_before)
+        self._store.transact(Put(NOTIFICATION, tried))
         return not_before
 
     def _post(self, endpoint: str, headers: dict[str, str], body: bytes) -> tuple[str, bool]:

@@ -69,7 +69,7 @@ class EventRule(Record, frozen=True, kw_only=True):
 
 
 class Delivery(Record, frozen=True, kw_only=True):
-    """Something on its way to a target."""
+    """Something on its way to a target. `failure`: what was wrong with the last attempt."""
 
     scope: Scope
     id: str
@@ -78,6 +78,7 @@ class Delivery(Record, frozen=True, kw_only=True):
     payload: str
     event_at: datetime
     attempts: int = 0
+    failure: str = ""
     not_before: datetime | None = None
 
 

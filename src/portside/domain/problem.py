@@ -241,7 +241,7 @@ def of_delivery(delivery: Delivery) -> Problem | None:
         region=delivery.scope.region,
         name=delivery.rule,
         what=f"An event of the rule {delivery.rule} is not delivered yet",
-        why=f"{delivery.target.arn} did not take it, {delivery.attempts} times by now.",
+        why=_not_taken(delivery.target.arn, delivery.attempts, delivery.failure),
         mend="See that the target is there and that its role allows what the rule does.",
         since=delivery.event_at,
     )
@@ -258,10 +258,15 @@ def of_notification(notification: Notification, endpoint: str) -> Problem | None
         region=notification.scope.region,
         name=notification.topic,
         what=f"A message of the topic {notification.topic} is not delivered yet",
-        why=f"{endpoint} did not take it, {notification.attempts} times by now.",
+        why=_not_taken(endpoint, notification.attempts, notification.failure),
         mend="See that the subscriber answers with a status of 2xx, or unsubscribe it.",
         since=notification.at,
     )
+
+
+def _not_taken(by: str, attempts: int, failure: str) -> str:
+    said = f"{by} did not take it, {attempts} times by now" if attempts > 1 else f"{by} did not take it"
+    return f"{said}: {failure.rstrip('.')}." if failure else f"{said}."
 
 
 def of_certificate(certificate: Certificate, *, now: datetime) -> Problem | None:

@@ -102,7 +102,8 @@ class Subscription(Record, frozen=True, kw_only=True):
 
 
 class Notification(Record, frozen=True, kw_only=True):
-    """One message on its way to one subscription. `attributes`: by name, a type and a value."""
+    """One message on its way to one subscription. `attributes`: by name, a type and a value. `failure`: what was wrong
+    with the last attempt."""
 
     scope: Scope
     id: str
@@ -115,6 +116,7 @@ class Notification(Record, frozen=True, kw_only=True):
     attributes: dict[str, tuple[str, str]] = {}
     at: datetime
     attempts: int = 0
+    failure: str = ""
     not_before: datetime | None = None
 
 

@@ -4,6 +4,7 @@ import io
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
 from rich.console import Console
 
 from portside.cli.load_balancer import render
@@ -127,6 +128,19 @@ def test_a_load_balancer() -> None:
     ):
         assert line in text, line
     assert text.index("path-pattern") < text.index("host-header") < text.index("answers 404")
+
+
+@pytest.mark.parametrize(
+    ("protocol", "said"),
+    [("HTTP", "0 requests; 3 without a target"), ("TCP", "5 connections, 1 open, 9 bytes")],
+)
+def test_no_requests(protocol: str, said: str) -> None:
+    """A group without answers of targets is told of in requests if its protocol has them, else in connections."""
+    balancer = ANSWER["loadBalancers"][0]
+    counted = balancer["targetGroups"][0]["counted"] | {"requests": 0, "noTarget": 3, "p50Ms": None}
+    counted["responses"] = dict.fromkeys(counted["responses"], 0)
+    group = balancer["targetGroups"][0] | {"protocol": protocol, "targets": [], "counted": counted}
+    assert said in shown({"loadBalancers": [balancer | {"targetGroups": [group]}]})
 
 
 def test_none() -> None:

@@ -78,7 +78,7 @@ def _of_instance(store: Store, instance: Instance) -> Problem | None:
 def _endpoint(store: Store, notification: Notification) -> str:
     key = f"{notification.scope.prefix}{notification.topic}/{notification.subscription}"
     found = store.get(SUBSCRIPTION, key)
-    return found.endpoint if found is not None else "Its subscriber"
+    return found.shown_endpoint if found is not None else "Its subscriber"
 
 
 def _of_machine(said: str, mend: str, *, severity: problem.Severity = "warning") -> Problem:
