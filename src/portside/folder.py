@@ -19,5 +19,11 @@ def make(folder: Path) -> bool:
     return False
 
 
+def told(folder: Path, error: OSError) -> str:
+    """Why a folder can not be used. Where something else is in its place that is said, rather than "File exists"."""
+    other = next((each for each in (folder, *folder.parents) if each.exists() and not each.is_dir()), None)
+    return str(error.strerror) if other is None else f"{other} is no directory"
+
+
 def is_open(folder: Path) -> bool:
     return bool(stat.S_IMODE(folder.stat().st_mode) & _OTHERS)

@@ -344,7 +344,9 @@ class Daemon:
                 probe.write_bytes(b"x")
                 probe.unlink()
             except OSError as error:
-                raise StartRefused(f"can not write to {path}: {error.strerror}. Give another --data-dir.") from error
+                raise StartRefused(
+                    f"can not write to {path}: {folder.told(path, error)}. Give another --data-dir."
+                ) from error
         # Not where the user happens to be: the monitors inherit this folder, and write a file into it when a container
         # runs out of memory.
         os.chdir(self.settings.run_dir)

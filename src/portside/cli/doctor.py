@@ -342,10 +342,12 @@ def check_images(_: Settings) -> Finding:
 
 
 def check_envoy(settings: Settings) -> Finding:
+    """The one that is named, else that of the daemon of this data folder, else the packaged one."""
     from portside.balancer.process import EnvoyMissing, find_binary
 
+    named = settings.envoy_path or daemon.envoy_path(settings)
     try:
-        binary = find_binary(settings.envoy_path)
+        binary = find_binary(named)
         done = subprocess.run(
             [binary, "--version"], capture_output=True, text=True, timeout=TRIAL_TIMEOUT_S, check=False
         )
@@ -355,7 +357,8 @@ def check_envoy(settings: Settings) -> Finding:
     if done.returncode != 0 or not found:
         mend = "Is the processor x86-64 or arm64? Name another with --envoy-path."
         return Finding("envoy", Grade.MISSING, (done.stderr.strip() or "does not run").splitlines()[-1], mend)
-    return judge_envoy(found[0], datetime.fromtimestamp(binary.stat().st_mtime, UTC), datetime.now(UTC))
+    judged = judge_envoy(found[0], datetime.fromtimestamp(binary.stat().st_mtime, UTC), datetime.now(UTC))
+    return judged if named is None else replace(judged, detail=f"{judged.detail} ({named})")
 
 
 def judge_envoy(version: str, installed_at: datetime, now: datetime) -> Finding:
@@ -467,6 +470,7 @@ CHECKS: tuple[Check, ...] = (
     check_cgroups,
     program_check("crun", "--version"),
     program_check("conmon", "--version"),
+    program_check("catatonit", "--version", essential=False),
     program_check("podman", "--version"),
     program_check("skopeo", "--version", essential=False),
     check_images,

@@ -268,12 +268,26 @@ def arguments(settings: Settings) -> list[str]:
 def unlike(running: Instance, settings: Settings) -> list[str]:
     """The options that a daemon would have by these settings, and that the running one has not. Empty where that can
     not be told."""
-    try:
-        line = Path(f"/proc/{running.pid}/cmdline").read_bytes().decode().split("\0")
-    except OSError:
+    line = _command_line(running)
+    if not line:
         return []
     has, wanted = _options(line), _options(arguments(settings))
     return [" ".join(filter(None, each)) for each in sorted(wanted.items()) if has.get(each[0]) != each[1]]
+
+
+def envoy_path(settings: Settings) -> Path | None:
+    """Which Envoy the running daemon was told to use; None if there is no daemon, or it was told none."""
+    running = find(settings)
+    named = _options(_command_line(running)).get("--envoy-path") if running is not None else None
+    return Path(named) if named else None
+
+
+def _command_line(running: Instance) -> list[str]:
+    """Empty where it can not be told."""
+    try:
+        return Path(f"/proc/{running.pid}/cmdline").read_bytes().decode().split("\0")
+    except OSError:
+        return []
 
 
 def _options(line: Sequence[str]) -> dict[str, str]:
@@ -302,7 +316,8 @@ def start(settings: Settings, *, waiting: Callable[[], None] = lambda: None) -> 
         output = log.open("ab")
     except OSError as error:
         raise Failure(
-            f"{settings.data_dir} can not be written: {error.strerror}", "Name another --data-dir."
+            f"{settings.data_dir} can not be written: {folder.told(settings.data_dir, error)}",
+            "Name another --data-dir.",
         ) from error
     with output:
         began = output.tell()

@@ -453,11 +453,14 @@ def application() -> "typer.Typer":
             stage.perform(chosen, demo_port)
 
     @app.command()
-    def doctor(as_json: as_json = False, port: port = None, data_dir: data_dir = None) -> None:
+    def doctor(
+        as_json: as_json = False, port: port = None, data_dir: data_dir = None, envoy_path: envoy_path = None
+    ) -> None:
         """Check what Portside needs of this machine, and say how to mend what is missing."""
         from portside.cli import doctor as command
 
-        raise typer.Exit(command.show(settings(port=port, data_dir=data_dir), as_json=as_json))
+        chosen = settings(port=port, data_dir=data_dir, envoy_path=envoy_path)
+        raise typer.Exit(command.show(chosen, as_json=as_json))
 
     @app.command()
     def env(port: port = None, data_dir: data_dir = None) -> None:

@@ -158,6 +158,19 @@ def test_launcher_by_links(tmp_path: Path) -> None:
     assert done.stderr == ""
 
 
+def test_programs_of_the_packages() -> None:
+    """Where Portside can not install packages it looks for a program of each that it would install; what only tests
+    call is installed with the tests."""
+    text = (CLONE / "portside").read_text()
+    listed = text.partition("packages=(\n")[2].partition("\n)")[0].splitlines()
+    packages = [each.split()[0] for each in listed]
+    others = {"e2fsprogs": "mkfs.ext4", "xfsprogs": "mkfs.xfs", "nftables": "nft", "iproute2": "ip"}
+    programs = {others.get(each, each) for each in packages if each != "ca-certificates"}
+    assert set(text.partition("for program in ")[2].partition(";")[0].split()) == programs
+    for_tests = text.partition("packages_for_tests=(")[2].partition(")")[0].split()
+    assert "procps" in for_tests
+
+
 def test_locks_have_hashes_and_no_index() -> None:
     """Each pinned package has hashes, and no file names a package index."""
     for name in ("requirements.lock", "requirements-dev.lock"):

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from portside.cli import doctor
+from portside.cli import instance as daemon
 from portside.cli.doctor import Finding, Grade, judge_cgroups, judge_envoy, judge_proxies
 from portside.settings import Settings
 
@@ -43,6 +44,24 @@ def test_old_envoy() -> None:
     old = judge_envoy("1.40.0", now - timedelta(days=400), now)
     assert old.grade is Grade.WARNING
     assert "--envoy-path" in old.mend
+
+
+def program(place: Path, version: str) -> Path:
+    place.write_text(f"#!/bin/sh\necho envoy version: x/{version}/Clean\n")
+    place.chmod(0o755)
+    return place
+
+
+def test_the_envoy_in_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one that is named is judged, with its place; else that of the running daemon."""
+    named, running = program(tmp_path / "named", "9.8.7"), program(tmp_path / "running", "6.5.4")
+    monkeypatch.setattr(daemon, "envoy_path", lambda settings: running)
+    found = doctor.check_envoy(Settings(data_dir=tmp_path, envoy_path=named))
+    assert (found.grade, found.detail) == (Grade.OK, f"9.8.7, installed 0 days ago ({named})")
+    assert doctor.check_envoy(Settings(data_dir=tmp_path)).detail == f"6.5.4, installed 0 days ago ({running})"
+    gone = doctor.check_envoy(Settings(data_dir=tmp_path, envoy_path=tmp_path / "none"))
+    assert gone.grade is Grade.MISSING
+    assert str(tmp_path / "none") in gone.detail
 
 
 @pytest.mark.parametrize(

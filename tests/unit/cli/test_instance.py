@@ -247,3 +247,30 @@ def test_an_envoy_that_is_no_program(tmp_path: Path) -> None:
     with pytest.raises(StartRefused, match="--envoy-path"):
         asyncio.run(Daemon(Settings(data_dir=tmp_path / "data", envoy_path=tmp_path)).run())
     assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize("below", ["", "further/down"])
+def test_a_file_in_place_of_the_data_folder(below: str, tmp_path: Path) -> None:
+    """What is in the way is named, by the daemon and by the command that starts it."""
+    file = tmp_path / "file"
+    file.write_text("")
+    settings = Settings(data_dir=file / below)
+    with pytest.raises(StartRefused, match=f"{file} is no directory.*--data-dir"):
+        asyncio.run(Daemon(settings).run())
+    with pytest.raises(Failure, match=f"{file} is no directory") as failure:
+        instance.start(settings)
+    assert "--data-dir" in failure.value.advice[0]
+
+
+def test_which_envoy_a_running_one_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one that it was told to use; none where it was told none, or does not run."""
+    settings = Settings(data_dir=tmp_path)
+    assert instance.envoy_path(settings) is None
+    for given in (None, Path("/opt/envoy")):
+        line = instance.arguments(replace(settings, envoy_path=given))
+        with subprocess.Popen(["sh", "-c", "read wait", *line], stdin=subprocess.PIPE) as process:
+            running = instance.Instance(pid=process.pid, host="127.0.0.1", port=4566, version="")
+            monkeypatch.setattr(instance, "find", lambda settings, found=running: found)
+            wait_for(Path(f"/proc/{process.pid}/cmdline").read_bytes, timeout_s=10, what="the command line")
+            assert instance.envoy_path(settings) == given
+            process.communicate(b"\n")
