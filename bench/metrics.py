@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bench.measure import cpu_s, percentile, pss_kib
-from portside.domain.metric import MetricName, Sample, dimensions_of, merged, point_of, statistic
+from portside.domain.metric import MetricName, Sample, dimensions_of, point_of, statistic
 from portside.domain.record import Scope
 from portside.telemetry.metric import SPANS, TIERS, SqliteMetricStore
 from portside.testing.wait import answers, end, free_port, wait_for
@@ -155,10 +155,12 @@ async def _ask(store: SqliteMetricStore, start_s: int, seconds: int, found: dict
 async def _together(store: SqliteMetricStore, start_s: int, seconds: int) -> dict[int, float]:
     """As SUM(SEARCH(…)) of the mean by the minute."""
     found: dict[int, float] = {}
-    for metric in await store.names(SCOPE, namespace="Bench", name=NAMES[0], since_s=start_s):
-        points = await store.points(SCOPE, metric, start_s=start_s, end_s=start_s + seconds, period_s=60, unit=None)
-        for at_s, point in points.items():
-            found[at_s] = found.get(at_s, 0.0) + (statistic(merged([point]), "Average") or 0.0)
+    names = await store.names(SCOPE, namespace="Bench", name=NAMES[0], since_s=start_s)
+    for series in await store.statistics(
+        *(SCOPE, names, "Average"), start_s=start_s, end_s=start_s + seconds, period_s=60, unit=None
+    ):
+        for at_s, value in series.items():
+            found[at_s] = found.get(at_s, 0.0) + value
     return found
 
 

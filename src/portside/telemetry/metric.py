@@ -29,10 +29,16 @@ SPANS: Final = {1: 300, 60: 3600, 300: 6 * 3600, 3600: 7 * 86400}
 HEAD_MOST: Final = 250_000
 """Samples that are not in chunks yet: 16 bytes each in memory, once they are read."""
 BATCHES_MOST: Final = 4000
+DECODED_MOST: Final = 500_000
+"""Samples of chunks that were read lately: 16 bytes each in memory."""
+AT_ONCE: Final = 100
+"""Metrics that are read before others have their turn."""
 IDS_MOST: Final = 20_000
 """Metrics whose numbers are held in memory."""
 _LAST_EVERY_S: Final = 60
 _ROLL_BATCH: Final = 200
+_CHUNK_SIZE: Final = 40
+"""Samples that the memory of a chunk beside its samples is worth."""
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS metric (
@@ -66,6 +72,20 @@ class MetricStore(Protocol):
         left out. Only points of that unit, if one is named."""
         ...
 
+    async def statistics(
+        self,
+        scope: Scope,
+        metrics: Sequence[MetricName],
+        name: str,
+        *,
+        start_s: int,
+        end_s: int,
+        period_s: int,
+        unit: str | None,
+    ) -> list[Mapping[int, float]]:
+        """Of each metric, in their order: a statistic by the start of its period, of what `points` would give."""
+        ...
+
     async def roll_up(self, now_s: int) -> None: ...
 
     async def close(self) -> None: ...
@@ -90,6 +110,23 @@ class SqliteMetricStore:
     ) -> Mapping[int, Point]:
         return await self._worker.run(self._work.points, scope, metric, start_s, end_s, period_s, unit)
 
+    async def statistics(
+        self,
+        scope: Scope,
+        metrics: Sequence[MetricName],
+        name: str,
+        *,
+        start_s: int,
+        end_s: int,
+        period_s: int,
+        unit: str | None,
+    ) -> list[Mapping[int, float]]:
+        found: list[Mapping[int, float]] = []
+        for first in range(0, len(metrics), AT_ONCE):  # between which others have their turn
+            several = metrics[first : first + AT_ONCE]
+            found += await self._worker.run(self._work.statistics, scope, several, name, start_s, end_s, period_s, unit)
+        return found
+
     async def roll_up(self, now_s: int) -> None:
         await self._worker.run(self._work.fold)
         while await self._worker.run(self._work.roll_up, now_s):
@@ -110,11 +147,13 @@ class _Work:
         """Likewise, where it is newer than in the row."""
         self._samples = self._batches = 0
         self._head = _Head()
+        self._decoded = _Decoded()
         self._is_new = True
 
     def undone(self) -> None:
         """A transaction was: numbers that it gave to metrics are nobody's."""
         self._is_new = True
+        self._decoded.clear()
         self._ids.clear()
         self._noted_s.clear()
 
@@ -192,25 +231,71 @@ class _Work:
         period_s: int,
         unit: str | None,
     ) -> dict[int, Point]:
-        row = db.execute(
-            "SELECT id FROM metric WHERE scope = ? AND namespace = ? AND name = ? AND dimensions = ?",
-            (scope.prefix, metric.namespace, metric.name, _encoded(metric.dimensions)),
-        ).fetchone()
+        key = (scope.prefix, metric.namespace, metric.name, _encoded(metric.dimensions))
+        row = db.execute(_NUMBER, key).fetchone()
         if row is None:
             return {}
         self._look(db)
-        found = Slice()
+        return self._slices(db, row, start_s, end_s)[row[0]].by_period(
+            period_s, start_s=start_s, end_s=end_s, unit=unit
+        )
+
+    def statistics(
+        self,
+        db: sqlite3.Connection,
+        scope: Scope,
+        metrics: Sequence[MetricName],
+        name: str,
+        start_s: int,
+        end_s: int,
+        period_s: int,
+        unit: str | None,
+    ) -> list[dict[int, float]]:
+        self._look(db)
+        numbers: list[int] = []
+        for metric in metrics:
+            number = self._ids.get((scope.prefix, metric))
+            if number is None:
+                key = (scope.prefix, metric.namespace, metric.name, _encoded(metric.dimensions))
+                row = db.execute(_NUMBER, key).fetchone()
+                number = row[0] if row is not None else -1
+            numbers.append(number)
+        slices = self._slices(db, numbers, start_s, end_s)
+        return [
+            slices[number].statistics(name, period_s, start_s=start_s, end_s=end_s, unit=unit) for number in numbers
+        ]
+
+    def _slices(self, db: sqlite3.Connection, numbers: Sequence[int], start_s: int, end_s: int) -> dict[int, Slice]:
+        """What there is of these metrics in all chunks that the range touches. They are not to be changed."""
+        parts: dict[int, list[Slice]] = {number: [] for number in numbers}
         for tier, span_s in SPANS.items():
-            for content in _chunks(db, tier, span_s, row[0], start_s, end_s):
-                found.add(metric_chunk.decoded(content))
-            head = self._head.parts.get((row[0], tier))
-            if head is not None:
-                found.add(head)
-        return found.by_period(period_s, start_s=start_s, end_s=end_s, unit=unit)
+            for at_s in _starts(db, tier, span_s, start_s, end_s):
+                unread: list[int] = []
+                for number in parts:
+                    known = self._decoded.get((tier, at_s, number))
+                    if known is None:
+                        unread.append(number)
+                    else:
+                        parts[number].append(known)
+                if not unread:
+                    continue
+                # Each is looked up: in order of time, a metric's chunks lie far from one another.
+                sql = "SELECT metric_id, content FROM chunk WHERE tier = ? AND start_s = ?"
+                sql += f" AND metric_id IN ({','.join(map(str, unread))})"
+                for number, content in db.execute(sql, (tier, at_s)):
+                    part = metric_chunk.decoded(content)
+                    self._decoded.keep((tier, at_s, number), part)
+                    parts[number].append(part)
+            for number, several in parts.items():
+                head = self._head.parts.get((number, tier))
+                if head is not None:
+                    several.append(head)
+        return {number: _joined(several) for number, several in parts.items()}
 
     def fold(self, db: sqlite3.Connection) -> None:
         """All that was put goes into chunks."""
         self._look(db)
+        self._decoded.clear()
         for (number, tier), part in self._head.parts.items():
             for start_s, piece in part.by_span(SPANS[tier]).items():
                 _add(db, tier, start_s, number, piece)
@@ -220,6 +305,7 @@ class _Work:
     def roll_up(self, db: sqlite3.Connection, now_s: int) -> bool:
         """Chunks of some metrics that are older than their tier's time; True if there may be more."""
         moved = 0
+        self._decoded.clear()
         for (tier, kept_s), following in zip(TIERS, (*TIERS[1:], None), strict=True):
             before_s = now_s - kept_s - SPANS[tier]
             due = list(_due(db, tier, before_s))
@@ -283,6 +369,7 @@ class _Head:
             self.parts.setdefault((number, tier), Slice()).add(metric_chunk.decoded(kept))
 
 
+_NUMBER: Final = "SELECT id FROM metric WHERE scope = ? AND namespace = ? AND name = ? AND dimensions = ?"
 _TAKE: Final = "DELETE FROM chunk WHERE tier = ? AND start_s = ? AND metric_id = ? RETURNING content"
 
 
@@ -297,20 +384,43 @@ def _due(db: sqlite3.Connection, tier: int, before_s: int) -> Iterable[int]:
             yield at_s
 
 
-def _chunks(db: sqlite3.Connection, tier: int, span_s: int, number: int, start_s: int, end_s: int) -> Iterable[bytes]:
+def _starts(db: sqlite3.Connection, tier: int, span_s: int, start_s: int, end_s: int) -> Iterable[int]:
+    """Of the tier's chunks that the range touches."""
     low, high = db.execute(
         "SELECT (SELECT min(start_s) FROM chunk WHERE tier = ?1), (SELECT max(start_s) FROM chunk WHERE tier = ?1)",
         (tier,),
     ).fetchone()
-    if low is None:
-        return
-    # Each is looked up: in order of time, a metric's chunks lie far from one another.
-    for each in range(max(start_s // span_s * span_s, low), min(end_s - 1, high) + 1, span_s):
-        row = db.execute(
-            "SELECT content FROM chunk WHERE tier = ? AND start_s = ? AND metric_id = ?", (tier, each, number)
-        ).fetchone()
-        if row is not None:
-            yield row[0]
+    return range(max(start_s // span_s * span_s, low), min(end_s - 1, high) + 1, span_s) if low is not None else ()
+
+
+def _joined(several: Sequence[Slice]) -> Slice:
+    if len(several) == 1:
+        return several[0]
+    found = Slice()
+    for each in several:
+        found.add(each)
+    return found
+
+
+class _Decoded:
+    """Chunks that were read lately, as they are in the file."""
+
+    def __init__(self) -> None:
+        self._parts: dict[tuple[int, int, int], Slice] = {}
+        self._size = 0
+
+    def get(self, key: tuple[int, int, int]) -> Slice | None:
+        return self._parts.get(key)
+
+    def keep(self, key: tuple[int, int, int], part: Slice) -> None:
+        self._parts[key] = part
+        self._size += part.size + _CHUNK_SIZE
+        while self._size > DECODED_MOST:
+            self._size -= self._parts.pop(next(iter(self._parts))).size + _CHUNK_SIZE
+
+    def clear(self) -> None:
+        self._parts.clear()
+        self._size = 0
 
 
 def _add(db: sqlite3.Connection, tier: int, start_s: int, number: int, piece: Slice) -> None:

@@ -3,15 +3,16 @@
 Most points are one sample: a time and a value. Others have how often each value came (domain/metric.py).
 """
 
+import math
 import zlib
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
 
-from portside.domain.metric import Point, merged, point_of_samples
+from portside.domain.metric import Point, merged, point_of_samples, statistic
 
 _LEVEL: Final = 1
 _KeptColumn = tuple[str, bytes, bytes]
@@ -98,6 +99,34 @@ class Slice:
                 several.setdefault(at_s // period_s * period_s, []).append(point)
         return {period: points[0] if len(points) == 1 else merged(points) for period, points in sorted(several.items())}
 
+    def statistics(
+        self, name: str, period_s: int, *, start_s: int, end_s: int, unit: str | None = None
+    ) -> dict[int, float]:
+        """A statistic of each period; those of sums and extremes straight from the samples, where all are samples."""
+        way = _PLAIN_WAYS.get(name)
+        chosen = [column for each, column in self.columns.items() if unit in (None, each)]
+        if way is None or self.points or len(chosen) > 1:
+            points = self.by_period(period_s, start_s=start_s, end_s=end_s, unit=unit)
+            several = {at_s: statistic(point, name) for at_s, point in points.items()}
+            return {at_s: value for at_s, value in several.items() if value is not None}
+        found: dict[int, float] = {}
+        for column in chosen:
+            ats, values = column.in_order()
+            index, end = bisect_left(ats, start_s), bisect_left(ats, end_s)
+            while index < end:
+                period = ats[index] // period_s * period_s
+                last = bisect_left(ats, period + period_s, index + 1, end)
+                found[period] = way(values[index:last])
+                index = last
+        return found
+
+    @property
+    def size(self) -> int:
+        """How many samples; a point counts as many as it has values."""
+        return sum(len(each.ats) for each in self.columns.values()) + sum(
+            1 + len(point.values) for _, point in self.points
+        )
+
     def rolled_up(self, period_s: int) -> "Slice":
         """With one point of a period and unit; times are those of the periods' starts."""
         found = Slice()
@@ -119,6 +148,15 @@ class Slice:
     def is_tidy(self) -> bool:
         """Whether it surely has no two points of one time and unit."""
         return not self.points and all(len(set(each.ats)) == len(each.ats) for each in self.columns.values())
+
+
+_PLAIN_WAYS: Final[Mapping[str, Callable[[Sequence[float]], float]]] = {
+    "SampleCount": lambda values: float(len(values)),
+    "Sum": math.fsum,
+    "Minimum": min,
+    "Maximum": max,
+    "Average": lambda values: math.fsum(values) / len(values),
+}
 
 
 def encoded(part: Slice) -> bytes:

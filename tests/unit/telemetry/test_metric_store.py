@@ -83,6 +83,15 @@ def test_points_are_what_was_put(
                 found = await _points(store, scope, metric, first, last, period_s, unit)
                 samples = [each for whose, each in put if whose == scope and each.metric == metric]
                 _same(found, samples, first, last, period_s, unit)
+            for name in ("SampleCount", "Sum", "Minimum", "Maximum", "Average", "p50", "tm10"):
+                # All at once, and again when what was read is remembered.
+                asked = [*METRICS, MetricName(namespace="n", name="none"), METRICS[0]]
+                several = await store.statistics(
+                    *(scope, asked, name), start_s=first, end_s=last, period_s=period_s, unit=unit
+                )
+                for metric, series in zip(asked, several, strict=True):
+                    points = await _points(store, scope, metric, first, last, period_s, unit)
+                    assert series == pytest.approx({at_s: statistic(point, name) for at_s, point in points.items()})
             named = await store.names(scope, namespace="n", name=None, since_s=START_S)
             assert named == sorted({each.metric for whose, each in put if whose == scope}, key=_order)
         for each in (*killed, store):
@@ -90,6 +99,8 @@ def test_points_are_what_was_put(
 
     with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as folder:
         patch.setattr(store_module, "HEAD_MOST", most)
+        patch.setattr(store_module, "DECODED_MOST", 20 * most)
+        patch.setattr(store_module, "AT_ONCE", 2)
         asyncio.run(test(Path(folder) / "metrics.db"))
 
 

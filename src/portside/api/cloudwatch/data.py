@@ -11,7 +11,7 @@ from portside.api.cloudwatch.error import invalid, told
 from portside.api.cloudwatch.metric import check_period, dimensions_from, scope_of
 from portside.aws.service import Params, RequestContext, Result, ServiceError
 from portside.domain import metric_math
-from portside.domain.metric import MetricName, check_statistic, statistic
+from portside.domain.metric import MetricName, check_statistic
 from portside.domain.metric_math import NamedSeries, Search, Series, Value
 from portside.domain.metric_search import SERIES_MOST, MetricSearch, labels
 from portside.domain.record import Scope
@@ -76,15 +76,26 @@ class MetricData:
         end: datetime,
         unit: str | None,
     ) -> Series:
-        points = await self._metrics.points(
-            *(scope, metric),
+        (found,) = await self._statistics(scope, [metric], stat, period_s, start, end, unit)
+        return dict(found)
+
+    async def _statistics(
+        self,
+        scope: Scope,
+        metrics: Sequence[MetricName],
+        stat: str,
+        period_s: int,
+        start: datetime,
+        end: datetime,
+        unit: str | None,
+    ) -> list[Mapping[int, float]]:
+        return await self._metrics.statistics(
+            *(scope, metrics, stat),
             start_s=int(start.timestamp()) // period_s * period_s,
             end_s=math.ceil(end.timestamp()),
             period_s=period_s,
             unit=unit,
         )
-        found = {at_s: statistic(point, stat) for at_s, point in points.items()}
-        return {at_s: value for at_s, value in found.items() if value is not None}
 
     async def _search(self, scope: Scope, asked: Search, start: datetime, end: datetime, period_s: int) -> list[Series]:
         """Of metrics that had values not longer ago than `SEARCH_BACK`, those that have values in the time."""
@@ -96,12 +107,17 @@ class MetricData:
             period_s = asked.period_s
         since_s = int((min(start, end - SEARCH_BACK)).timestamp())
         names = await self._metrics.names(scope, namespace=search.namespace, name=None, since_s=since_s)
+        fitting = [name for name in names if search.finds(name)]
         found: list[tuple[MetricName, Series]] = []
-        for name in names:
-            if len(found) < SERIES_MOST and search.finds(name):
-                series = await self._measured(scope, name, asked.statistic, period_s, start, end, None)
-                if series:
-                    found.append((name, series))
+        for first in range(0, len(fitting), SERIES_MOST):
+            several_names = fitting[first : first + SERIES_MOST]
+            several_series = await self._statistics(
+                *(scope, several_names, asked.statistic, period_s, start, end), unit=None
+            )
+            found += [(name, dict(each)) for name, each in zip(several_names, several_series, strict=True) if each]
+            if len(found) >= SERIES_MOST:
+                del found[SERIES_MOST:]
+                break
         several: list[Series] = []
         for label, (_, series) in zip(labels([name for name, _ in found]), found, strict=True):
             named = NamedSeries(series)
