@@ -146,6 +146,11 @@ def test_a_target_that_comes_later(portside: Instance) -> None:
     bridge.put_targets(Rule="late", Targets=[{"Id": "log", "Arn": f"{LOG}-late:*"}])
     for number in range(3):
         bridge.put_events(Entries=[{"Source": "shop", "DetailType": "o", "Detail": json.dumps({"number": number})}])
+
+    def told() -> bool:
+        return any(each["kind"] == "event rule" and ": " in each["why"] for each in portside.problems())
+
+    wait_for(told, timeout_s=30, what="why they wait, among the problems")
     portside.kill()
     portside.start()
     portside.ready()

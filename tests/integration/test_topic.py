@@ -128,6 +128,11 @@ def test_what_is_tried_again(portside: Instance) -> None:
         sns.publish(TopicArn=topic, Message="second")
         wait_for(lambda: len(to.documents("Notification")) == 2, timeout_s=30, what="the second message")
     sns.publish(TopicArn=topic, Message="third")
+
+    def told() -> bool:
+        return any(each["kind"] == "topic" and "Connection refused" in each["why"] for each in portside.problems())
+
+    wait_for(told, timeout_s=30, what="why it waits, among the problems")
     portside.kill()
     portside.start()
     portside.ready()

@@ -109,6 +109,9 @@ class Instance:
     def status(self) -> dict[str, Any]:
         return dict(json.loads(http_get(f"{self.url}/_portside/status")))
 
+    def problems(self) -> list[dict[str, Any]]:
+        return list(json.loads(http_get(f"{self.url}/_portside/problems"))["problems"])
+
     def client(self, service: str) -> Any:
         import boto3
         from botocore.config import Config
