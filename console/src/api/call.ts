@@ -69,7 +69,7 @@ export async function stream(
   return answer.body;
 }
 
-/** All pages of a list. */
+/** All pages of a list. Args: token: what asks for the next page; answered: what names it, where that is called otherwise. */
 export async function every<T>(
   service: string,
   operation: string,
@@ -77,13 +77,14 @@ export async function every<T>(
   parameters: object,
   member: string,
   token = "nextToken",
+  answered = token,
 ): Promise<T[]> {
   const found: T[] = [];
   let next: string | undefined;
   do {
     const page: Record<string, unknown> = await call(service, operation, region, { ...parameters, [token]: next });
     found.push(...((page[member] as T[] | undefined) ?? []));
-    next = page[token] as string | undefined;
+    next = page[answered] as string | undefined;
   } while (next);
   return found;
 }

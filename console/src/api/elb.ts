@@ -102,16 +102,8 @@ export interface TargetGroup {
   LoadBalancerArns?: string[];
 }
 
-export async function targetGroups(region: string): Promise<TargetGroup[]> {
-  const found: TargetGroup[] = [];
-  let Marker: string | undefined;
-  do {
-    const page = await call<{ TargetGroups?: TargetGroup[]; NextMarker?: string }>("elbv2", "DescribeTargetGroups", region, { Marker });
-    found.push(...(page.TargetGroups ?? []));
-    Marker = page.NextMarker;
-  } while (Marker);
-  return found;
-}
+export const targetGroups = (region: string) =>
+  every<TargetGroup>("elbv2", "DescribeTargetGroups", region, {}, "TargetGroups", "Marker", "NextMarker");
 
 /** The targets of a group, in use or not. */
 export async function targets(region: string, TargetGroupArn: string): Promise<Target[]> {
@@ -149,21 +141,8 @@ export interface ListenerCertificate {
 }
 
 /** The default one first. */
-export async function listenerCertificates(region: string, ListenerArn: string): Promise<ListenerCertificate[]> {
-  const found: ListenerCertificate[] = [];
-  let Marker: string | undefined;
-  do {
-    const page: { Certificates?: ListenerCertificate[]; NextMarker?: string } = await call(
-      "elbv2",
-      "DescribeListenerCertificates",
-      region,
-      { ListenerArn, Marker },
-    );
-    found.push(...(page.Certificates ?? []));
-    Marker = page.NextMarker;
-  } while (Marker);
-  return found;
-}
+export const listenerCertificates = (region: string, ListenerArn: string) =>
+  every<ListenerCertificate>("elbv2", "DescribeListenerCertificates", region, { ListenerArn }, "Certificates", "Marker", "NextMarker");
 
 /** Which rule a request would go by: as `portside lb route` says it. */
 export interface Route {

@@ -1,6 +1,6 @@
 /** The members of IAM's answers that are shown. */
 
-import { call, hereUrl, read } from "./call";
+import { call, every, hereUrl, read } from "./call";
 
 export interface Role {
   RoleName: string;
@@ -14,16 +14,7 @@ export interface Role {
   Tags?: { Key: string; Value: string }[];
 }
 
-export async function roles(region: string): Promise<Role[]> {
-  const found: Role[] = [];
-  let marker: string | undefined;
-  do {
-    const page = await call<{ Roles: Role[]; IsTruncated?: boolean; Marker?: string }>("iam", "ListRoles", region, { Marker: marker });
-    found.push(...page.Roles);
-    marker = page.IsTruncated ? page.Marker : undefined;
-  } while (marker);
-  return found;
-}
+export const roles = (region: string) => every<Role>("iam", "ListRoles", region, {}, "Roles", "Marker");
 
 export const role = async (region: string, RoleName: string) => (await call<{ Role: Role }>("iam", "GetRole", region, { RoleName })).Role;
 
