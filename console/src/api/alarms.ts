@@ -1,10 +1,10 @@
 /** Alarms of CloudWatch: what they watch, their states, their history. */
 
 import { call, every } from "./call";
-import { dimensionsOf, type Line, short } from "./metrics";
+import { dimensionsOf, type Line, type Listed, metricOf, short } from "./metrics";
 
 interface MetricStat {
-  Metric: { Namespace: string; MetricName: string; Dimensions?: { Name: string; Value: string }[] };
+  Metric: Listed;
   Period: number;
   Stat: string;
 }
@@ -24,7 +24,7 @@ export interface Alarm {
   /** Of one metric. */
   Namespace?: string;
   MetricName?: string;
-  Dimensions?: { Name: string; Value: string }[];
+  Dimensions?: Listed["Dimensions"];
   Statistic?: string;
   ExtendedStatistic?: string;
   Period?: number;
@@ -99,13 +99,12 @@ const periodWords = (seconds: number) => (seconds % 60 ? `${seconds} s` : second
 
 /** What it watches, as lines of a graph; none for a composite one. */
 export function linesOf(alarm: Alarm): Line[] {
-  const dimensions = (all: { Name: string; Value: string }[] | undefined) =>
-    Object.fromEntries((all ?? []).map((each) => [each.Name, each.Value]));
-  if (alarm.Namespace && alarm.MetricName) {
+  const { Namespace, MetricName, Dimensions } = alarm;
+  if (Namespace && MetricName) {
     return [
       {
         id: "m1",
-        metric: { namespace: alarm.Namespace, name: alarm.MetricName, dimensions: dimensions(alarm.Dimensions) },
+        metric: metricOf({ Namespace, MetricName, Dimensions }),
         stat: alarm.Statistic ?? alarm.ExtendedStatistic ?? "Average",
         period: alarm.Period ?? 60,
         label: "",
@@ -115,11 +114,7 @@ export function linesOf(alarm: Alarm): Line[] {
   }
   return (alarm.Metrics ?? []).map((each) => ({
     id: each.Id,
-    metric: each.MetricStat && {
-      namespace: each.MetricStat.Metric.Namespace,
-      name: each.MetricStat.Metric.MetricName,
-      dimensions: dimensions(each.MetricStat.Metric.Dimensions),
-    },
+    metric: each.MetricStat && metricOf(each.MetricStat.Metric),
     expression: each.Expression,
     stat: each.MetricStat?.Stat ?? "Average",
     period: each.MetricStat?.Period ?? each.Period ?? 0,

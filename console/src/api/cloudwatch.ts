@@ -1,6 +1,6 @@
-/** Metrics, as GetMetricData gives them. */
+/** Charts of the last hour, of certain metrics. */
 
-import { call } from "./call";
+import { data, type Line, queriesOf } from "./metrics";
 
 export interface Point {
   x: Date;
@@ -17,30 +17,18 @@ export interface Series {
 
 /** The points of each series over the last hour, a minute each, in the order of their time. */
 export async function lastHour(region: string, all: readonly Series[], now: number): Promise<Point[][]> {
-  interface Answer {
-    MetricDataResults: { Id: string; Timestamps?: number[]; Values?: number[] }[];
-  }
-  const answer = await call<Answer>("cloudwatch", "GetMetricData", region, {
-    StartTime: Math.floor(now / 1000) - 3600,
-    EndTime: Math.ceil(now / 1000),
-    ScanBy: "TimestampAscending",
-    MetricDataQueries: all.map((each, at) => ({
-      Id: `m${at}`,
-      MetricStat: {
-        Metric: {
-          Namespace: each.namespace,
-          MetricName: each.metric,
-          Dimensions: Object.entries(each.dimensions).map(([Name, Value]) => ({ Name, Value })),
-        },
-        Period: 60,
-        Stat: each.stat,
-      },
-    })),
-  });
-  return all.map((_each, at) => {
-    const found = answer.MetricDataResults.find((one) => one.Id === `m${at}`);
-    return (found?.Timestamps ?? []).map((seconds, i) => ({ x: new Date(seconds * 1000), y: found?.Values?.[i] ?? 0 }));
-  });
+  const lines = all.map(
+    ({ metric: name, namespace, dimensions, stat }, at): Line => ({
+      id: `m${at}`,
+      metric: { namespace, name, dimensions },
+      stat,
+      period: 60,
+      label: "",
+      isShown: true,
+    }),
+  );
+  const found = await data(region, queriesOf(lines, 60), Math.floor(now / 1000) - 3600, Math.ceil(now / 1000));
+  return lines.map((line) => found.find((one) => one.id === line.id)?.points ?? []);
 }
 
 /** Noughts for the minutes without a point after the first one, but for the last two, which may still come. */

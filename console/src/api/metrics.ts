@@ -44,7 +44,8 @@ export const PERIODS: readonly [number, string][] = [
 /** So many are listed at most: narrower filters find the others. */
 export const METRICS_MOST = 20_000;
 
-interface Listed {
+/** A metric as CloudWatch writes it. */
+export interface Listed {
   Namespace: string;
   MetricName: string;
   Dimensions?: { Name: string; Value: string }[];
