@@ -8,11 +8,9 @@ import FormField from "@cloudscape-design/components/form-field";
 import Header from "@cloudscape-design/components/header";
 import Input from "@cloudscape-design/components/input";
 import Link from "@cloudscape-design/components/link";
-import Multiselect from "@cloudscape-design/components/multiselect";
 import Select from "@cloudscape-design/components/select";
 import SpaceBetween from "@cloudscape-design/components/space-between";
 import { lazy, Suspense, useState } from "react";
-import { securityGroups, subnets } from "../api/ec2";
 import { type Balancer, balancers, COUNTS_MS, KINDS, trafficOf } from "../api/elb";
 import { useLive } from "../api/live";
 import { useHere } from "../context";
@@ -22,6 +20,7 @@ import { BalancerPlace } from "../parts/balancer-place";
 import { Fact } from "../parts/fact";
 import { List } from "../parts/list";
 import { Listeners } from "../parts/listeners";
+import { useNetwork } from "../parts/network-fields";
 import { Status } from "../parts/status";
 import { TargetGroupList } from "../parts/target-groups";
 import { Targets } from "../parts/targets";
@@ -156,27 +155,14 @@ const SCHEMES = [
 ];
 
 function CreateBalancer({ onClose }: { onClose: () => void }) {
-  const { region, to } = useHere();
-  const known = useLive(
-    async () => ({ subnets: await subnets(region), groups: await securityGroups(region) }),
-    { kinds: ["subnet", "security_group"] },
-    [region],
-  );
+  const { to } = useHere();
+  const network = useNetwork({
+    subnetHint: "Of different zones; an Application Load Balancer takes at least two",
+    groupHint: "None: the default group of an Application Load Balancer's VPC",
+  });
   const [name, setName] = useState("");
   const [type, setType] = useState("application");
   const [scheme, setScheme] = useState("internet-facing");
-  const [chosen, setChosen] = useState<readonly string[]>();
-  const [groups, setGroups] = useState<readonly string[]>([]);
-  const inSubnets = chosen ?? known.value?.subnets.filter((each) => each.DefaultForAz).map((each) => each.SubnetId) ?? [];
-  const vpc = known.value?.subnets.find((each) => inSubnets.includes(each.SubnetId))?.VpcId;
-  const subnetOptions = (known.value?.subnets ?? []).map((each) => ({
-    value: each.SubnetId,
-    label: each.SubnetId,
-    description: `${each.AvailabilityZone}, ${each.CidrBlock}`,
-  }));
-  const groupOptions = (known.value?.groups ?? [])
-    .filter((each) => each.VpcId === vpc)
-    .map((each) => ({ value: each.GroupId, label: each.GroupName, description: each.GroupId }));
   const isName = /^[A-Za-z0-9](?:[A-Za-z0-9-]{0,30}[A-Za-z0-9])?$/.test(name);
   return (
     <Act
@@ -188,16 +174,16 @@ function CreateBalancer({ onClose }: { onClose: () => void }) {
         Name: name,
         Type: type,
         Scheme: scheme,
-        Subnets: inSubnets,
-        SecurityGroups: groups.length ? groups : undefined,
+        Subnets: network.subnets,
+        SecurityGroups: network.groups,
       }}
-      isReady={isName && inSubnets.length > 0}
+      isReady={isName && network.subnets.length > 0}
       onClose={onClose}
       onDone={() => {
         location.hash = to(["load-balancers", name]);
       }}
     >
-      {known.error && <Alert type="error">{known.error.message}</Alert>}
+      {network.error && <Alert type="error">{network.error.message}</Alert>}
       <FormField label="Name" errorText={isName || name === "" ? undefined : "Up to 32 letters, digits and hyphens"}>
         <Input value={name} onChange={({ detail }) => setName(detail.value)} />
       </FormField>
@@ -215,22 +201,8 @@ function CreateBalancer({ onClose }: { onClose: () => void }) {
           onChange={({ detail }) => setScheme(detail.selectedOption.value ?? "internet-facing")}
         />
       </FormField>
-      <FormField label="Subnets" description="Of different zones; an Application Load Balancer takes at least two">
-        <Multiselect
-          selectedOptions={subnetOptions.filter((each) => inSubnets.includes(each.value))}
-          options={subnetOptions}
-          onChange={({ detail }) => setChosen(detail.selectedOptions.map((each) => each.value ?? ""))}
-          placeholder="Choose some"
-        />
-      </FormField>
-      <FormField label="Security groups" description="None: the default group of an Application Load Balancer's VPC">
-        <Multiselect
-          selectedOptions={groupOptions.filter((each) => groups.includes(each.value))}
-          options={groupOptions}
-          onChange={({ detail }) => setGroups(detail.selectedOptions.map((each) => each.value ?? ""))}
-          placeholder="Choose some"
-        />
-      </FormField>
+      {network.subnetField}
+      {network.groupField}
     </Act>
   );
 }

@@ -11,7 +11,7 @@ import Link from "@cloudscape-design/components/link";
 import Select from "@cloudscape-design/components/select";
 import SpaceBetween from "@cloudscape-design/components/space-between";
 import { useState } from "react";
-import { type GroupRule, groupRules, portsOf, type SecurityGroup, securityGroups } from "../api/ec2";
+import { groupOption, type GroupRule, groupRules, portsOf, type SecurityGroup, securityGroups } from "../api/ec2";
 import { type Live, useLive } from "../api/live";
 import { NETWORK_KINDS, networks } from "../api/network";
 import { useHere } from "../context";
@@ -154,7 +154,7 @@ function AddRule(props: { group: SecurityGroup; groups: SecurityGroup[]; way: "i
   };
   const options = [
     { value: "block", label: "A block of addresses" },
-    ...groups.filter((each) => each.VpcId === group.VpcId).map((each) => ({ value: each.GroupId, label: each.GroupName, description: each.GroupId })),
+    ...groups.filter((each) => each.VpcId === group.VpcId).map(groupOption),
   ];
   return (
     <Act

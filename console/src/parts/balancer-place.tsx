@@ -10,7 +10,7 @@ import Link from "@cloudscape-design/components/link";
 import Multiselect from "@cloudscape-design/components/multiselect";
 import SpaceBetween from "@cloudscape-design/components/space-between";
 import { useState } from "react";
-import { securityGroups, subnets } from "../api/ec2";
+import { groupOption, securityGroups, subnetOption, subnets } from "../api/ec2";
 import { KINDS, placeOf } from "../api/elb";
 import { useLive } from "../api/live";
 import { useHere } from "../context";
@@ -83,10 +83,10 @@ function EditPlace({ what, vpc, now, arn, name, onClose }: Changed & { arn: stri
       isGroups
         ? (await securityGroups(region))
             .filter((each) => each.VpcId === vpc)
-            .map((each) => ({ value: each.GroupId, label: each.GroupName, description: each.GroupId }))
+            .map(groupOption)
         : (await subnets(region))
             .filter((each) => each.VpcId === vpc)
-            .map((each) => ({ value: each.SubnetId, label: each.SubnetId, description: `${each.AvailabilityZone}, ${each.CidrBlock}` })),
+            .map(subnetOption),
     { kinds: ["subnet", "security_group"] },
     [region, what, vpc],
   );
