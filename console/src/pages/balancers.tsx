@@ -25,6 +25,7 @@ import { Status } from "../parts/status";
 import { TargetGroupList } from "../parts/target-groups";
 import { Targets } from "../parts/targets";
 import { WhichRule } from "../parts/which-rule";
+import { isBalancerName } from "../typed";
 
 const Plot = lazy(() => import("../parts/plot"));
 
@@ -163,7 +164,6 @@ function CreateBalancer({ onClose }: { onClose: () => void }) {
   const [name, setName] = useState("");
   const [type, setType] = useState("application");
   const [scheme, setScheme] = useState("internet-facing");
-  const isName = /^[A-Za-z0-9](?:[A-Za-z0-9-]{0,30}[A-Za-z0-9])?$/.test(name);
   return (
     <Act
       title="Create a load balancer"
@@ -177,14 +177,14 @@ function CreateBalancer({ onClose }: { onClose: () => void }) {
         Subnets: network.subnets,
         SecurityGroups: network.groups,
       }}
-      isReady={isName && network.subnets.length > 0}
+      isReady={isBalancerName(name) && network.subnets.length > 0}
       onClose={onClose}
       onDone={() => {
         location.hash = to(["load-balancers", name]);
       }}
     >
       {network.error && <Alert type="error">{network.error.message}</Alert>}
-      <FormField label="Name" errorText={isName || name === "" ? undefined : "Up to 32 letters, digits and hyphens"}>
+      <FormField label="Name" errorText={isBalancerName(name) || name === "" ? undefined : "Up to 32 letters, digits and hyphens"}>
         <Input value={name} onChange={({ detail }) => setName(detail.value)} />
       </FormField>
       <FormField label="Type">

@@ -8,7 +8,7 @@ import StatusIndicator from "@cloudscape-design/components/status-indicator";
 import { CONCERNED, pathOf, type Problem, problems } from "../api/problems";
 import { useLive } from "../api/live";
 import { useHere } from "../context";
-import { counted, time } from "../format";
+import { counted, secondsOf, time } from "../format";
 import { List } from "../parts/list";
 import { hrefOf } from "../route";
 
@@ -51,7 +51,7 @@ export function Problems() {
             header: "Since",
             width: 190,
             sortingField: "since",
-            cell: (each) => (each.since ? time(Date.parse(each.since) / 1000) : "–"),
+            cell: (each) => time(secondsOf(each.since)),
           },
         ]}
       />

@@ -19,6 +19,7 @@ import { LAUNCH_FIRST, launchFaults, unfit } from "../launch";
 import { type Members, picked, shapesOf } from "../model";
 import { defaultPlace, useLaunch } from "../parts/launch-offers";
 import { OperationForm, type Step } from "../parts/operation-form";
+import { isWhole } from "../typed";
 
 const BELOW = {
   ...LAUNCH_FIRST,
@@ -133,7 +134,6 @@ function useScales() {
   const [least, setLeast] = useState("1");
   const [most, setMost] = useState("4");
   const [target, setTarget] = useState("70");
-  const isWhole = (text: string) => /^\d{1,6}$/.test(text);
   const isReady = !isOn || (isWhole(least) && isWhole(most) && Number(least) <= Number(most) && Number(target) > 0);
   const steps = (value: Members): Step[] => {
     if (!isOn) return [];

@@ -15,7 +15,7 @@ import { useState } from "react";
 import { addressOf, definition as readDefinition, interfaceOf, protectedUntil, story, task as readTask, type TaskDefinition, type Container as ContainerOf } from "../api/ecs";
 import { useLive } from "../api/live";
 import { useHere } from "../context";
-import { familyOf, memory, nameOf, time, vcpu } from "../format";
+import { familyOf, memory, nameOf, secondsOf, time, vcpu } from "../format";
 import { Act } from "../parts/act";
 import { Fact } from "../parts/fact";
 import { Output } from "../parts/output";
@@ -144,7 +144,7 @@ export function TaskPage({ cluster, id }: { cluster: string; id: string }) {
         wrapLines
         empty="Nothing happened yet"
         columnDefinitions={[
-          { id: "at", header: "When", cell: (each) => time(Date.parse(each.at) / 1000), width: 190 },
+          { id: "at", header: "When", cell: (each) => time(secondsOf(each.at)), width: 190 },
           { id: "what", header: "What", cell: (each) => each.what, isRowHeader: true },
           { id: "detail", header: "Detail", cell: (each) => each.detail || "–" },
         ]}

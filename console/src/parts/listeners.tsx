@@ -11,6 +11,7 @@ import { useState } from "react";
 import { actionsOf, type Balancer, certificates, type Condition, conditionsOf, type Listener, type Rule } from "../api/elb";
 import { useLive } from "../api/live";
 import { useHere } from "../context";
+import { isPort } from "../typed";
 import { Act } from "./act";
 import { useAction } from "./action";
 import { ReadAndEditAttributes } from "./attributes";
@@ -149,7 +150,6 @@ function CreateListener({ balancer, onClose }: { balancer: Balancer; onClose: ()
   const known = useLive(() => certificates(region), { kinds: ["certificate"] }, [region]);
   const options = known.value?.map((each) => ({ value: each.CertificateArn, label: each.DomainName, description: each.CertificateArn })) ?? [];
   const chosen = useAction(protocol);
-  const isPort = /^\d{1,5}$/.test(port) && Number(port) > 0 && Number(port) < 65536;
   return (
     <Act
       title={`Create a listener of ${balancer.name}`}
@@ -163,7 +163,7 @@ function CreateListener({ balancer, onClose }: { balancer: Balancer; onClose: ()
         Certificates: isSecure(protocol) ? [{ CertificateArn: certificate }] : undefined,
         DefaultActions: [chosen.action],
       }}
-      isReady={isPort && chosen.isReady && (!isSecure(protocol) || certificate !== "")}
+      isReady={isPort(port) && chosen.isReady && (!isSecure(protocol) || certificate !== "")}
       onClose={onClose}
     >
       <FormField label="Protocol">
@@ -173,7 +173,7 @@ function CreateListener({ balancer, onClose }: { balancer: Balancer; onClose: ()
           onChange={({ detail }) => setProtocol(detail.selectedOption.value ?? "HTTP")}
         />
       </FormField>
-      <FormField label="Port" errorText={isPort ? undefined : "1 to 65535"}>
+      <FormField label="Port" errorText={isPort(port) ? undefined : "1 to 65535"}>
         <Input value={port} onChange={({ detail }) => setPort(detail.value)} inputMode="numeric" />
       </FormField>
       {isSecure(protocol) && (

@@ -15,6 +15,7 @@ import { useLive } from "../api/live";
 import { PACKET_KINDS, verdict } from "../api/network";
 import { useHere } from "../context";
 import { sayThing, type Thing } from "../drawing";
+import { isPort } from "../typed";
 import { Command } from "./act";
 import "./reach.css";
 import { INTERNET } from "./vpc-drawing";
@@ -42,10 +43,9 @@ export function Reach({ from, to, spans, onChange }: Props) {
   // One of the blocks that are for documents: nobody has it, and every rule about the whole internet means it.
   const [address, setAddress] = useState("203.0.113.1");
   const port = typed ?? /tcp (\d+)/.exec(spans)?.[1] ?? "80";
-  const isPort = protocol === "icmp" || (/^\d{1,5}$/.test(port) && Number(port) >= 1 && Number(port) < 65536);
   const isAddress = /^(\d{1,3}\.){3}\d{1,3}$/.test(address);
   const nameOf = (end: string) => (end === INTERNET ? address : end);
-  const isReady = isPort && (isAddress || (from.end !== INTERNET && to.end !== INTERNET));
+  const isReady = (protocol === "icmp" || isPort(port)) && (isAddress || (from.end !== INTERNET && to.end !== INTERNET));
   const live = useLive(
     async () => (isReady ? verdict(nameOf(from.end), nameOf(to.end), protocol, port) : null),
     { kinds: PACKET_KINDS },
@@ -82,7 +82,7 @@ export function Reach({ from, to, spans, onChange }: Props) {
             />
           </FormField>
           {protocol !== "icmp" && (
-            <FormField label="Port" errorText={isPort ? undefined : "1 to 65535"}>
+            <FormField label="Port" errorText={isPort(port) ? undefined : "1 to 65535"}>
               <Input value={port} onChange={({ detail }) => setTyped(detail.value)} inputMode="numeric" />
             </FormField>
           )}

@@ -10,6 +10,7 @@ import { call } from "../api/call";
 import { KINDS, type TargetGroup, targetGroups } from "../api/elb";
 import { useLive } from "../api/live";
 import { useHere } from "../context";
+import { isBalancerName, isPort } from "../typed";
 import { Act } from "./act";
 import { List } from "./list";
 
@@ -95,8 +96,6 @@ function CreateTargetGroup({ onClose }: { onClose: () => void }) {
   const [chosen, setChosen] = useState("");
   const [path, setPath] = useState("/");
   const vpc = chosen || (vpcs.value?.find((each) => each.IsDefault) ?? vpcs.value?.[0])?.VpcId || "";
-  const isName = /^[A-Za-z0-9](?:[A-Za-z0-9-]{0,30}[A-Za-z0-9])?$/.test(name);
-  const isPort = /^\d{1,5}$/.test(port) && Number(port) > 0 && Number(port) < 65536;
   const hasPath = protocol.startsWith("HTTP");
   return (
     <Act
@@ -112,13 +111,13 @@ function CreateTargetGroup({ onClose }: { onClose: () => void }) {
         TargetType: type,
         HealthCheckPath: hasPath ? path : undefined,
       }}
-      isReady={isName && isPort && vpc !== ""}
+      isReady={isBalancerName(name) && isPort(port) && vpc !== ""}
       onClose={onClose}
       onDone={() => {
         location.hash = to(["target-groups", name]);
       }}
     >
-      <FormField label="Name" errorText={isName || name === "" ? undefined : "Up to 32 letters, digits and hyphens"}>
+      <FormField label="Name" errorText={isBalancerName(name) || name === "" ? undefined : "Up to 32 letters, digits and hyphens"}>
         <Input value={name} onChange={({ detail }) => setName(detail.value)} />
       </FormField>
       <FormField label="Protocol">
@@ -128,7 +127,7 @@ function CreateTargetGroup({ onClose }: { onClose: () => void }) {
           onChange={({ detail }) => setProtocol(detail.selectedOption.value ?? "HTTP")}
         />
       </FormField>
-      <FormField label="Port" errorText={isPort ? undefined : "1 to 65535"}>
+      <FormField label="Port" errorText={isPort(port) ? undefined : "1 to 65535"}>
         <Input value={port} onChange={({ detail }) => setPort(detail.value)} inputMode="numeric" />
       </FormField>
       <FormField label="Targets are">

@@ -10,7 +10,8 @@ import Table from "@cloudscape-design/components/table";
 import { useState } from "react";
 import type { Target } from "../api/elb";
 import { useHere } from "../context";
-import { counted, time } from "../format";
+import { counted, secondsOf, time } from "../format";
+import { isPort } from "../typed";
 import { Act } from "./act";
 import { Status } from "./status";
 
@@ -64,7 +65,7 @@ export function Targets({ group, targets, isReadOnly }: Props) {
             header: "Why",
             cell: (each) => [each.description, each.reason && `(${each.reason})`].filter(Boolean).join(" ") || "–",
           },
-          { id: "checked", header: "Last check", cell: (each) => time(each.checkedAt ? Date.parse(each.checkedAt) / 1000 : undefined) },
+          { id: "checked", header: "Last check", cell: (each) => time(secondsOf(each.checkedAt)) },
           {
             id: "gone",
             header: "Change",
@@ -99,7 +100,6 @@ export function Targets({ group, targets, isReadOnly }: Props) {
 function Register({ group, onClose }: { group: Props["group"]; onClose: () => void }) {
   const [id, setId] = useState("");
   const [port, setPort] = useState(String(group.port));
-  const isPort = /^\d{1,5}$/.test(port) && Number(port) > 0 && Number(port) < 65536;
   return (
     <Act
       title={`Register a target in ${group.name}`}
@@ -107,14 +107,14 @@ function Register({ group, onClose }: { group: Props["group"]; onClose: () => vo
       service="elbv2"
       operation="RegisterTargets"
       parameters={{ TargetGroupArn: group.arn, Targets: [{ Id: id, Port: Number(port) }] }}
-      isReady={id !== "" && isPort}
+      isReady={id !== "" && isPort(port)}
       onClose={onClose}
     >
       <SpaceBetween size="l">
         <FormField label="Target" description="An address, or an instance's id, by the group's target type">
           <Input value={id} onChange={({ detail }) => setId(detail.value.trim())} />
         </FormField>
-        <FormField label="Port" errorText={isPort ? undefined : "1 to 65535"}>
+        <FormField label="Port" errorText={isPort(port) ? undefined : "1 to 65535"}>
           <Input value={port} onChange={({ detail }) => setPort(detail.value)} inputMode="numeric" />
         </FormField>
       </SpaceBetween>

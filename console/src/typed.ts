@@ -1,0 +1,9 @@
+/** Whether what was typed into a field is what the field asks for. */
+
+export const isPort = (text: string) => /^\d{1,5}$/.test(text) && Number(text) > 0 && Number(text) < 65536;
+
+/** A count, of tasks or seconds. */
+export const isWhole = (text: string) => /^\d{1,6}$/.test(text);
+
+/** The name of a load balancer or a target group. */
+export const isBalancerName = (text: string) => /^[A-Za-z0-9](?:[A-Za-z0-9-]{0,30}[A-Za-z0-9])?$/.test(text);
