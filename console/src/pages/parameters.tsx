@@ -12,12 +12,12 @@ import Select from "@cloudscape-design/components/select";
 import SpaceBetween from "@cloudscape-design/components/space-between";
 import Table from "@cloudscape-design/components/table";
 import Textarea from "@cloudscape-design/components/textarea";
-import { useEffect, useState } from "react";
+import { useState } from "react";
 import { useLive } from "../api/live";
 import { type Parameter, parameterHistory, parameters, parameterValue } from "../api/secrets";
 import { useHere } from "../context";
 import { time } from "../format";
-import { type Shapes, shapesOf } from "../model";
+import { shapesOf } from "../model";
 import { Act } from "../parts/act";
 import { Fact } from "../parts/fact";
 import { List } from "../parts/list";
@@ -63,15 +63,12 @@ export function Parameters() {
 }
 
 function Put({ parameter, onClose }: { parameter?: Parameter; onClose: () => void }) {
-  const [model, setModel] = useState<Shapes>();
-  useEffect(() => {
-    shapesOf("ssm", "PutParameter").then(setModel, () => undefined);
-  }, []);
+  const model = useLive(() => shapesOf("ssm", "PutParameter"), { kinds: [] }, []);
   const [name, setName] = useState(parameter?.Name ?? "");
   const [type, setType] = useState(parameter?.Type ?? "String");
   const [value, setValue] = useState("");
   const isSecret = type === "SecureString";
-  const types = (model?.shapes.ParameterType?.enum ?? [type]).map((each) => ({ value: each, label: each }));
+  const types = (model.value?.shapes.ParameterType?.enum ?? [type]).map((each) => ({ value: each, label: each }));
   return (
     <Act
       title={parameter ? `Change ${parameter.Name}` : "Create a parameter"}

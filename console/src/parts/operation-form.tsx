@@ -10,8 +10,9 @@ import SegmentedControl from "@cloudscape-design/components/segmented-control";
 import SpaceBetween from "@cloudscape-design/components/space-between";
 import Spinner from "@cloudscape-design/components/spinner";
 import Textarea from "@cloudscape-design/components/textarea";
-import { type ReactNode, useEffect, useMemo, useState } from "react";
+import { type ReactNode, useMemo, useState } from "react";
 import { ApiError, call } from "../api/call";
+import { useLive } from "../api/live";
 import { commandOf } from "../command";
 import { useHere } from "../context";
 import { counted } from "../format";
@@ -55,14 +56,10 @@ interface Props {
 
 export function OperationForm(props: Props) {
   const service = props.service ?? "ecs";
-  const [model, setModel] = useState<Shapes>();
-  const [error, setError] = useState<Error>();
-  useEffect(() => {
-    shapesOf(service, props.operation).then(setModel, setError);
-  }, [service, props.operation]);
-  if (error) return <Alert type="error">{error.message}</Alert>;
-  if (!model) return <Spinner size="large" />;
-  return <Form {...props} service={service} model={model} />;
+  const model = useLive(() => shapesOf(service, props.operation), { kinds: [] }, [service, props.operation]);
+  if (model.error) return <Alert type="error">{model.error.message}</Alert>;
+  if (!model.value) return <Spinner size="large" />;
+  return <Form {...props} service={service} model={model.value} />;
 }
 
 function Form(props: Props & { service: string; model: Shapes }) {

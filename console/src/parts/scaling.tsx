@@ -11,12 +11,13 @@ import Input from "@cloudscape-design/components/input";
 import Select from "@cloudscape-design/components/select";
 import SpaceBetween from "@cloudscape-design/components/space-between";
 import Table from "@cloudscape-design/components/table";
-import { useEffect, useState } from "react";
+import { useState } from "react";
 import { useLive } from "../api/live";
 import { of, type Policy, policyText, scaling, SERVICE, type Target } from "../api/scaling";
 import { useHere } from "../context";
 import { counted, time } from "../format";
-import { type Shapes, shapesOf } from "../model";
+import { shapesOf } from "../model";
+import { isWhole } from "../typed";
 import { Act } from "./act";
 import { Fact } from "./fact";
 
@@ -198,8 +199,6 @@ export function Scaling({ cluster, service, desired }: { cluster: string; servic
   );
 }
 
-const isWhole = (text: string) => /^\d{1,6}$/.test(text);
-
 function Bounds(props: { cluster: string; service: string; target: Target | undefined; desired: number | undefined; onClose: () => void }) {
   const { cluster, service, target, desired } = props;
   const [least, setLeast] = useState(String(target?.MinCapacity ?? Math.min(1, desired ?? 1)));
@@ -228,10 +227,7 @@ function Bounds(props: { cluster: string; service: string; target: Target | unde
 function Tracking(props: { cluster: string; service: string; policy?: Policy; onClose: () => void }) {
   const { cluster, service, policy } = props;
   const before = policy?.TargetTrackingScalingPolicyConfiguration;
-  const [model, setModel] = useState<Shapes>();
-  useEffect(() => {
-    shapesOf(SERVICE, "PutScalingPolicy").then(setModel, () => undefined);
-  }, []);
+  const model = useLive(() => shapesOf(SERVICE, "PutScalingPolicy"), { kinds: [] }, []);
   const [name, setName] = useState(policy?.PolicyName ?? "cpu");
   const [metric, setMetric] = useState(before?.PredefinedMetricSpecification?.PredefinedMetricType ?? "ECSServiceAverageCPUUtilization");
   const [label, setLabel] = useState(before?.PredefinedMetricSpecification?.ResourceLabel ?? "");
@@ -239,7 +235,7 @@ function Tracking(props: { cluster: string; service: string; policy?: Policy; on
   const [cooldown, setCooldown] = useState(String(before?.ScaleOutCooldown ?? 60));
   const [cooldownIn, setCooldownIn] = useState(String(before?.ScaleInCooldown ?? 300));
   const [isOutOnly, setOutOnly] = useState(before?.DisableScaleIn ?? false);
-  const metrics = (model?.shapes.MetricType?.enum ?? [metric])
+  const metrics = (model.value?.shapes.MetricType?.enum ?? [metric])
     .filter((each) => each.startsWith("ECSService") || each === "ALBRequestCountPerTarget")
     .map((each) => ({ value: each, label: each }));
   const isNumber = /^\d+(\.\d+)?$/.test(target) && Number(target) > 0;
