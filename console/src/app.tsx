@@ -6,13 +6,13 @@ import Box from "@cloudscape-design/components/box";
 import Header from "@cloudscape-design/components/header";
 import SideNavigation from "@cloudscape-design/components/side-navigation";
 import TopNavigation from "@cloudscape-design/components/top-navigation";
-import { applyMode, Mode } from "@cloudscape-design/global-styles";
 import Spinner from "@cloudscape-design/components/spinner";
 import { lazy, type ReactNode, Suspense, useEffect, useState } from "react";
 import { type About, actIn, signOut } from "./api/call";
 import { follow, onLive } from "./api/changes";
 import { HereContext } from "./context";
 import { nameOf, time } from "./format";
+import { applyDark, keepDark, prefersDark } from "./mode";
 import { REGIONS } from "./regions";
 import { hrefOf, linkTo, placeOf } from "./route";
 
@@ -88,13 +88,10 @@ function usePlace() {
 }
 
 function useMode(): [boolean, () => void] {
-  const [isDark, setDark] = useState(() => {
-    const chosen = localStorage.getItem("portside-mode");
-    return chosen ? chosen === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
-  });
-  useEffect(() => applyMode(isDark ? Mode.Dark : Mode.Light), [isDark]);
+  const [isDark, setDark] = useState(prefersDark);
+  useEffect(() => applyDark(isDark), [isDark]);
   const turn = () => {
-    localStorage.setItem("portside-mode", isDark ? "light" : "dark");
+    keepDark(!isDark);
     setDark(!isDark);
   };
   return [isDark, turn];

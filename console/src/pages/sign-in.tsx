@@ -1,6 +1,5 @@
 /** The way in where signatures are checked: by an access key, which is sent once and kept nowhere. */
 
-import "@cloudscape-design/global-styles/index.css";
 import Alert from "@cloudscape-design/components/alert";
 import Box from "@cloudscape-design/components/box";
 import Button from "@cloudscape-design/components/button";
@@ -10,9 +9,9 @@ import FormField from "@cloudscape-design/components/form-field";
 import Header from "@cloudscape-design/components/header";
 import Input from "@cloudscape-design/components/input";
 import SpaceBetween from "@cloudscape-design/components/space-between";
-import { applyMode, Mode } from "@cloudscape-design/global-styles";
 import { useEffect, useState } from "react";
 import { signIn } from "../api/call";
+import { applyDark, prefersDark } from "../mode";
 import "./sign-in.css";
 
 export function SignIn({ onSignedIn, isOver }: { onSignedIn: () => void; isOver: boolean }) {
@@ -23,8 +22,7 @@ export function SignIn({ onSignedIn, isOver }: { onSignedIn: () => void; isOver:
   const [isRunning, setRunning] = useState(false);
   useEffect(() => {
     document.title = "Sign in – Portside";
-    const chosen = localStorage.getItem("portside-mode");
-    applyMode((chosen ? chosen === "dark" : matchMedia("(prefers-color-scheme: dark)").matches) ? Mode.Dark : Mode.Light);
+    applyDark(prefersDark());
   }, []);
   const submit = async () => {
     setRunning(true);
