@@ -91,16 +91,6 @@ export function put(value: Value, path: Path, to: Value): Value {
   return Object.keys(members).length ? members : undefined;
 }
 
-const KINDS: Record<string, string> = { integer: "number", long: "number", double: "number", float: "number", timestamp: "number" };
-
-function name(kind: string): string {
-  if (kind === "structure" || kind === "map") return "an object";
-  if (kind === "list") return "a list";
-  if (kind === "boolean") return "true or false";
-  if (kind === "integer" || kind === "long") return "a whole number";
-  return KINDS[kind] === "number" ? "a number" : "text";
-}
-
 /** Everything in a value that its operation would not take, as far as the model says. */
 export function faultsOf(model: Shapes, value: Value): Fault[] {
   const faults: Fault[] = [];
@@ -117,7 +107,7 @@ function check(model: Shapes, shapeName: string, value: Value, path: Path, fault
   }
   switch (shape.type) {
     case "structure": {
-      if (!isMembers(value)) return tell(`This is ${name(shape.type)}.`);
+      if (!isMembers(value)) return tell("This is an object.");
       const members = shape.members ?? {};
       for (const [member, below] of Object.entries(value)) {
         const of = members[member];
@@ -152,8 +142,8 @@ function check(model: Shapes, shapeName: string, value: Value, path: Path, fault
     case "long":
     case "double":
     case "float": {
-      if (typeof value !== "number") return tell(`This is ${name(shape.type)}.`);
-      if ((shape.type === "integer" || shape.type === "long") && !Number.isInteger(value)) return tell("This is a whole number.");
+      const isWhole = shape.type === "integer" || shape.type === "long";
+      if (typeof value !== "number" || (isWhole && !Number.isInteger(value))) return tell(`This is a ${isWhole ? "whole " : ""}number.`);
       if (shape.min !== undefined && value < shape.min) tell(`At least ${shape.min}.`);
       if (shape.max !== undefined && value > shape.max) tell(`At most ${shape.max}.`);
       return;

@@ -10,13 +10,11 @@ export interface Secret {
   LastChangedDate?: number;
   LastAccessedDate?: number;
   DeletedDate?: number;
-  SecretVersionsToStages?: Record<string, string[]>;
   VersionIdsToStages?: Record<string, string[]>;
 }
 
 export interface Parameter {
   Name: string;
-  ARN?: string;
   Type: string;
   Version: number;
   Description?: string;
@@ -28,10 +26,9 @@ export const secrets = (region: string, withDeleted = false) =>
 
 export const secret = (region: string, name: string) => call<Secret>("secretsmanager", "DescribeSecret", region, { SecretId: name });
 
-export const secretValue = async (region: string, name: string, version?: string) => {
+export const secretValue = async (region: string, name: string) => {
   const found = await call<{ SecretString?: string; SecretBinary?: string }>("secretsmanager", "GetSecretValue", region, {
     SecretId: name,
-    VersionId: version,
   });
   return found.SecretString ?? found.SecretBinary ?? "";
 };

@@ -101,25 +101,19 @@ export function LogsInsights() {
   const [query, setQuery] = useState(address.get("query") ?? FIRST);
   const known = useLive(() => logGroups(region), { kinds: ["log_group"] }, [region]);
   const kept = useLive(() => definitions(region), { kinds: ["query_definition"] }, [region]);
-  const [asked, setAsked] = useState<Asked>();
   const [isKeeping, setKeeping] = useState(false);
   const [forgotten, setForgotten] = useState<Definition>();
-  const run = useRun(region, asked);
   const isReady = groups.length > 0 && query.trim() !== "";
-  const isRunning = run !== undefined && !run.error && (!run.results || isUnderWay(run.results.status));
   const next = (): Asked => ({ groups, query, ...boundsOf(span, Date.now()) });
+  // An address with a query is the query's results: whoever opens it sees them.
+  const [asked, setAsked] = useState(() => (address.get("query") && isReady ? next() : undefined));
+  const run = useRun(region, asked);
+  const isRunning = run !== undefined && !run.error && (!run.results || isUnderWay(run.results.status));
   const go = () => {
     if (!isReady) return;
     change({ query });
     setAsked(next());
   };
-  // An address with a query is the query's results: whoever opens it sees them.
-  const [hasBegun, setBegun] = useState(false);
-  useEffect(() => {
-    if (hasBegun) return;
-    setBegun(true);
-    if (address.get("query") && isReady) setAsked(next());
-  });
   return (
     <SpaceBetween size="l">
       <Header variant="h1" actions={<SpanPicker span={span} onChange={(each) => change({ span: textOf(each) })} />}>
