@@ -126,8 +126,10 @@ export function ImagePage({ id }: { id: string }) {
   if (live.error || (live.value && !image)) {
     return <Alert type="error">{live.error?.message ?? `There is no image ${id} on this machine.`}</Alert>;
   }
-  const others = (digest: string) =>
-    live.value?.images.filter((each) => each.id !== id && each.layers.some((layer) => layer.digest === digest)) ?? [];
+  const others = (digest: string) => {
+    const all = live.value?.images.filter((each) => each.id !== id && each.layers.some((layer) => layer.digest === digest)) ?? [];
+    return all.length ? counted(all.length, "image") : "None";
+  };
   return (
     <SpaceBetween size="l">
       <Header
@@ -167,7 +169,7 @@ export function ImagePage({ id }: { id: string }) {
             id: "others",
             header: "Others that have it",
             width: 200,
-            cell: (each) => (others(each.digest).length ? counted(others(each.digest).length, "image") : "None"),
+            cell: (each) => others(each.digest),
           },
         ]}
       />

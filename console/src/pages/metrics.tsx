@@ -17,7 +17,7 @@ import Table from "@cloudscape-design/components/table";
 import Tabs from "@cloudscape-design/components/tabs";
 import TextFilter from "@cloudscape-design/components/text-filter";
 import { useCollection } from "@cloudscape-design/collection-hooks";
-import { useRef, useState } from "react";
+import { useMemo, useRef, useState } from "react";
 import { useAddress } from "../address";
 import { useLive } from "../api/live";
 import {
@@ -131,6 +131,20 @@ function titled(found: readonly Found[], lines: readonly Line[]) {
 }
 
 const LISTED_AGAIN = 500;
+const NONE: readonly Metric[] = [];
+
+const setOf = (metric: Metric) => Object.keys(metric.dimensions).sort().join(", ") || "Without dimensions";
+
+function groupsOf(all: readonly Metric[], nameOf: (metric: Metric) => string): Map<string, Metric[]> {
+  const found = new Map<string, Metric[]>();
+  for (const each of all) {
+    const name = nameOf(each);
+    const group = found.get(name);
+    if (group) group.push(each);
+    else found.set(name, [each]);
+  }
+  return found;
+}
 
 /** Namespaces, then sets of dimensions, then metrics. */
 function Browse({ lines, onChange }: { lines: readonly Line[]; onChange: (lines: readonly Line[]) => void }) {
@@ -151,12 +165,7 @@ function Browse({ lines, onChange }: { lines: readonly Line[]; onChange: (lines:
     { kinds: [], everyMs: 60_000 },
     [region, namespace],
   );
-  const setOf = (metric: Metric) => Object.keys(metric.dimensions).sort().join(", ") || "Without dimensions";
-  const counts = new Map<string, number>();
-  for (const each of all.value ?? []) {
-    const name = namespace ? setOf(each) : each.namespace;
-    counts.set(name, (counts.get(name) ?? 0) + 1);
-  }
+  const groups = useMemo(() => groupsOf(all.value ?? [], namespace ? setOf : (each) => each.namespace), [all.value, namespace]);
   const crumbs = [
     { text: "All", href: to(["metrics"]), change: { namespace: undefined, dimensions: undefined } },
     ...(namespace ? [{ text: namespace, href: to(["metrics"], { namespace }), change: { namespace, dimensions: undefined } }] : []),
@@ -178,7 +187,7 @@ function Browse({ lines, onChange }: { lines: readonly Line[]; onChange: (lines:
       {namespace && dimensions ? (
         <Choice
           key={dimensions}
-          all={(all.value ?? []).filter((each) => setOf(each) === dimensions)}
+          all={groups.get(dimensions) ?? NONE}
           isLoading={all.value === undefined}
           lines={lines}
           onChange={onChange}
@@ -190,7 +199,7 @@ function Browse({ lines, onChange }: { lines: readonly Line[]; onChange: (lines:
           plural={namespace ? "sets of dimensions" : undefined}
           variant="embedded"
           live={{
-            value: all.value && [...counts].map(([name, count]) => ({ name, count })).sort((a, b) => a.name.localeCompare(b.name)),
+            value: all.value && [...groups].map(([name, { length: count }]) => ({ name, count })).sort((a, b) => a.name.localeCompare(b.name)),
             error: all.error,
           }}
           keyOf={(each) => each.name}
@@ -221,7 +230,10 @@ function Choice(props: {
   lines: readonly Line[];
   onChange: (lines: readonly Line[]) => void;
 }) {
-  const names = [...new Set(props.all.flatMap((each) => Object.keys(each.dimensions)))].sort();
+  // There may be very many, and each letter of the filter makes the table anew.
+  const names = useMemo(() => [...new Set(props.all.flatMap((each) => Object.keys(each.dimensions)))].sort(), [props.all]);
+  const chosen = useMemo(() => new Set(props.lines.flatMap((each) => (each.metric ? [keyOf(each.metric)] : []))), [props.lines]);
+  const selected = useMemo(() => props.all.filter((each) => chosen.has(keyOf(each))), [props.all, chosen]);
   const { items, collectionProps, filterProps, paginationProps, filteredItemsCount } = useCollection(props.all, {
     filtering: {
       empty: "No metric",
@@ -235,7 +247,6 @@ function Choice(props: {
     pagination: { pageSize: 50 },
     sorting: {},
   });
-  const chosen = new Set(props.lines.flatMap((each) => (each.metric ? [keyOf(each.metric)] : [])));
   return (
     <Table<Metric>
       {...collectionProps}
@@ -245,7 +256,7 @@ function Choice(props: {
       loadingText="Reading the metrics"
       trackBy={keyOf}
       selectionType="multi"
-      selectedItems={props.all.filter((each) => chosen.has(keyOf(each)))}
+      selectedItems={selected}
       ariaLabels={{
         selectionGroupLabel: "Metrics that are shown",
         allItemsSelectionLabel: () => "Show all of this page",

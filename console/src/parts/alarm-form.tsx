@@ -9,7 +9,7 @@ import SegmentedControl from "@cloudscape-design/components/segmented-control";
 import Select from "@cloudscape-design/components/select";
 import SpaceBetween from "@cloudscape-design/components/space-between";
 import Textarea from "@cloudscape-design/components/textarea";
-import { useState } from "react";
+import { useMemo, useState } from "react";
 import {
   type Actions,
   actionsOf,
@@ -153,6 +153,12 @@ const WHEN: readonly [keyof Actions, string][] = [
   ["OKActions", "When OK again, tell"],
 ];
 
+/** By an ARN: its name, with the service that it is of. */
+function actionOption(value: string) {
+  const parts = value.split(":");
+  return { value, label: parts.slice(5).join(":"), description: parts[2] };
+}
+
 /** Topics of SNS, and whatever else the alarm did before. */
 function Told({ actions, onChange }: { actions: Actions; onChange: (actions: Actions) => void }) {
   const { region } = useHere();
@@ -162,12 +168,8 @@ function Told({ actions, onChange }: { actions: Actions; onChange: (actions: Act
       {WHEN.map(([name, label]) => (
         <FormField key={name} label={label} description="Topics of SNS">
           <Multiselect
-            selectedOptions={actions[name].map((value) => ({ value, label: value.split(":").slice(5).join(":"), description: value.split(":")[2] }))}
-            options={[...new Set([...(known.value ?? []), ...actions[name]])].map((value) => ({
-              value,
-              label: value.split(":").slice(5).join(":"),
-              description: value.split(":")[2],
-            }))}
+            selectedOptions={actions[name].map(actionOption)}
+            options={[...new Set([...(known.value ?? []), ...actions[name]])].map(actionOption)}
             onChange={({ detail }) => onChange({ ...actions, [name]: detail.selectedOptions.map((each) => each.value ?? "") })}
             placeholder="Nobody"
             statusType={known.value ? "finished" : known.error ? "error" : "loading"}
@@ -188,6 +190,17 @@ function Watched({ line, onChange }: { line: Line | undefined; onChange: (line: 
   const { region } = useHere();
   const all = useLive(() => metrics(region), { kinds: [] }, [region]);
   const [typed, setTyped] = useState(line ? wordsOf(line) : "");
+  // There may be very many, and the form is made anew with each letter.
+  const options = useMemo(
+    () =>
+      (all.value ?? []).map((metric) => ({
+        value: keyOf(metric),
+        label: wordsOf({ ...BLANK, metric }),
+        description: metric.namespace,
+        tags: Object.entries(metric.dimensions).map(([name, value]) => `${name}=${value}`),
+      })),
+    [all.value],
+  );
   const change = (how: Partial<Line>) => line && onChange({ ...line, ...how });
   return (
     <SpaceBetween size="l">
@@ -201,12 +214,7 @@ function Watched({ line, onChange }: { line: Line | undefined; onChange: (line: 
           statusType={all.value ? "finished" : all.error ? "error" : "loading"}
           loadingText="Reading the metrics"
           errorText={all.error?.message}
-          options={(all.value ?? []).map((metric) => ({
-            value: keyOf(metric),
-            label: wordsOf({ ...BLANK, metric }),
-            description: metric.namespace,
-            tags: Object.entries(metric.dimensions).map(([name, value]) => `${name}=${value}`),
-          }))}
+          options={options}
           onChange={({ detail }) => {
             setTyped(detail.value);
             onChange(undefined);
