@@ -8,22 +8,22 @@ import Multiselect from "@cloudscape-design/components/multiselect";
 import SpaceBetween from "@cloudscape-design/components/space-between";
 import Table from "@cloudscape-design/components/table";
 import { useState } from "react";
-import { certificates, type Listener, type ListenerCertificate, listenerCertificates } from "../api/elb";
+import { type Certificate, type Listener, type ListenerCertificate, listenerCertificates } from "../api/elb";
 import { useLive } from "../api/live";
 import { useHere } from "../context";
 import { Act } from "./act";
 
-export function ListenerCertificates({ listener }: { listener: Listener }) {
+/** Args: all: of the region. */
+export function ListenerCertificates({ listener, all }: { listener: Listener; all: readonly Certificate[] }) {
   const { region } = useHere();
   const live = useLive(() => listenerCertificates(region, listener.arn), { kinds: ["listener", "certificate"] }, [region, listener.arn]);
-  const all = useLive(() => certificates(region), { kinds: ["certificate"] }, [region]);
   const [isNew, setNew] = useState(false);
   const [preferred, setPreferred] = useState<string>();
   const [removed, setRemoved] = useState<string>();
   const found = live.value ?? [];
-  const domain = (arn: string) => all.value?.find((each) => each.CertificateArn === arn)?.DomainName ?? arn;
+  const domain = (arn: string) => all.find((each) => each.CertificateArn === arn)?.DomainName ?? arn;
   const port = `${listener.protocol} ${listener.port}`;
-  const free = (all.value ?? []).filter((each) => !found.some((one) => one.CertificateArn === each.CertificateArn));
+  const free = all.filter((each) => !found.some((one) => one.CertificateArn === each.CertificateArn));
   return (
     <>
       {live.error && <Alert type="error">{live.error.message}</Alert>}
@@ -111,7 +111,7 @@ export function ListenerCertificates({ listener }: { listener: Listener }) {
   );
 }
 
-function AddCertificates(props: { listener: Listener; free: { CertificateArn: string; DomainName: string }[]; onClose: () => void }) {
+function AddCertificates(props: { listener: Listener; free: readonly Certificate[]; onClose: () => void }) {
   const [chosen, setChosen] = useState<readonly string[]>([]);
   const [error, setError] = useState<Error>();
   const options = props.free.map((each) => ({ value: each.CertificateArn, label: each.DomainName, description: each.CertificateArn }));

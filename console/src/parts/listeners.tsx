@@ -20,8 +20,11 @@ import { ListenerCertificates } from "./listener-certificates";
 const isSecure = (protocol: string) => protocol === "HTTPS" || protocol === "TLS";
 
 export function Listeners({ balancer }: { balancer: Balancer }) {
+  const { region } = useHere();
   const isApplication = balancer.type === "application";
   const isClassic = balancer.type === "classic";
+  const hasSecure = !isClassic && balancer.listeners.some((each) => isSecure(each.protocol));
+  const all = useLive(async () => (hasSecure ? certificates(region) : []), { kinds: ["certificate"] }, [region, hasSecure]);
   const [isNew, setNew] = useState(false);
   const [deleted, setDeleted] = useState<Listener>();
   const [described, setDescribed] = useState<Listener>();
@@ -68,7 +71,7 @@ export function Listeners({ balancer }: { balancer: Balancer }) {
           }
           items={listener.rules}
           trackBy={(rule) => rule.RuleArn ?? rule.Priority ?? ""}
-          footer={!isClassic && isSecure(listener.protocol) ? <ListenerCertificates listener={listener} /> : undefined}
+          footer={!isClassic && isSecure(listener.protocol) ? <ListenerCertificates listener={listener} all={all.value ?? []} /> : undefined}
           wrapLines
           columnDefinitions={[
             { id: "priority", header: "Priority", cell: (rule) => rule.Priority ?? "–", width: 110 },
