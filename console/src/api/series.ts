@@ -5,7 +5,7 @@ import { isRelative, type Span, boundsOf } from "../span";
 import { data, type Found } from "./metrics";
 
 /** Metrics have one point a minute: nothing new is there any sooner. */
-export const MINUTE_MS = 60_000;
+const MINUTE_MS = 60_000;
 
 /** The time, as often as something new may be there: each minute while the page is seen, and when it is seen again. */
 export function useMinute(isWanted = true): number {

@@ -4,10 +4,8 @@ import Alert from "@cloudscape-design/components/alert";
 import LineChart from "@cloudscape-design/components/line-chart";
 import { useEffect, useState } from "react";
 import { lastHour, type Point, type Series, withNoughts } from "../api/cloudwatch";
+import { useMinute } from "../api/series";
 import { useHere } from "../context";
-
-/** Metrics have one point a minute: nothing new is there any sooner. */
-const PERIOD_MS = 60_000;
 
 interface Props {
   label: string;
@@ -25,17 +23,8 @@ export default function Plot({ label, series, unit = " %", yTitle = "Percent of 
   const { region } = useHere();
   const [points, setPoints] = useState<Point[][]>();
   const [error, setError] = useState<Error>();
-  const [now, setNow] = useState(() => Date.now());
+  const now = useMinute();
   const wanted = JSON.stringify(series);
-  useEffect(() => {
-    const look = () => document.hidden || setNow(Date.now());
-    const timer = setInterval(look, PERIOD_MS);
-    document.addEventListener("visibilitychange", look);
-    return () => {
-      clearInterval(timer);
-      document.removeEventListener("visibilitychange", look);
-    };
-  }, []);
   useEffect(() => {
     let isOver = false;
     lastHour(region, JSON.parse(wanted), now).then(
