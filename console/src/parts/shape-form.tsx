@@ -88,11 +88,8 @@ function MembersOf({ shapeName, path }: { shapeName: string; path: Path }) {
   const here = pathText(path);
   const used = rest.filter(([member]) => at(value, [...path, member]) !== undefined);
   const isFaulty = faults.some((fault) => rest.some(([member]) => isBelow(fault.path, [...path, member])));
-  const [isOpen, setOpen] = useState(isFaulty);
   const isBlamed = said !== undefined && rest.some(([member]) => isBelow(said.path, [...path, member]));
-  useEffect(() => {
-    if (isBlamed) setOpen(true);
-  }, [isBlamed]);
+  const [isOpen, setOpen] = useOpen(isFaulty, isBlamed);
   return (
     <SpaceBetween size="m">
       <Laid members={shown} path={path} required={shape?.required} />
@@ -109,6 +106,15 @@ function MembersOf({ shapeName, path }: { shapeName: string; path: Path }) {
       )}
     </SpaceBetween>
   );
+}
+
+/** Whether a section is open; it opens when the API blames what is in it. */
+function useOpen(isAtFirst: boolean, isBlamed: boolean): [boolean, (isOpen: boolean) => void] {
+  const [isOpen, setOpen] = useState(isAtFirst);
+  useEffect(() => {
+    if (isBlamed) setOpen(true);
+  }, [isBlamed]);
+  return [isOpen, setOpen];
 }
 
 function isBelow(path: Path, of: Path): boolean {
@@ -235,11 +241,7 @@ function Structure({ label, path, shapeName, error }: { label: string; path: Pat
   const { value, faults, model, said } = useDraft();
   const isUsed = at(value, path) !== undefined;
   const isFaulty = faults.some((each) => isBelow(each.path, path)) || error !== undefined;
-  const [isOpen, setOpen] = useState(isUsed || isFaulty);
-  const isBlamed = said !== undefined && isBelow(said.path, path);
-  useEffect(() => {
-    if (isBlamed) setOpen(true);
-  }, [isBlamed]);
+  const [isOpen, setOpen] = useOpen(isUsed || isFaulty, said !== undefined && isBelow(said.path, path));
   const isEmpty = Object.keys(model.shapes[shapeName]?.members ?? {}).length === 0;
   if (isEmpty) return null;
   return (
