@@ -5,6 +5,11 @@ export function nameOf(arn: string | undefined): string {
   return (arn ?? "").split("/").pop() ?? "";
 }
 
+/** `web (fs-1)`; of what has no name, its id. */
+export function named(name: string | undefined, id: string): string {
+  return name ? `${name} (${id})` : id;
+}
+
 /** The cluster's name in the ARN of a task or service. */
 export function clusterOf(arn: string): string {
   const parts = arn.split("/");

@@ -15,6 +15,9 @@ export interface Cluster {
   defaultCapacityProviderStrategy?: { capacityProvider: string; weight?: number; base?: number }[];
 }
 
+/** How much Container Insights measures of it: `disabled`, `enabled`, `enhanced`. */
+export const insightsSetting = (cluster: Cluster) => cluster.settings?.find((each) => each.name === "containerInsights")?.value;
+
 export interface Container {
   name: string;
   image?: string;

@@ -87,7 +87,7 @@ export interface Images {
 export const images = () => read<Images>("/_portside/images");
 
 /** `docker.io/library/web` of `docker.io/library/web:1`, of the first name. */
-export function repositoryOf(name: string): string {
+function repositoryOf(name: string): string {
   const digest = name.indexOf("@");
   const plain = digest < 0 ? name : name.slice(0, digest);
   const colon = plain.lastIndexOf(":");

@@ -32,7 +32,7 @@ const STATES: Record<State, [StatusIndicatorProps.Type, string]> = {
   INSUFFICIENT_DATA: ["pending", "Insufficient data"],
 };
 
-export function AlarmState({ of }: { of: State }) {
+function AlarmState({ of }: { of: State }) {
   const [type, words] = STATES[of];
   return <StatusIndicator type={type}>{words}</StatusIndicator>;
 }

@@ -13,7 +13,7 @@ import { useState } from "react";
 import { type AccessPoint, accessPoints, fileSystem, type MountTarget, mountTargets } from "../api/efs";
 import { useLive } from "../api/live";
 import { useHere } from "../context";
-import { time } from "../format";
+import { named, time } from "../format";
 import { Act } from "../parts/act";
 import { Fact } from "../parts/fact";
 import { List } from "../parts/list";
@@ -27,7 +27,7 @@ export function FileSystemPage({ id }: { id: string }) {
   const found = live.value;
   return (
     <SpaceBetween size="l">
-      <Header variant="h1">{found?.Name ? `${found.Name} (${id})` : id}</Header>
+      <Header variant="h1">{named(found?.Name, id)}</Header>
       <Container>
         <ColumnLayout columns={4} variant="text-grid" minColumnWidth={150}>
           <Fact label="State">
@@ -138,7 +138,7 @@ function AccessPoints({ of }: { of: string }) {
           {
             id: "id",
             header: "Access point",
-            cell: (each) => (each.Name ? `${each.Name} (${each.AccessPointId})` : each.AccessPointId),
+            cell: (each) => named(each.Name, each.AccessPointId),
             sortingField: "AccessPointId",
             isRowHeader: true,
           },

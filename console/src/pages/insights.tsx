@@ -76,7 +76,8 @@ export function InsightsPage({ cluster, rest }: { cluster: string; rest: string[
   }
   const error = machines.error ?? mode.error ?? task.error;
   if (error) return <Alert type="error">{error.message}</Alert>;
-  const isReady = mode.value !== undefined && (target.task === undefined || family !== undefined) && (kind !== "instances" || machine !== undefined);
+  const isKnown = (target.task === undefined || family !== undefined) && (kind !== "instances" || machine !== undefined);
+  const shown = isKnown ? mode.value : undefined;
   const own = target.task ? ["clusters", cluster, "tasks", target.task] : target.service ? ["clusters", cluster, "services", target.service] : ["clusters", cluster];
   return (
     <SpaceBetween size="l">
@@ -92,22 +93,22 @@ export function InsightsPage({ cluster, rest }: { cluster: string; rest: string[
       >
         {container ?? name ?? cluster}
       </Header>
-      {isReady && (
-        <Measured target={target} mode={mode.value}>
+      {shown && (
+        <Measured target={target} mode={shown}>
           <Panels target={target} span={span} />
         </Measured>
       )}
-      {isReady && kind === undefined && <ServicesOf cluster={cluster} mode={mode.value as Mode} />}
-      {isReady && kind === undefined && (machines.value?.length ?? 0) > 0 && (
-        <Used title="Container instances" noun="container instance" live={machines} mode={mode.value as Mode} />
+      {shown && kind === undefined && <ServicesOf cluster={cluster} mode={shown} />}
+      {shown && kind === undefined && (machines.value?.length ?? 0) > 0 && (
+        <Used title="Container instances" noun="container instance" live={machines} mode={shown} />
       )}
-      {isReady && (kind === undefined || kind === "services") && <TasksOf cluster={cluster} service={target.service} mode={mode.value as Mode} />}
-      {isReady && task.value && container === undefined && (
+      {shown && (kind === undefined || kind === "services") && <TasksOf cluster={cluster} service={target.service} mode={shown} />}
+      {shown && task.value && container === undefined && (
         <Used
           title="Containers"
           noun="container"
           live={{ value: task.value.containers.map((each) => ({ ...target, container: each.name })), error: undefined }}
-          mode={mode.value as Mode}
+          mode={shown}
         />
       )}
     </SpaceBetween>

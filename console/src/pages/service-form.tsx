@@ -222,7 +222,7 @@ function Update({ cluster, name, initial }: { cluster: string; name: string; ini
 }
 
 /** Only what was changed is asked for. A list that was emptied is asked to be empty. */
-export function differences(before: Members, after: Members): Members {
+function differences(before: Members, after: Members): Members {
   const found: Members = {};
   for (const member of new Set([...Object.keys(before), ...Object.keys(after)])) {
     if (JSON.stringify(before[member]) === JSON.stringify(after[member])) continue;

@@ -14,7 +14,7 @@ import { type Live, useLive } from "../api/live";
 import { FULLNESS_MS, measured, SIZED_KINDS, type Snapshot, snapshots, type Volume, VOLUME_KINDS, volumes, zones } from "../api/storage";
 import { quoted } from "../command";
 import { useHere } from "../context";
-import { secondsOf, time } from "../format";
+import { named, secondsOf, time } from "../format";
 import { Act } from "../parts/act";
 import { AttachVolume, DetachVolume } from "../parts/attach-volume";
 import { Full } from "../parts/full";
@@ -44,7 +44,7 @@ export function Volumes() {
   );
 }
 
-const named = (each: Volume) => (each.name ? `${each.name} (${each.id})` : each.id);
+const title = (each: Volume) => named(each.name, each.id);
 
 const users = (each: Volume) => <UsedBy users={each.usedBy.map(taskOf)} other={each.instance ? `Instance ${each.instance}` : undefined} />;
 
@@ -64,7 +64,7 @@ function BlockStorage({ live }: { live: Live<Volume[]> }) {
         keyOf={(each) => each.id}
         actions={<Button onClick={() => setNew(true)}>Create volume</Button>}
         columns={[
-          { id: "id", header: "Volume", cell: named, sortingField: "id", isRowHeader: true },
+          { id: "id", header: "Volume", cell: title, sortingField: "id", isRowHeader: true },
           { id: "status", header: "State", cell: (each) => <Status of={each.status?.toUpperCase().replaceAll("-", "_")} /> },
           { id: "type", header: "Type", cell: (each) => each.type ?? "–", sortingField: "type" },
           { id: "zone", header: "Zone", cell: (each) => each.zones?.join(", ") ?? "–" },
@@ -253,7 +253,7 @@ function FileSystems({ live }: { live: Live<Volume[]> }) {
           {
             id: "id",
             header: "File system",
-            cell: (each) => <Link href={to(["volumes", each.id])}>{named(each)}</Link>,
+            cell: (each) => <Link href={to(["volumes", each.id])}>{title(each)}</Link>,
             sortingField: "id",
             isRowHeader: true,
           },
@@ -339,7 +339,7 @@ function DockerVolumes({ live }: { live: Live<Volume[]> }) {
         keyOf={(each) => each.id}
         description="Of container instances, that outlive tasks"
         columns={[
-          { id: "name", header: "Volume", cell: named, sortingField: "name", isRowHeader: true },
+          { id: "name", header: "Volume", cell: title, sortingField: "name", isRowHeader: true },
           { id: "instance", header: "Instance", cell: (each) => each.instance ?? "–", sortingField: "instance" },
           { id: "driver", header: "Driver", cell: (each) => each.driver ?? "–" },
           { id: "full", header: "Used", cell: (each) => <Full of={each} /> },

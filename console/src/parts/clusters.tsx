@@ -4,7 +4,7 @@ import Box from "@cloudscape-design/components/box";
 import Link from "@cloudscape-design/components/link";
 import SpaceBetween from "@cloudscape-design/components/space-between";
 import type { ReactNode } from "react";
-import type { Cluster } from "../api/ecs";
+import { type Cluster, insightsSetting } from "../api/ecs";
 import type { Live } from "../api/live";
 import { useHere } from "../context";
 import { List } from "./list";
@@ -13,7 +13,7 @@ import { Status } from "./status";
 const INSIGHTS: Record<string, string> = { enabled: "On", enhanced: "Enhanced", disabled: "Off" };
 
 export function insightsOf(cluster: Cluster): string {
-  const value = cluster.settings?.find((each) => each.name === "containerInsights")?.value;
+  const value = insightsSetting(cluster);
   return INSIGHTS[value ?? "disabled"] ?? value ?? "–";
 }
 

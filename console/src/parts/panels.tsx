@@ -8,7 +8,7 @@ import Header from "@cloudscape-design/components/header";
 import Link from "@cloudscape-design/components/link";
 import SpaceBetween from "@cloudscape-design/components/space-between";
 import { type ReactNode, useState } from "react";
-import { clusters } from "../api/ecs";
+import { clusters, insightsSetting } from "../api/ecs";
 import { isMeasured, type Mode, type Panel, panelsOf, pathOf, type Target } from "../api/insights";
 import { useLive } from "../api/live";
 import { packed, queriesOf } from "../api/metrics";
@@ -25,7 +25,7 @@ export function useMode(cluster: string) {
     async (): Promise<Mode | null> => {
       const found = (await clusters(region)).find((each) => each.clusterName === cluster);
       if (!found) return null;
-      const value = found.settings?.find((each) => each.name === "containerInsights")?.value;
+      const value = insightsSetting(found);
       return value === "enhanced" || value === "enabled" ? value : "disabled";
     },
     { kinds: ["cluster"], prefix: cluster },
@@ -86,10 +86,10 @@ export function Panels({ target, span, shown }: { target: Target; span: Span; sh
 }
 
 /** What is shown where it is measured, else how to switch it on. */
-export function Measured({ target, mode, children }: { target: Target; mode: Mode | undefined; children: ReactNode }) {
+export function Measured({ target, mode, children }: { target: Target; mode: Mode; children: ReactNode }) {
   const { to } = useHere();
   const [isSwitching, setSwitching] = useState(false);
-  if (mode === undefined || isMeasured(target, mode)) return <>{children}</>;
+  if (isMeasured(target, mode)) return <>{children}</>;
   return (
     <>
       <Alert
