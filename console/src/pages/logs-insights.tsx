@@ -20,7 +20,6 @@ import Textarea from "@cloudscape-design/components/textarea";
 import { useCollection } from "@cloudscape-design/collection-hooks";
 import { lazy, Suspense, useEffect, useState } from "react";
 import { useAddress } from "../address";
-import { ApiError } from "../api/call";
 import { useLive } from "../api/live";
 import { logGroups } from "../api/logs";
 import { short } from "../api/metrics";
@@ -45,6 +44,7 @@ import { useHere } from "../context";
 import { counted } from "../format";
 import { Act, Command } from "../parts/act";
 import { Chart } from "../parts/chart";
+import { Failure } from "../parts/failure";
 import { SpanPicker } from "../parts/span-picker";
 import { boundsOf, spanOf, textOf } from "../span";
 import "../parts/query.css";
@@ -222,13 +222,7 @@ function Keep({ query, groups, onClose }: { query: string; groups: string[]; onC
 
 function Found({ run }: { run: Run }) {
   const [address, change] = useAddress();
-  if (run.error) {
-    return (
-      <Alert type="error" header={run.error instanceof ApiError ? run.error.code : "It failed"}>
-        {run.error.message}
-      </Alert>
-    );
-  }
+  if (run.error) return <Failure of={run.error} />;
   const rows = run.results?.rows ?? [];
   const plot = plotOf(rows);
   return (

@@ -1,6 +1,5 @@
 /** Something that is done to the account: asked once more, shown as the `aws` command that does the same, and told if it fails. */
 
-import Alert from "@cloudscape-design/components/alert";
 import Box from "@cloudscape-design/components/box";
 import Button from "@cloudscape-design/components/button";
 import CopyToClipboard from "@cloudscape-design/components/copy-to-clipboard";
@@ -8,10 +7,11 @@ import FormField from "@cloudscape-design/components/form-field";
 import Modal from "@cloudscape-design/components/modal";
 import SpaceBetween from "@cloudscape-design/components/space-between";
 import { type ReactNode, useState } from "react";
-import { ApiError, call } from "../api/call";
+import { call } from "../api/call";
 import { commandOf } from "../command";
 import { useHere } from "../context";
 import "./act.css";
+import { Failure } from "./failure";
 
 interface Props<T> {
   title: string;
@@ -75,11 +75,7 @@ export function Act<T>(props: Props<T>) {
       <SpaceBetween size="l">
         {props.children}
         <Command text={props.own?.command ?? commandOf(service, props.operation, { ...props.parameters, ...props.shown })} />
-        {error && (
-          <Alert type="error" header={error instanceof ApiError ? error.code : "It failed"}>
-            {error.message}
-          </Alert>
-        )}
+        {error && <Failure of={error} />}
       </SpaceBetween>
     </Modal>
   );

@@ -19,6 +19,7 @@ import { counted } from "../format";
 import { fitting, type Unfit, unfitFaults } from "../launch";
 import { blamed, type Fault, faultsOf, isMembers, linesOf, memberText, type Members, type Path, pathText, type Shapes, shapesOf, whole } from "../model";
 import { Command } from "./act";
+import { Failure } from "./failure";
 import { changed, type Offer, ShapeForm } from "./shape-form";
 
 export interface Step {
@@ -152,12 +153,7 @@ function Form(props: Props & { service: string; model: Shapes }) {
       {props.extra?.(value)}
       <Faults faults={faults} text={typed.error === undefined ? text : undefined} />
       <Command text={steps.map((step) => commandOf(step.service, step.operation, step.parameters)).join("\n")} />
-      {failure && (
-        <Alert type="error" header={failure instanceof ApiError ? failure.code : "It failed"}>
-          {said && <b>{pathText(said.path)}: </b>}
-          {failure.message}
-        </Alert>
-      )}
+      {failure && <Failure of={failure}>{said && <b>{pathText(said.path)}: </b>}</Failure>}
       <Box float="right">
         <SpaceBetween direction="horizontal" size="xs">
           <Button variant="link" href={props.cancel}>
