@@ -5,5 +5,8 @@ export const isPort = (text: string) => /^\d{1,5}$/.test(text) && Number(text) >
 /** A count, of tasks or seconds. */
 export const isWhole = (text: string) => /^\d{1,6}$/.test(text);
 
+/** A block of IPv4 addresses, as far as its form goes. */
+export const isBlock = (text: string) => /^(\d{1,3}\.){3}\d{1,3}\/\d{1,2}$/.test(text);
+
 /** The name of a load balancer or a target group. */
 export const isBalancerName = (text: string) => /^[A-Za-z0-9](?:[A-Za-z0-9-]{0,30}[A-Za-z0-9])?$/.test(text);

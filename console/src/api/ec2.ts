@@ -8,6 +8,7 @@ export interface Subnet {
   AvailabilityZone: string;
   CidrBlock: string;
   DefaultForAz?: boolean;
+  MapPublicIpOnLaunch?: boolean;
 }
 
 export interface SecurityGroup {

@@ -2,6 +2,7 @@
 
 import Alert from "@cloudscape-design/components/alert";
 import Box from "@cloudscape-design/components/box";
+import Button from "@cloudscape-design/components/button";
 import Container from "@cloudscape-design/components/container";
 import Header from "@cloudscape-design/components/header";
 import Link from "@cloudscape-design/components/link";
@@ -13,16 +14,21 @@ import { useHere } from "../context";
 import { type Thing, thingsOf } from "../drawing";
 import { counted } from "../format";
 import { AddressList } from "../parts/addresses";
+import { InternetGatewayList, NatGatewayList } from "../parts/gateways";
 import { List } from "../parts/list";
 import { Reach } from "../parts/reach";
+import { RouteTableList } from "../parts/route-tables";
 import { SecurityGroupList } from "../parts/security-groups";
 import { SubnetList } from "../parts/subnets";
 import { Talks } from "../parts/talks";
 import { INTERNET, VpcDrawing } from "../parts/vpc-drawing";
+import { CreateVpc, DeleteVpc } from "../parts/vpcs";
 
 export function Networks() {
   const { about, region, to } = useHere();
   const live = useLive(() => networks(about.account, region), { kinds: NETWORK_KINDS }, [region]);
+  const [isNew, setNew] = useState(false);
+  const [deleted, setDeleted] = useState<string>();
   const inside = (each: VpcView) => each.subnets.flatMap((one) => one.interfaces);
   return (
     <SpaceBetween size="l">
@@ -31,6 +37,7 @@ export function Networks() {
         noun="VPC"
         live={live}
         keyOf={(each) => each.id}
+        actions={<Button onClick={() => setNew(true)}>Create VPC</Button>}
         columns={[
           {
             id: "id",
@@ -44,9 +51,20 @@ export function Networks() {
           { id: "subnets", header: "Subnets", cell: (each) => each.subnets.length },
           { id: "zones", header: "Zones", cell: (each) => new Set(each.subnets.map((one) => one.zone)).size },
           { id: "interfaces", header: "Interfaces", cell: (each) => inside(each).length },
+          {
+            id: "change",
+            header: "Change",
+            cell: (each) => (
+              <Button variant="inline-link" ariaLabel={`Delete ${each.id}`} onClick={() => setDeleted(each.id)}>
+                Delete
+              </Button>
+            ),
+          },
         ]}
       />
       <AddressList />
+      {isNew && <CreateVpc onClose={() => setNew(false)} />}
+      {deleted && <DeleteVpc vpc={deleted} onClose={() => setDeleted(undefined)} />}
     </SpaceBetween>
   );
 }
@@ -142,7 +160,10 @@ export function NetworkPage({ id }: { id: string }) {
         />
       )}
       {from && !second && thingOf(from) && <Talks thing={thingOf(from) as Thing} things={things} talk={talk} />}
-      <SubnetList subnets={{ value: vpc?.subnets, error: live.error }} />
+      <SubnetList vpc={id} subnets={{ value: vpc?.subnets, error: live.error }} />
+      <RouteTableList vpc={id} />
+      <InternetGatewayList vpc={id} />
+      <NatGatewayList vpc={id} />
       <SecurityGroupList vpc={id} />
     </SpaceBetween>
   );
