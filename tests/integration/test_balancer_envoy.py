@@ -97,6 +97,32 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def test_an_envoy_that_does_not_start(tmp_path: Path) -> None:
+    """That is a problem, with its words, until one starts."""
+    program = tmp_path / "envoy"
+    program.write_text("#!/bin/sh\necho no such option >&2\nexit 1\n")
+    program.chmod(0o755)
+    settings = Settings(data_dir=tmp_path / "data", hosts_file=tmp_path / "hosts", egress="none", envoy_path=program)
+    settings.data_dir.mkdir()
+
+    async def run() -> None:
+        envoy = EnvoyBalancer(settings)
+        try:
+            with pytest.raises(BalancerRefused, match="no such option"):
+                await envoy.start(Reports())
+            assert "Envoy does not start" in envoy.problem
+            assert "no such option" in envoy.problem
+            program.unlink()
+            program.symlink_to(find_binary(None))
+            await envoy.start(Reports())
+            assert envoy.problem == ""
+        finally:
+            await envoy.stop()
+        assert envoys(settings.data_dir) == []
+
+    asyncio.run(run())
+
+
 def test_rules(tmp_path: Path) -> None:
     """Patterns, ANDed conditions, ORed values, priorities, fixed answers and the default choose as on AWS."""
 

@@ -116,6 +116,19 @@ class EnvoyBalancer:
     async def start(self, listener: HealthListener) -> None:
         """Raises: EnvoyMissing; BalancerRefused if Envoy does not come up, with its words."""
         self._listener = listener
+        try:
+            await self._adopt_or_launch()
+        except (EnvoyMissing, BalancerRefused, OSError) as error:
+            self._problem = f"Envoy does not start, so no load balancer works: {error}"
+            raise
+        self._problem = ""
+        self._own("envoy supervision", self._supervise())
+        self._own("envoy health events", self._follow_health())
+        self._own("envoy watch", self._watch())
+        self._own("access logs", self._follow_access())
+        self._own("buckets", self._keep_buckets())
+
+    async def _adopt_or_launch(self) -> None:
         self._directory.mkdir(parents=True, exist_ok=True)
         self._run_dir.mkdir(parents=True, exist_ok=True)
         self._process = EnvoyProcess(find_binary(self._settings.envoy_path), self._settings, self._log_file)
@@ -128,11 +141,6 @@ class EnvoyBalancer:
         else:
             await self._process.kill()
             await self._launch()
-        self._own("envoy supervision", self._supervise())
-        self._own("envoy health events", self._follow_health())
-        self._own("envoy watch", self._watch())
-        self._own("access logs", self._follow_access())
-        self._own("buckets", self._keep_buckets())
 
     async def close(self) -> None:
         for task in list(self._tasks):
