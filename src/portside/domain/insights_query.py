@@ -5,7 +5,7 @@ through the first segment one by one, rows through the others when all events ha
 """
 
 import heapq
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from portside.domain.insights_query_function import Aggregate, Count
@@ -28,7 +28,7 @@ from portside.domain.insights_query_syntax import (
     flattened,
     present,
 )
-from portside.domain.insights_query_value import Time, Value, sort_key, text, truth
+from portside.domain.insights_query_value import Time, Value, sort_key, sort_keys, text, truth
 from portside.domain.log_need import Needs
 
 __all__ = ["LIMIT", "LIMIT_MOST", "Batch", "Event", "Malformed", "Query", "TooMany", "event_of", "flattened"]
@@ -71,10 +71,16 @@ class Query:
             row for each in steps if isinstance(each, Filter) for row in self._trait(each.run).needs
         )
         """What a message has that comes through; no other need be given."""
-        self._is_by_columns = all(isinstance(each, Filter) for each in steps)
+        self._is_by_columns = all(self._keeps_values(each) for each in steps)
 
     def _trait(self, run: Run) -> Trait:
         return self._traits.get(run, _UNKNOWN)
+
+    def _keeps_values(self, step: Compute | Filter | Parse) -> bool:
+        """Whether every field has the same value before it and behind it."""
+        if isinstance(step, Compute):
+            return all(self._trait(column.run).name == column.name for column in step.columns)
+        return isinstance(step, Filter)
 
     @property
     def counted_by_ms(self) -> int | None:
@@ -87,6 +93,15 @@ class Query:
             return None
         period = self._trait(stats.by[0].run).period if stats.by else None
         return 0 if not stats.by else (period and period.plain_ms) or None
+
+    @property
+    def needs_rows(self) -> bool:
+        """Whether more is looked at than times, messages and streams."""
+        stats = self._segments[0].end
+        if self._segments[0].steps or not isinstance(stats, Stats):
+            return True
+        runs = [*(run for _, run in stats.inputs if run is not present), *(column.run for column in stats.by)]
+        return any(self._trait(run).values is None for run in runs)
 
     @property
     def wants_oldest_first(self) -> bool:
@@ -113,7 +128,7 @@ class Query:
 
     def take_batch(self, batch: Batch) -> int:
         """As each of them, until it is satisfied: how many were taken. Raises TooMany."""
-        if not (self._is_by_columns and isinstance(self._first, _Grouped)):
+        if not (self._is_by_columns and self._first.is_by_columns):
             for number, row in enumerate(batch.rows, 1):
                 if _pass(self._segments[0].steps, row):
                     self.matched += 1
@@ -123,12 +138,12 @@ class Query:
             return len(batch)
         given = len(batch)
         for step in self._segments[0].steps:
-            assert isinstance(step, Filter)
-            run = step.run
-            batch = batch.kept([place for place, row in enumerate(batch.rows) if truth(run(row))])
+            if isinstance(step, Filter):
+                run = step.run
+                batch = batch.kept([place for place, row in enumerate(batch.rows) if truth(run(row))])
         self.matched += len(batch)
         if len(batch):
-            self._first.take_batch(batch, self._values)
+            self._first.take_batch(batch, self)
         return given
 
     def take_count(self, at_ms: int, events: int) -> None:
@@ -137,9 +152,15 @@ class Query:
         self.matched += events
         self._first.take_count(Time(at_ms), events)
 
-    def _values(self, run: Run, batch: Batch) -> Sequence[Value]:
+    def values_of(self, run: Run, batch: Batch) -> Sequence[Value]:
         known = self._trait(run).values
         return known(batch) if known is not None else [run(row) for row in batch.rows]
+
+    def row_of(self, batch: Batch, place: int) -> Row:
+        """With what the query made."""
+        row = batch.row(place)
+        _pass(self._segments[0].steps, row)
+        return row
 
     def rows(self) -> list[list[tuple[str, str]]]:
         """The result: fields with their values, as they are shown; what a row has not is left out."""
@@ -222,9 +243,13 @@ def _pass(steps: Iterable[Compute | Filter | Parse], row: Row) -> bool:
 class _Taker:
     """Takes rows; gives rows when all are taken."""
 
-    is_satisfied = False
+    is_satisfied = is_by_columns = False
 
     def take(self, row: Row) -> None:
+        raise NotImplementedError
+
+    def take_batch(self, batch: Batch, query: "Query") -> None:
+        """As each of them; of those that are `is_by_columns`."""
         raise NotImplementedError
 
     def rows(self) -> list[Row]:
@@ -238,6 +263,10 @@ class _Ordered:
 
     def __init__(self, keys: list[tuple[Any, bool]], number: int) -> None:
         self._keys, self._number = keys, number
+
+    @property
+    def first(self) -> Any:
+        return self._keys[0][0]
 
     def __lt__(self, other: "_Ordered") -> bool:
         for (mine, is_descending), (theirs, _) in zip(self._keys, other._keys, strict=True):
@@ -262,7 +291,7 @@ class _Sorter:
     """`is_given`: whether rows come in the order that is wanted."""
 
     def __init__(self, sort: Sort | None, *, is_first: bool) -> None:
-        self._keys = sort.keys if sort is not None else ()
+        self.keys = sort.keys if sort is not None else ()
         self.is_given = sort is None or (is_first and sort.by_time is not None and len(sort.keys) == 1)
         self._count = 0
 
@@ -270,8 +299,13 @@ class _Sorter:
         self._count += 1
         keys: list[tuple[Any, bool]] = []
         if not self.is_given:
-            keys = [(sort_key(run(row)), is_descending) for run, is_descending in self._keys]
+            keys = [(sort_key(run(row)), is_descending) for run, is_descending in self.keys]
         return _Ordered(keys, self._count)
+
+    def order_of(self, key: tuple[Any, ...]) -> _Ordered:
+        """Of a row with that one key."""
+        self._count += 1
+        return _Ordered([(key, self.keys[0][1])], self._count)
 
 
 class _First(_Taker):
@@ -281,6 +315,7 @@ class _First(_Taker):
         self._sorter, self._most = sorter, count
         self._heap: list[_Reversed] = []
         self._in_order: list[Row] = []
+        self.is_by_columns = not sorter.is_given and len(sorter.keys) == 1
 
     def take(self, row: Row) -> None:
         if self._sorter.is_given:
@@ -288,7 +323,18 @@ class _First(_Taker):
                 self._in_order.append(row)
             self.is_satisfied = len(self._in_order) >= self._most
             return
-        entry = _Reversed(self._sorter.order(row), row)
+        self._push(_Reversed(self._sorter.order(row), row))
+
+    def take_batch(self, batch: Batch, query: "Query") -> None:
+        ((run, is_descending),) = self._sorter.keys
+        for place, key in enumerate(sort_keys(query.values_of(run, batch))):
+            if len(self._heap) == self._most:
+                last = self._heap[0].order.first
+                if key <= last if is_descending else key >= last:
+                    continue  # of equal ones the first that came
+            self._push(_Reversed(self._sorter.order_of(key), query.row_of(batch, place)))
+
+    def _push(self, entry: _Reversed) -> None:
         if len(self._heap) < self._most:
             heapq.heappush(self._heap, entry)
         elif self._heap[0] < entry:
@@ -320,6 +366,8 @@ class _Distinct(_Taker):
 
 
 class _Grouped(_Taker):
+    is_by_columns = True
+
     def __init__(self, stats: Stats) -> None:
         self._stats = stats
         self._groups: dict[tuple[str | Time | None, ...], tuple[list[Value], list[Aggregate]]] = {}
@@ -331,9 +379,9 @@ class _Grouped(_Taker):
         for aggregate, (_, run) in zip(self._group(key, values), self._stats.inputs, strict=True):
             aggregate.add(run(row), row.at)
 
-    def take_batch(self, batch: Batch, values_of: Callable[[Run, Batch], Sequence[Value]]) -> None:
-        inputs = [None if run is present else values_of(run, batch) for _, run in self._stats.inputs]
-        columns = [values_of(column.run, batch) for column in self._stats.by]
+    def take_batch(self, batch: Batch, query: "Query") -> None:
+        inputs = [None if run is present else query.values_of(run, batch) for _, run in self._stats.inputs]
+        columns = [query.values_of(column.run, batch) for column in self._stats.by]
         places: dict[Any, list[int]] = {}
         for place, key in enumerate(zip(*map(_keys, columns), strict=True)):
             if key in places:

@@ -126,25 +126,51 @@ class Batch:
         found._rows = [self.rows[each] for each in places]
         return found
 
+    def row(self, place: int) -> Row:
+        if self._rows is not None:
+            return self._rows[place]
+        at = self.ats[place]
+        rest = (self.streams[place], self.log, self.ingested[place], self.numbers[place])
+        return Row(Event(at, self.messages[place], *rest), at)
+
     def member(self, name: str) -> list[Value]:
         """Of each document; None for what is no scalar."""
         if self._documents is None:
             if self._rows is not None:
-                read = [row.document for row in self._rows]
+                self._documents = [_EMPTY if (read := row.document) is None else read for row in self._rows]
             else:
-                read = list(map(document_of, self.messages))
-            self._documents = [_EMPTY if each is None else each for each in read]
+                self._documents = _documents_of(self.messages)
         scalars = _SCALARS
         return [value if (value := document.get(name)).__class__ in scalars else None for document in self._documents]
+
+
+def _documents_of(messages: Sequence[str]) -> list[Any]:
+    """As `document_of`, without a call for each; an empty one for what is none."""
+    found: list[Any] = []
+    add, decode = found.append, msgspec.json.decode
+    for message in messages:
+        if message[:1] == "{":
+            try:
+                add(decode(message))
+                continue
+            except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+                pass
+        elif (document := document_of(message)) is not None:
+            add(document)
+            continue
+        add(_EMPTY)
+    return found
 
 
 Values = Callable[[Batch], Sequence[Value]]
 
 
 class Trait(msgspec.Struct, frozen=True):
-    """What is known of an expression before any row. `constant`: its text; `field`: the way to it in a document;
-    `needs`: what a message has of which it holds; `values`: itself for many events at once; `period`: of `bin`."""
+    """What is known of an expression before any row. `name`: of what it is, where it is nothing but a field;
+    `constant`: its text; `field`: the way to it in a document; `needs`: what a message has of which it holds; `values`:
+    itself for many events at once; `period`: of `bin`."""
 
+    name: str = ""
     constant: str | None = None
     field: tuple[str, ...] = ()
     is_message: bool = False

@@ -14,7 +14,7 @@ import msgspec
 
 from portside.domain import log_need
 from portside.domain.insights_query_function import AGGREGATES, FUNCTIONS, Aggregate, Percentile, tidy
-from portside.domain.insights_query_row import SYSTEM, Row, Run, Trait, discovered, document_of
+from portside.domain.insights_query_row import SYSTEM, Row, Run, Trait, Values, discovered, document_of
 from portside.domain.insights_query_value import UNIT_OF, Period, Time, Value, compare, equal, number, text, truth
 from portside.domain.log_need import Needs
 
@@ -188,7 +188,8 @@ class _Parser:
         run = self._expression()
         name = self._query[start : self._at].strip()
         shown = self._name() if self._take_word("as") else name.replace("`", "")
-        self._made.add(shown)
+        if self._trait(run).name != shown:
+            self._made.add(shown)
         return Column(shown, run)
 
     def _parse(self) -> Parse:
@@ -492,15 +493,21 @@ class _Parser:
 
         if plain_name in self._made:
             return run
-        trait = _UNKNOWN
+        values: Values | None = None
         if plain_name == "@message":
-            trait = Trait(is_message=True, values=lambda batch: batch.messages)
+            values = lambda batch: batch.messages  # noqa: E731
         elif plain_name == "@logStream":
-            trait = Trait(values=lambda batch: batch.streams)
+            values = lambda batch: batch.streams  # noqa: E731
+        elif plain_name == "@timestamp":
+            values = lambda batch: list(map(Time, batch.ats))  # noqa: E731
         elif system is None and len(parts) == 1:
-            trait = Trait(field=tuple(parts), values=lambda batch: batch.member(parts[0]))
-        elif system is None:
-            trait = Trait(field=tuple(parts))
+            values = lambda batch: batch.member(parts[0])  # noqa: E731
+        trait = Trait(
+            name=plain_name,
+            field=tuple(parts) if system is None else (),
+            is_message=plain_name == "@message",
+            values=values,
+        )
         return self._known(run, trait)
 
     # Words

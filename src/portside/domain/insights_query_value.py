@@ -40,12 +40,19 @@ def number(value: Value) -> float | None:
 
 def numbers(values: Sequence[Value]) -> list[float]:
     """Those that are numbers."""
-    if {*map(type, values)} <= _PLAIN_NUMBERS and all(-_INTEGER_MOST <= each <= _INTEGER_MOST for each in values):
+    if are_plain(values):
         return list(map(float, values))
     return [each for each in map(number, values) if each is not None]
 
 
 _PLAIN_NUMBERS: Final = frozenset([int, float])
+
+
+def are_plain(values: Sequence[Value]) -> bool:
+    """Whether they are numbers all, and none is too great to be exact."""
+    if not values or not {*map(type, values)} <= _PLAIN_NUMBERS:
+        return False
+    return bool(min(values) >= -_INTEGER_MOST and max(values) <= _INTEGER_MOST)
 
 
 def _large(value: int) -> float | None:
@@ -121,6 +128,11 @@ def sort_key(value: Value) -> tuple[Any, ...]:
     if as_number is not None:
         return (2, as_number)
     return (1, tuple(_chunk_key(each) for each in _CHUNKS.findall(text(value))))
+
+
+def sort_keys(values: Sequence[Value]) -> list[tuple[Any, ...]]:
+    """Of each."""
+    return [(2, float(each)) for each in values] if are_plain(values) else list(map(sort_key, values))
 
 
 def _chunk_key(chunk: str) -> tuple[int, int, str]:

@@ -45,7 +45,7 @@ class _Group:
 
     def __init__(self, db: sqlite3.Connection, order: QueryOrder, group: str, query: Query, needs: Needs) -> None:
         self._db, self._needs, self._log = db, needs, f"{order.account}:{group}"
-        self._is_oldest_first = query.wants_oldest_first
+        self._is_oldest_first, self._needs_rows = query.wants_oldest_first, query.needs_rows
         row = db.execute("SELECT id FROM log_group WHERE scope = ? AND name = ?", (order.scope, group)).fetchone()
         self._id: int | None = row[0] if row is not None else None
         self._streams = dict(db.execute("SELECT id, name FROM stream WHERE group_id = ?", (self._id,)))
@@ -59,14 +59,20 @@ class _Group:
         end = self._end(piece)
         where, values = self._range(end)
         needed, texts = log_search.condition(self._needs, with_zeros=bool(self._needs) and has_zeros(self._db))
+        more = ", ingested_ms, id" if self._needs_rows else ""
         rows = self._db.execute(
-            f"SELECT at_ms, message, stream_id, ingested_ms, id FROM event WHERE {where} AND {needed} {self._order}",
+            f"SELECT at_ms, message, stream_id{more} FROM event WHERE {where} AND {needed} {self._order}",
             (*values, *texts),
         ).fetchall()
         self._db.execute("COMMIT")
         streams = self._streams
-        columns = list(zip(*(row for row in rows if row[2] in streams), strict=True)) or [()] * 5
-        return Batch(self._log, columns[0], columns[1], [streams[each] for each in columns[2]], *columns[3:]), end
+        columns = list(zip(*rows, strict=True))
+        if columns and not set(columns[2]) <= streams.keys():
+            columns = list(zip(*(row for row in rows if row[2] in streams), strict=True))
+        if not columns:
+            return Batch(self._log, (), (), (), (), ()), end
+        ats, messages, numbers, *rest = columns
+        return Batch(self._log, ats, messages, [streams[each] for each in numbers], *(rest or [(), ()])), end
 
     def counts(self, piece: int, period_ms: int) -> tuple[list[tuple[int, int, int]], _Place | None]:
         """Of the next piece: start, events and bytes of each period, in order; and where the piece ends."""

@@ -63,12 +63,19 @@ ENDS = st.sampled_from(
         'parse @message "E*" as a | stats count(*), sum(a) by a',
         "parse @message /(?<b>E.)/ | filter b like 'a' | display b",
         "sort a desc, @timestamp | limit 4",
+        "sort a desc | limit 3",
+        "sort b | limit 2",
+        "fields @timestamp, a | sort a desc | limit 3",
+        "fields b as a | sort a desc | limit 3",
+        "fields a, b | stats sum(a) by b",
+        "fields a.a, @message | filter ispresent(a) | sort @timestamp + 0 desc | limit 2",
+        "sort a + 1 desc | fields a, @message, @logStream | limit 3",
         "dedup a",
     ]
 )
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(EVENTS, st.one_of(st.none(), FILTERS), ENDS, st.booleans(), st.integers(0, 2**32))
 def test_many_at_once_are_as_one_by_one(
     tmp_path_factory: pytest.TempPathFactory,
