@@ -51,6 +51,8 @@ const Balancers = later(async () => (await import("./pages/balancers")).Balancer
 const BalancerPage = later(async () => (await import("./pages/balancers")).BalancerPage);
 const FileSystemPage = later(async () => (await import("./pages/file-system")).FileSystemPage);
 const Volumes = later(async () => (await import("./pages/volumes")).Volumes);
+const Certificates = later(async () => (await import("./pages/certificates")).Certificates);
+const CertificatePage = later(async () => (await import("./pages/certificates")).CertificatePage);
 const Images = later(async () => (await import("./pages/images")).Images);
 const ImagePage = later(async () => (await import("./pages/images")).ImagePage);
 const TargetGroupPage = later(async () => (await import("./pages/target-group")).TargetGroupPage);
@@ -65,7 +67,6 @@ const Problems = later(async () => (await import("./pages/problems")).Problems);
 const Metrics = later(async () => (await import("./pages/metrics")).Metrics);
 const Alarms = later(async () => (await import("./pages/alarms")).Alarms);
 const AlarmPage = later(async () => (await import("./pages/alarms")).AlarmPage);
-const CompositeAlarmForm = later(async () => (await import("./pages/composite-alarm-form")).CompositeAlarmForm);
 const LogsInsights = later(async () => (await import("./pages/logs-insights")).LogsInsights);
 const Insights = later(async () => (await import("./pages/insights")).Insights);
 const InsightsPage = later(async () => (await import("./pages/insights")).InsightsPage);
@@ -123,6 +124,7 @@ function page(path: string[]): ReactNode {
   if (first === "target-groups") return name ? <TargetGroupPage name={name} /> : <Balancers />;
   if (first === "volumes" && name === undefined) return <Volumes />;
   if (first === "volumes" && name?.startsWith("fs-")) return <FileSystemPage id={name} />;
+  if (first === "certificates") return name ? <CertificatePage id={name} /> : <Certificates />;
   if (first === "images") return name ? <ImagePage id={name} /> : <Images />;
   if (first === "networks" && name?.startsWith("eni-")) return <InterfacePage id={name} />;
   if (first === "networks") return name ? <NetworkPage id={name} /> : <Networks />;
@@ -138,7 +140,6 @@ function page(path: string[]): ReactNode {
   if (first === "metrics" && name === undefined) return <Metrics />;
   if (first === "alarms" && name === undefined) return <Alarms />;
   if (first === "alarms" && name) return <AlarmPage name={name} />;
-  if (first === "composite-alarm") return <CompositeAlarmForm />;
   if (first === "logs-insights" && name === undefined) return <LogsInsights />;
   if (first === "insights" && name === undefined) return <Insights />;
   if (first === "insights" && name) return <InsightsPage cluster={name} rest={path.slice(2)} />;
@@ -172,6 +173,7 @@ const WORDS: Record<string, string> = {
   containers: "Containers",
   roles: "Roles",
   secrets: "Secrets",
+  certificates: "Certificates",
   parameters: "Parameters",
   "create-task-definition": "Create a task definition",
   "create-service": "Create a service",
@@ -181,7 +183,6 @@ const WORDS: Record<string, string> = {
   "scheduled-action": "Scheduled action",
   "metric-filter": "Metric filter",
   "capacity-providers": "Capacity providers",
-  "composite-alarm": "Composite alarm",
   instances: "Container instances",
   shell: "Shell",
 };
@@ -300,6 +301,7 @@ export function App({ about, onSignedOut }: { about: About; onSignedOut: () => v
               { type: "link", text: "Roles", href: hrefOf(["roles"], region) },
               { type: "link", text: "Secrets", href: hrefOf(["secrets"], region) },
               { type: "link", text: "Parameters", href: hrefOf(["parameters"], region) },
+              { type: "link", text: "Certificates", href: hrefOf(["certificates"], region) },
               { type: "divider" },
               { type: "link", text: "Account settings", href: hrefOf(["settings"], region) },
             ]}

@@ -204,7 +204,7 @@ def test_an_alarm_from_form_to_form(portside: Instance, visit: Callable[..., Con
     expect(page.get_by_role("button", name="Threshold")).to_be_visible()
     console.accessible()
     console.picture("alarm")
-    page.get_by_role("button", name="Edit").click()
+    page.get_by_role("button", name="Edit", exact=True).click()
     form.get_by_label("Threshold").fill("100")
     form.get_by_label("Of so many periods").fill("3")
     form.get_by_label("Datapoints that must be so").fill("2")
@@ -230,7 +230,8 @@ def test_an_alarm_from_form_to_form(portside: Instance, visit: Callable[..., Con
     page = console.open("alarms/east-is-busy")
     page.get_by_role("button", name="Delete").click()
     form.get_by_role("button", name="Delete").click()
-    console.see("There is no alarm east-is-busy")
+    page.get_by_role("heading", name="Alarms").wait_for()
+    expect(console.row("east-is-busy")).to_have_count(0)
 
 
 @pytest.mark.timeout(600)

@@ -127,6 +127,10 @@ export async function targets(region: string, TargetGroupArn: string): Promise<T
 export interface Certificate {
   CertificateArn: string;
   DomainName: string;
+  Status?: string;
+  Type?: string;
+  InUse?: boolean;
+  NotAfter?: number;
 }
 
 const KEY_TYPES = ["RSA_1024", "RSA_2048", "RSA_3072", "RSA_4096", "EC_prime256v1", "EC_secp384r1", "EC_secp521r1"];

@@ -24,6 +24,7 @@ import { Fact } from "../parts/fact";
 import { List } from "../parts/list";
 import { SetAlarmState } from "../parts/set-alarm-state";
 import { SpanPicker } from "../parts/span-picker";
+import { Tags } from "../parts/tags";
 import { periodOf, spanOf, textOf } from "../span";
 
 const STATES: Record<State, [StatusIndicatorProps.Type, string]> = {
@@ -50,12 +51,9 @@ export function Alarms() {
         noun="alarm"
         live={live}
         actions={
-          <SpaceBetween direction="horizontal" size="xs">
-            <Button href={to(["composite-alarm"])}>Create composite alarm</Button>
-            <Button variant="primary" onClick={() => setNew(true)}>
-              Create
-            </Button>
-          </SpaceBetween>
+          <Button variant="primary" onClick={() => setNew(true)}>
+            Create
+          </Button>
         }
         keyOf={(each) => each.AlarmName}
         columns={[
@@ -115,13 +113,9 @@ export function AlarmPage({ name }: { name: string }) {
             <Button disabled={!alarm} onClick={() => setDoing("state")}>
               Set state
             </Button>
-            {alarm?.AlarmRule ? (
-              <Button href={to(["composite-alarm"], { name })}>Edit</Button>
-            ) : (
-              <Button disabled={!alarm} onClick={() => setDoing("edit")}>
-                Edit
-              </Button>
-            )}
+            <Button disabled={!alarm} onClick={() => setDoing("edit")}>
+              Edit
+            </Button>
             <Button disabled={!alarm} onClick={() => setDoing("delete")}>
               Delete
             </Button>
@@ -177,10 +171,14 @@ export function AlarmPage({ name }: { name: string }) {
           operation="DeleteAlarms"
           parameters={{ AlarmNames: [name] }}
           onClose={done}
+          onDone={() => {
+            location.hash = to(["alarms"]);
+          }}
         >
           What acts upon it, as scaling policies do, no longer does.
         </Act>
       )}
+      {alarm && <Tags service="cloudwatch" of={alarm.AlarmArn} name={name} kinds={["alarm"]} />}
     </SpaceBetween>
   );
 }

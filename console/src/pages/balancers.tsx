@@ -22,6 +22,7 @@ import { List } from "../parts/list";
 import { Listeners } from "../parts/listeners";
 import { useNetwork } from "../parts/network-fields";
 import { Status } from "../parts/status";
+import { Tags } from "../parts/tags";
 import { TargetGroupList } from "../parts/target-groups";
 import { Targets } from "../parts/targets";
 import { WhichRule } from "../parts/which-rule";
@@ -142,6 +143,7 @@ export function BalancerPage({ name }: { name: string }) {
           It goes with its listeners and rules; its target groups stay.
         </Act>
       )}
+      {found && !isClassic && <Tags service="elbv2" of={found.arn} name={name} kinds={["load_balancer"]} />}
     </SpaceBetween>
   );
 }

@@ -17,8 +17,10 @@ import { useHere } from "../context";
 import { Act } from "../parts/act";
 import { ClusterList, insightsOf } from "../parts/clusters";
 import { InstanceList } from "../parts/instances";
+import { LaunchInstances } from "../parts/launch-instances";
 import { ServiceList } from "../parts/services";
 import { Status } from "../parts/status";
+import { Tags } from "../parts/tags";
 import { TaskList } from "../parts/tasks";
 
 export function Clusters() {
@@ -63,6 +65,7 @@ export function ClusterPage({ name }: { name: string }) {
   const ofTasks = useTasks(region, { cluster: name });
   const ofServices = useLive(() => services(region, name), { kinds: ["service", "task"], prefix: `${name}/` }, [region, name]);
   const [isDeleting, setDeleting] = useState(false);
+  const [isLaunching, setLaunching] = useState(false);
   const cluster = live.value;
   const isActive = cluster?.status === "ACTIVE";
   if (cluster === null) return <Alert type="error">There is no cluster {name} in {region}.</Alert>;
@@ -75,6 +78,9 @@ export function ClusterPage({ name }: { name: string }) {
             <Button href={to(["insights", name])}>Dashboard</Button>
             <Button disabled={!isActive} href={to(["clusters", name, "capacity-providers"])}>
               Capacity providers
+            </Button>
+            <Button disabled={!isActive} onClick={() => setLaunching(true)}>
+              Launch instances
             </Button>
             <Button disabled={!isActive} onClick={() => setDeleting(true)}>
               Delete
@@ -111,6 +117,7 @@ export function ClusterPage({ name }: { name: string }) {
       <ServiceList live={ofServices} actions={<Button href={to(["create-service"], { cluster: name })}>Create service</Button>} />
       <TaskList live={ofTasks} actions={<Button href={to(["run-task"], { cluster: name })}>Run task</Button>} />
       {cluster !== undefined && cluster.registeredContainerInstancesCount > 0 && <InstanceList cluster={name} />}
+      {isLaunching && <LaunchInstances cluster={name} onClose={() => setLaunching(false)} />}
       {isDeleting && (
         <Act
           title={`Delete ${name}?`}
@@ -125,6 +132,7 @@ export function ClusterPage({ name }: { name: string }) {
           One with services, tasks or container instances can not be deleted.
         </Act>
       )}
+      {cluster && <Tags service="ecs" of={cluster.clusterArn} name={name} kinds={["cluster"]} />}
     </SpaceBetween>
   );
 }

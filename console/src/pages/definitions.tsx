@@ -20,6 +20,7 @@ import { Act } from "../parts/act";
 import { Fact } from "../parts/fact";
 import { List } from "../parts/list";
 import { Status } from "../parts/status";
+import { Tags } from "../parts/tags";
 
 const KINDS = { kinds: ["task_definition", "task_definition_family"] };
 
@@ -171,6 +172,7 @@ export function DefinitionPage({ family, revision }: { family: string; revision:
           It can not be read any more once no task and no service has it. Its number is not given again.
         </Act>
       )}
+      {found && <Tags service="ecs" of={found.taskDefinitionArn} name={name} kinds={["task_definition"]} />}
     </SpaceBetween>
   );
 }

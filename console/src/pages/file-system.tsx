@@ -19,6 +19,7 @@ import { Fact } from "../parts/fact";
 import { List } from "../parts/list";
 import { CreateMountTarget, EditMountTargetGroups } from "../parts/mount-target";
 import { Status } from "../parts/status";
+import { Tags } from "../parts/tags";
 
 export function FileSystemPage({ id }: { id: string }) {
   const { region } = useHere();
@@ -40,6 +41,7 @@ export function FileSystemPage({ id }: { id: string }) {
       </Container>
       <MountTargets of={id} />
       <AccessPoints of={id} />
+      <Tags service="efs" of={id} name={found?.Name || id} kinds={["file_system"]} />
     </SpaceBetween>
   );
 }

@@ -21,6 +21,7 @@ import { List } from "../parts/list";
 import { CreateLogGroup, DeleteLogGroup, EditRetention, ProtectLogGroup } from "../parts/log-group-acts";
 import { MetricFilters } from "../parts/metric-filters";
 import { Output } from "../parts/output";
+import { Tags } from "../parts/tags";
 import { boundsOf, spanOf } from "../span";
 
 export function LogGroups() {
@@ -142,6 +143,7 @@ export function LogGroupPage({ name }: { name: string }) {
       {group && doing === "retention" && <EditRetention group={group} onClose={close} />}
       {group && doing === "protection" && <ProtectLogGroup group={group} onClose={close} />}
       {group && doing === "deletion" && <DeleteLogGroup group={group} onClose={close} />}
+      {group?.logGroupArn && <Tags service="logs" of={group.logGroupArn} name={name} kinds={["log_group"]} />}
     </SpaceBetween>
   );
 }

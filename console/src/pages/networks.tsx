@@ -20,6 +20,7 @@ import { Reach } from "../parts/reach";
 import { RouteTableList } from "../parts/route-tables";
 import { SecurityGroupList } from "../parts/security-groups";
 import { SubnetList } from "../parts/subnets";
+import { Tags } from "../parts/tags";
 import { Talks } from "../parts/talks";
 import { INTERNET, VpcDrawing } from "../parts/vpc-drawing";
 import { CreateVpc, DeleteVpc } from "../parts/vpcs";
@@ -165,6 +166,7 @@ export function NetworkPage({ id }: { id: string }) {
       <InternetGatewayList vpc={id} />
       <NatGatewayList vpc={id} />
       <SecurityGroupList vpc={id} />
+      <Tags service="ec2" of={id} name={id} kinds={["vpc"]} />
     </SpaceBetween>
   );
 }

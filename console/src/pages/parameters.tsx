@@ -22,6 +22,7 @@ import { Act } from "../parts/act";
 import { Fact } from "../parts/fact";
 import { List } from "../parts/list";
 import { ShownValue } from "../parts/shown-value";
+import { Tags } from "../parts/tags";
 
 type Version = Awaited<ReturnType<typeof parameterHistory>>[number];
 
@@ -164,6 +165,7 @@ export function ParameterPage({ name }: { name: string }) {
           All its versions go with it, for good. Tasks that need it can not start any more.
         </Act>
       )}
+      <Tags service="ssm" of={name} name={name} kinds={["parameter"]} />
     </SpaceBetween>
   );
 }

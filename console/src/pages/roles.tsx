@@ -20,6 +20,7 @@ import { Act } from "../parts/act";
 import { Fact } from "../parts/fact";
 import { JsonField, jsonError } from "../parts/json-field";
 import { List } from "../parts/list";
+import { Tags } from "../parts/tags";
 
 const KINDS = { kinds: ["role", "policy"] };
 
@@ -243,6 +244,7 @@ export function RolePage({ name }: { name: string }) {
           {users?.length ? `It is used by ${users.length} of this region, which can not start any more.` : "Nobody of this region uses it."}
         </Act>
       )}
+      <Tags service="iam" of={name} name={name} kinds={["role"]} />
     </SpaceBetween>
   );
 }

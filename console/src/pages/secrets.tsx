@@ -21,6 +21,7 @@ import { Act } from "../parts/act";
 import { Fact } from "../parts/fact";
 import { List } from "../parts/list";
 import { ShownValue } from "../parts/shown-value";
+import { Tags } from "../parts/tags";
 
 const KINDS = { kinds: ["secret", "secret_value"] };
 const SERVICE = "secretsmanager";
@@ -187,6 +188,7 @@ export function SecretPage({ name }: { name: string }) {
           It can be read again.
         </Act>
       )}
+      <Tags service="secretsmanager" of={name} name={name} kinds={["secret"]} />
     </SpaceBetween>
   );
 }

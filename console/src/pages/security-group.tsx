@@ -19,6 +19,7 @@ import { sayThing, type Thing, thingsOf } from "../drawing";
 import { Act } from "../parts/act";
 import { Fact } from "../parts/fact";
 import { List } from "../parts/list";
+import { Tags } from "../parts/tags";
 
 export function SecurityGroupPage({ id }: { id: string }) {
   const { about, region, to } = useHere();
@@ -116,6 +117,7 @@ export function SecurityGroupPage({ id }: { id: string }) {
           {portsOf(removed)} is then let {removed.IsEgress ? "out" : "in"} only if another rule does. Connections that are open stay.
         </Act>
       )}
+      <Tags service="ec2" of={id} name={id} kinds={["security_group"]} />
     </SpaceBetween>
   );
 }

@@ -24,6 +24,7 @@ import { Scaling } from "../parts/scaling";
 import { Configuration } from "../parts/service-configuration";
 import { Status } from "../parts/status";
 import { StopDeployment } from "../parts/stop-deployment";
+import { Tags } from "../parts/tags";
 import { TaskList } from "../parts/tasks";
 
 const Plot = lazy(() => import("../parts/plot"));
@@ -173,6 +174,7 @@ export function ServicePage({ cluster, name }: { cluster: string; name: string }
           Its tasks are stopped and replaced no more.
         </Act>
       )}
+      {service && <Tags service="ecs" of={service.serviceArn} name={name} kinds={["service"]} />}
     </SpaceBetween>
   );
 }

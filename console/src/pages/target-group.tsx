@@ -14,6 +14,7 @@ import { useHere } from "../context";
 import { Attributes } from "../parts/attributes";
 import { Fact } from "../parts/fact";
 import { EditHealthCheck } from "../parts/health-check";
+import { Tags } from "../parts/tags";
 import { DeleteTargetGroup } from "../parts/target-groups";
 import { Targets } from "../parts/targets";
 
@@ -106,6 +107,7 @@ export function TargetGroupPage({ name }: { name: string }) {
           }}
         />
       )}
+      {group && <Tags service="elbv2" of={group.TargetGroupArn} name={name} kinds={["target_group"]} />}
     </SpaceBetween>
   );
 }

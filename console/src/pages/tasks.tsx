@@ -22,6 +22,7 @@ import { Output } from "../parts/output";
 import { Metrics } from "../parts/panels";
 import { Phases } from "../parts/phases";
 import { Status } from "../parts/status";
+import { Tags } from "../parts/tags";
 import { ProtectTask } from "../parts/task-protection";
 
 export function TaskPage({ cluster, id }: { cluster: string; id: string }) {
@@ -166,6 +167,7 @@ export function TaskPage({ cluster, id }: { cluster: string; id: string }) {
           </FormField>
         </Act>
       )}
+      {task && task.lastStatus !== "STOPPED" && <Tags service="ecs" of={task.taskArn} name={`task ${id}`} kinds={["task"]} />}
     </SpaceBetween>
   );
 }

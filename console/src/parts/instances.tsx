@@ -1,4 +1,4 @@
-/** The container instances of a cluster, with what they have left; they can be drained, made active again, and deregistered. */
+/** The container instances of a cluster, with what they have left; they can be drained, made active again, deregistered and terminated. */
 
 import Button from "@cloudscape-design/components/button";
 import SpaceBetween from "@cloudscape-design/components/space-between";
@@ -19,6 +19,7 @@ export function InstanceList({ cluster }: { cluster: string }) {
     [region, cluster],
   );
   const [changed, setChanged] = useState<ContainerInstance>();
+  const [ended, setEnded] = useState<ContainerInstance>();
   const [removed, setRemoved] = useState<ContainerInstance>();
   const isActive = changed?.status === "ACTIVE";
   const state = isActive ? "DRAINING" : "ACTIVE";
@@ -52,6 +53,9 @@ export function InstanceList({ cluster }: { cluster: string }) {
                 <Button variant="inline-link" ariaLabel={`Deregister ${each.ec2InstanceId}`} onClick={() => setRemoved(each)}>
                   Deregister
                 </Button>
+                <Button variant="inline-link" ariaLabel={`Terminate ${each.ec2InstanceId}`} onClick={() => setEnded(each)}>
+                  Terminate
+                </Button>
               </SpaceBetween>
             ),
           },
@@ -66,6 +70,18 @@ export function InstanceList({ cluster }: { cluster: string }) {
           onClose={() => setChanged(undefined)}
         >
           {isActive ? "No task is placed on it any more, and services replace theirs elsewhere." : "Tasks are placed on it again."}
+        </Act>
+      )}
+      {ended && (
+        <Act
+          title={`Terminate ${ended.ec2InstanceId}?`}
+          word="Terminate"
+          service="ec2"
+          operation="TerminateInstances"
+          parameters={{ InstanceIds: [ended.ec2InstanceId] }}
+          onClose={() => setEnded(undefined)}
+        >
+          It goes for good, with the tasks that run on it; drain it first for services to replace theirs.
         </Act>
       )}
       {removed && (

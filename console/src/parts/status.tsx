@@ -6,6 +6,7 @@ const TYPES: Record<string, StatusIndicatorProps.Type> = {
   ACTIVE: "success",
   RUNNING: "success",
   HEALTHY: "success",
+  ISSUED: "success",
   AVAILABLE: "success",
   IN_USE: "success",
   CREATING: "in-progress",
