@@ -104,6 +104,8 @@ class Console:
         if PICTURES:
             self.page.mouse.move(0, 0)
             self.page.evaluate("scrollTo(0, 0)")
+            # Tables that a click had scrolled, too.
+            self.page.evaluate("document.querySelectorAll('*').forEach((each) => { each.scrollLeft = 0 })")
             self.page.screenshot(path=f"{PICTURES}/{name}.png")
 
     def close(self) -> None:

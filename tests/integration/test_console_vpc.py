@@ -41,7 +41,7 @@ def test_a_network_is_made_and_taken_down(portside: Instance, visit: Callable[..
     expect(command).to_contain_text("aws ec2 create-vpc")
     console.accessible()
     send("Create")
-    page.get_by_role("heading", name="vpc-").first.wait_for()
+    page.get_by_role("heading", name="shop (vpc-").wait_for()
     vpc = page.url.partition("/networks/")[2].partition("?")[0]
     (made,) = ec2.describe_vpcs(VpcIds=[vpc])["Vpcs"]
     assert made["CidrBlock"] == "10.7.0.0/16"
@@ -87,10 +87,12 @@ def test_a_network_is_made_and_taken_down(portside: Instance, visit: Callable[..
     )
 
     page.get_by_role("button", name="Create route table").click()
+    form.get_by_label("Name", exact=True).fill("outward")
     expect(command).to_contain_text("aws ec2 create-route-table")
     send("Create")
     tables = ec2.describe_route_tables(Filters=in_vpc(vpc))["RouteTables"]
     (table,) = (each["RouteTableId"] for each in tables if not any(one["Main"] for one in each["Associations"]))
+    expect(console.row(f"outward ({table})")).to_be_visible()
     page.get_by_role("button", name=f"Add a route to {table}").click()
     form.get_by_label("Destination", exact=True).fill("10.7.1.0/24")
     choose(form, "By", gateway)
@@ -142,6 +144,7 @@ def test_a_network_is_made_and_taken_down(portside: Instance, visit: Callable[..
     send("Delete")
     console.see("No subnets")
     page = console.open("networks")
+    expect(console.row(f"shop ({vpc})")).to_contain_text("10.7.0.0/16")
     page.get_by_role("button", name=f"Delete {vpc}").click()
     expect(command).to_contain_text("aws ec2 delete-vpc")
     console.accessible()

@@ -9,6 +9,7 @@ export interface Subnet {
   CidrBlock: string;
   DefaultForAz?: boolean;
   MapPublicIpOnLaunch?: boolean;
+  Tags?: { Key: string; Value: string }[];
 }
 
 export interface SecurityGroup {

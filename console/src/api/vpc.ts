@@ -1,6 +1,16 @@
 /** What VPCs are made of, as EC2 describes it. */
 
+import { named } from "../format";
 import { every } from "./call";
+
+/** A tag of EC2. */
+interface Tag {
+  Key: string;
+  Value: string;
+}
+
+/** What the console calls it: by its tag `Name`. */
+export const titleOf = (id: string, tags: readonly Tag[] | undefined) => named(tags?.find((each) => each.Key === "Name")?.Value, id);
 
 export interface Route {
   DestinationCidrBlock: string;
@@ -15,12 +25,13 @@ export interface RouteTable {
   VpcId: string;
   Routes: Route[];
   Associations: { RouteTableAssociationId: string; Main?: boolean; SubnetId?: string }[];
+  Tags?: Tag[];
 }
 
 export interface InternetGateway {
   InternetGatewayId: string;
   Attachments: { VpcId: string }[];
-  Tags?: { Key: string; Value: string }[];
+  Tags?: Tag[];
 }
 
 export interface NatGateway {
@@ -33,6 +44,12 @@ export interface NatGateway {
 }
 
 const inVpc = (vpc: string) => [{ Name: "vpc-id", Values: [vpc] }];
+
+/** What VPCs are called, by their ids. */
+export async function vpcTitles(region: string): Promise<Map<string, string>> {
+  const all = await every<{ VpcId: string; Tags?: Tag[] }>("ec2", "DescribeVpcs", region, {}, "Vpcs", "NextToken");
+  return new Map(all.map((each) => [each.VpcId, titleOf(each.VpcId, each.Tags)]));
+}
 
 export const routeTables = (region: string, vpc: string) =>
   every<RouteTable>("ec2", "DescribeRouteTables", region, { Filters: inVpc(vpc) }, "RouteTables", "NextToken");

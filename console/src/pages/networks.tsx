@@ -10,6 +10,7 @@ import SpaceBetween from "@cloudscape-design/components/space-between";
 import { useEffect, useState } from "react";
 import { useLive } from "../api/live";
 import { NETWORK_KINDS, networks, PACKET_KINDS, talkOf, type VpcView } from "../api/network";
+import { vpcTitles } from "../api/vpc";
 import { useHere } from "../context";
 import { type Thing, thingsOf } from "../drawing";
 import { counted } from "../format";
@@ -28,6 +29,7 @@ import { CreateVpc, DeleteVpc } from "../parts/vpcs";
 export function Networks() {
   const { about, region, to } = useHere();
   const live = useLive(() => networks(about.account, region), { kinds: NETWORK_KINDS }, [region]);
+  const titles = useLive(() => vpcTitles(region), { kinds: ["vpc"] }, [region]);
   const [isNew, setNew] = useState(false);
   const [deleted, setDeleted] = useState<string>();
   const inside = (each: VpcView) => each.subnets.flatMap((one) => one.interfaces);
@@ -43,7 +45,7 @@ export function Networks() {
           {
             id: "id",
             header: "VPC",
-            cell: (each) => <Link href={to(["networks", each.id])}>{each.id}</Link>,
+            cell: (each) => <Link href={to(["networks", each.id])}>{titles.value?.get(each.id) ?? each.id}</Link>,
             sortingField: "id",
             isRowHeader: true,
           },
@@ -96,6 +98,7 @@ export function NetworkPage({ id }: { id: string }) {
     { kinds: NETWORK_KINDS },
     [region, id],
   );
+  const titles = useLive(() => vpcTitles(region), { kinds: ["vpc"] }, [region]);
   // By interface, so that an address of this page can be sent to somebody: of a thing, the first that it has.
   const [from, setFrom] = useState(place.query.get("from") ?? "");
   const [second, setSecond] = useState(place.query.get("to") ?? "");
@@ -126,7 +129,7 @@ export function NetworkPage({ id }: { id: string }) {
   return (
     <SpaceBetween size="l">
       <Header variant="h1" description={vpc && `${vpc.cidrBlocks.join(", ")}${vpc.isDefault ? ", the default VPC" : ""}`}>
-        {id}
+        {titles.value?.get(id) ?? id}
       </Header>
       <Container
         header={

@@ -9,9 +9,8 @@ import SpaceBetween from "@cloudscape-design/components/space-between";
 import { useState } from "react";
 import { addresses, subnetOption, subnets } from "../api/ec2";
 import { useLive } from "../api/live";
-import { type InternetGateway, internetGateways, type NatGateway, nameTag, natGateways } from "../api/vpc";
+import { type InternetGateway, internetGateways, type NatGateway, nameTag, natGateways, titleOf } from "../api/vpc";
 import { useHere } from "../context";
-import { named } from "../format";
 import { Act } from "./act";
 import { List } from "./list";
 import { Status } from "./status";
@@ -39,7 +38,7 @@ export function InternetGatewayList({ vpc }: { vpc: string }) {
           {
             id: "id",
             header: "Internet gateway",
-            cell: (each) => named(each.Tags?.find((one) => one.Key === "Name")?.Value, each.InternetGatewayId),
+            cell: (each) => titleOf(each.InternetGatewayId, each.Tags),
             sortingField: "InternetGatewayId",
             isRowHeader: true,
           },

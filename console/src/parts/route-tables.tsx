@@ -8,7 +8,7 @@ import SpaceBetween from "@cloudscape-design/components/space-between";
 import { useState } from "react";
 import { subnetOption, subnets } from "../api/ec2";
 import { useLive } from "../api/live";
-import { internetGateways, nameTag, natGateways, type Route, type RouteTable, routeTables } from "../api/vpc";
+import { internetGateways, nameTag, natGateways, type Route, type RouteTable, routeTables, titleOf } from "../api/vpc";
 import { useHere } from "../context";
 import { isBlock } from "../typed";
 import { Act } from "./act";
@@ -33,9 +33,10 @@ export function RouteTableList({ vpc }: { vpc: string }) {
         noun="route table"
         live={live}
         keyOf={(each) => each.RouteTableId}
+        wrapLines
         actions={<Button onClick={() => setNew(true)}>Create route table</Button>}
         columns={[
-          { id: "id", header: "Route table", cell: (each) => each.RouteTableId, sortingField: "RouteTableId", isRowHeader: true },
+          { id: "id", header: "Route table", cell: (each) => titleOf(each.RouteTableId, each.Tags), sortingField: "RouteTableId", isRowHeader: true },
           { id: "main", header: "Main", cell: (each) => (isMain(each) ? "Yes" : "No") },
           {
             id: "routes",

@@ -11,7 +11,7 @@ import { subnets as readSubnets } from "../api/ec2";
 import { type Live, useLive } from "../api/live";
 import type { SubnetView } from "../api/network";
 import { zones } from "../api/storage";
-import { nameTag } from "../api/vpc";
+import { nameTag, titleOf } from "../api/vpc";
 import { useHere } from "../context";
 import { isBlock } from "../typed";
 import { Act } from "./act";
@@ -23,7 +23,8 @@ export function SubnetList({ vpc, subnets }: { vpc: string; subnets: Live<Subnet
   const [isNew, setNew] = useState(false);
   const [changed, setChanged] = useState<string>();
   const [deleted, setDeleted] = useState<string>();
-  const givesPublic = (id: string) => known.value?.find((each) => each.SubnetId === id)?.MapPublicIpOnLaunch;
+  const of = (id: string) => known.value?.find((each) => each.SubnetId === id);
+  const givesPublic = (id: string) => of(id)?.MapPublicIpOnLaunch;
   return (
     <>
       <List<SubnetView>
@@ -31,9 +32,10 @@ export function SubnetList({ vpc, subnets }: { vpc: string; subnets: Live<Subnet
         noun="subnet"
         live={subnets}
         keyOf={(each) => each.id}
+        wrapLines
         actions={<Button onClick={() => setNew(true)}>Create subnet</Button>}
         columns={[
-          { id: "id", header: "Subnet", cell: (each) => each.id, sortingField: "id", isRowHeader: true },
+          { id: "id", header: "Subnet", cell: (each) => titleOf(each.id, of(each.id)?.Tags), sortingField: "id", isRowHeader: true },
           { id: "zone", header: "Zone", cell: (each) => each.zone, sortingField: "zone" },
           { id: "block", header: "Addresses", cell: (each) => each.cidrBlock, sortingField: "cidrBlock" },
           { id: "interfaces", header: "Interfaces", cell: (each) => each.interfaces.length },
