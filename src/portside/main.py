@@ -136,6 +136,7 @@ from portside.domain import arn, pace, topic
 from portside.domain.clock import Clock, Ids
 from portside.domain.cloud_map import DiscoveryInstance
 from portside.domain.docker_volume import DISKS, KeptVolume, LocalMount, local_mount
+from portside.domain.flow import FlowCounts
 from portside.domain.image import CleanupPolicy
 from portside.domain.instance_identity import InstanceIdentities
 from portside.domain.load_balancer_metric import GroupCounts, with_flows
@@ -784,7 +785,9 @@ class Daemon:
             counts, hits = await balancer.counts(), await balancer.hits()
         except BalancerRefused:
             counts, hits = {}, {}  # it is being started: the rest is as true
-        flows = await node.flow_counts()
+        flows: dict[tuple[str, str], FlowCounts] = {}
+        for (balancer_arn, group_arn, _), each in (await node.flow_counts()).items():
+            flows[balancer_arn, group_arn] = flows.get((balancer_arn, group_arn), FlowCounts()) + each
         counts = {**counts, **{key: with_flows(counts.get(key, GroupCounts()), each) for key, each in flows.items()}}
         code, document = load_balancer.document(store, counts, hits, query.get("name", ""))
         return code, "application/json", json.dumps(document).encode()

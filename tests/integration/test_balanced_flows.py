@@ -158,10 +158,32 @@ def test_new_flows_go_to_the_targets_that_are_left(lab: Lab) -> None:
         with_one.sendall(b"again")
         with pytest.raises(ConnectionResetError):
             with_one.recv(10)
-        counts = lab.run(lab.network.flow_counts())[LB, TG]
+        counts = lab.run(lab.network.flow_counts())[LB, TG, LEG]
         assert counts.new >= 25
         assert counts.bytes > 25 * 3 * 40
         assert counts.active == lab.run(lab.network.standing_flows(TG))[two.address, 8080]
+
+
+def test_each_address_counts_for_itself(lab: Lab) -> None:
+    """Flows to one target group by two of a load balancer's addresses are counted apart, and end together."""
+    other = "172.31.16.10"
+    client, target = lab.task("172.31.0.20", OPEN), lab.task("172.31.16.20", OPEN)
+    lab.balancer("lb", [eni_of(LEG, OPEN), eni_of(other, OPEN)])
+    lead(lab, flow(target), flow(target, leg=other))
+    with ExitStack() as stack:
+        stack.enter_context(target.listening(8080))
+        for leg, times in ((LEG, 2), (other, 3)):
+            for _ in range(times):
+                stack.enter_context(client.connect(leg, 80))
+        counts = lab.run(lab.network.flow_counts())
+        assert {key: (each.new, each.active) for key, each in counts.items()} == {
+            (LB, TG, LEG): (2, 2),
+            (LB, TG, other): (3, 3),
+        }
+        assert all(each.bytes > 0 for each in counts.values())
+        assert sum(lab.run(lab.network.standing_flows(TG)).values()) == 5
+        lab.run(lab.network.end_flows(TG, target.address, 8080))
+        assert sum(lab.run(lab.network.standing_flows(TG)).values()) == 0
 
 
 def test_udp_keeps_to_its_target(lab: Lab) -> None:

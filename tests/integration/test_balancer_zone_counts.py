@@ -1,6 +1,7 @@
 """How requests ended, by zone and target group, as the real Envoy counts them at each address of a load balancer."""
 
 import asyncio
+import dataclasses
 import socket
 from collections import Counter
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from portside.domain import load_balancer_metric as rule
 from portside.domain.load_balancer import Redirect
 from portside.domain.load_balancer_metric import GroupCounts, Seen
 from portside.domain.metric import statistic
+from portside.domain.record import replace
 from portside.testing.balancer_lab import AT, LEG, eventually, fixed, forward, group, paths, target
 from portside.testing.envoy_lab import ONE, TWO, Lab, in_lab
 from portside.testing.netns_lab import inside, request
@@ -138,5 +140,42 @@ def test_each_address_counts_for_its_zone(tmp_path: Path) -> None:
 
         await eventually(all_counted, timeout_s=30)
         assert sums(lab, await lab.envoy.ended_requests()) == wanted
+
+    in_lab(tmp_path, body)
+
+
+def test_connections_count_for_their_zones(tmp_path: Path) -> None:
+    """What a Network Load Balancer's proxy hands on counts for the zone of the address it came to; what no target took
+    is told apart."""
+
+    async def body(lab: Lab) -> None:
+        web = group("web", protocol="TCP")
+        await prepare(lab, web)
+        listener = lab.web.listen_tcp(PORT, forward(web))
+        empty = lab.web.listen_tcp(PORT + 1, forward(group("empty", protocol="TCP")))
+        config = dataclasses.replace(lab.web.config(), load_balancer=replace(lab.web.record, type="network"))
+        await lab.envoy.apply([config])
+        for address in (ONE, TWO):
+            await lab.reports.wait(address, "healthy")
+        for address, times in ((LEG, 2), (OTHER, 3), (ON_HOST, 1)):
+            netns = "" if address.startswith("127.") else lab.netns.path
+            assert [(await request(address, PORT, netns=netns)).status for _ in range(times)] == [200] * times
+        with pytest.raises((ConnectionError, asyncio.IncompleteReadError, OSError)):
+            await request(OTHER, PORT + 1, netns=lab.netns.path)
+
+        async def closed() -> bool:
+            found = await lab.envoy.zone_flows()
+            return not any(each.active for each in found.values()) and bool(found[empty.arn, FAR].lost)
+
+        await eventually(closed, timeout_s=30)
+        found = await lab.envoy.zone_flows()
+        assert {key: (each.new, each.lost) for key, each in found.items()} == {
+            (listener.arn, NEAR): (3, 0),
+            (listener.arn, FAR): (3, 0),
+            (empty.arn, NEAR): (0, 0),
+            (empty.arn, FAR): (1, 1),
+        }
+        assert found[listener.arn, NEAR].bytes > 100
+        assert found[listener.arn, FAR].bytes > 100
 
     in_lab(tmp_path, body)

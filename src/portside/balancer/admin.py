@@ -33,6 +33,9 @@ _LISTENER_FILTER: Final = (
 )
 
 
+_BYTES_FILTER: Final = r"^tcp\.[^.]+\.downstream_cx_(rx|tx)_bytes_total$"
+
+
 class AdminUnavailable(Exception):
     """Envoy does not answer on its admin socket."""
 
@@ -151,6 +154,15 @@ class Admin:
             if "name" in entry:
                 _, listener, name = entry["name"].split(".", 2)
                 found.setdefault(listener, {})[name] = int(entry["value"])
+        return found
+
+    async def carried_bytes(self) -> dict[str, int]:
+        """By the name of a proxy of connections: what it has had from clients and given them."""
+        found: dict[str, int] = {}
+        for line in (await self.get(f"/stats?filter={_quote(_BYTES_FILTER)}")).splitlines():
+            name, _, count = line.rpartition(": ")
+            _, proxy, _ = name.split(".", 2)
+            found[proxy] = found.get(proxy, 0) + int(count)
         return found
 
     async def ended(self) -> list[hit.Ended]:

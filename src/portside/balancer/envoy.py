@@ -25,7 +25,7 @@ from portside.balancer.access_log import AccessLog
 from portside.balancer.address import is_free
 from portside.balancer.admin import Admin, AdminUnavailable, Subscription
 from portside.balancer.health import CheckedGroup, HealthTracker, HostKey, LogTail, parse
-from portside.balancer.hit import Ended, by_rule, default_name
+from portside.balancer.hit import Ended, by_rule, default_name, failed_connections
 from portside.balancer.interface import BalancerConfig, BalancerRefused, HealthListener, HealthReport
 from portside.balancer.log_folder import LogFolder
 from portside.balancer.namespace import end_connections, open_connections, reserve_ports
@@ -48,6 +48,7 @@ from portside.balancer.xds import (
 from portside.domain import access_log
 from portside.domain.access_log import LogKind
 from portside.domain.complaint import Complaint
+from portside.domain.flow import FlowCounts
 from portside.domain.load_balancer import LoadBalancer, Target
 from portside.domain.load_balancer_metric import GroupCounts, ListenerCounts, Seen
 from portside.domain.load_balancer_rule import answering_zones, suffix, used_groups
@@ -782,6 +783,30 @@ class EnvoyBalancer:
             counted |= {rule.arn: found.get(suffix(rule.arn), 0) for rule in config.rules}
             spoken = [each for each in config.listeners if each.protocol in ("HTTP", "HTTPS")]
             counted |= {each.arn: found.get(default_name(each.arn), 0) for each in spoken}
+        return counted
+
+    async def zone_flows(self) -> Mapping[tuple[str, str], FlowCounts]:
+        try:
+            found, carried = await self._admin.listener_statistics(), await self._admin.carried_bytes()
+        except AdminUnavailable as error:
+            raise BalancerRefused(str(error)) from error
+        lost = failed_connections(await self._ended())
+        counted: dict[tuple[str, str], FlowCounts] = {}
+        for config in self._configured or ():
+            if config.load_balancer.type != "network":
+                continue
+            for listener in config.listeners:
+                for zone in config.load_balancer.zones:
+                    name = f"{route_name(listener.arn)}_{zone.zone}"
+                    own = [_listener_counts(found.get(f"{name}_{place}", {})) for place in ("legs", "host")]
+                    counts = sum(own, ListenerCounts())
+                    counted[listener.arn, zone.zone] = FlowCounts(
+                        new=counts.connections,
+                        lost=lost[name],
+                        active=counts.connections_active,
+                        bytes=carried.get(name, 0),
+                        tls_errors=counts.tls_errors,
+                    )
         return counted
 
     async def ended_requests(self) -> Mapping[Seen, int]:

@@ -7,14 +7,14 @@ requests are only compared for that.
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Literal, get_args
 
 from portside.balancer.desync import METADATA
 from portside.domain.load_balancer_rule import suffix
 
-Kind = Literal["hits", "other", "own", "odd"]
+Kind = Literal["hits", "other", "own", "odd", "lost"]
 _KINDS: Final[dict[str, Kind]] = {each: each for each in get_args(Kind)}
 CONNECTIONS: Final = "connections"
 """In place of a place, for listeners whose connections are told apart by their addresses."""
@@ -100,6 +100,21 @@ def _logger(place: str, kind: Kind, value: str) -> dict[str, Any]:
             ],
         },
     }
+
+
+def failure_logger(place: str) -> dict[str, Any]:
+    """Of a listener that hands connections on: those that no target took."""
+    flags = {"flags": ["UH", "UF", "UO", "NR", "NC"]}
+    return {**_logger(place, "lost", "%UPSTREAM_CLUSTER_RAW%"), "filter": {"response_flag_filter": flags}}
+
+
+def failed_connections(ended: Iterable[Ended]) -> Counter[str]:
+    """By place."""
+    found: Counter[str] = Counter()
+    for each in ended:
+        if each.kind == "lost":
+            found[each.place] += each.count
+    return found
 
 
 def read(text: str) -> Iterator[Ended]:

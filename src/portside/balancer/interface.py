@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from portside.domain.flow import FlowCounts
 from portside.domain.load_balancer import Listener, LoadBalancer, Rule, Target, TargetGroup
 from portside.domain.load_balancer_metric import GroupCounts, ListenerCounts, Seen
 
@@ -94,6 +95,13 @@ class Balancer(Protocol):
     async def ended_requests(self) -> Mapping[Seen, int]:
         """How often requests ended how, since the data plane began. Where load balancers share a port of 127.0.0.1,
         what can not be read there is nobody's.
+
+        Raises: BalancerRefused if it does not answer."""
+        ...
+
+    async def zone_flows(self) -> Mapping[tuple[str, str], FlowCounts]:
+        """By the ARNs of Network Load Balancers' listeners and by zone: the connections that the data plane has handed
+        on. Numbers begin anew when it does.
 
         Raises: BalancerRefused if it does not answer."""
         ...

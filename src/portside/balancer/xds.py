@@ -318,6 +318,7 @@ def in_zone(zone: str) -> Resource:
 def tcp_proxy(config: BalancerConfig, listener: Listener, options: Options, zone: str = "") -> Resource:
     """Bytes to the target groups of the action; a connection is closed if there is none."""
     balancer = config.load_balancer
+    place = f"{route_name(listener.arn)}_{zone}" if zone else route_name(listener.arn)
     known = {group.arn for group in config.target_groups}
     chosen = listener.default_action.target_groups if isinstance(listener.default_action, Forward) else ()
     zonal = zonal_clusters(config) if zone else set()
@@ -329,13 +330,13 @@ def tcp_proxy(config: BalancerConfig, listener: Listener, options: Options, zone
     ]
     proxy: Resource = {
         "@type": f"{_TYPE}extensions.filters.network.tcp_proxy.v3.TcpProxy",
-        "stat_prefix": route_name(listener.arn),
+        "stat_prefix": place,
         "idle_timeout": f"{tcp_idle_timeout_s(listener)}s",
         "max_connect_attempts": 3,
         # counts where a target group is sticky
         "hash_policy": [{"source_ip": {}}],
         "access_log": [
-            *([hit.connection_logger()] if balancer.type == "classic" else []),
+            hit.connection_logger() if balancer.type == "classic" else hit.failure_logger(place),
             *access_logs([config], options),
         ],
     }

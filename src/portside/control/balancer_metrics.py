@@ -49,7 +49,8 @@ class BalancerMetricLoop:
         self._period_s = period_s
         self._loop = Loop("balancer metrics", clock, self._step, resync_s=2 * period_s)
         self._before: Mapping[tuple[str, str], GroupCounts] | None = None
-        self._flows_before: Mapping[tuple[str, str], FlowCounts] = {}
+        self._flows_before: Mapping[tuple[str, str, str], FlowCounts] = {}
+        self._zones_before: Mapping[tuple[str, str], FlowCounts] | None = None
         self._clients_before: Mapping[str, ListenerCounts] | None = None
         self._hits_before: Mapping[str, int] = {}
         self._seen_before: Mapping[Seen, int] | None = None
@@ -72,11 +73,14 @@ class BalancerMetricLoop:
         balancers = {each.arn: each for each in self._store.scan(LOAD_BALANCER)}
         if not balancers:
             self._before, self._clients_before, self._hits_before, self._seen_before = {}, {}, {}, {}
+            self._zones_before = {}
             return
         found = await self._balancer.counts()
         flows, seen = await self._node.flow_counts(), await self._requests()
         before, self._before = self._before, found
         flows_before, self._flows_before = self._flows_before, flows
+        new_flows = {key: rule.flows_since(each, flows_before.get(key)) for key, each in flows.items()}
+        in_zones = await self._in_zones(balancers, new_flows if before is not None else {})
         groups = {each.arn: each for each in self._store.scan(TARGET_GROUP)}
         targets: dict[str, list[Target]] = {}
         for target in self._store.scan(TARGET):
@@ -93,14 +97,16 @@ class BalancerMetricLoop:
                 new = rule.since(counts, before.get(key))
                 if balancer.type != "network" and group.protocol != "TCP":
                     new = rule.of_requests(new, group, seen.get(balancer_arn, {}))
-                if key in flows:
-                    new = rule.with_flows(new, rule.flows_since(flows[key], flows_before.get(key)))
+                led = [each for of, each in new_flows.items() if of[:2] == key]
+                if led:
+                    new = rule.with_flows(new, sum(led, FlowCounts()))
             by_balancer.setdefault(balancer_arn, []).append((group, new))
         for arn, several in by_balancer.items():
             balancer = balancers[arn]
             looked = [(group, new, targets.get(group.arn, [])) for group, new in several]
             of_balancer = samples.setdefault(balancer.scope, [])
             of_balancer.extend(rule.samples(balancer, looked, now))
+            of_balancer.extend(rule.samples_of_flows(balancer, in_zones.get(arn, {}), now))
             own = [group for group, _ in several]
             of_balancer.extend(rule.samples_of_requests(balancer, own, seen.get(arn, {}), now))
         for balancer, clients, answers in await self._of_clients(balancers):
@@ -109,6 +115,30 @@ class BalancerMetricLoop:
             samples.setdefault(balancer.scope, []).extend(of_clients)
         for scope, each in samples.items():
             await self._metrics.put(scope, each)
+
+    async def _in_zones(
+        self, balancers: Mapping[str, LoadBalancer], led: Mapping[tuple[str, str, str], FlowCounts]
+    ) -> dict[str, dict[str, FlowCounts]]:
+        """Flows since the last look, by Network Load Balancer and zone. Args: led: those of them that the node has."""
+        found = await self._balancer.zone_flows()
+        before, self._zones_before = self._zones_before, found
+        if before is None:
+            return {}
+        counted: dict[str, dict[str, FlowCounts]] = {
+            arn: {each.zone: FlowCounts() for each in balancer.zones}
+            for arn, balancer in balancers.items()
+            if balancer.type == "network"
+        }
+        listeners = {each.arn: each.load_balancer_arn for each in self._store.scan(LISTENER)}
+        came = [(listeners.get(key[0]), key[1], rule.flows_since(each, before.get(key))) for key, each in found.items()]
+        for (arn, _, address), each in led.items():
+            if balancer := balancers.get(arn):
+                came += [(arn, zone.zone, each) for zone in balancer.zones if zone.address == address]
+        for arn_or_none, zone_name, each in came:
+            zones = counted.get(arn_or_none or "", {})
+            if zone_name in zones:
+                zones[zone_name] += each
+        return counted
 
     async def _requests(self) -> dict[str, dict[Seen, int]]:
         """How requests have ended since the last look, by load balancer."""

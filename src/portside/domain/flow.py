@@ -51,13 +51,27 @@ class Flow(Record, frozen=True, kw_only=True):
 
 
 class FlowCounts(Record, frozen=True, kw_only=True):
-    """Of a load balancer's target group, since its VPC's rules were written. `active`: now."""
+    """Of a load balancer's address, since who carries its flows began to count. `active`: now. `lost`: those of `new`
+    that no target took. `tls_errors`: clients'."""
 
     new: int = 0
     active: int = 0
     bytes: int = 0
     client_resets: int = 0
     target_resets: int = 0
+    tls_errors: int = 0
+    lost: int = 0
+
+    def __add__(self, other: "FlowCounts") -> "FlowCounts":
+        return FlowCounts(
+            new=self.new + other.new,
+            active=self.active + other.active,
+            bytes=self.bytes + other.bytes,
+            client_resets=self.client_resets + other.client_resets,
+            target_resets=self.target_resets + other.target_resets,
+            tls_errors=self.tls_errors + other.tls_errors,
+            lost=self.lost + other.lost,
+        )
 
 
 def kernel_listeners(

@@ -150,7 +150,7 @@ def with_flows(counts: GroupCounts, flows: FlowCounts) -> GroupCounts:
     """What the data plane and the kernel have counted, together."""
     return replace(
         counts,
-        connections=counts.connections + flows.new,
+        connections=counts.connections + max(0, flows.new - flows.lost),
         connections_active=counts.connections_active + flows.active,
         bytes=counts.bytes + flows.bytes,
         client_resets=flows.client_resets,
@@ -168,6 +168,8 @@ def flows_since(flows: FlowCounts, before: FlowCounts | None) -> FlowCounts:
         bytes=flows.bytes - before.bytes,
         client_resets=max(0, flows.client_resets - before.client_resets),
         target_resets=max(0, flows.target_resets - before.target_resets),
+        tls_errors=max(0, flows.tls_errors - before.tls_errors),
+        lost=max(0, flows.lost - before.lost),
     )
 
 
@@ -224,6 +226,18 @@ def samples_of_clients(
     elif balancer.type == "classic":
         return []
     return [_sample(balancer, name, of_balancer, _count(count), now) for name, count in counted if count]
+
+
+def samples_of_flows(balancer: LoadBalancer, zones: Mapping[str, FlowCounts], now: datetime) -> list[Sample]:
+    """Of a Network Load Balancer by zone. Args: zones: what came to each zone's address in the minute."""
+    found: list[Sample] = []
+    for zone, flows in sorted(zones.items()):
+        in_zone = {"LoadBalancer": resource(balancer.arn), "AvailabilityZone": zone}
+        counted = [*_of_group(balancer, with_flows(GroupCounts(), flows))]
+        if flows.tls_errors:
+            counted.append(("ClientTLSNegotiationErrorCount", _count(flows.tls_errors)))
+        found += [_sample(balancer, name, in_zone, point, now) for name, point in counted]
+    return found
 
 
 def samples_of_requests(

@@ -138,8 +138,9 @@ class Node(Protocol):
         """The VPC's router leads these flows to their targets, and no others; those that stand go on. Idempotent."""
         ...
 
-    async def flow_counts(self) -> Mapping[tuple[str, str], FlowCounts]:
-        """By the ARNs of load balancer and target group. Numbers begin anew when a VPC's rules are written anew."""
+    async def flow_counts(self) -> Mapping[tuple[str, str, str], FlowCounts]:
+        """By the ARNs of load balancer and target group, and the load balancer's address. Numbers begin anew when a
+        VPC's rules are written anew."""
         ...
 
     async def standing_flows(self, target_group_arn: str) -> Mapping[tuple[str, int], int]:

@@ -7,6 +7,7 @@ answer.
 from collections.abc import Mapping, Sequence
 
 from portside.balancer.interface import BalancerConfig, BalancerRefused, HealthListener, HealthReport
+from portside.domain.flow import FlowCounts
 from portside.domain.load_balancer import FixedResponse, Listener
 from portside.domain.load_balancer_metric import GroupCounts, ListenerCounts, Seen
 from portside.domain.load_balancer_rule import used_groups
@@ -26,6 +27,7 @@ class FakeBalancer:
         self.requests: dict[Key, int] = {}
         self.counted: dict[tuple[str, str], GroupCounts] = {}
         self.seen: dict[Seen, int] = {}
+        self.in_zones: dict[tuple[str, str], FlowCounts] = {}
         """By load balancer and target group: what there is to tell."""
         self.hit: dict[str, int] = {}
         self.clients: dict[str, ListenerCounts] = {}
@@ -102,6 +104,9 @@ class FakeBalancer:
         arns = [each.arn for config in self.configs for each in config.rules]
         arns += [each.arn for config in self.configs for each in _speaking_http(config)]
         return {arn: self.hit.get(arn, 0) for arn in arns}
+
+    async def zone_flows(self) -> Mapping[tuple[str, str], FlowCounts]:
+        return dict(self.in_zones)
 
     async def ended_requests(self) -> Mapping[Seen, int]:
         return dict(self.seen)

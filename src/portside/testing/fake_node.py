@@ -248,7 +248,7 @@ class FakeNode:
         self.vpcs: dict[str, VpcConfig] = {}
         self.flows: dict[str, tuple[Flow, ...]] = {}
         """By VPC: those that its router leads."""
-        self.counted_flows: dict[tuple[str, str], FlowCounts] = {}
+        self.counted_flows: dict[tuple[str, str, str], FlowCounts] = {}
         self.open_flows: dict[tuple[str, str, int], int] = {}
         """By target group, address and port."""
         self.instances: dict[str, InstanceConfig] = {}
@@ -331,7 +331,7 @@ class FakeNode:
         await self._delay()
         self.flows[vpc_id] = tuple(flows)
 
-    async def flow_counts(self) -> Mapping[tuple[str, str], FlowCounts]:
+    async def flow_counts(self) -> Mapping[tuple[str, str, str], FlowCounts]:
         return dict(self.counted_flows)
 
     async def standing_flows(self, target_group_arn: str) -> Mapping[tuple[str, int], int]:

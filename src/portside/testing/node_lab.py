@@ -85,7 +85,7 @@ class PlainNetwork:
     async def apply_flows(self, vpc_id: str, flows: Sequence[Flow]) -> None:
         pass
 
-    async def flow_counts(self) -> Mapping[tuple[str, str], FlowCounts]:
+    async def flow_counts(self) -> Mapping[tuple[str, str, str], FlowCounts]:
         return {}
 
     async def standing_flows(self, target_group_arn: str) -> Mapping[tuple[str, int], int]:

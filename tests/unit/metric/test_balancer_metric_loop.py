@@ -2,14 +2,15 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace as replace_config
 from datetime import timedelta
 
 from portside.control.balancer_metrics import BalancerMetricLoop
 from portside.domain.flow import FlowCounts
-from portside.domain.load_balancer import Redirect
+from portside.domain.load_balancer import Redirect, ZoneMapping
 from portside.domain.load_balancer_metric import GroupCounts, ListenerCounts
 from portside.domain.metric import Sample, statistic
-from portside.domain.record import Scope
+from portside.domain.record import Scope, replace
 from portside.domain.table import LISTENER, LOAD_BALANCER, RULE, TARGET_GROUP
 from portside.store.interface import Put
 from portside.store.memory import MemoryStore
@@ -19,7 +20,7 @@ from portside.testing.fake_balancer import FakeBalancer
 
 
 class NoFlows:
-    async def flow_counts(self) -> Mapping[tuple[str, str], FlowCounts]:
+    async def flow_counts(self) -> Mapping[tuple[str, str, str], FlowCounts]:
         return {}
 
 
@@ -84,4 +85,63 @@ def test_clients_and_own_answers() -> None:
         "ClientTLSNegotiationErrorCount": 4 + 2,
         "HTTP_Fixed_Response_Count": 7 + 3,
         "HTTP_Redirect_Count": 14 + 6,
+    }
+
+
+class ZonesKept(Kept):
+    async def put(self, scope: Scope, samples: Sequence[Sample]) -> None:
+        for each in samples:
+            zone = dict(each.metric.dimensions).get("AvailabilityZone")
+            if zone and "Host" not in each.metric.name:
+                self.sums[f"{each.metric.name} {zone}"] += round(statistic(each.point, "Sum") or 0)
+
+
+class Led:
+    """A node whose router has led flows."""
+
+    new = 0
+
+    async def flow_counts(self) -> Mapping[tuple[str, str, str], FlowCounts]:
+        return {
+            ("arn:lb", "arn:tg", "10.0.1.5"): FlowCounts(new=self.new, active=2, bytes=100 * self.new),
+            ("arn:lb", "arn:tg", "10.0.2.5"): FlowCounts(new=2 * self.new, bytes=10 * self.new),
+        }
+
+
+def test_flows_by_zone() -> None:
+    """A Network Load Balancer's zones have what the router led and what the proxy handed on since the last look, less
+    what no target took."""
+    loop = VirtualTimeLoop()
+    clock, store, kept, plane, node = LoopClock(loop), MemoryStore(), ZonesKept(), FakeBalancer(), Led()
+    lab = Balancer("net", "/netns")
+    lab.leg, lab.further_zones = "10.0.1.5", (ZoneMapping(zone="us-east-1b", subnet_id="t", address="10.0.2.5"),)
+    record = replace(lab.record, type="network", arn="arn:lb")
+    lab.groups = [replace(group("g"), arn="arn:tg", protocol="TCP")]
+    listener = replace(lab.listen_tcp(80, forward(*lab.groups)), load_balancer_arn="arn:lb")
+    store.transact(Put(LOAD_BALANCER, record), Put(TARGET_GROUP, lab.groups[0]), Put(LISTENER, listener))
+
+    def told(new: int) -> None:
+        node.new = new
+        plane.in_zones = {(listener.arn, "us-east-1b"): FlowCounts(new=new, lost=new // 10, active=1, bytes=new)}
+
+    async def test() -> None:
+        await plane.start(lambda report: None)
+        await plane.apply([replace_config(lab.config(), load_balancer=record)])
+        told(100)
+        meter = BalancerMetricLoop(store, kept, clock, plane, node)  # type: ignore[arg-type]
+        await meter.start()
+        await clock.sleep_until(EPOCH + timedelta(seconds=30))
+        told(120)
+        await clock.sleep_until(EPOCH + timedelta(seconds=90))
+        await meter.close()
+
+    loop.run_until_complete(test())
+    loop.close()
+    assert +kept.sums == {
+        "NewFlowCount us-east-1a": 20,
+        "NewFlowCount us-east-1b": 40 + 20 - 2,
+        "ActiveFlowCount us-east-1a": 2,
+        "ActiveFlowCount us-east-1b": 1,
+        "ProcessedBytes us-east-1a": 2000,
+        "ProcessedBytes us-east-1b": 200 + 20,
     }

@@ -29,8 +29,9 @@ def links_of_group(group_id: str) -> str:
     return f"links_{group_id.replace('-', '_')}"
 
 
-Numbers = Mapping[tuple[str, str], int]
-"""By load balancer and target group: the number in the marks of their flows. Never given twice."""
+Numbers = Mapping[tuple[str, str, str], int]
+"""By load balancer, target group and the load balancer's address: the number in the marks of their flows. Never given
+twice."""
 
 
 def base(table: str, egress_map: str, uplink: str, nat_legs: str) -> list[str]:
@@ -130,7 +131,8 @@ def chains(flows: Iterable[Flow], numbers: Numbers) -> set[str]:
         if used := _used(flow):
             found.add(lead_chain(flow))
             found.update(
-                backend_chain(flow, numbers[flow.load_balancer_arn, each.target_group_arn]) for each, _ in used
+                backend_chain(flow, numbers[flow.load_balancer_arn, each.target_group_arn, flow.address])
+                for each, _ in used
             )
     return found
 
@@ -174,7 +176,7 @@ def _lead(table: str, flow: Flow, numbers: Numbers) -> list[str]:
     )
     at = 0
     for backend, weight in used:
-        number = numbers[flow.load_balancer_arn, backend.target_group_arn]
+        number = numbers[flow.load_balancer_arn, backend.target_group_arn, flow.address]
         name = backend_chain(flow, number)
         lines += [f"add chain inet {table} {name}", f"flush chain inet {table} {name}"]
         lines.append(f"add rule inet {table} {name} {_translation(flow, backend, number, idle)}")

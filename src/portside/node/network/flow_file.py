@@ -16,7 +16,7 @@ class _Kept(msgspec.Struct, frozen=True, kw_only=True):
 
 class FlowFile:
     """`flows` and `numbers` are what was saved last. Numbers are in the marks of flows that outlive a process, so one
-    is never given to another load balancer and target group."""
+    is never given to another load balancer, target group and address."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -32,7 +32,7 @@ class FlowFile:
         numbers, last = dict(self._kept.numbers), self._kept.last
         for flow in flows:
             for backend in flow.backends:
-                key = f"{flow.load_balancer_arn} {backend.target_group_arn}"
+                key = f"{flow.load_balancer_arn} {backend.target_group_arn} {flow.address}"
                 if key not in numbers:
                     last += 1
                     numbers[key] = last
@@ -44,9 +44,10 @@ class FlowFile:
         os.replace(fresh, self._path)
 
 
-def _numbers(kept: _Kept) -> dict[tuple[str, str], int]:
+def _numbers(kept: _Kept) -> dict[tuple[str, str, str], int]:
+    """An earlier Portside did not tell addresses apart: its numbers are of none."""
     found = {}
     for key, number in kept.numbers.items():
-        load_balancer_arn, _, target_group_arn = key.partition(" ")
-        found[load_balancer_arn, target_group_arn] = number
+        load_balancer_arn, target_group_arn, address = f"{key} ".split(" ")[:3]
+        found[load_balancer_arn, target_group_arn, address] = number
     return found

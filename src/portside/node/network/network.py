@@ -162,10 +162,10 @@ class Network:
 
         await self._run(apply)
 
-    async def flow_counts(self) -> Mapping[tuple[str, str], FlowCounts]:
-        """By load balancer and target group."""
+    async def flow_counts(self) -> Mapping[tuple[str, str, str], FlowCounts]:
+        """By load balancer, target group and the load balancer's address."""
 
-        def count() -> dict[tuple[str, str], FlowCounts]:
+        def count() -> dict[tuple[str, str, str], FlowCounts]:
             return {key: each for router in list(self._routers.values()) for key, each in router.flow_counts().items()}
 
         return await self._run(count)
@@ -177,7 +177,7 @@ class Network:
             return Counter(
                 flow.target
                 for router in list(self._routers.values())
-                for (_, group_arn), flow in router.standing_flows()
+                for (_, group_arn, _), flow in router.standing_flows()
                 if group_arn == target_group_arn
             )
 

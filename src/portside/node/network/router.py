@@ -280,8 +280,8 @@ class Router:
         else:
             self._entries = wanted
 
-    def standing_flows(self) -> list[tuple[tuple[str, str], conntrack.Flow]]:
-        """The balanced flows that are open, with the load balancer and target group they are of."""
+    def standing_flows(self) -> list[tuple[tuple[str, str, str], conntrack.Flow]]:
+        """The balanced flows that are open, with the load balancer, target group and address they are of."""
         whose = {number: key for key, number in self._flow_file.numbers.items()}
         return [
             (whose[number], flow)
@@ -293,13 +293,13 @@ class Router:
         """What comes next of the target's flows is answered by a reset, or begins anew. Returns how many there were."""
         ended = [
             flow
-            for (_, group_arn), flow in self.standing_flows()
+            for (_, group_arn, _), flow in self.standing_flows()
             if group_arn == target_group_arn and flow.target == (address, port)
         ]
         return conntrack.delete(self._nf, ended)
 
-    def flow_counts(self) -> dict[tuple[str, str], FlowCounts]:
-        """By load balancer and target group."""
+    def flow_counts(self) -> dict[tuple[str, str, str], FlowCounts]:
+        """By load balancer, target group and the load balancer's address."""
         if not self._flows:
             return {}
         with self._lock:
@@ -307,11 +307,16 @@ class Router:
                 entry["counter"]["name"]: entry["counter"] for entry in self._nft.tables() if "counter" in entry
             }
         active = Counter(key for key, _ in self.standing_flows())
-        wanted = {(flow.load_balancer_arn, each.target_group_arn) for flow in self._flows for each in flow.backends}
+        wanted = {
+            (flow.load_balancer_arn, each.target_group_arn, address)
+            for flow in self._flows
+            for each in flow.backends
+            for address in (flow.address, "")  # flows of an earlier Portside are of none
+        }
         found = {}
         for key in wanted:
-            number = self._flow_file.numbers[key]
-            if f"new_{number}" in counters:
+            number = self._flow_file.numbers.get(key)
+            if number is not None and f"new_{number}" in counters:
                 found[key] = FlowCounts(
                     new=counters[f"new_{number}"]["packets"],
                     active=active[key],
