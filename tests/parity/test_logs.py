@@ -352,11 +352,11 @@ def test_insights_refusals(logs: Any) -> None:
     made(logs)
     span = {"startTime": 1, "endTime": 2}
     with pytest.raises(ClientError) as caught:
-        logs.start_query(logGroupName="g", queryString="fields a | pattern @message", **span)
+        logs.start_query(logGroupName="g", queryString="fields a | unmask @message", **span)
     answer = caught.value.response
     assert answer["Error"]["Code"] == "MalformedQueryException"
-    assert "does not implement the command pattern" in answer["Error"]["Message"]
-    assert answer["queryCompileError"]["location"] == {"startCharOffset": 11, "endCharOffset": 18}
+    assert "does not implement the command unmask" in answer["Error"]["Message"]
+    assert answer["queryCompileError"]["location"] == {"startCharOffset": 11, "endCharOffset": 17}
     ask = logs.start_query
     assert refused(ask, "ResourceNotFoundException", logGroupName="x", queryString="limit 1", **span)
     assert refused(ask, "InvalidParameterException", queryString="limit 1", **span)
@@ -366,6 +366,34 @@ def test_insights_refusals(logs: Any) -> None:
     query_id = ask(logGroupName="g", queryString="limit 1", **span)["queryId"]
     assert finished(logs, query_id)["results"] == []
     assert "is not running" in refused(logs.stop_query, "InvalidParameterException", queryId=query_id)
+
+
+def test_insights_patterns(logs: Any) -> None:
+    """What recurs, with its share and its severity; of groups of infrequent access there are none, as on AWS."""
+    made(logs)
+    at_ms = now_ms()
+    for message in (
+        "[INFO] Request time: 327 ms",
+        "[INFO] Request time: 12 ms",
+        "[ERROR] x",
+        "[INFO] Request time: 5 ms",
+    ):
+        put(logs, message, at_ms=at_ms)
+    span = {"startTime": at_ms // 1000 - 60, "endTime": at_ms // 1000 + 60}
+    query_id = logs.start_query(logGroupName="g", queryString="pattern @message", **span)["queryId"]
+    rows = [{each["field"]: each["value"] for each in row} for row in finished(logs, query_id)["results"]]
+    assert rows == [
+        {
+            "@pattern": "[INFO] Request time: <Number-1> ms",
+            "@ratio": "0.75",
+            "@sampleCount": "3",
+            "@severityLabel": "Info",
+        },
+        {"@pattern": "[ERROR] x", "@ratio": "0.25", "@sampleCount": "1", "@severityLabel": "Error"},
+    ]
+    logs.create_log_group(logGroupName="seldom", logGroupClass="INFREQUENT_ACCESS")
+    ask = {"logGroupName": "seldom", "queryString": "pattern @message", **span}
+    assert "INFREQUENT_ACCESS" in refused(logs.start_query, "InvalidParameterException", **ask)
 
 
 def test_records_and_fields(logs: Any) -> None:

@@ -1,7 +1,7 @@
 """Logs Insights queries: events in, rows out, in bounded memory. Pure.
 
-A query is cut into segments, each ending with what needs all rows: `limit`, `dedup`, `stats`, or its end. Events go
-through the first segment one by one, rows through the others when all events have been seen.
+A query is cut into segments, each ending with what needs all rows: `limit`, `dedup`, `stats`, `pattern`, or its end.
+Events go through the first segment one by one, rows through the others when all events have been seen.
 """
 
 import heapq
@@ -13,6 +13,7 @@ from portside.domain.insights_query_row import Batch, Event, Row, Run, Trait
 from portside.domain.insights_query_syntax import (
     LIMIT,
     LIMIT_MOST,
+    PATTERN_FIELDS,
     Column,
     Command,
     Compute,
@@ -21,6 +22,7 @@ from portside.domain.insights_query_syntax import (
     Limit,
     Malformed,
     Parse,
+    Patterned,
     Sort,
     Stats,
     commands,
@@ -30,6 +32,7 @@ from portside.domain.insights_query_syntax import (
 )
 from portside.domain.insights_query_value import Time, Value, sort_key, sort_keys, text, truth
 from portside.domain.log_need import Needs
+from portside.domain.message_pattern import Patterns
 
 __all__ = ["LIMIT", "LIMIT_MOST", "Batch", "Event", "Malformed", "Query", "TooMany", "event_of", "flattened"]
 
@@ -63,7 +66,8 @@ class Query:
         listed, self._traits = commands(query)
         self._segments = _segments(listed, limit)
         self._shown = _shown(listed)
-        self._has_stats = any(isinstance(each, Stats) for each in listed)
+        self.finds_patterns = any(isinstance(each, Patterned) for each in listed)
+        self._has_groups = self.finds_patterns or any(isinstance(each, Stats) for each in listed)
         self._first = _taker(self._segments[0], is_first=True)
         self.matched = 0
         steps = self._segments[0].steps
@@ -98,6 +102,8 @@ class Query:
     def needs_rows(self) -> bool:
         """Whether more is looked at than times, messages and streams."""
         stats = self._segments[0].end
+        if isinstance(stats, Patterned):
+            return bool(self._segments[0].steps) or self._trait(stats.run).values is None
         if self._segments[0].steps or not isinstance(stats, Stats):
             return True
         runs = [*(run for _, run in stats.inputs if run is not present), *(column.run for column in stats.by)]
@@ -112,7 +118,7 @@ class Query:
     @property
     def needs_order(self) -> bool:
         """Whether the order of events decides which rows there are."""
-        return not isinstance(self._segments[0].end, Stats)
+        return not isinstance(self._segments[0].end, Stats | Patterned)
 
     @property
     def is_satisfied(self) -> bool:
@@ -175,7 +181,7 @@ class Query:
 
     def _shown_row(self, row: Row) -> list[tuple[str, str]]:
         found = [(column.name, column.run(row)) for column in self._shown]
-        if not self._has_stats and row.event is not None:
+        if not self._has_groups and row.event is not None:
             found.append(("@ptr", row.event.ptr))
         return [(name, text(value)) for name, value in found if value is not None]
 
@@ -201,7 +207,9 @@ def _shown(listed: Sequence[Command]) -> list[Column]:
     columns: list[Column] = []
     display: list[Column] | None = None
     for each in listed:
-        if isinstance(each, Stats):
+        if isinstance(each, Patterned):
+            columns, display = [_kept(name) for name in PATTERN_FIELDS], None
+        elif isinstance(each, Stats):
             columns, display = [_kept(column.name) for column in (*each.by, *each.outputs)], None
         elif isinstance(each, Compute) and each.is_display:
             display = [_kept(column.name) for column in each.columns]
@@ -427,6 +435,37 @@ class _Grouped(_Taker):
         return found
 
 
+class _Recurring(_Taker):
+    """`pattern`: the most frequent first."""
+
+    is_by_columns = True
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._patterns = Patterns()
+
+    def take(self, row: Row) -> None:
+        self._take(self._run(row))
+
+    def take_batch(self, batch: Batch, query: "Query") -> None:
+        for value in query.values_of(self._run, batch):
+            self._take(value)
+
+    def _take(self, value: Value) -> None:
+        if value is not None:
+            self._patterns.take(text(value))
+
+    def rows(self) -> list[Row]:
+        found: list[Row] = []
+        total = self._patterns.total
+        for pattern in self._patterns.found():
+            row = Row(None, None)
+            told = (pattern.text, round(pattern.count / total, 4), pattern.count, pattern.severity or None)
+            row.values.update(zip(PATTERN_FIELDS, told, strict=True))
+            found.append(row)
+        return found
+
+
 _TOLD_APART: Final = frozenset([str, Time, type(None)])
 
 
@@ -441,6 +480,8 @@ def _taker(segment: _Segment, *, is_first: bool) -> _Taker:
     match segment.end:
         case Stats() as stats:
             return _Grouped(stats)
+        case Patterned() as patterned:
+            return _Recurring(patterned.run)
         case Dedup() as dedup:
             return _Distinct(sorter, dedup.keys)
         case Limit() as limit:

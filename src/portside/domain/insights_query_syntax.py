@@ -26,10 +26,12 @@ CHAIN_MOST: Final = 150
 """Operators in a row: each is a call within a call."""
 STATS_MOST: Final = 2
 UNSUPPORTED: Final = (
-    *("pattern", "diff", "unmask", "unnest", "anomaly", "source", "filterindex", "lookup", "join", "head", "tail"),
+    *("diff", "unmask", "unnest", "anomaly", "source", "filterindex", "lookup", "join", "head", "tail"),
     *("jsonparse", "jsonstringify"),
 )
 """AWS has them."""
+PATTERN_FIELDS: Final = ("@pattern", "@ratio", "@sampleCount", "@severityLabel")
+"""Of the rows that `pattern` makes."""
 
 _KEYWORDS: Final = frozenset(["and", "or", "not", "like", "in", "as", "by", "asc", "desc"])
 _SPACE: Final = re.compile(r"(?:\s|#[^\n]*)*")
@@ -96,7 +98,13 @@ class Stats(msgspec.Struct, frozen=True):
     by: tuple[Column, ...]
 
 
-Command = Compute | Filter | Parse | Sort | Limit | Dedup | Stats
+class Patterned(msgspec.Struct, frozen=True):
+    """`pattern`: of what."""
+
+    run: Run
+
+
+Command = Compute | Filter | Parse | Sort | Limit | Dedup | Stats | Patterned
 
 
 def commands(query: str) -> tuple[list[Command], Mapping[Run, Trait]]:
@@ -155,6 +163,8 @@ class _Parser:
             self._unexpected()
         if sum(isinstance(each, Stats) for each in found) > STATS_MOST:
             self._fail(f"at most {STATS_MOST} stats commands are allowed", 0, len(self._query))
+        if sum(isinstance(each, Patterned) for each in found) > 1:
+            self._fail("at most one pattern command is allowed", 0, len(self._query))
         return found
 
     def _command(self) -> Command:
@@ -177,6 +187,10 @@ class _Parser:
                 return Dedup(tuple(self._list(self._expression)))
             case "stats":
                 return self._stats()
+            case "pattern":
+                found = Patterned(self._expression())
+                self._made.update(PATTERN_FIELDS)
+                return found
         if name in UNSUPPORTED:
             self._fail(f"Portside does not implement the command {name}", start, self._at)
         self._at = start

@@ -71,6 +71,9 @@ ENDS = st.sampled_from(
         "fields a.a, @message | filter ispresent(a) | sort @timestamp + 0 desc | limit 2",
         "sort a + 1 desc | fields a, @message, @logStream | limit 3",
         "dedup a",
+        "pattern @message",
+        "pattern a | sort @sampleCount | limit 2",
+        'parse @message "E*" as a | pattern a | filter @ratio > 0.1 | fields @pattern',
     ]
 )
 

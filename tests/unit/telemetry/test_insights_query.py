@@ -362,7 +362,7 @@ def test_the_last_display_counts() -> None:
         ("filter (a = 1", "unexpected symbol found <EOF> at line 1 and position 13"),
         ("filter a = 1)", "unexpected symbol found ) at line 1 and position 12"),
         ("count(*)", "unexpected symbol found count at line 1 and position 0"),
-        ("pattern @message", "Portside does not implement the command pattern"),
+        ("pattern a | pattern b", "at most one pattern command is allowed"),
         ("unmask @message", "Portside does not implement the command unmask"),
         ("fields jsonParse(@message) as x", "Portside does not implement the function jsonParse"),
         ("fields nothing(a)", "unknown function nothing"),

@@ -9,12 +9,13 @@ from datetime import timedelta
 from typing import Any, Final
 
 from portside.api.logs import token
-from portside.api.logs.error import invalid, told, unsupported
+from portside.api.logs.error import class_lacks, invalid, told, unsupported
 from portside.api.logs.lookup import meant, name_of, named, scope_of
 from portside.aws.service import Params, RequestContext, Result, ServiceError
 from portside.domain.clock import Clock
 from portside.domain.insights_query import LIMIT, LIMIT_MOST, Malformed, Query, event_of, flattened
 from portside.domain.insights_query_value import text
+from portside.domain.log import INFREQUENT_ACCESS, LogGroup
 from portside.domain.record import Scope
 from portside.store.interface import Store
 from portside.telemetry.insights import InsightsQueries, InsightsQuery, QueryLimit
@@ -45,11 +46,14 @@ class QueryRequests:
         limit = min(params.get("limit", LIMIT), LIMIT_MOST)
         query = params["queryString"]
         try:
-            Query(query)
+            finds_patterns = Query(query).finds_patterns
         except Malformed as error:
             raise _malformed(error) from error
+        if finds_patterns and any(group.log_class == INFREQUENT_ACCESS for group in groups):
+            raise class_lacks("The command pattern")
+        names = [group.name for group in groups]
         try:
-            return {"queryId": self._queries.start(scope, groups, query, start_ms, end_ms, limit)}
+            return {"queryId": self._queries.start(scope, names, query, start_ms, end_ms, limit)}
         except QueryLimit as error:
             raise ServiceError("LimitExceededException", str(error)) from error
 
@@ -164,7 +168,7 @@ class QueryRequests:
             raise ServiceError("ResourceNotFoundException", f"The specified query {query_id} does not exist.")
         return query
 
-    def _groups(self, scope: Scope, params: Params) -> list[str]:
+    def _groups(self, scope: Scope, params: Params) -> list[LogGroup]:
         given = [each for each in _GROUP_PARAMETERS if params.get(each)]
         if len(given) != 1:
             raise invalid(f"Exactly one of {', '.join(_GROUP_PARAMETERS)} must be specified.")
@@ -174,7 +178,7 @@ class QueryRequests:
         names = list(dict.fromkeys(names))
         if len(names) > GROUPS_MOST:
             raise invalid(f"A query can be of at most {GROUPS_MOST} log groups.")
-        return [named(self._store, scope, each).name for each in names]
+        return [named(self._store, scope, each) for each in names]
 
 
 def _ms(given: int, rest: int) -> int:

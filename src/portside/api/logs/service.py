@@ -75,7 +75,7 @@ def logs_service(
             "DescribeLogGroups": "own account only",
             "PutLogEvents": "no entities",
             "PutMetricFilter": "no transformed logs, no system fields",
-            "StartQuery": "Logs Insights QL without pattern, diff, unmask, unnest, anomaly, JSON functions",
+            "StartQuery": "Logs Insights QL without diff, unmask, unnest, anomaly, JSON functions",
             "GetQueryResults": "of the latest queries, until Portside ends; no rows before the query is complete",
             "DescribeQueries": "the latest queries, until Portside ends",
             "ListLogGroups": "own account only; no data sources, no field indexes",
