@@ -9,15 +9,16 @@ from typing import Any
 from portside.control.clock import RandomIds, SystemClock
 from portside.control.services import ServiceLoop
 from portside.domain import arn
+from portside.domain.account_setting import LOG_MODE, AccountSetting
 from portside.domain.container_instance import Attribute, ContainerInstance
 from portside.domain.placement import Constraints
 from portside.domain.record import Scope, replace
 from portside.domain.service import change, event
 from portside.domain.service.record import Deployment, Service
-from portside.domain.table import CONTAINER_INSTANCE, SERVICE, TASK, TASK_DEFINITION
+from portside.domain.table import ACCOUNT_SETTING, CONTAINER_INSTANCE, SERVICE, TASK, TASK_DEFINITION
 from portside.domain.task import machine
 from portside.domain.task.record import StopCode, Task, TaskStatus
-from portside.domain.task_definition import ContainerDefinition, TaskDefinition
+from portside.domain.task_definition import ContainerDefinition, LogConfiguration, TaskDefinition
 from portside.store.interface import Change, Put
 from portside.store.memory import MemoryStore
 
@@ -54,7 +55,7 @@ async def running(desired: int, retention_s: float = 3600) -> AsyncIterator[Memo
         scope=SCOPE,
         family="web",
         revision=1,
-        containers=(ContainerDefinition(name="web", image="web"),),
+        containers=(ContainerDefinition(name="web", image="web", log=LogConfiguration(driver="awslogs")),),
         registered_at=now,
         registered_by="test",
     )
@@ -122,6 +123,25 @@ def test_from_nothing_to_two_hundred_and_back() -> None:
             assert service.deployments[0].rollout_state == "COMPLETED"
             store.transact(Put(SERVICE, replace(service, desired_count=0)))
             await until(store, lambda: is_steady(store) and not alive(store))
+
+    asyncio.run(run())
+
+
+def test_tasks_get_the_mode_of_logs_of_who_made_the_service() -> None:
+    """AWS's default; then the account's; then that principal's own."""
+
+    async def run() -> None:
+        async with running(1) as store:
+            for desired, (principal, value) in enumerate(
+                (("", ""), ("arn:aws:iam::000000000000:root", "blocking"), ("test", "non-blocking")), 1
+            ):
+                setting = AccountSetting(scope=SCOPE, name=LOG_MODE, principal_arn=principal, value=value)
+                service = store.get(SERVICE, KEY)
+                assert service is not None
+                store.transact(Put(ACCOUNT_SETTING, setting), Put(SERVICE, replace(service, desired_count=desired)))
+                await until(store, lambda count=desired: len(alive(store)) == count)  # type: ignore[misc]
+            logs = [each.containers[0].log for each in sorted(alive(store), key=lambda each: each.created_at)]
+            assert [each.options["mode"] for each in logs if each] == ["non-blocking", "blocking", "non-blocking"]
 
     asyncio.run(run())
 

@@ -13,6 +13,7 @@ from portside.control.cluster_instances import ClusterInstances
 from portside.control.loop import Loop
 from portside.domain import capacity_provider, cluster_query, managed_volume, placement
 from portside.domain import pace as pace_rule
+from portside.domain.account_setting import LOG_MODE, AccountSetting, in_force
 from portside.domain.alarm import Alarm
 from portside.domain.clock import Clock, Ids
 from portside.domain.container_instance import ContainerInstance
@@ -23,6 +24,7 @@ from portside.domain.service.record import Deployment, Service
 from portside.domain.service.rollout import ServiceDeployment, ServiceRevision
 from portside.domain.service.scheduler import ServicePlan
 from portside.domain.table import (
+    ACCOUNT_SETTING,
     ALARM,
     CONTAINER_INSTANCE,
     SERVICE,
@@ -449,7 +451,19 @@ class ServiceLoop:
                 deployment.managed_volume, definition_tags=definition.tags, service_tags=service.tags
             ),
             ebs_attachment_id=self._ids.uuid() if deployment.managed_volume is not None else "",
+            log_mode=self._log_mode(service),
         )
+
+    def _log_mode(self, service: Service) -> str:
+        """As who made the service has it."""
+
+        def chosen(principal: str) -> str | None:
+            key = AccountSetting(scope=service.scope, name=LOG_MODE, principal_arn=principal, value="")
+            found = self._store.get(ACCOUNT_SETTING, ACCOUNT_SETTING.key(key))
+            return found.value if found is not None else None
+
+        root = f"arn:aws:iam::{service.scope.account}:root"
+        return in_force(LOG_MODE, (service.created_by, root), chosen)[0]
 
 
 def _matters(old: Task, new: Task) -> bool:

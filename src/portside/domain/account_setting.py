@@ -1,5 +1,6 @@
 """Account settings of ECS: which there are, what they may be, and what holds where nobody chose."""
 
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from portside.domain.fargate import unsupported
@@ -24,13 +25,15 @@ class Known(NamedTuple):
     refused: tuple[str, ...] = ()
 
 
+LOG_MODE: Final = "defaultLogDriverMode"
+"""How output waits of containers whose log configuration names no mode: as it holds when a task is made."""
 _SWITCH: Final = ("enabled", "disabled")
 
 KNOWN: Final[dict[str, Known]] = {
     "awsvpcTrunking": Known("disabled", _SWITCH),
     "containerInsights": Known("disabled", ("enabled", "disabled", "enhanced")),
     "containerInstanceLongArnFormat": Known("enabled", _SWITCH, refused=("disabled",)),
-    "defaultLogDriverMode": Known("non-blocking", ("blocking", "non-blocking"), refused=("blocking",)),
+    LOG_MODE: Known("non-blocking", ("blocking", "non-blocking")),
     "fargateEventWindows": Known("disabled", _SWITCH, refused=("enabled",)),
     "fargateFIPSMode": Known("disabled", _SWITCH, refused=("enabled",)),
     "fargateTaskRetirementWaitPeriod": Known("7", ("0", "7", "14")),
@@ -44,6 +47,20 @@ authorization of tags are kept without effect: there are no container instances,
 may do everything."""
 
 READ_ONLY: Final = ("guardDutyActivate",)
+
+
+def in_force(name: str, principals: Sequence[str], chosen: Callable[[str], str | None]) -> tuple[str, str]:
+    """The value, and whose it is.
+
+    Args:
+        principals: whose choice goes first; the last is the account's root user.
+        chosen: what was put for exactly one.
+    """
+    for each in principals:
+        value = chosen(each)
+        if value is not None:
+            return value, each
+    return KNOWN[name].default, principals[-1]
 
 
 def check(name: str, value: str) -> None:

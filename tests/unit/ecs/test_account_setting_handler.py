@@ -1,7 +1,7 @@
 """Account settings: whose choice holds, pages, and what is refused."""
 
 import pytest
-from ecs_sample import ACCOUNT, MODEL, Ecs
+from ecs_sample import ACCOUNT, MODEL, Ecs, container
 
 from portside.domain.account_setting import KNOWN
 
@@ -64,7 +64,6 @@ def test_pages(ecs: Ecs) -> None:
         ("guardDutyActivate", "on", "InvalidParameterException"),
         ("taskLongArnFormat", "disabled", "ClientException"),
         ("fargateFIPSMode", "enabled", "ClientException"),
-        ("defaultLogDriverMode", "blocking", "ClientException"),
     ],
 )
 def test_refused_values(ecs: Ecs, name: str, value: str, code: str) -> None:
@@ -72,6 +71,32 @@ def test_refused_values(ecs: Ecs, name: str, value: str, code: str) -> None:
     for operation in ("PutAccountSetting", "PutAccountSettingDefault"):
         assert ecs.error(operation, name=name, value=value)[0] == code
     assert ecs("ListAccountSettings") == {"settings": []}
+
+
+def test_tasks_get_the_mode_of_logs_that_holds_when_they_are_made(ecs: Ecs) -> None:
+    """AWS's default, then the account's; a definition that names a mode has its own, and what runs stays as it is."""
+    ecs("CreateCluster")
+    logs = {
+        "logDriver": "awslogs",
+        "options": {"awslogs-group": "g", "awslogs-region": "us-east-1", "awslogs-stream-prefix": "s"},
+    }
+    named = {**logs, "options": {**logs["options"], "mode": "non-blocking", "max-buffer-size": "1m"}}
+    own = {"portMappings": []}
+    several = [container(name="app", logConfiguration=logs), container(name="own", logConfiguration=named, **own)]
+    ecs.register(
+        containerDefinitions=[*several, container(name="none", **own)],
+        executionRoleArn=f"arn:aws:iam::{ACCOUNT}:role/x",
+        memory="2048",
+    )
+    before = ecs.run()
+    ecs("PutAccountSettingDefault", name="defaultLogDriverMode", value="blocking")
+    for answer, mode in ((before, "non-blocking"), (ecs.run(), "blocking")):
+        app, own, none = ecs.stored_task(answer).containers
+        assert app.log is not None
+        assert own.log is not None
+        assert (app.log.options["mode"], own.log.options["mode"], none.log) == (mode, "non-blocking", None)
+    (shown, *_) = ecs("DescribeTaskDefinition", taskDefinition="web")["taskDefinition"]["containerDefinitions"]
+    assert shown["logConfiguration"] == logs
 
 
 def test_wrong_calls(ecs: Ecs) -> None:

@@ -7,7 +7,7 @@ from portside.api.ecs import lookup, page, wire
 from portside.api.ecs.error import invalid
 from portside.aws.service import Handler, Params, RequestContext, Result
 from portside.domain import account_setting, arn
-from portside.domain.account_setting import KNOWN, READ_ONLY, AccountSetting
+from portside.domain.account_setting import KNOWN, READ_ONLY, AccountSetting, in_force
 from portside.domain.record import Scope
 from portside.domain.table import ACCOUNT_SETTING
 from portside.store.interface import Delete, Put, Store
@@ -80,13 +80,8 @@ class AccountSettings:
 
 def effective(store: Store, context: RequestContext, name: str, principal: str | None = None) -> tuple[str, str]:
     """The value in force for the principal (the caller, unless named), and whose it is: its own, or the root user's."""
-    principal = principal or context.identity_arn
-    root = context.root_arn
-    for each in (principal, root):
-        value = chosen(store, lookup.scope(context), name, each)
-        if value is not None:
-            return value, each
-    return KNOWN[name].default, root
+    principals = (principal or context.identity_arn, context.root_arn)
+    return in_force(name, principals, lambda each: chosen(store, lookup.scope(context), name, each))
 
 
 def chosen(store: Store, scope: Scope, name: str, principal: str) -> str | None:

@@ -23,8 +23,8 @@ from portside.domain.instance_identity import InstanceIdentities
 from portside.store.interface import Store
 
 SETTINGS: Final = (
-    "containerInsights is what new clusters get; short ARNs, FIPS mode, event windows and blocking logs are refused; "
-    "the others are kept and have nothing to act on yet"
+    "containerInsights is what new clusters get; short ARNs, FIPS mode and event windows are refused; "
+    "defaultLogDriverMode is what tasks get; the others are kept and have nothing to act on yet"
 )
 
 PARTIAL: Final = {

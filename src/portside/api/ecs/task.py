@@ -7,7 +7,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final, Literal
 
-from portside.api.ecs import definition_wire, lookup, network, page, placement, volume_configuration, wire
+from portside.api.ecs import (
+    account_setting,
+    definition_wire,
+    lookup,
+    network,
+    page,
+    placement,
+    volume_configuration,
+    wire,
+)
 from portside.api.ecs.container_instance import missing
 from portside.api.ecs.error import invalid, service_not_found
 from portside.api.ecs.field import check_run_task, is_asked_for
@@ -21,6 +30,7 @@ from portside.domain import (
     tag_rule,
     task_definition_rule,
 )
+from portside.domain.account_setting import LOG_MODE
 from portside.domain.capacity import Capacity
 from portside.domain.clock import Clock, Ids
 from portside.domain.cluster import Cluster
@@ -216,6 +226,7 @@ class Tasks:
         managed = managed_volume.of_task(asked, definition_tags=definition.tags)
         now = self._clock.now()
         overrides_json = json.dumps(params["overrides"]) if override is not None else "{}"
+        log_mode, _ = account_setting.effective(self._store, context, LOG_MODE)
 
         def make(request: NetworkRequest | None, platform_version: str) -> Task:
             task_id = self._ids.hex(32)
@@ -240,6 +251,7 @@ class Tasks:
                 enable_execute_command=bool(params.get("enableExecuteCommand")),
                 managed_volume=managed,
                 ebs_attachment_id=self._ids.uuid() if managed is not None else "",
+                log_mode=log_mode,
             )
             # With an override of memory or cpu the containers must still fit.
             task_definition_rule.check_sums(task.containers, task.cpu_units, task.memory_mib)

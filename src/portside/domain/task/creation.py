@@ -75,6 +75,7 @@ def new_task(
     managed_volume: ManagedVolume | None = None,
     ebs_attachment_id: str = "",
     capacity_provider: str | None = None,
+    log_mode: str = "non-blocking",
 ) -> Task:
     """A task in PROVISIONING.
 
@@ -83,6 +84,7 @@ def new_task(
             (`runtime_ids`).
         image_digests: what the service's deployment resolved, by container; one whose definition says
             `versionConsistency` disabled is not held to it.
+        log_mode: of containers whose log configuration names none.
     """
     override = override or TaskOverride()
     by_name = {each.name: each for each in override.containers}
@@ -109,7 +111,7 @@ def new_task(
         placement_expressions=definition.placement_expressions,
         containers=tuple(
             link.with_order(volume.with_inherited(_overridden(each, by_name.get(each.name)), definition.containers))
-            for each in definition.containers
+            for each in (_with_log_mode(container, log_mode) for container in definition.containers)
         ),
         volumes=definition.volumes,
         managed_volume=managed_volume,
@@ -146,6 +148,12 @@ def new_task(
             ),
         ),
     )
+
+
+def _with_log_mode(definition: ContainerDefinition, mode: str) -> ContainerDefinition:
+    if definition.log is None or "mode" in definition.log.options:
+        return definition
+    return replace(definition, log=replace(definition.log, options={**definition.log.options, "mode": mode}))
 
 
 def _overridden(definition: ContainerDefinition, override: ContainerOverride | None) -> ContainerDefinition:
