@@ -153,8 +153,7 @@ class SqliteLogStore:
         pattern = log_pattern.parse(terms)
         sift = self._sift
         if isinstance(pattern, LogPattern):
-            if pattern.is_anything or (streams is not None and len(streams) != 1):
-                # The first that come; and the order of several streams is found by going through all of them.
+            if pattern.is_anything:  # the first that come
                 query = _Query(start_ms, end_ms, after, before)
                 query.match(pattern)
                 return FoundEvents(await self._read(self._filter, scope, group, streams, query, from_head, limit))
@@ -329,17 +328,7 @@ class SqliteLogStore:
     ) -> tuple[list[StoredEvent], tuple[int, str] | None]:
         """The first `limit` that match of a piece of the range, in the direction of the search, and where the piece
         ends if there is more behind it. SQLite leaves out what can not match."""
-        group_id = _group_id(db, scope, group)
-        place = "event.group_id = ?"
-        values: tuple[object, ...] = (group_id,)
-        if streams is not None:
-            ids = [row[0] for name in streams for row in db.execute(_STREAM_ID, (group_id, name))]
-            place, values = f"stream_id IN ({','.join(map(str, ids))})", ()
-            if len(ids) > 1:  # by the group's index: it has the events of all in one order
-                place, values = f"event.group_id = ? AND +{place}", (group_id,)
-        last = query.end_of_piece(db, place, values, from_head, PIECE_EVENTS)
-        if last is not None:
-            query.end_at(last, from_head)
+        place, values, last = self._piece(db, scope, group, streams, query, from_head, PIECE_EVENTS)
         query.need(pattern, with_zeros=has_zeros(db))
         found: list[StoredEvent] = []
         for row in query.rows(db, place, values, from_head):
@@ -362,18 +351,38 @@ class SqliteLogStore:
     ) -> tuple[list[StoredEvent], tuple[int, str] | None]:
         """Likewise, the first `limit` of it: the search is SQLite's."""
         assert isinstance(pattern, LogPattern)
-        place, values = "group_id = ?", (_group_id(db, scope, group),)
-        if streams is not None:
-            place, values = "stream_id = ?", (_stream_id(db, scope, group, streams[0]),)
-        last = query.end_of_piece(db, place, values, from_head, TERM_PIECE_EVENTS)
-        if last is not None:
-            query.end_at(last, from_head)
+        place, values, last = self._piece(db, scope, group, streams, query, from_head, TERM_PIECE_EVENTS)
         query.need(pattern, with_zeros=has_zeros(db))
         query.match(pattern)
-        events = self._filter(db, scope, group, streams, query, from_head, limit)
+        events = query.run(db, place, values, from_head, limit)
         if not from_head:
             events.reverse()
         return events, last
+
+    def _piece(
+        self,
+        db: sqlite3.Connection,
+        scope: Scope,
+        group: str,
+        streams: Sequence[str] | None,
+        query: "_Query",
+        from_head: bool,
+        events: int,
+    ) -> tuple[str, tuple[object, ...], tuple[int, str] | None]:
+        """The next so many events of a search: where they are, with its values, and the end as of `_sift`."""
+        group_id = _group_id(db, scope, group)
+        place, values, chosen = "event.group_id = ?", (group_id,), ""
+        if streams is not None:
+            ids = [row[0] for name in streams for row in db.execute(_STREAM_ID, (group_id, name))]
+            if len(ids) > 1:  # by the group's index: it has the events of all in one order
+                chosen = f" AND +stream_id IN ({','.join(map(str, ids))})"
+            else:
+                place, values = "stream_id = ?", (ids[0] if ids else None,)
+        # Of all streams, so that a piece takes no longer where those that are asked for have few.
+        last = query.end_of_piece(db, place, values, from_head, events)
+        if last is not None:
+            query.end_at(last, from_head)
+        return place + chosen, values, last
 
     def _event(self, db: sqlite3.Connection, scope: Scope, group: str, event_id: str) -> StoredEvent | None:
         query = _Query(None, None, None, None)

@@ -15,7 +15,7 @@ from portside.telemetry.interface import FoundEvents, StoredEvent
 from portside.telemetry.sqlite import SqliteLogStore
 
 SCOPE = Scope(account="0", region="r")
-STREAMS = ["s", "t"]
+STREAMS = ["s", "t", "u"]
 EVENTS = st.lists(
     st.tuples(st.sampled_from(STREAMS), st.integers(0, 9), st.text("ab '%_", min_size=1, max_size=5)), max_size=25
 )
@@ -106,3 +106,29 @@ def _has(message: str, terms: list[tuple[str, str]]) -> bool:
         and not any(term in message for term in excluded)
         and (bool(required or excluded) or not optional or any(term in message for term in optional))
     )
+
+
+def test_a_search_in_several_streams_is_in_pieces_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With no time left a page ends with its first piece, also where the streams that are meant have nothing in it."""
+    monkeypatch.setattr(sqlite, "TERM_PIECE_EVENTS", 10)
+
+    async def run() -> None:
+        store = SqliteLogStore(tmp_path / "logs.db", search_s=0)
+        for stream in STREAMS:
+            await store.create_stream(SCOPE, "g", stream)
+        await store.put(SCOPE, "g", "u", [LogEvent(at_ms=each, message="a") for each in range(25)])
+        await store.put(SCOPE, "g", "s", [LogEvent(at_ms=25, message="a")])
+        place: tuple[int, str] | None = None
+        pages: list[int] = []
+        while True:
+            page = await store.filter(
+                *(SCOPE, "g"), streams=["s", "t"], start_ms=None, end_ms=None, terms="a", after=place, limit=5
+            )
+            pages.append(len(page.events))
+            place = page.reached
+            if place is None:
+                break
+        assert pages == [0, 0, 1]
+        await store.close()
+
+    asyncio.run(run())
