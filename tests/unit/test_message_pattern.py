@@ -26,12 +26,12 @@ def test_values_are_tokens() -> None:
         "2023-01-01 19:00:01 [INFO] Calling DynamoDB to store for resource id 12342342k124-12345",
         "2023-01-01 19:00:02 [INFO] Calling DynamoDB to store for resource id 324892398123-12345",
         "2023-01-01 19:00:03 [INFO] Calling DynamoDB to store for resource id 3ff231242342-12345",
-    ) == ["<Timestamp-1> [INFO] Calling DynamoDB to store for resource id <Token-2>"]
+    ) == ["<Time-1> [INFO] Calling DynamoDB to store for resource id <Token-2>"]
     assert texts('10.0.0.1 - - [28/Nov/2026:03:00:01 +0000] "GET /items/17 HTTP/1.1" 200') == [
-        '<IPAddress-1> - - [<Timestamp-2>] "GET /items/<Number-3> HTTP/<Number-4>" <Number-5>'
+        '<IPAddress-1> - - [<Time-2>] "GET /items/<Number-3> HTTP/<Number-4>" <Number-5>'
     ]
     assert texts("x -5 of 1.5e3, 550e8400-e29b-41d4-a716-446655440000: 12ms at 03:00:00,512") == [
-        "x <Number-1> of <Number-2>, <UUID-3>: <Token-4> at <Timestamp-5>"
+        "x <Number-1> of <Number-2>, <ID-3>: <Token-4> at <Time-5>"
     ]
 
 

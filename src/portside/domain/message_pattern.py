@@ -6,8 +6,8 @@ keys and severity, and with most of their words in common, are laid over each ot
 different words is a token, too; where they have a few, there are as many patterns. So which patterns there are does not
 depend on the order of the messages, as long as their shapes all fit in memory.
 
-Source: CloudWatch Logs user guide, "pattern", for what is found and what it is called. How AWS finds it, and its names
-of the kinds of tokens, are not published; these are Portside's.
+Source: CloudWatch Logs user guide, "pattern", for what is found and what it is called, and for the tokens Time, ID and
+IPAddress. How AWS finds it is not published.
 """
 
 import re
@@ -28,12 +28,12 @@ VARIED_LEAST: Final = 4
 """From so many different words on a place varies."""
 
 _KINDS: Final = {
-    "Timestamp": (
+    "Time": (
         r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?(?:Z|[-+]\d\d:?\d\d)?)?"
         r"|\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d(?: [-+]\d{4})?"
         r"|\d\d:\d\d:\d\d(?:[.,]\d+)?"
     ),
-    "UUID": r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}",
+    "ID": r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}",
     "IPAddress": r"\d{1,3}(?:\.\d{1,3}){3}(?::\d{1,5})?",
     "Number": r"[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?",
     "Token": r"[\w.%-]*\d[\w.%-]*",
