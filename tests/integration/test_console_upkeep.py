@@ -152,7 +152,7 @@ def test_a_definition_that_is_deregistered_is_deleted(portside: Instance, consol
     expect(form.get_by_label(COMMAND, exact=True)).to_contain_text("aws ecs delete-task-definitions")
     console.accessible()
     form.get_by_role("button", name="Delete", exact=True).click()
-    page.get_by_role("heading", name="old").wait_for()
+    page.get_by_role("heading", name="old", exact=True).wait_for()
     console.see("No revisions")
 
 
