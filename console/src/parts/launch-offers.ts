@@ -18,10 +18,26 @@ interface Launch {
   definition: TaskDefinition | undefined;
 }
 
+/** Fields with something to choose from. They are such fields before it is known what: one that became another while somebody types in it
+ * would lose what is typed. */
+const OFFERED = [
+  "cluster",
+  "taskDefinition",
+  "networkConfiguration.awsvpcConfiguration.subnets",
+  "networkConfiguration.awsvpcConfiguration.securityGroups",
+  "loadBalancers.targetGroupArn",
+  "capacityProviderStrategy.capacityProvider",
+  "overrides.taskRoleArn",
+  "overrides.executionRoleArn",
+  "volumeConfigurations.managedEBSVolume.roleArn",
+  "volumeConfigurations.managedEBSVolume.snapshotId",
+] as const;
+const UNREAD: Record<string, Offer[]> = Object.fromEntries(OFFERED.map((each) => [each, []]));
+
 /** Args: named: a task definition, as it is typed. */
 export function useLaunch(named: string): Launch {
   const { region } = useHere();
-  const there = useLive(
+  const there = useLive<Record<(typeof OFFERED)[number], Offer[]>>(
     async () => {
       const [allClusters, allSubnets, allGroups, allFamilies, allTargetGroups, allRoles, allSnapshots, providers] = await Promise.all([
         clusters(region),
@@ -88,7 +104,7 @@ export function useLaunch(named: string): Launch {
   return {
     definition: chosen.value,
     offers: {
-      ...(there.value ?? {}),
+      ...(there.value ?? UNREAD),
       "loadBalancers.containerName": names,
       "loadBalancers.containerPort": ports,
       "serviceRegistries.containerName": names,
