@@ -1,6 +1,8 @@
 """Elastic Load Balancing through boto3 and the aws command: shapes, errors, idempotency."""
 
+import base64
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -150,6 +152,32 @@ def test_what_is_not_there_is_not_found(elb: Any, balancer: dict[str, Any]) -> N
     elb.delete_load_balancer(LoadBalancerArn=gone)
     elb.delete_load_balancer(LoadBalancerArn=balancer["LoadBalancerArn"])
     assert elb.describe_load_balancers()["LoadBalancers"] == []
+
+
+def test_arn_of_another_kind_is_said_to_be_none(elb: Any, balancer: dict[str, Any], group: dict[str, Any]) -> None:
+    """An ARN that is none, or one of something else, is not a valid one, for those who describe and who delete, too."""
+    balancer_arn, group_arn = balancer["LoadBalancerArn"], group["TargetGroupArn"]
+    for call, wrong, what in (
+        (partial(elb.describe_load_balancers, LoadBalancerArns=[balancer_arn, group_arn]), group_arn, "load balancer"),
+        (partial(elb.delete_load_balancer, LoadBalancerArn="site"), "site", "load balancer"),
+        (partial(elb.describe_target_groups, TargetGroupArns=[balancer_arn]), balancer_arn, "target group"),
+        (partial(elb.delete_target_group, TargetGroupArn=balancer_arn), balancer_arn, "target group"),
+        (partial(elb.describe_listeners, ListenerArns=[balancer_arn]), balancer_arn, "listener"),
+        (partial(elb.describe_rules, RuleArns=[balancer_arn]), balancer_arn, "listener rule"),
+    ):
+        assert error_of(call) == ("ValidationError", 400, f"'{wrong}' is not a valid {what} ARN")
+    assert elb.describe_load_balancers(LoadBalancerArns=[balancer_arn])["LoadBalancers"]
+
+
+def test_limits_come_in_pages(elb: Any) -> None:
+    """Pages of account limits, put together, are the whole list; a marker that is none is refused."""
+    whole = elb.describe_account_limits()["Limits"]
+    first = elb.describe_account_limits(PageSize=len(whole) - 1)
+    rest = elb.describe_account_limits(Marker=first["NextMarker"])
+    assert first["Limits"] + rest["Limits"] == whole
+    assert "NextMarker" not in rest
+    before_the_first = base64.urlsafe_b64encode(b"-1").decode()
+    assert error_of(elb.describe_account_limits, Marker=before_the_first)[0] == "ValidationError"
 
 
 def test_attributes_are_kept_or_refused(elb: Any, balancer: dict[str, Any], group: dict[str, Any]) -> None:

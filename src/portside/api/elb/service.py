@@ -6,6 +6,7 @@ from portside.api.elb.listener import ListenerHandlers
 from portside.api.elb.load_balancer import LoadBalancerHandlers
 from portside.api.elb.policy import PolicyHandlers
 from portside.api.elb.tag import TagHandlers
+from portside.api.elbv2.page import page
 from portside.aws.service import Params, RequestContext, Result, Service
 from portside.domain import classic_load_balancer_rule as rule
 from portside.domain.clock import Clock, Ids
@@ -37,4 +38,5 @@ def describe_account_limits(context: RequestContext, params: Params) -> Result:
         "classic-listeners": rule.LISTENERS_PER_LOAD_BALANCER,
         "classic-registered-instances": rule.INSTANCES_PER_LOAD_BALANCER,
     }
-    return {"Limits": [{"Name": name, "Max": str(most)} for name, most in limits.items()]}
+    shown, more = page([{"Name": name, "Max": str(most)} for name, most in limits.items()], params)
+    return {"Limits": list(shown), **more}

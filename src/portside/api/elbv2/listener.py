@@ -76,6 +76,7 @@ class ListenerHandlers:
             listeners = []
             for arn in wanted:
                 found = self._store.get(LISTENER, context.prefix + arn)
+                lookup.check_arn(arn, "listener")
                 if found is None or lookup.is_classic(arn):
                     raise ServiceError("ListenerNotFoundException", "One or more listeners not found")
                 listeners.append(found)

@@ -81,6 +81,7 @@ class RuleHandlers:
             return wire.rule_to(rule)
         listener = self._listener_of_default(context, arn)
         if listener is None:
+            lookup.check_arn(arn, "listener rule")
             raise ServiceError("RuleNotFoundException", "One or more rules not found")
         return wire.default_rule_to(listener)
 

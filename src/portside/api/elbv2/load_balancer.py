@@ -158,6 +158,8 @@ class LoadBalancerHandlers:
         balancers = sorted(all_of_them, key=lambda b: (b.created_at, b.arn))
         if wanted := params.get("LoadBalancerArns"):
             balancers = [balancer for balancer in balancers if balancer.arn in wanted]
+            for arn in wanted:
+                lookup.check_arn(arn, "load balancer")
             if len(balancers) < len(set(wanted)):
                 raise ServiceError("LoadBalancerNotFoundException", "One or more load balancers not found")
         if names := params.get("Names"):
@@ -173,6 +175,7 @@ class LoadBalancerHandlers:
         """Listeners and rules go with it. What is not there is deleted already, as on AWS."""
         balancer = self._store.get(LOAD_BALANCER, context.prefix + params["LoadBalancerArn"])
         if balancer is None or balancer.type == "classic":
+            lookup.check_arn(params["LoadBalancerArn"], "load balancer")
             return {}
         if balancer.attributes.get("deletion_protection.enabled") == "true":
             raise ServiceError(

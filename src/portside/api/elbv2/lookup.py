@@ -26,6 +26,14 @@ from portside.vault.authority import served_certificate
 SERVED_KEYS: Final = ("RSA_2048", "RSA_3072", "RSA_4096", "EC_prime256v1", "EC_secp384r1", "EC_secp521r1")
 """What Envoy can serve."""
 
+_RESOURCES: Final = {
+    "load balancer": "loadbalancer/",
+    "target group": "targetgroup/",
+    "listener": "listener/",
+    "listener rule": "listener-rule/",
+}
+"""How the last part of an ARN begins."""
+
 
 def scope(context: RequestContext) -> Scope:
     return Scope(account=context.account, region=context.region)
@@ -34,7 +42,7 @@ def scope(context: RequestContext) -> Scope:
 def load_balancer(store: Store, context: RequestContext, arn: str) -> LoadBalancer:
     found = store.get(LOAD_BALANCER, context.prefix + arn)
     if found is None or found.type == "classic":
-        _check_arn(arn, "loadbalancer/", "load balancer")
+        check_arn(arn, "load balancer")
         raise error.load_balancer_not_found(arn)
     return found
 
@@ -42,7 +50,7 @@ def load_balancer(store: Store, context: RequestContext, arn: str) -> LoadBalanc
 def target_group(store: Store, context: RequestContext, arn: str) -> TargetGroup:
     found = store.get(TARGET_GROUP, context.prefix + arn)
     if found is None or found.classic is not None:
-        _check_arn(arn, "targetgroup/", "target group")
+        check_arn(arn, "target group")
         raise error.target_group_not_found(arn)
     return found
 
@@ -50,7 +58,7 @@ def target_group(store: Store, context: RequestContext, arn: str) -> TargetGroup
 def listener(store: Store, context: RequestContext, arn: str) -> Listener:
     found = store.get(LISTENER, context.prefix + arn)
     if found is None or is_classic(arn):
-        _check_arn(arn, "listener/", "listener")
+        check_arn(arn, "listener")
         raise error.listener_not_found(arn)
     return found
 
@@ -58,7 +66,7 @@ def listener(store: Store, context: RequestContext, arn: str) -> Listener:
 def rule(store: Store, context: RequestContext, arn: str) -> Rule:
     found = store.get(RULE, context.prefix + arn)
     if found is None:
-        _check_arn(arn, "listener-rule/", "listener rule")
+        check_arn(arn, "listener rule")
         raise error.rule_not_found(arn)
     return found
 
@@ -80,9 +88,10 @@ def is_classic(arn: str) -> bool:
     return arn.split(":", 5)[-1].startswith(("loadbalancer/classic/", "listener/classic/"))
 
 
-def _check_arn(arn: str, resource: str, what: str) -> None:
+def check_arn(arn: str, what: str) -> None:
+    """Raises ServiceError: it is no ARN, or one of something else. What it names need not be there."""
     parts = arn.split(":", 5)
-    if len(parts) != 6 or parts[2] != "elasticloadbalancing" or not parts[5].startswith(resource):
+    if len(parts) != 6 or parts[2] != "elasticloadbalancing" or not parts[5].startswith(_RESOURCES[what]):
         raise error.invalid(f"'{arn}' is not a valid {what} ARN")
 
 

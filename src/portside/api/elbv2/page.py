@@ -21,7 +21,9 @@ def page(items: Sequence[T], params: Params) -> tuple[Sequence[T], dict[str, str
         try:
             start = int(base64.urlsafe_b64decode(marker.encode()).decode())
         except (binascii.Error, ValueError):
-            raise invalid("The marker is not valid") from None
+            start = -1
+        if start < 0:
+            raise invalid("The marker is not valid")
     end = start + int(params.get("PageSize", MOST))
     more = {"NextMarker": base64.urlsafe_b64encode(str(end).encode()).decode()} if end < len(items) else {}
     return items[start:end], more

@@ -101,6 +101,8 @@ class TargetGroupHandlers:
             lookup.load_balancer(self._store, context, balancer_arn)
             groups = [group for group in groups if balancer_arn in users.get(group.arn, ())]
         if wanted := params.get("TargetGroupArns"):
+            for arn in wanted:
+                lookup.check_arn(arn, "target group")
             groups = [group for group in groups if group.arn in wanted]
             if len(groups) < len(set(wanted)):
                 raise ServiceError("TargetGroupNotFoundException", "One or more target groups not found")
@@ -127,6 +129,7 @@ class TargetGroupHandlers:
         arn = params["TargetGroupArn"]
         group = self._store.get(TARGET_GROUP, context.prefix + arn)
         if group is None or group.classic is not None:
+            lookup.check_arn(arn, "target group")
             return {}
         if lookup.balancers_by_group(self._store, context).get(arn):
             raise ServiceError(
