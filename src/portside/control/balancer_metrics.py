@@ -1,7 +1,6 @@
 """The load balancers' metrics: each minute what the data plane has counted since the last, in CloudWatch's names."""
 
 import logging
-from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
@@ -15,7 +14,7 @@ from portside.domain.load_balancer import LoadBalancer, Target, TargetGroup
 from portside.domain.load_balancer_metric import GroupCounts, ListenerCounts, Seen
 from portside.domain.metric import Sample
 from portside.domain.record import Scope
-from portside.domain.table import LISTENER, LOAD_BALANCER, RULE, TARGET, TARGET_GROUP
+from portside.domain.table import LISTENER, LOAD_BALANCER, TARGET, TARGET_GROUP
 from portside.node.interface import Node
 from portside.store.interface import Store
 from portside.telemetry.interface import LogsUnavailable
@@ -52,7 +51,6 @@ class BalancerMetricLoop:
         self._flows_before: Mapping[tuple[str, str, str], FlowCounts] = {}
         self._zones_before: Mapping[tuple[str, str], FlowCounts] | None = None
         self._clients_before: Mapping[str, ListenerCounts] | None = None
-        self._hits_before: Mapping[str, int] = {}
         self._seen_before: Mapping[Seen, int] | None = None
 
     async def start(self) -> None:
@@ -72,8 +70,7 @@ class BalancerMetricLoop:
     async def _look(self, now: datetime) -> None:
         balancers = {each.arn: each for each in self._store.scan(LOAD_BALANCER)}
         if not balancers:
-            self._before, self._clients_before, self._hits_before, self._seen_before = {}, {}, {}, {}
-            self._zones_before = {}
+            self._before, self._clients_before, self._seen_before, self._zones_before = {}, {}, {}, {}
             return
         found = await self._balancer.counts()
         flows, seen = await self._node.flow_counts(), await self._requests()
@@ -107,12 +104,14 @@ class BalancerMetricLoop:
             of_balancer = samples.setdefault(balancer.scope, [])
             of_balancer.extend(rule.samples(balancer, looked, now))
             of_balancer.extend(rule.samples_of_flows(balancer, in_zones.get(arn, {}), now))
-            own = [group for group, _ in several]
-            of_balancer.extend(rule.samples_of_requests(balancer, own, seen.get(arn, {}), now))
-        for balancer, clients, answers in await self._of_clients(balancers):
-            counted = [new for _, new in by_balancer.get(balancer.arn, ())]
-            of_clients = rule.samples_of_clients(balancer, clients, counted, answers, now)
-            samples.setdefault(balancer.scope, []).extend(of_clients)
+        clients = await self._of_clients()
+        for arn, balancer in balancers.items():
+            several, of_clients = by_balancer.get(arn, []), clients.get(arn, ListenerCounts())
+            of_balancer = samples.setdefault(balancer.scope, [])
+            of_balancer.extend(
+                rule.samples_of_requests(balancer, [group for group, _ in several], seen.get(arn, {}), now)
+            )
+            of_balancer.extend(rule.samples_of_clients(balancer, of_clients, [new for _, new in several], now))
         for scope, each in samples.items():
             await self._metrics.put(scope, each)
 
@@ -149,34 +148,16 @@ class BalancerMetricLoop:
             by_balancer.setdefault(each.load_balancer_arn, {})[each] = count
         return by_balancer
 
-    async def _of_clients(
-        self, balancers: Mapping[str, LoadBalancer]
-    ) -> list[tuple[LoadBalancer, ListenerCounts, Counter[str]]]:
-        """What listeners have counted since the last look, and how many requests rules have answered themselves."""
-        found, hits = await self._balancer.listener_counts(), await self._balancer.hits()
+    async def _of_clients(self) -> dict[str, ListenerCounts]:
+        """What listeners have counted since the last look, by load balancer."""
+        found = await self._balancer.listener_counts()
         before, self._clients_before = self._clients_before, found
-        hits_before, self._hits_before = self._hits_before, hits
         if before is None:
-            return []
+            return {}
         clients: dict[str, ListenerCounts] = {}
-        answers: dict[str, Counter[str]] = {}
-        listeners = {each.arn: each for each in self._store.scan(LISTENER)}
+        listeners = {each.arn: each.load_balancer_arn for each in self._store.scan(LISTENER)}
         for arn, counts in found.items():
-            if listener := listeners.get(arn):
+            if balancer_arn := listeners.get(arn):
                 new = rule.listeners_since(counts, before.get(arn))
-                clients[listener.load_balancer_arn] = clients.get(listener.load_balancer_arn, ListenerCounts()) + new
-        acting = [(each.arn, each, each.default_action) for each in listeners.values()]
-        acting += [
-            (each.arn, listeners[each.listener_arn], each.action)
-            for each in self._store.scan(RULE)
-            if each.listener_arn in listeners
-        ]
-        for arn, listener, action in acting:
-            if kind := rule.ANSWERS.get(type(action)):
-                count, known = hits.get(arn, 0), hits_before.get(arn, 0)
-                several = answers.setdefault(listener.load_balancer_arn, Counter())
-                several[kind] += count - known if count >= known else count
-        return [
-            (balancer, clients.get(arn, ListenerCounts()), answers.get(arn, Counter()))
-            for arn, balancer in balancers.items()
-        ]
+                clients[balancer_arn] = clients.get(balancer_arn, ListenerCounts()) + new
+        return clients

@@ -199,17 +199,11 @@ def samples(
 
 
 def samples_of_clients(
-    balancer: LoadBalancer,
-    clients: ListenerCounts,
-    groups: Sequence[GroupCounts],
-    answers: Mapping[str, int],
-    now: datetime,
+    balancer: LoadBalancer, clients: ListenerCounts, groups: Sequence[GroupCounts], now: datetime
 ) -> list[Sample]:
     """Of the clients of a load balancer, for a minute.
 
-    Args:
-        clients: what its listeners have counted in it. groups: what its target groups have.
-        answers: how many requests rules answered themselves, by `fixed-response` and `redirect`.
+    Args: clients: what its listeners have counted in it. groups: what its target groups have.
     """
     of_balancer = {"LoadBalancer": resource(balancer.arn)}
     counted: list[tuple[str, int]] = [("ClientTLSNegotiationErrorCount", clients.tls_errors)]
@@ -217,8 +211,6 @@ def samples_of_clients(
         counted += [
             ("RejectedConnectionCount", clients.rejected),
             ("NewConnectionCount", clients.connections + sum(each.connections for each in groups)),
-            ("HTTP_Fixed_Response_Count", answers.get("fixed-response", 0)),
-            ("HTTP_Redirect_Count", answers.get("redirect", 0)),
         ]
         active = clients.connections_active + sum(each.connections_active for each in groups)
         if active:
@@ -261,26 +253,24 @@ def samples_of_requests(
                 found.append(_sample(balancer, name, in_zone, point, now))
                 if not is_classic and not name.startswith("HTTPCode_ELB_"):
                     found.append(_sample(balancer, name, of_group, point, now))
-        for name, count, is_new in _of_ends(balancer, here):
-            places = [*([whole] if is_new else []), *([in_zone] if zone else [])]
+        for name, count in _of_ends(balancer, here):
+            places = (whole, in_zone) if zone else (whole,)
             found += [_sample(balancer, name, each, _count(count), now) for each in places if count]
     return found
 
 
-def _of_ends(balancer: LoadBalancer, seen: Mapping[Seen, int]) -> Iterator[tuple[str, int, bool]]:
-    """With whether it is nowhere else as a whole."""
-
+def _of_ends(balancer: LoadBalancer, seen: Mapping[Seen, int]) -> Iterator[tuple[str, int]]:
     def number(what: Answer, digit: int | None = None) -> int:
         return sum(n for each, n in seen.items() if each.what == what and digit in (None, each.status // 100))
 
-    yield "DesyncMitigationMode_NonCompliant_Request_Count", number("odd"), True
+    yield "DesyncMitigationMode_NonCompliant_Request_Count", number("odd")
     if balancer.type == "classic":
-        yield "HTTPCode_ELB_4XX", number("own", 4), True
+        yield "HTTPCode_ELB_4XX", number("own", 4)
         return
-    yield "HTTPCode_ELB_3XX_Count", number("redirect"), True
-    yield "HTTPCode_ELB_4XX_Count", number("own", 4), True
-    yield "HTTP_Fixed_Response_Count", number("fixed-response"), False
-    yield "HTTP_Redirect_Count", number("redirect"), False
+    yield "HTTPCode_ELB_3XX_Count", number("redirect")
+    yield "HTTPCode_ELB_4XX_Count", number("own", 4)
+    yield "HTTP_Fixed_Response_Count", number("fixed-response")
+    yield "HTTP_Redirect_Count", number("redirect")
 
 
 def _of_group(balancer: LoadBalancer, counts: GroupCounts) -> Iterator[tuple[str, Point]]:

@@ -8,7 +8,7 @@ from datetime import timedelta
 from portside.control.balancer_metrics import BalancerMetricLoop
 from portside.domain.flow import FlowCounts
 from portside.domain.load_balancer import Redirect, ZoneMapping
-from portside.domain.load_balancer_metric import GroupCounts, ListenerCounts
+from portside.domain.load_balancer_metric import GroupCounts, ListenerCounts, Seen
 from portside.domain.metric import Sample, statistic
 from portside.domain.record import Scope, replace
 from portside.domain.table import LISTENER, LOAD_BALANCER, RULE, TARGET_GROUP
@@ -58,7 +58,12 @@ def test_clients_and_own_answers() -> None:
                 connections=connections, connections_active=3, rejected=connections // 10, tls_errors=connections // 5
             )
         }
-        plane.hit = {answers.arn: hits, leads.arn: 2 * hits}
+        plane.seen = {
+            Seen(
+                load_balancer_arn=lab.record.arn, zone="", target_group_arn="", what=what, status=0, counter=each.arn
+            ): count
+            for each, what, count in ((answers, "fixed-response", hits), (leads, "redirect", 2 * hits))
+        }
         key = lab.record.arn, g.arn
         plane.counted = {key: GroupCounts(connections=connections, connections_active=1)}
 
@@ -85,6 +90,7 @@ def test_clients_and_own_answers() -> None:
         "ClientTLSNegotiationErrorCount": 4 + 2,
         "HTTP_Fixed_Response_Count": 7 + 3,
         "HTTP_Redirect_Count": 14 + 6,
+        "HTTPCode_ELB_3XX_Count": 14 + 6,
     }
 
 
