@@ -44,6 +44,7 @@ from portside.balancer.xds import (
     route_name,
     secret_file,
     shared_name,
+    zone_name,
 )
 from portside.domain import access_log
 from portside.domain.access_log import LogKind
@@ -797,7 +798,7 @@ class EnvoyBalancer:
                 continue
             for listener in config.listeners:
                 for zone in config.load_balancer.zones:
-                    name = f"{route_name(listener.arn)}_{zone.zone}"
+                    name = zone_name(listener.arn, zone.zone)
                     own = [_listener_counts(found.get(f"{name}_{place}", {})) for place in ("legs", "host")]
                     counts = sum(own, ListenerCounts())
                     counted[listener.arn, zone.zone] = FlowCounts(

@@ -5,7 +5,7 @@ from typing import Final
 
 from portside.balancer.hit import CONNECTIONS, Ended, default_name
 from portside.balancer.interface import BalancerConfig
-from portside.balancer.xds import cluster_name, route_name, shared_name
+from portside.balancer.xds import cluster_name, shared_name, zone_name
 from portside.domain.load_balancer_metric import ANSWERS, Answer, Seen
 from portside.domain.load_balancer_rule import suffix
 
@@ -44,7 +44,7 @@ class _Whose:
             for listener in config.listeners:
                 self.rules[default_name(listener.arn)] = config
                 for zone in balancer.zones:
-                    self.places[f"{route_name(listener.arn)}_{zone.zone}"] = config, zone.zone
+                    self.places[zone_name(listener.arn, zone.zone)] = config, zone.zone
                 if balancer.scheme == "internet-facing":
                     shared.setdefault(shared_name(listener.port), []).append(config)
         self.places |= {name: (several[0], "") for name, several in shared.items() if len(several) == 1}

@@ -114,6 +114,11 @@ def route_name(listener_arn: str) -> str:
     return f"listener_{suffix(listener_arn)}"
 
 
+def zone_name(listener_arn: str, zone: str) -> str:
+    """Of what a listener has in a zone, and what that is counted under."""
+    return f"{route_name(listener_arn)}_{zone}"
+
+
 def shared_name(port: int) -> str:
     return f"shared_{port}"
 
@@ -178,16 +183,14 @@ def render(configs: Sequence[BalancerConfig], options: Options) -> Resources:
                     handler = tcp_proxy(config, listener, options, zone)
                 else:
                     is_zonal = bool(zonal_clusters(config))
-                    for each in places if not zone and is_zonal else ():
-                        part = f"{name}_{each.zone}"
-                        routes[part] = route_configuration(part, [virtual_host(config, listener, ("*",), each.zone)])
-                    if zone or not is_zonal:
-                        routes[name] = route_configuration(name, [virtual_host(config, listener, ("*",), zone)])
                     # one for each zone, so that each counts its requests
                     for each in places:
-                        own_place = f"{route_name(listener.arn)}_{each.zone}"
-                        led_by = own_place if is_zonal else name
-                        handlers.append((each, http_manager(led_by, [(config, listener)], options, own_place)))
+                        own = zone_name(listener.arn, each.zone)
+                        led_by, led_in = (own, each.zone) if is_zonal else (name, "")
+                        if led_by not in routes:
+                            reached = [virtual_host(config, listener, ("*",), led_in)]
+                            routes[led_by] = route_configuration(led_by, reached)
+                        handlers.append((each, http_manager(led_by, [(config, listener)], options, own)))
                 legs = [each.address for each in places if each.address]
                 logs = connection_logs([config], options, secured=tls is not None)
                 if legs and listener.arn not in config.in_kernel:
@@ -301,7 +304,7 @@ def fronts(config: BalancerConfig, listener: Listener) -> list[tuple[str, str, t
     name, balancer = route_name(listener.arn), config.load_balancer
     if balancer.type == "application" or (balancer.type == "classic" and not zonal_clusters(config)):
         return [(name, "", balancer.zones)]
-    return [(f"{name}_{each.zone}", each.zone, (each,)) for each in balancer.zones]
+    return [(zone_name(listener.arn, each.zone), each.zone, (each,)) for each in balancer.zones]
 
 
 def zonal_clusters(config: BalancerConfig) -> set[str]:
@@ -318,7 +321,7 @@ def in_zone(zone: str) -> Resource:
 def tcp_proxy(config: BalancerConfig, listener: Listener, options: Options, zone: str = "") -> Resource:
     """Bytes to the target groups of the action; a connection is closed if there is none."""
     balancer = config.load_balancer
-    place = f"{route_name(listener.arn)}_{zone}" if zone else route_name(listener.arn)
+    place = zone_name(listener.arn, zone) if zone else route_name(listener.arn)
     known = {group.arn for group in config.target_groups}
     chosen = listener.default_action.target_groups if isinstance(listener.default_action, Forward) else ()
     zonal = zonal_clusters(config) if zone else set()
