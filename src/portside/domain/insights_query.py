@@ -101,13 +101,15 @@ class Query:
     @property
     def needs_rows(self) -> bool:
         """Whether more is looked at than times, messages and streams."""
-        stats = self._segments[0].end
-        if isinstance(stats, Patterned):
-            return bool(self._segments[0].steps) or self._trait(stats.run).values is None
-        if self._segments[0].steps or not isinstance(stats, Stats):
-            return True
-        runs = [*(run for _, run in stats.inputs if run is not present), *(column.run for column in stats.by)]
-        return any(self._trait(run).values is None for run in runs)
+        first = self._segments[0]
+        match first.end:
+            case Patterned(run=run):
+                runs = [run]
+            case Stats(inputs=inputs, by=by):
+                runs = [*(run for _, run in inputs if run is not present), *(column.run for column in by)]
+            case _:
+                return True
+        return bool(first.steps) or any(self._trait(run).values is None for run in runs)
 
     @property
     def wants_oldest_first(self) -> bool:

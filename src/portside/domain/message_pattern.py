@@ -87,8 +87,7 @@ class Patterns:
         """The most frequent first."""
         several = _few(_patterns(self._shapes), PATTERNS_MOST)
         return [
-            Pattern(text=_shown(each), count=count, severity=_severity(each))
-            for each, count in sorted(several.items(), key=lambda pair: (-pair[1], pair[0]))
+            Pattern(text=_shown(each), count=several[each], severity=_severity(each)) for each in _in_order(several)
         ]
 
 
@@ -112,15 +111,20 @@ def _few(patterns: Counter[str], most: int) -> Counter[str]:
     """Those that are beyond have one that says nothing."""
     if len(patterns) <= most:
         return patterns
-    ordered = sorted(patterns.items(), key=lambda pair: (-pair[1], pair[0]))
-    few = Counter(dict(ordered[: most - 1]))
-    few[_ANY] += sum(count for _, count in ordered[most - 1 :])
+    ordered = _in_order(patterns)
+    few = Counter({each: patterns[each] for each in ordered[: most - 1]})
+    few[_ANY] += sum(patterns[each] for each in ordered[most - 1 :])
     return few
+
+
+def _in_order(shapes: Counter[str]) -> list[str]:
+    """The most frequent first."""
+    return sorted(shapes, key=lambda each: (-shapes[each], each))
 
 
 def _patterns(shapes: Counter[str]) -> Counter[str]:
     alike: dict[tuple[str, ...], list[list[str]]] = {}
-    for shape, _ in sorted(shapes.items(), key=lambda pair: (-pair[1], pair[0])):
+    for shape in _in_order(shapes):
         pieces = _PIECE.split(shape)
         alike.setdefault((_severity(shape), *_frame(pieces)), []).append(pieces)
     found: Counter[str] = Counter()

@@ -311,9 +311,7 @@ class SqliteLogStore:
         if streams is None:
             # A deleted stream's events stay for a moment: the join in `run` leaves them out.
             return query.run(db, "event.group_id = ?", (group_id,), from_head, limit)
-        ids = [row[0] for name in streams for row in db.execute(_STREAM_ID, (group_id, name))]
-        # Numbers of our own; as values they would end at 32,766 streams.
-        return query.run(db, f"stream_id IN ({','.join(map(str, ids))})", (), from_head, limit)
+        return query.run(db, _among(_stream_ids(db, group_id, streams)), (), from_head, limit)
 
     def _sift(
         self,
@@ -354,10 +352,7 @@ class SqliteLogStore:
         place, values, last = self._piece(db, scope, group, streams, query, from_head, TERM_PIECE_EVENTS)
         query.need(pattern, with_zeros=has_zeros(db))
         query.match(pattern)
-        events = query.run(db, place, values, from_head, limit)
-        if not from_head:
-            events.reverse()
-        return events, last
+        return [_stored(row) for row in query.rows(db, place, values, from_head, limit)], last
 
     def _piece(
         self,
@@ -373,9 +368,9 @@ class SqliteLogStore:
         group_id = _group_id(db, scope, group)
         place, values, chosen = "event.group_id = ?", (group_id,), ""
         if streams is not None:
-            ids = [row[0] for name in streams for row in db.execute(_STREAM_ID, (group_id, name))]
+            ids = _stream_ids(db, group_id, streams)
             if len(ids) > 1:  # by the group's index: it has the events of all in one order
-                chosen = f" AND +stream_id IN ({','.join(map(str, ids))})"
+                chosen = f" AND +{_among(ids)}"
             else:
                 place, values = "stream_id = ?", (ids[0] if ids else None,)
         # Of all streams, so that a piece takes no longer where those that are asked for have few.
@@ -491,6 +486,16 @@ def _group_id(db: sqlite3.Connection, scope: Scope, group: str) -> int | None:
 def _stream_id(db: sqlite3.Connection, scope: Scope, group: str, stream: str) -> int | None:
     row = db.execute(_STREAM_ID, (_group_id(db, scope, group), stream)).fetchone()
     return row[0] if row is not None else None
+
+
+def _stream_ids(db: sqlite3.Connection, group_id: int | None, streams: Sequence[str]) -> list[int]:
+    """Of those that there are."""
+    return [row[0] for name in streams for row in db.execute(_STREAM_ID, (group_id, name))]
+
+
+def _among(ids: Sequence[int]) -> str:
+    """A condition. Numbers of our own; as values they would end at 32,766 streams."""
+    return f"stream_id IN ({','.join(map(str, ids))})"
 
 
 def _remove(db: sqlite3.Connection, where: str, values: Sequence[object]) -> int:
