@@ -52,6 +52,10 @@ def test_severities_are_told_apart() -> None:
         ("fatal a b c d", "Error"),
         ("x", ""),
     }
+    for message in ("GET /api/info HTTP", "error-code", "log.error", "infos", "a/debug"):
+        assert found(message)[0].severity == ""
+    for message in ('{"level":"error"}', "[Error] x", "there was an error.", "ERROR: y", "level=error"):
+        assert found(message)[0].severity == "Error"
 
 
 WORDS = st.sampled_from(

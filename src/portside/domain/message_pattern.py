@@ -46,7 +46,10 @@ _DYNAMIC: Final = re.compile(
 _MARKED: Final = re.compile("\0([A-Za-z]+)\0")
 _PIECE: Final = re.compile("(\0[A-Za-z]+\0|\\w+)")
 _ANY: Final = "\0Token\0"
-_SEVERITY: Final = re.compile(r"\b(fatal|critical|error|warn(?:ing)?|info|debug|trace)\b", re.IGNORECASE)
+_SEVERITY: Final = re.compile(
+    r"(?<![\w/.-])(fatal|critical|error|warn(?:ing)?|info|debug|trace)(?!\.?[\w/-])", re.IGNORECASE
+)
+"""A word by itself: none of a path or of a longer name."""
 _LABELS: Final = {
     "fatal": "Error",
     "critical": "Error",
