@@ -11,11 +11,12 @@ from portside.control.services import ServiceLoop
 from portside.domain import arn
 from portside.domain.account_setting import LOG_MODE, AccountSetting
 from portside.domain.container_instance import Attribute, ContainerInstance
+from portside.domain.iam import Role
 from portside.domain.placement import Constraints
 from portside.domain.record import Scope, replace
 from portside.domain.service import change, event
 from portside.domain.service.record import Deployment, Service
-from portside.domain.table import ACCOUNT_SETTING, CONTAINER_INSTANCE, SERVICE, TASK, TASK_DEFINITION
+from portside.domain.table import ACCOUNT_SETTING, CONTAINER_INSTANCE, ROLE, SERVICE, TASK, TASK_DEFINITION
 from portside.domain.task import machine
 from portside.domain.task.record import StopCode, Task, TaskStatus
 from portside.domain.task_definition import ContainerDefinition, LogConfiguration, TaskDefinition
@@ -128,20 +129,31 @@ def test_from_nothing_to_two_hundred_and_back() -> None:
 
 
 def test_tasks_get_the_mode_of_logs_of_who_made_the_service() -> None:
-    """AWS's default; then the account's; then that principal's own."""
+    """AWS's default; then the account's; then that principal's own; of a role's session, the role's."""
+    role = Role(
+        account=SCOPE.account, name="ci", id="AROA1", path="/x/", assume_role_policy="{}", created_at=datetime.now(UTC)
+    )
 
     async def run() -> None:
         async with running(1) as store:
             for desired, (principal, value) in enumerate(
-                (("", ""), ("arn:aws:iam::000000000000:root", "blocking"), ("test", "non-blocking")), 1
+                (
+                    ("", ""),
+                    ("arn:aws:iam::000000000000:root", "blocking"),
+                    ("test", "non-blocking"),
+                    ("arn:aws:iam::000000000000:role/x/ci", "blocking"),
+                ),
+                1,
             ):
                 setting = AccountSetting(scope=SCOPE, name=LOG_MODE, principal_arn=principal, value=value)
                 service = store.get(SERVICE, KEY)
                 assert service is not None
-                store.transact(Put(ACCOUNT_SETTING, setting), Put(SERVICE, replace(service, desired_count=desired)))
+                maker = "arn:aws:sts::000000000000:assumed-role/ci/me" if desired == 4 else "test"
+                changed = replace(service, desired_count=desired, created_by=maker)
+                store.transact(Put(ROLE, role), Put(ACCOUNT_SETTING, setting), Put(SERVICE, changed))
                 await until(store, lambda count=desired: len(alive(store)) == count)  # type: ignore[misc]
             logs = [each.containers[0].log for each in sorted(alive(store), key=lambda each: each.created_at)]
-            assert [each.options["mode"] for each in logs if each] == ["non-blocking", "blocking", "non-blocking"]
+            assert [each.options["mode"] for each in logs if each] == 2 * ["non-blocking", "blocking"]
 
     asyncio.run(run())
 

@@ -13,8 +13,9 @@ from portside.control.cluster_instances import ClusterInstances
 from portside.control.loop import Loop
 from portside.domain import capacity_provider, cluster_query, managed_volume, placement
 from portside.domain import pace as pace_rule
-from portside.domain.account_setting import LOG_MODE, AccountSetting, in_force
+from portside.domain.account_setting import LOG_MODE, in_force, key_of
 from portside.domain.alarm import Alarm
+from portside.domain.arn import root
 from portside.domain.clock import Clock, Ids
 from portside.domain.container_instance import ContainerInstance
 from portside.domain.load_balancer import Target
@@ -23,10 +24,12 @@ from portside.domain.service import change, event, rollout, scheduler
 from portside.domain.service.record import Deployment, Service
 from portside.domain.service.rollout import ServiceDeployment, ServiceRevision
 from portside.domain.service.scheduler import ServicePlan
+from portside.domain.session import role_arn, role_key
 from portside.domain.table import (
     ACCOUNT_SETTING,
     ALARM,
     CONTAINER_INSTANCE,
+    ROLE,
     SERVICE,
     SERVICE_DEPLOYMENT,
     SERVICE_REVISION,
@@ -455,15 +458,15 @@ class ServiceLoop:
         )
 
     def _log_mode(self, service: Service) -> str:
-        """As who made the service has it."""
+        """As who made the service has it: of a role's session, the role."""
 
         def chosen(principal: str) -> str | None:
-            key = AccountSetting(scope=service.scope, name=LOG_MODE, principal_arn=principal, value="")
-            found = self._store.get(ACCOUNT_SETTING, ACCOUNT_SETTING.key(key))
+            found = self._store.get(ACCOUNT_SETTING, key_of(service.scope, LOG_MODE, principal))
             return found.value if found is not None else None
 
-        root = f"arn:aws:iam::{service.scope.account}:root"
-        return in_force(LOG_MODE, (service.created_by, root), chosen)[0]
+        role = self._store.get(ROLE, role_key(service.created_by))
+        maker = role_arn(role) if role is not None else service.created_by
+        return in_force(LOG_MODE, (maker, root(service.scope.account)), chosen)[0]
 
 
 def _matters(old: Task, new: Task) -> bool:

@@ -17,6 +17,11 @@ class AccountSetting(Record, frozen=True, kw_only=True):
     value: str
 
 
+def key_of(scope: Scope, name: str, principal: str) -> str:
+    """Of what was put for exactly this principal."""
+    return f"{scope.prefix}{name}/{principal}"
+
+
 class Known(NamedTuple):
     """`values`: AWS's; `refused`: those among them that Portside could not live up to."""
 

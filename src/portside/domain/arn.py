@@ -26,6 +26,11 @@ def parse(text: str) -> Arn | None:
     return Arn(parts[2], parts[3], parts[4], parts[5])
 
 
+def root(account: str) -> str:
+    """An account's root user."""
+    return f"arn:aws:iam::{account}:root"
+
+
 def ecs(scope: Scope, resource: str) -> str:
     return str(Arn("ecs", scope.region, scope.account, resource))
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any, Final
 
-from portside.domain import condition
+from portside.domain import arn, condition
 from portside.domain.record import Record
 from portside.domain.refusal import RefusalKind, Refused
 
@@ -101,7 +101,7 @@ def _means(principal: object, client: Client, *, with_account: bool) -> bool:
     if "*" in listed or (client.role_arn and client.role_arn in listed):
         return True
     account = client.role_arn.split(":")[4] if client.role_arn else ""
-    return with_account and bool(account) and any(each in (account, f"arn:aws:iam::{account}:root") for each in listed)
+    return with_account and bool(account) and any(each in (account, arn.root(account)) for each in listed)
 
 
 def _is_about(statement: Mapping[str, Any], action: str, arn: str) -> bool:

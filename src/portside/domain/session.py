@@ -78,9 +78,17 @@ def assumed_role_arn(role: str, name: str) -> str:
     return f"arn:aws:sts::{parts[0]}:assumed-role/{parts[1]}/{name}"
 
 
+def role_key(principal: str) -> str:
+    """Of the record of the role whose session it is; of nothing for anybody else."""
+    parsed = arn.parse(principal)
+    if parsed is None or parsed.service != "sts" or not parsed.resource.startswith("assumed-role/"):
+        return ""
+    return f"{parsed.account}/{parsed.resource.split('/')[1]}"
+
+
 def principal_arn(session: Session) -> str:
     if not session.role_arn:
-        return f"arn:aws:iam::{session.account}:root"
+        return arn.root(session.account)
     return assumed_role_arn(session.role_arn, session.name)
 
 

@@ -2,6 +2,7 @@
 
 from typing import Any, Final
 
+from portside.domain import account_setting
 from portside.domain.account_setting import AccountSetting
 from portside.domain.alarm import Alarm, AlarmHistory
 from portside.domain.autoscaling import Activity, ScalableTarget
@@ -197,7 +198,9 @@ SERVER_CERTIFICATE: Final = Kind(
     name="server_certificate", type=ServerCertificate, key=lambda c: f"{c.account}/{c.name}"
 )
 ACCOUNT_SETTING: Final = Kind(
-    name="account_setting", type=AccountSetting, key=lambda s: f"{s.scope.prefix}{s.name}/{s.principal_arn}"
+    name="account_setting",
+    type=AccountSetting,
+    key=lambda s: account_setting.key_of(s.scope, s.name, s.principal_arn),
 )
 PARAMETER: Final = Kind(name="parameter", type=Parameter, key=lambda p: f"{p.scope.prefix}{p.name}")
 PARAMETER_VERSION: Final = Kind(

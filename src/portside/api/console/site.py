@@ -20,6 +20,7 @@ from portside.api.console.sign_in import REFUSED, SignIn, SignInRefused, SignIns
 from portside.api.console.visit import Visits
 from portside.aws.request import Answer, Caller, Inside, Request
 from portside.aws.signature import is_account_id
+from portside.domain import arn
 
 log = logging.getLogger(__name__)
 
@@ -188,8 +189,8 @@ class Site:
         found = self._places()
         if signed_in is not None:
             caller = signed_in.caller
-            arn = caller.principal.arn if caller.principal is not None else f"arn:aws:iam::{caller.account}:root"
-            about |= {"account": caller.account, "identity": arn, "endsAt": signed_in.ends_at.timestamp()}
+            identity = caller.principal.arn if caller.principal is not None else arn.root(caller.account)
+            about |= {"account": caller.account, "identity": identity, "endsAt": signed_in.ends_at.timestamp()}
             found = {caller.account: found.get(caller.account, ())}
         return _document(about | {"places": found})
 

@@ -7,7 +7,7 @@ from portside.api.ecs import lookup, page, wire
 from portside.api.ecs.error import invalid
 from portside.aws.service import Handler, Params, RequestContext, Result
 from portside.domain import account_setting, arn
-from portside.domain.account_setting import KNOWN, READ_ONLY, AccountSetting, in_force
+from portside.domain.account_setting import KNOWN, READ_ONLY, AccountSetting, in_force, key_of
 from portside.domain.record import Scope
 from portside.domain.table import ACCOUNT_SETTING
 from portside.store.interface import Delete, Put, Store
@@ -45,7 +45,7 @@ class AccountSettings:
         name, principal = params["name"], _principal(context, params)
         account_setting.checked_name(name)
         if chosen(self._store, lookup.scope(context), name, principal) is not None:
-            self._store.transact(Delete(ACCOUNT_SETTING, _key(lookup.scope(context), name, principal)))
+            self._store.transact(Delete(ACCOUNT_SETTING, key_of(lookup.scope(context), name, principal)))
         return {"setting": _to_wire(name, effective(self._store, context, name, principal)[0], principal)}
 
     def list(self, context: RequestContext, params: Params) -> Result:
@@ -86,12 +86,8 @@ def effective(store: Store, context: RequestContext, name: str, principal: str |
 
 def chosen(store: Store, scope: Scope, name: str, principal: str) -> str | None:
     """What was put for exactly this principal."""
-    setting = store.get(ACCOUNT_SETTING, _key(scope, name, principal))
+    setting = store.get(ACCOUNT_SETTING, key_of(scope, name, principal))
     return setting.value if setting is not None else None
-
-
-def _key(scope: Scope, name: str, principal: str) -> str:
-    return ACCOUNT_SETTING.key(AccountSetting(scope=scope, name=name, principal_arn=principal, value=""))
 
 
 def _principal(context: RequestContext, params: Params) -> str:
