@@ -4,17 +4,15 @@ import Alert from "@cloudscape-design/components/alert";
 import Button from "@cloudscape-design/components/button";
 import ColumnLayout from "@cloudscape-design/components/column-layout";
 import Container from "@cloudscape-design/components/container";
-import FormField from "@cloudscape-design/components/form-field";
 import Header from "@cloudscape-design/components/header";
 import Link from "@cloudscape-design/components/link";
-import Multiselect from "@cloudscape-design/components/multiselect";
 import SpaceBetween from "@cloudscape-design/components/space-between";
 import { useState } from "react";
 import { groupOption, securityGroups, subnetOption, subnets } from "../api/ec2";
 import { KINDS, placeOf } from "../api/elb";
 import { useLive } from "../api/live";
 import { useHere } from "../context";
-import { Act } from "./act";
+import { EditChoice } from "./edit-choice";
 import { Fact } from "./fact";
 
 interface Changed {
@@ -76,8 +74,6 @@ export function BalancerPlace({ arn, name }: { arn: string; name: string }) {
 function EditPlace({ what, vpc, now, arn, name, onClose }: Changed & { arn: string; name: string; onClose: () => void }) {
   const { region } = useHere();
   const isGroups = what === "groups";
-  const [chosen, setChosen] = useState(now);
-  const [error, setError] = useState<Error>();
   const known = useLive(
     async () =>
       isGroups
@@ -90,35 +86,17 @@ function EditPlace({ what, vpc, now, arn, name, onClose }: Changed & { arn: stri
     { kinds: ["subnet", "security_group"] },
     [region, what, vpc],
   );
-  const options = known.value ?? [];
-  const isSame = chosen.length === now.length && chosen.every((each) => now.includes(each));
   return (
-    <Act
+    <EditChoice
       title={isGroups ? `Security groups of ${name}` : `Subnets of ${name}`}
-      word="Save"
       service="elbv2"
       operation={isGroups ? "SetSecurityGroups" : "SetSubnets"}
-      parameters={{ LoadBalancerArn: arn, [isGroups ? "SecurityGroups" : "Subnets"]: chosen }}
-      isReady={!isSame && chosen.length > 0}
-      onError={setError}
+      parameters={(chosen) => ({ LoadBalancerArn: arn, [isGroups ? "SecurityGroups" : "Subnets"]: chosen })}
+      label={isGroups ? "Security groups" : "Subnets"}
+      description={isGroups ? "At least one" : "Of different zones; an Application Load Balancer takes at least two"}
+      now={now}
+      known={known}
       onClose={onClose}
-    >
-      {known.error && <Alert type="error">{known.error.message}</Alert>}
-      <FormField
-        label={isGroups ? "Security groups" : "Subnets"}
-        description={isGroups ? "At least one" : "Of different zones; an Application Load Balancer takes at least two"}
-        errorText={error?.message}
-      >
-        <Multiselect
-          selectedOptions={options.filter((each) => chosen.includes(each.value))}
-          options={options}
-          onChange={({ detail }) => {
-            setChosen(detail.selectedOptions.map((each) => each.value ?? ""));
-            setError(undefined);
-          }}
-          placeholder="Choose some"
-        />
-      </FormField>
-    </Act>
+    />
   );
 }

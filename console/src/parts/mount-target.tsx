@@ -1,7 +1,6 @@
 /** The forms that make a mount target of a file system, and change its security groups. */
 
 import FormField from "@cloudscape-design/components/form-field";
-import Multiselect from "@cloudscape-design/components/multiselect";
 import Select from "@cloudscape-design/components/select";
 import { useState } from "react";
 import { groupOption, securityGroups, subnetOption, subnets } from "../api/ec2";
@@ -9,6 +8,7 @@ import type { MountTarget } from "../api/efs";
 import { useLive } from "../api/live";
 import { useHere } from "../context";
 import { Act } from "./act";
+import { EditChoice } from "./edit-choice";
 
 export function CreateMountTarget({ of, onClose }: { of: { id: string; zones?: string[] }; onClose: () => void }) {
   const { region } = useHere();
@@ -42,38 +42,22 @@ export function CreateMountTarget({ of, onClose }: { of: { id: string; zones?: s
 
 export function EditMountTargetGroups({ target, onClose }: { target: MountTarget; onClose: () => void }) {
   const { region } = useHere();
-  const known = useLive(() => securityGroups(region), { kinds: ["security_group"] }, [region]);
-  const now = target.securityGroups;
-  const [chosen, setChosen] = useState<readonly string[]>(now);
-  const [error, setError] = useState<Error>();
-  const options = (known.value ?? []).filter((each) => each.VpcId === target.VpcId).map(groupOption);
-  const isSame = chosen.length === now.length && chosen.every((each) => now.includes(each));
+  const known = useLive(
+    async () => (await securityGroups(region)).filter((each) => each.VpcId === target.VpcId).map(groupOption),
+    { kinds: ["security_group"] },
+    [region, target.VpcId],
+  );
   return (
-    <Act
+    <EditChoice
       title={`Security groups of ${target.MountTargetId}`}
-      word="Save"
       service="efs"
       operation="ModifyMountTargetSecurityGroups"
-      parameters={{ MountTargetId: target.MountTargetId, SecurityGroups: chosen }}
-      isReady={!isSame && chosen.length > 0}
-      onError={setError}
+      parameters={(chosen) => ({ MountTargetId: target.MountTargetId, SecurityGroups: chosen })}
+      label="Security groups"
+      description="At most five; tasks mount the file system if one of them lets their traffic to port 2049 in"
+      now={target.securityGroups}
+      known={known}
       onClose={onClose}
-    >
-      <FormField
-        label="Security groups"
-        description="At most five; tasks mount the file system if one of them lets their traffic to port 2049 in"
-        errorText={error?.message ?? known.error?.message}
-      >
-        <Multiselect
-          selectedOptions={options.filter((each) => chosen.includes(each.value))}
-          options={options}
-          onChange={({ detail }) => {
-            setChosen(detail.selectedOptions.map((each) => each.value ?? ""));
-            setError(undefined);
-          }}
-          placeholder="Choose some"
-        />
-      </FormField>
-    </Act>
+    />
   );
 }

@@ -22,6 +22,7 @@ from portside.domain.container_instance import ContainerInstance
 from portside.domain.event_bridge import Delivery, EventCursor, EventRule
 from portside.domain.kind import Kind
 from portside.domain.log import LogEvent
+from portside.domain.problem import FAILURE_MOST
 from portside.domain.record import Record, Scope, replace
 from portside.domain.table import (
     CONTAINER_INSTANCE,
@@ -44,8 +45,6 @@ CURSOR_EVERY: Final = timedelta(minutes=1)
 """How often the note is written where nothing is to be delivered."""
 RETRY_MOST_S: Final = 300
 BATCH: Final = 100
-FAILURE_MOST: Final = 500
-"""Characters of a failure that are kept."""
 _ALL: Final = "ecs"
 _TOLD: Final[tuple[Kind[Any], ...]] = (TASK, SERVICE, CONTAINER_INSTANCE)
 

@@ -19,6 +19,7 @@ from urllib.parse import unquote, urlsplit
 from portside.control.loop import Loop
 from portside.domain import topic
 from portside.domain.clock import Clock
+from portside.domain.problem import FAILURE_MOST
 from portside.domain.record import replace
 from portside.domain.table import NOTIFICATION, SUBSCRIPTION, TOPIC
 from portside.domain.topic import Notification
@@ -28,8 +29,6 @@ log = logging.getLogger(__name__)
 
 TIMEOUT_S: Final = 15.0
 AT_ONCE: Final = 20
-FAILURE_MOST: Final = 500
-"""Characters of a failure that are kept."""
 SWEEP_EVERY: Final = timedelta(hours=1)
 
 

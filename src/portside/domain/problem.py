@@ -231,6 +231,10 @@ def of_waiting_instance(instance: Instance, cluster: str) -> Problem:
     )
 
 
+FAILURE_MOST: Final = 500
+"""Characters of a failed attempt's words that are kept, to be told."""
+
+
 def of_delivery(delivery: Delivery) -> Problem | None:
     if delivery.attempts == 0:
         return None

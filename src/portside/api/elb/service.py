@@ -6,7 +6,7 @@ from portside.api.elb.listener import ListenerHandlers
 from portside.api.elb.load_balancer import LoadBalancerHandlers
 from portside.api.elb.policy import PolicyHandlers
 from portside.api.elb.tag import TagHandlers
-from portside.api.elbv2.page import page
+from portside.api.elbv2.page import limits
 from portside.aws.service import Params, RequestContext, Result, Service
 from portside.domain import classic_load_balancer_rule as rule
 from portside.domain.clock import Clock, Ids
@@ -33,10 +33,9 @@ def elb_service(store: Store, clock: Clock, ids: Ids) -> Service:
 
 
 def describe_account_limits(context: RequestContext, params: Params) -> Result:
-    limits = {
+    known = {
         "classic-load-balancers": rule.LOAD_BALANCERS_PER_REGION,
         "classic-listeners": rule.LISTENERS_PER_LOAD_BALANCER,
         "classic-registered-instances": rule.INSTANCES_PER_LOAD_BALANCER,
     }
-    shown, more = page([{"Name": name, "Max": str(most)} for name, most in limits.items()], params)
-    return {"Limits": list(shown), **more}
+    return limits(known, params)

@@ -2,16 +2,22 @@
 
 import base64
 import binascii
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, TypeVar
 
 from portside.api.elbv2.error import invalid
-from portside.aws.service import Params
+from portside.aws.service import Params, Result
 
 T = TypeVar("T")
 
 MOST: Final = 400
 """The model's largest PageSize, and the default."""
+
+
+def limits(most: Mapping[str, int], params: Params) -> Result:
+    """Of DescribeAccountLimits, by name."""
+    shown, more = page([{"Name": name, "Max": str(each)} for name, each in most.items()], params)
+    return {"Limits": list(shown), **more}
 
 
 def page(items: Sequence[T], params: Params) -> tuple[Sequence[T], dict[str, str]]:

@@ -5,7 +5,7 @@ from portside.api.elbv2.listener import ListenerHandlers
 from portside.api.elbv2.listener_certificate import ListenerCertificateHandlers
 from portside.api.elbv2.listener_rule import RuleHandlers
 from portside.api.elbv2.load_balancer import LoadBalancerHandlers
-from portside.api.elbv2.page import page
+from portside.api.elbv2.page import limits
 from portside.api.elbv2.tag import TagHandlers
 from portside.api.elbv2.target import TargetHandlers
 from portside.api.elbv2.target_group import TargetGroupHandlers
@@ -51,7 +51,7 @@ def elbv2_service(store: Store, clock: Clock, ids: Ids) -> Service:
 
 
 def describe_account_limits(context: RequestContext, params: Params) -> Result:
-    limits = {
+    known = {
         "application-load-balancers": rule.LOAD_BALANCERS_PER_REGION,
         "target-groups": rule.TARGET_GROUPS_PER_REGION,
         "listeners-per-application-load-balancer": rule.LISTENERS_PER_LOAD_BALANCER,
@@ -59,5 +59,4 @@ def describe_account_limits(context: RequestContext, params: Params) -> Result:
         "target-groups-per-action-on-application-load-balancer": rule.TARGET_GROUPS_PER_ACTION,
         "condition-values-per-alb-rule": VALUES_PER_RULE,
     }
-    shown, more = page([{"Name": name, "Max": str(most)} for name, most in limits.items()], params)
-    return {"Limits": list(shown), **more}
+    return limits(known, params)
