@@ -5,6 +5,9 @@ export const isPort = (text: string) => /^\d{1,5}$/.test(text) && Number(text) >
 /** A count, of tasks or seconds. */
 export const isWhole = (text: string) => /^\d{1,6}$/.test(text);
 
+/** A count from one on. */
+export const isUpTo = (text: string, most: number) => isWhole(text) && Number(text) >= 1 && Number(text) <= most;
+
 /** A block of IPv4 addresses, as far as its form goes. */
 export const isBlock = (text: string) => /^(\d{1,3}\.){3}\d{1,3}\/\d{1,2}$/.test(text);
 

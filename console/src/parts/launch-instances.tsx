@@ -10,6 +10,7 @@ import { subnetOption, subnets } from "../api/ec2";
 import { useLive } from "../api/live";
 import { useHere } from "../context";
 import { memory, vcpu } from "../format";
+import { isUpTo } from "../typed";
 import { Act } from "./act";
 
 const IMAGES = "/aws/service/ecs/optimized-ami/amazon-linux-2023";
@@ -22,7 +23,13 @@ interface InstanceType {
   ProcessorInfo?: { SupportedArchitectures?: string[] };
 }
 
-const isArm = (type: InstanceType | undefined) => type?.ProcessorInfo?.SupportedArchitectures?.includes("arm64") === true;
+const isArm = (type: InstanceType) => type.ProcessorInfo?.SupportedArchitectures?.includes("arm64") === true;
+
+const typeOption = (type: InstanceType) => ({
+  value: type.InstanceType,
+  label: type.InstanceType,
+  description: `${vcpu(type.VCpuInfo.DefaultVCpus * 1024)}, ${memory(type.MemoryInfo.SizeInMiB)}${isArm(type) ? ", arm64" : ""}`,
+});
 
 /** The image for ECS, as its public parameter has it. */
 async function imageOf(region: string, kind: "" | "/arm64"): Promise<string> {
@@ -40,7 +47,8 @@ export function LaunchInstances({ cluster, onClose }: { cluster: string; onClose
         imageOf(region, ""),
         imageOf(region, "/arm64"),
       ]);
-      return { types, subnets: allSubnets, image, armImage };
+      types.sort((a, b) => a.MemoryInfo.SizeInMiB - b.MemoryInfo.SizeInMiB || a.InstanceType.localeCompare(b.InstanceType));
+      return { types: types.map((each) => ({ ...typeOption(each), isOfArm: isArm(each) })), subnets: allSubnets, image, armImage };
     },
     { kinds: ["subnet"] },
     [region],
@@ -48,17 +56,11 @@ export function LaunchInstances({ cluster, onClose }: { cluster: string; onClose
   const [type, setType] = useState("t3.small");
   const [count, setCount] = useState("1");
   const [chosen, setSubnet] = useState("");
-  const types = (known.value?.types ?? [])
-    .sort((a, b) => a.MemoryInfo.SizeInMiB - b.MemoryInfo.SizeInMiB || a.InstanceType.localeCompare(b.InstanceType))
-    .map((each) => ({
-      value: each.InstanceType,
-      label: each.InstanceType,
-      description: `${vcpu(each.VCpuInfo.DefaultVCpus * 1024)}, ${memory(each.MemoryInfo.SizeInMiB)}${isArm(each) ? ", arm64" : ""}`,
-    }));
+  const types = known.value?.types ?? [];
   const options = (known.value?.subnets ?? []).map(subnetOption);
   const subnet = chosen || (known.value?.subnets.find((each) => each.DefaultForAz)?.SubnetId ?? "");
-  const isCount = /^\d{1,2}$/.test(count) && Number(count) >= 1 && Number(count) <= INSTANCES_MOST;
-  const isOfArm = isArm(known.value?.types.find((each) => each.InstanceType === type));
+  const isCount = isUpTo(count, INSTANCES_MOST);
+  const wanted = types.find((each) => each.value === type);
   const joins = `#!/bin/bash\necho ECS_CLUSTER=${cluster} >> /etc/ecs/ecs.config`;
   return (
     <Act
@@ -67,7 +69,7 @@ export function LaunchInstances({ cluster, onClose }: { cluster: string; onClose
       service="ec2"
       operation="RunInstances"
       parameters={{
-        ImageId: isOfArm ? known.value?.armImage : known.value?.image,
+        ImageId: wanted?.isOfArm ? known.value?.armImage : known.value?.image,
         InstanceType: type,
         MinCount: Number(count),
         MaxCount: Number(count),
@@ -83,7 +85,7 @@ export function LaunchInstances({ cluster, onClose }: { cluster: string; onClose
       <FormField label="Type" description="What tasks on it can have together">
         <Select
           filteringType="auto"
-          selectedOption={types.find((each) => each.value === type) ?? { value: type, label: type }}
+          selectedOption={wanted ?? { value: type, label: type }}
           options={types}
           onChange={({ detail }) => setType(detail.selectedOption.value ?? type)}
         />

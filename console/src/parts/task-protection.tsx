@@ -4,13 +4,14 @@ import FormField from "@cloudscape-design/components/form-field";
 import Input from "@cloudscape-design/components/input";
 import { useState } from "react";
 import { type Failed, refusedBy } from "../api/ecs";
+import { isUpTo } from "../typed";
 import { Act } from "./act";
 
 const MINUTES_MOST = 2880;
 
 export function ProtectTask({ cluster, id, isProtected, onClose }: { cluster: string; id: string; isProtected: boolean; onClose: () => void }) {
   const [minutes, setMinutes] = useState("120");
-  const isCount = /^\d{1,4}$/.test(minutes) && Number(minutes) >= 1 && Number(minutes) <= MINUTES_MOST;
+  const isCount = isUpTo(minutes, MINUTES_MOST);
   return (
     <Act<Failed>
       title={isProtected ? "Take the protection off this task?" : "Protect this task?"}
