@@ -706,7 +706,7 @@ class Daemon:
         self, store: Store, balancer: EnvoyBalancer, node: Node, meters: Meters, in_memory: TmpfsVolumes
     ) -> tuple[int, str, bytes]:
         machine = [*([self._problem] if self._problem else []), *self._nearly_full(store, node, meters, in_memory)]
-        found = problem.document(store, self._clock, machine, balancer.problem)
+        found = problem.document(store, self._clock, machine, balancer.problem, balancer.taken)
         return 200, "application/json", json.dumps(found).encode()
 
     async def _volumes(

@@ -762,6 +762,28 @@ def test_host_addresses_and_names(tmp_path: Path) -> None:
     in_lab(tmp_path, body)
 
 
+def test_a_port_that_something_else_has(tmp_path: Path) -> None:
+    """It is named while that is so, and taken once it is free, without a change of any load balancer."""
+
+    async def body(lab: Lab) -> None:
+        port = free_port()
+        lab.web.scheme = "internet-facing"
+        lab.web.host_address = lab.envoy.claim_host_address("lbweb", "us-east-1a")
+        lab.web.listen(port, fixed(200, "web"))
+        with socket.create_server(("127.0.0.1", port)):
+            await lab.apply()
+            assert lab.envoy.taken == [("127.0.0.1", port)]
+            assert (await request(lab.web.host_address, port)).body == "web"
+
+        async def is_taken_up() -> bool:
+            return not lab.envoy.taken
+
+        await eventually(is_taken_up, timeout_s=60)
+        assert (await request("127.0.0.1", port)).body == "web"
+
+    in_lab(tmp_path, body)
+
+
 def test_two_instances_side_by_side(tmp_path: Path) -> None:
     """Two data planes with equal addresses in their namespaces and one port on the host do not touch each other."""
 

@@ -2,12 +2,14 @@
 
 import asyncio
 import socket
+import struct
 from pathlib import Path
 
 import pytest
 
-from portside.testing.balancer_lab import LEG, LabAuthority, forward, group, target
+from portside.testing.balancer_lab import LEG, LabAuthority, eventually, fixed, forward, group, target
 from portside.testing.envoy_lab import ONE, Lab, in_lab
+from portside.testing.http2_lab import ACK, END_HEADERS, END_STREAM, HEADERS, PREFACE, SETTINGS, frame, headers
 from portside.testing.netns_lab import envoys, inside
 
 pytestmark = pytest.mark.integration
@@ -93,3 +95,92 @@ def test_malformed_requests(tmp_path: Path) -> None:
         assert envoys(tmp_path / "data") == pids
 
     in_lab(tmp_path, body)
+
+
+def test_cookies_of_nothing_but_spaces(tmp_path: Path) -> None:
+    """However a client writes its cookies, a script that looks for one in them is done at once: each request is
+    answered."""
+
+    async def body(lab: Lab) -> None:
+        attributes = {
+            "stickiness.enabled": "true",
+            "stickiness.type": "app_cookie",
+            "stickiness.app_cookie.cookie_name": "SESSION",
+            "stickiness.app_cookie.duration_seconds": "90",
+        }
+        g = group("g", attributes=attributes)
+        lab.web.groups, lab.web.targets = [g], [target(g, ONE)]
+        lab.web.listen(80, forward(g))
+        await lab.serve(ONE)
+        await lab.apply()
+        await lab.reports.wait(ONE, "healthy")
+        spaces = " " * 50_000
+        for cookie in (f"a=b{spaces}x", f"a=b;{spaces}x", f"a=b{spaces};x", f"SESSION=1;{spaces};x", "=" * 50_000):
+            # more of them than Envoy has threads
+            answered = await asyncio.gather(*(lab.ask(cookie=cookie) for _ in range(4)))
+            assert {each.status for each in answered} == {200}
+
+    in_lab(tmp_path, body)
+
+
+def test_clients_of_http2_that_read_and_write_no_more(tmp_path: Path) -> None:
+    """Neither answers that they do not read nor bodies that no target takes are kept beyond a limit, and what is kept
+    is given back after them."""
+
+    async def body(lab: Lab) -> None:
+        g = group("g")
+        lab.web.groups, lab.web.targets = [g], [target(g, ONE)]
+        lab.web.listen(80, forward(g))
+        lab.web.listen(81, fixed(200, "hello"))
+        await lab.serve(ONE)
+        await lab.apply()
+        await lab.reports.wait(ONE, "healthy")
+        (pid,) = envoys(tmp_path / "data")
+        for port in (80, 81):
+            limits = await told_limits(lab, port)
+            assert limits[MAX_CONCURRENT_STREAMS] == 128
+            assert limits[INITIAL_WINDOW_SIZE] <= 65536
+        get = headers((":method", "GET"), (":scheme", "http"), (":authority", "a"), (":path", "/"))
+        no_window = struct.pack("!HI", INITIAL_WINDOW_SIZE, 0)
+        opened: list[socket.socket] = []
+        for _ in range(100):
+            client = await asyncio.to_thread(inside, lab.netns.path, lambda: socket.create_connection((LEG, 81)))
+            streams = (frame(HEADERS, END_HEADERS | END_STREAM, number, get) for number in range(1, 201, 2))
+            client.sendall(PREFACE + frame(SETTINGS, 0, 0, no_window) + frame(SETTINGS, ACK, 0) + b"".join(streams))
+            opened.append(client)
+
+        async def is_full() -> bool:
+            return resident_mib(pid) > 150
+
+        await eventually(is_full, timeout_s=30)
+        for client in opened:
+            client.close()
+
+        async def is_back() -> bool:
+            return resident_mib(pid) < 140
+
+        await eventually(is_back, timeout_s=300)
+
+    in_lab(tmp_path, body)
+
+
+MAX_CONCURRENT_STREAMS, INITIAL_WINDOW_SIZE = 3, 4
+
+
+async def told_limits(lab: Lab, port: int) -> dict[int, int]:
+    """The settings that a client of HTTP/2 is given."""
+
+    def ask() -> bytes:
+        with socket.create_connection((LEG, port), timeout=10) as client:
+            client.sendall(PREFACE + frame(SETTINGS, 0, 0))
+            told = b""
+            while len(told) < 9 or len(told) < 9 + int.from_bytes(told[:3], "big"):
+                told += client.recv(4096)
+            return told[9 : 9 + int.from_bytes(told[:3], "big")]
+
+    return dict(struct.iter_unpack("!HI", await asyncio.to_thread(inside, lab.netns.path, ask)))
+
+
+def resident_mib(pid: int) -> int:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition("VmRSS:")[2].split()[0]) >> 10

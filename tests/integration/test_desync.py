@@ -47,6 +47,7 @@ SEVERE = (
     request(b"POST / HTTP/1.1", b"Content-Length: +5", body=b"hello"),
     request(b"POST / HTTP/1.1", b"Transfer-Encoding: xchunked", body=b"0\r\n\r\n"),
     request(b"GET / HTTP/1.1", b"X-A: 1\0"),
+    request(b"GET / HTTP/1.1", b"Host: b"),  # a second one
 )
 SECOND = request(b"GET /second HTTP/1.1", b"Connection: close")
 
@@ -167,7 +168,8 @@ def test_modes(tmp_path: Path, mode: str) -> None:
         (file,) = await lab.envoy.deliver_access_logs(now + timedelta(minutes=6))
         lines = [shlex.split(each) for each in gzip.decompress(file.read_bytes()).decode().splitlines()]
         told = {(each[27], each[28]) for each in lines} - {("-", "-")}
-        wanted = {("Ambiguous", name) for name in AMBIGUOUS} | {("Acceptable", name) for name in ACCEPTABLE}
+        wanted = {("Severe", "BadHeader")} | {("Ambiguous", name) for name in AMBIGUOUS}
+        wanted |= {("Acceptable", name) for name in ACCEPTABLE}
         if mode == "strictest":
             assert told == wanted
         else:  # a value alone makes nobody look at a request

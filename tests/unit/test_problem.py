@@ -104,6 +104,14 @@ def test_nothing_is_wrong() -> None:
     assert [str(line) for line in render({"problems": []})] == ["Nothing is wrong."]
 
 
+def test_a_port_of_a_load_balancer_that_something_else_has() -> None:
+    """Nothing else says why its name leads to another program."""
+    (only,) = told(taken=[("127.0.0.1", 8080)])
+    assert (only["severity"], only["kind"]) == ("warning", "machine")
+    assert only["what"] == "127.0.0.1:8080 is taken by another program"
+    assert "sport = :8080" in only["mend"]
+
+
 def test_failed_tasks_of_a_family_are_one_problem() -> None:
     """With the last one's reason. What was asked to stop and what ended with 0 has not failed; a service's tasks are
     told of with their service."""

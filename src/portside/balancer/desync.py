@@ -73,6 +73,7 @@ def _odd() -> list[dict[str, Any]]:
     return [
         {"and_matcher": {"predicate": [{"or_matcher": {"predicate": each}} for each in (bodies, methods)]}},
         *(_has(name) for name in _DISGUISES),
+        _has(":authority", {"contains": ","}),
     ]
 
 
@@ -98,6 +99,8 @@ local PAGE = "<html>\r\n<head><title>400 Bad Request</title></head>\r\n<body>\r\
   "<center><h1>400 Bad Request</h1></center>\r\n</body>\r\n</html>\r\n"
 
 local function classified(headers)
+  -- several Host headers, which Envoy joins: rules would go by another name than targets do
+  if (headers:get(":authority") or ""):find(",", 1, true) then return "Severe", "BadHeader" end
   local method, found, why, disguised = headers:get(":method"), nil, nil, false
   -- to its end: headers can not be changed while somebody goes through them
   for name, value in pairs(headers) do
@@ -124,7 +127,7 @@ function envoy_on_request(handle)
   if class == nil then return end
   info:dynamicMetadata():set("$METADATA", "classification", class)
   info:dynamicMetadata():set("$METADATA", "reason", why)
-  if MODE == "strictest" then
+  if MODE == "strictest" or class == "Severe" then
     info:drainConnectionUponCompletion()
     handle:respond({[":status"] = "400", ["content-type"] = "text/html", ["server"] = "awselb/2.0"}, PAGE)
   elseif MODE == "defensive" and class == "Ambiguous" then

@@ -113,6 +113,11 @@ class EnvoyBalancer:
         """What a person should know: Envoy does not run, or does not answer. Empty if all is well."""
         return self._problem
 
+    @property
+    def taken(self) -> list[tuple[str, int]]:
+        """Places on the host that listeners are to have and something else has."""
+        return sorted(self._skipped)
+
     # --- life -------------------------------------------------------------------------------------------------------
 
     async def start(self, listener: HealthListener) -> None:
@@ -285,6 +290,8 @@ class EnvoyBalancer:
                 if self._problem:
                     log.info("Envoy answers again")
                 self._problem = ""
+                if any(is_free(*place) for place in self._skipped):
+                    await self._take_what_is_free()
                 continue
             assert self._process is not None
             state = process.state(self._process.pid)
@@ -300,6 +307,15 @@ class EnvoyBalancer:
             if said != self._problem:
                 log.error("%s", said)
                 self._problem = said
+
+    async def _take_what_is_free(self) -> None:
+        try:
+            async with self._applying:
+                await self._apply(self._configured or ())
+        except (BalancerRefused, OSError) as error:
+            log.warning("what listeners were to have on the host is free, and not theirs: %s", error)
+        except Exception:
+            log.exception("can not take what is free on the host")
 
     # --- configuration ----------------------------------------------------------------------------------------------
 

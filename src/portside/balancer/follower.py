@@ -3,6 +3,9 @@
 A request without the application's cookie is not led anywhere by the load balancer's. An answer that sets the
 application's cookie sets the load balancer's, too, with the same lifetime or one of its own; so does one that had to
 come from another target. No other answer does.
+
+Envoy serves nobody else on the same thread while a script runs, and a cookie may be as long as all headers may be: what
+goes through one takes time in proportion to its length. No pattern has two repetitions that could share its characters.
 """
 
 from typing import Final
@@ -17,18 +20,27 @@ def follower(own: str, application: str, lasting_s: int | None = None) -> str:
 _FOLLOWER: Final = r"""
 local OWN, APPLICATION, LASTING = "$OWN", "$APPLICATION", "$LASTING"
 
+local function trimmed(text)
+  local first, last = text:find("%S"), #text
+  if first == nil then return "" end
+  while text:find("^%s", last) do last = last - 1 end
+  return text:sub(first, last)
+end
+
 function envoy_on_request(handle)
   local headers = handle:headers()
   local line = headers:get("cookie")
   if line == nil then return end
   local held, found, others = nil, false, {}
   for pair in line:gmatch("[^;]+") do
-    local name, value = pair:match("^%s*([^=]*)=(.*)$")
+    local whole = trimmed(pair)
+    local equals = whole:find("=", 1, true)
+    local name = equals and whole:sub(1, equals - 1)
     if name == OWN then
-      held = value
+      held = whole:sub(equals + 1)
     else
       found = found or name == APPLICATION
-      others[#others + 1] = pair:match("^%s*(.-)%s*$")
+      others[#others + 1] = whole
     end
   end
   if held == nil then return end

@@ -497,6 +497,7 @@ def http_manager(
             # a length beside chunks: without it targets get what was meant most likely
             **({"allow_chunked_length": True} if mode == "monitor" else {}),
         },
+        "http2_protocol_options": FROM_CLIENTS,
         "max_request_headers_kb": 64,
         "upgrade_configs": [] if is_classic else [{"upgrade_type": "websocket"}],
         "internal_address_config": {"unix_sockets": False},
@@ -504,6 +505,17 @@ def http_manager(
     }
     return {"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}
 
+
+FROM_CLIENTS: Final[Resource] = {
+    "max_concurrent_streams": 128,
+    "initial_stream_window_size": 64 << 10,
+    "initial_connection_window_size": 1 << 20,
+}
+"""Requests at once, as an Application Load Balancer's, and what is kept for a target that takes a body slowly. By
+Envoy's defaults (1,024 streams, 24 MiB) some hundred clients that read and write no more fill the machine's memory."""
+TO_TARGETS: Final[Resource] = {"initial_stream_window_size": 64 << 10, "initial_connection_window_size": 64 << 20}
+"""Clients that do not read hold up nobody else: as many streams as a connection may have leave room in its window. By
+Envoy's defaults (16 of 24 MiB) two of them would hold up all others of a target."""
 
 _LUA: Final = "envoy.filters.http.lua"
 FOLLOWS: Final[Resource] = {
@@ -1124,7 +1136,7 @@ def cluster(config: BalancerConfig, group: TargetGroup, options: Options) -> Res
         "max_retries": BREAKER,
     }
     protocol: Resource = (
-        {"http2_protocol_options": {}}
+        {"http2_protocol_options": TO_TARGETS}
         if group.protocol_version in ("HTTP2", "GRPC")
         else {"http_protocol_options": {"header_key_format": _KEEP_CASE}}
     )
@@ -1401,6 +1413,8 @@ def bootstrap(options: Options, admin_socket: Path, *, max_connections: int) -> 
                 }
             ]
         },
+        # what a burst needed goes back to the machine after it
+        "memory_allocator_manager": {"bytes_to_release": 64 << 20, "memory_release_interval": "1s"},
         "overload_manager": {
             "resource_monitors": [
                 {

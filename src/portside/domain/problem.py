@@ -183,6 +183,18 @@ def of_balancer(balancer: LoadBalancer, groups: Sequence[tuple[TargetGroup, Sequ
         )
 
 
+def of_taken_place(address: str, port: int) -> Problem:
+    """On this machine, where a listener was to be."""
+    return Problem(
+        severity="warning",
+        kind="machine",
+        what=f"{address}:{port} is taken by another program",
+        why="Load balancers with a listener on this port are not reachable there.",
+        mend=f"End that program (`ss -ltnp sport = :{port}` names it) or give the listener another port. What becomes "
+        "free is taken within seconds.",
+    )
+
+
 def of_alarm(alarm: Alarm) -> Problem | None:
     if alarm.state != "ALARM":
         return None

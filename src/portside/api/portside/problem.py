@@ -33,11 +33,18 @@ MACHINE_MEND = "Free some space or give more; `portside doctor` looks at the mac
 ENVOY_MEND = "`portside doctor` tells what of Envoy is missing; the daemon's log (`portside logs`) what it said."
 
 
-def document(store: Store, clock: Clock, machine: Iterable[str] = (), balancer: str = "") -> dict[str, Any]:
+def document(
+    store: Store,
+    clock: Clock,
+    machine: Iterable[str] = (),
+    balancer: str = "",
+    taken: Iterable[tuple[str, int]] = (),
+) -> dict[str, Any]:
     """
     Args:
         machine: what is nearly full or lost, in sentences.
         balancer: what Envoy lacks, in a sentence.
+        taken: addresses and ports on this machine that load balancers are to have and something else has.
 
     Returns: {"problems": [{"severity", "kind", "account", "region", "cluster", "name", "what", "why", "mend",
         "since"}]}, the worst first, times in ISO 8601.
@@ -45,6 +52,7 @@ def document(store: Store, clock: Clock, machine: Iterable[str] = (), balancer: 
     found = [_of_machine(each, MACHINE_MEND) for each in machine]
     if balancer:
         found.append(_of_machine(balancer, ENVOY_MEND, severity="error"))
+    found += (problem.of_taken_place(*each) for each in taken)
     found += problem.of_tasks(store.scan(TASK))
     found += (each for service in store.scan(SERVICE) if (each := _of_service(store, clock, service)) is not None)
     for made in store.scan(LOAD_BALANCER):
