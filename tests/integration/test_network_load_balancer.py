@@ -410,3 +410,103 @@ def test_clients_behind_a_proxy(portside: Instance) -> None:
         assert seen(on_host) in site.addresses()
         site.set(preserve_client_ip__enabled="false")
         wait_for(lambda: seen(inside(netns, GET_TLS, url)) in site.addresses(), timeout_s=60, what="it is hidden")
+
+
+ECHO = """
+import socketserver, sys
+
+class Echo(socketserver.StreamRequestHandler):
+    def handle(self):
+        self.request.sendall(sys.argv[1].encode())
+        while data := self.request.recv(100):
+            self.request.sendall(data)
+
+class Server(socketserver.ThreadingTCPServer):
+    allow_reuse_address = daemon_threads = True
+
+with Server(("", int(sys.argv[1][1:])), Echo) as server:
+    print("listens", flush=True)
+    server.serve_forever()
+"""
+HOLD = """
+import socket, sys
+held = {}
+while len(held) < 2:
+    made = socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=5)
+    held.setdefault(made.recv(10).decode(), made)
+print(*sorted(held), flush=True)
+for _ in sys.stdin:
+    alive = []
+    for name, each in sorted(held.items()):
+        try:
+            each.sendall(b"x")
+            alive += [name] if each.recv(10) == b"x" else []
+        except OSError:
+            pass
+    print(*alive, flush=True)
+"""
+"""Keeps a connection to each of two targets, and says for each line which of them still answer."""
+
+
+class Holder:
+    def __init__(self, stack: contextlib.ExitStack, address: str, port: int, netns: Path | None = None) -> None:
+        inside = ["nsenter", f"--net={netns}"] if netns is not None else []
+        command = [*inside, sys.executable, "-c", HOLD, address, str(port)]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        stack.callback(self._end)
+        self.held = self._line()
+
+    def alive(self) -> list[str]:
+        """Those of the targets that still answer."""
+        assert self._process.stdin is not None
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+        return self._line()
+
+    def _line(self) -> list[str]:
+        assert self._process.stdout is not None
+        return self._process.stdout.readline().split()
+
+    def _end(self) -> None:
+        end(self._process)
+        for pipe in (self._process.stdin, self._process.stdout):
+            assert pipe is not None
+            pipe.close()
+
+
+def test_connections_end_with_health(portside: Instance) -> None:
+    """Open connections to a target that becomes unhealthy are broken off, in the VPC and on the host, unless the target
+    group has it otherwise; those to another one go on. The load balancer's interfaces are of AWS's type."""
+    site = Site(portside, HealthCheckPort="9090")
+    kind = [{"Name": "interface-type", "Values": ["network_load_balancer"]}]
+    assert len(portside.client("ec2").describe_network_interfaces(Filters=kind)["NetworkInterfaces"]) == 2
+    portside.register("idle", {"command": ["sleep", "1000"]})
+    tasks = [portside.run_task("idle", networkConfiguration=site.network) for _ in range(3)]
+    for task in tasks:
+        portside.wait_task(task, "RUNNING")
+    servers = dict(zip("ab", tasks, strict=False))
+    client = netns_of(portside, tasks[2])
+    leg, on_host = site.addresses()[0], site.host_address()
+    with contextlib.ExitStack() as stack:
+        checked = {name: stack.enter_context(contextlib.ExitStack()) for name in servers}
+
+        def check(name: str) -> None:
+            checked[name].enter_context(answering(netns_of(portside, servers[name]), f"{name}9090", ECHO))
+
+        for name, task in servers.items():
+            stack.enter_context(answering(netns_of(portside, task), f"{name}8080", ECHO))
+            check(name)
+            site.elb.register_targets(TargetGroupArn=site.group, Targets=[{"Id": address_of(portside, task)}])
+        site.healthy(2)
+        holders = [Holder(stack, leg, site.port, client), Holder(stack, on_host, site.port)]
+        assert all(each.held == each.alive() == ["a8080", "b8080"] for each in holders)
+        site.set(target_health_state__unhealthy__connection_termination__enabled="false")
+        checked["a"].close()
+        wait_for(lambda: site.states() == ["healthy", "unhealthy"], timeout_s=90, what="one is unhealthy")
+        assert all(each.alive() == ["a8080", "b8080"] for each in holders)
+        check("a")
+        site.healthy(2)
+        site.set(target_health_state__unhealthy__connection_termination__enabled="true")
+        checked["a"].close()
+        for each in holders:
+            wait_for(lambda each=each: each.alive() == ["b8080"], timeout_s=90, what="one connection is broken off")

@@ -541,7 +541,7 @@ def test_attributes(elb: Any, store: MemoryStore, subnets: list[dict[str, Any]])
     """Time-outs and draining can be set; what is not carried out is refused."""
     make(elb, subnets)
     found = elb.describe_load_balancer_attributes(LoadBalancerName="web")["LoadBalancerAttributes"]
-    assert found["ConnectionDraining"] == {"Enabled": False}
+    assert found["ConnectionDraining"] == {"Enabled": False, "Timeout": 300}
     assert found["ConnectionSettings"] == {"IdleTimeout": 60}
     assert found["AccessLog"] == {"Enabled": False}
     assert found["CrossZoneLoadBalancing"] == {"Enabled": False}

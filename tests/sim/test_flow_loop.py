@@ -157,3 +157,37 @@ def test_flows_of_a_load_balancer_that_went_while_portside_was_down() -> None:
         assert led(world) == ()
 
     simulate(body)
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_flows_to_a_target_that_becomes_unhealthy(ends: bool) -> None:
+    """They end where the target group says so and another target is healthy; never those of the last one left, to which
+    new flows go all the same; and again when it becomes unhealthy again."""
+
+    async def body(world: World) -> None:
+        _, group = make(
+            world, target_health_state__unhealthy__connection_termination__enabled="true" if ends else "false"
+        )
+        first = world.address
+        other = f"{first.rpartition('.')[0]}.{int(first.rpartition('.')[2]) + 1}"
+        world.call("RegisterTargets", TargetGroupArn=group, Targets=[{"Id": first}, {"Id": other}])
+        world.plane.answer(first)
+        world.plane.answer(other)
+        await world.settle()
+        keys = [(group, each, 53) for each in (first, other)]
+        for _ in range(2):
+            for key in keys:
+                world.node.open_flows[key] = world.plane.requests[key] = 1
+            world.plane.answer(first, ok=False)
+            await world.settle()
+            assert (keys[0] in world.node.open_flows) != ends
+            assert (keys[0] in world.plane.requests) != ends
+            world.plane.answer(other, ok=False)
+            await world.settle()
+            assert keys[1] in world.node.open_flows
+            assert keys[1] in world.plane.requests
+            world.plane.answer(other)
+            world.plane.answer(first)
+            await world.settle()
+
+    simulate(body)

@@ -19,7 +19,7 @@ from portside.domain import arn, elastic_address
 from portside.domain.certificate import Certificate
 from portside.domain.clock import Clock, Ids
 from portside.domain.complaint import Complaint
-from portside.domain.flow import Flow, flows, kernel_listeners, transparent_listeners
+from portside.domain.flow import Flow, abandoned_targets, flows, kernel_listeners, transparent_listeners
 from portside.domain.iam import ServerCertificate as IamCertificate
 from portside.domain.load_balancer import Listener, LoadBalancer, Rule, Target, TargetGroup, ZoneMapping
 from portside.domain.load_balancer_rule import (
@@ -104,6 +104,7 @@ class BalancerLoop:
         self._serving: set[str] = set()  # ARNs in the one that it is being given
         self._led: set[str] = set()  # VPCs whose routers lead flows
         self._applied = False  # once since our start: before that, it may have any of an earlier process
+        self._abandoned: set[tuple[str, str, int]] = set()  # group, address, port whose flows were ended
         self._draining: dict[str, datetime] = {}  # target key -> since when the data plane knows
         self._told: dict[tuple[str, str, int], datetime] = {}  # group, address, port -> since when the data plane knows
         self._reports: dict[str, HealthReport] = {}  # target key -> report not yet recorded
@@ -380,6 +381,7 @@ class BalancerLoop:
         self._complaint.end()
         self._note_told(configs)
         self._serve(self._serving, failed=not_led)
+        await self._end_abandoned_flows(configs)
         wake_at = self._follow_draining(draining)
         if not_led:
             retry_at = self._clock.now() + RETRY
@@ -542,11 +544,23 @@ class BalancerLoop:
                 continue
             group = self._store.get(TARGET_GROUP, f"{target.scope.prefix}{target.target_group_arn}")
             if group is not None and terminates(group):
-                await self._node.end_flows(group.arn, target.address, target.port)
-                try:
-                    await self._balancer.end_connections(group.arn, target.address, target.port)
-                except BalancerRefused as error:
-                    log.warning("%s", error)
+                await self._end_flows(group.arn, target.address, target.port)
+
+    async def _end_abandoned_flows(self, configs: Iterable[BalancerConfig]) -> None:
+        """Of targets that became unhealthy, once new flows go elsewhere."""
+        abandoned: set[tuple[str, str, int]] = set()
+        for each in configs:
+            abandoned |= abandoned_targets(each.load_balancer, each.target_groups, each.targets)
+        for place in sorted(abandoned - self._abandoned):
+            await self._end_flows(*place)
+        self._abandoned = abandoned
+
+    async def _end_flows(self, group_arn: str, address: str, port: int) -> None:
+        await self._node.end_flows(group_arn, address, port)
+        try:
+            await self._balancer.end_connections(group_arn, address, port)
+        except BalancerRefused as error:
+            log.warning("%s", error)
 
     def _due(self) -> set[str]:
         """End what has drained long enough; returns the keys of targets that still drain.

@@ -15,6 +15,7 @@ from portside.domain.load_balancer_rule import (
     preserves_client,
     proxy_keeps_clients,
     tcp_idle_timeout_s,
+    terminates_unhealthy,
 )
 from portside.domain.record import Record
 
@@ -164,3 +165,25 @@ def chosen_targets(targets: Iterable[Target]) -> tuple[tuple[str, int], ...]:
     registered = [each for each in targets if each.deregistered_at is None]
     healthy = [each for each in registered if each.checked == "healthy"]
     return tuple(sorted((each.address, each.port) for each in healthy or registered))
+
+
+def abandoned_targets(
+    balancer: LoadBalancer, groups: Iterable[TargetGroup], targets: Sequence[Target]
+) -> set[tuple[str, str, int]]:
+    """Unhealthy ones whose connections end: by their target group, address and port.
+
+    None of those that get new flows all the same, since nothing healthy is left in their place.
+
+    Args:
+        targets: as the data plane knows them, by address.
+    """
+    found: set[tuple[str, str, int]] = set()
+    for group in groups if balancer.type == "network" else ():
+        if not terminates_unhealthy(group):
+            continue
+        own = [each for each in targets if each.target_group_arn == group.arn and each.deregistered_at is None]
+        for target in own:
+            peers = [each for each in own if not is_zonal(balancer, group) or each.zone == target.zone]
+            if target.checked == "unhealthy" and any(each.checked == "healthy" for each in peers):
+                found.add((group.arn, target.address, target.port))
+    return found

@@ -29,6 +29,7 @@ from portside.domain.refusal import RefusalKind, Refused
 RULES_PER_LOAD_BALANCER: Final = 100
 LISTENERS_PER_LOAD_BALANCER: Final = 50
 LOAD_BALANCERS_PER_REGION: Final = 50
+"""Of each type."""
 TARGET_GROUPS_PER_REGION: Final = 3000
 TARGET_GROUPS_PER_ACTION: Final = 5
 TARGETS_PER_TARGET_GROUP: Final = 1000
@@ -89,6 +90,8 @@ TCP_TARGET_GROUP_ATTRIBUTES: Final[dict[str, str]] = {
     "target_group_health.dns_failover.minimum_healthy_targets.percentage": "off",
     "target_group_health.unhealthy_state_routing.minimum_healthy_targets.count": "1",
     "target_group_health.unhealthy_state_routing.minimum_healthy_targets.percentage": "off",
+    "target_health_state.unhealthy.connection_termination.enabled": "true",
+    "target_health_state.unhealthy.draining_interval_seconds": "0",
 }
 """The attributes of a target group of a Network Load Balancer; those of TCP to addresses have these defaults."""
 
@@ -133,6 +136,11 @@ def invalid(message: str, what: str = "") -> Refused:
 
 def unsupported(message: str, what: str = "") -> Refused:
     return Refused(RefusalKind.UNSUPPORTED, message, what)
+
+
+def conflict(message: str) -> Refused:
+    """AWS's InvalidConfigurationRequest."""
+    return Refused(RefusalKind.CONFLICT, message)
 
 
 # --- names ----------------------------------------------------------------------------------------------------------
@@ -224,12 +232,15 @@ def in_order(rules: Iterable[Rule]) -> list[Rule]:
 # --- health checks --------------------------------------------------------------------------------------------------
 
 
-def matcher_ranges(matcher: str) -> list[tuple[int, int]]:
+def matcher_ranges(matcher: str, protocol: str = "TCP") -> list[tuple[int, int]]:
     """The status codes of a matcher ("200", "200-299", "200,202") as half-open ranges, joined and in order.
 
-    Raises: Refused. Source: API_Matcher: codes between 200 and 499 for Application Load Balancers."""
-    refusal = invalid(f"Health check matcher HTTP code '{matcher}' must be a code or range between '200' and '499'")
-    return _ranges(matcher, 200, 499, refusal)
+    Args: protocol: the target group's.
+    Raises: Refused. Source: API_Matcher: codes between 200 and 499 for Application Load Balancers, 599 for Network
+    ones."""
+    most = 599 if protocol in NETWORK_PROTOCOLS else 499
+    refusal = invalid(f"Health check matcher HTTP code '{matcher}' must be a code or range between '200' and '{most}'")
+    return _ranges(matcher, 200, most, refusal)
 
 
 def grpc_ranges(matcher: str) -> list[tuple[int, int]]:
@@ -284,7 +295,7 @@ def default_health_check(protocol: str, check_protocol: str | None, version: str
         return HealthCheck()
     if check_protocol in (None, "TCP"):
         return HealthCheck(protocol="TCP", path="", timeout_s=10, matcher="")
-    return HealthCheck(timeout_s=6, matcher="200-399")
+    return HealthCheck(timeout_s=10 if check_protocol == "HTTPS" else 6, matcher="200-399")
 
 
 def check_health_check(check: HealthCheck, protocol: str = "HTTP", version: str = "") -> None:
@@ -295,7 +306,8 @@ def check_health_check(check: HealthCheck, protocol: str = "HTTP", version: str 
     if check.protocol == "TCP" and not has_network:
         raise invalid(f"Health check protocol 'TCP' is not supported for target groups with protocol '{protocol}'")
     if check.protocol not in ("HTTP", "HTTPS", "TCP"):
-        raise unsupported(f"Health check protocol '{check.protocol}' is not supported yet")
+        spoken = "HTTP, HTTPS, TCP" if has_network else "HTTP, HTTPS"
+        raise invalid(f"Health check protocol '{check.protocol}' must be one of '{spoken}'")
     for name, value, low, high in (
         ("interval", check.interval_s, 5, 300),
         ("timeout", check.timeout_s, 2, 120),
@@ -304,10 +316,10 @@ def check_health_check(check: HealthCheck, protocol: str = "HTTP", version: str 
     ):
         if not low <= value <= high:
             raise invalid(f"Health check {name} '{value}' must be between '{low}' and '{high}' inclusive")
-    if check.timeout_s >= check.interval_s:
-        raise invalid(
-            f"Health check timeout '{check.timeout_s}' must be smaller than the interval '{check.interval_s}'"
-        )
+    # a Network Load Balancer's checks may take as long as the interval
+    if check.timeout_s > check.interval_s or (check.timeout_s == check.interval_s and not has_network):
+        smaller = "smaller than or equal to" if has_network else "smaller than"
+        raise invalid(f"Health check timeout '{check.timeout_s}' must be {smaller} the interval '{check.interval_s}'")
     if check.port != "traffic-port" and not (check.port.isdigit() and 1 <= int(check.port) <= 65535):
         raise invalid(f"Health check port '{check.port}' must be 'traffic-port' or a port between '1' and '65535'")
     if check.protocol == "TCP":
@@ -321,7 +333,7 @@ def check_health_check(check: HealthCheck, protocol: str = "HTTP", version: str 
     if version == "GRPC":
         grpc_ranges(check.matcher)
     else:
-        matcher_ranges(check.matcher)
+        matcher_ranges(check.matcher, protocol)
 
 
 def check_port(target: Target, check: HealthCheck) -> int:
@@ -403,7 +415,11 @@ def target_group_attributes(protocol: str, target_type: str = "ip") -> dict[str,
         return TARGET_GROUP_ATTRIBUTES
     has_udp = protocol in ("UDP", "TCP_UDP")
     keeps = has_udp or target_type == "instance"
-    defaults = {PRESERVE_CLIENT: _flag(keeps), TERMINATE: _flag(has_udp)}
+    defaults = {
+        PRESERVE_CLIENT: _flag(keeps),
+        TERMINATE: _flag(has_udp),
+        TERMINATE_UNHEALTHY: _flag(not has_udp),
+    }
     return {**TCP_TARGET_GROUP_ATTRIBUTES, **defaults}
 
 
@@ -464,8 +480,18 @@ def check_target_group_attribute(key: str, value: str, protocol: str = "HTTP", t
     elif key == PRESERVE_CLIENT and protocol in ("UDP", "TCP_UDP"):
         if value != "true":
             raise invalid(f"Client IP preservation cannot be disabled for target groups with protocol '{protocol}'")
-    elif key == "stickiness.type" and protocol in ("HTTP", "HTTPS"):
-        _check_choice(key, value, ("lb_cookie", "app_cookie"))
+    elif key == TERMINATE_UNHEALTHY and protocol in ("UDP", "TCP_UDP"):
+        if value != "false":
+            raise invalid(
+                f"Connection termination for unhealthy targets cannot be enabled for target groups with protocol "
+                f"'{protocol}'"
+            )
+    elif key == "stickiness.type":
+        _check_choice(key, value, _STICKINESS_TYPES)
+        if (value == "source_ip") != (protocol in NETWORK_PROTOCOLS):
+            raise conflict(f"Stickiness type '{value}' is not supported for target groups with the {protocol} protocol")
+    elif key == "stickiness.enabled" and value == "true" and protocol == "TLS":
+        raise conflict("You cannot enable stickiness on target groups with the TLS protocol")
     elif key == "stickiness.app_cookie.cookie_name":
         if value and (not _COOKIE_NAME.fullmatch(value) or value.startswith(("AWSALB", "AWSELB"))):
             raise invalid(f"'{value}' is not a valid value for attribute '{key}'")
@@ -473,10 +499,13 @@ def check_target_group_attribute(key: str, value: str, protocol: str = "HTTP", t
         raise unsupported(f"Target group attribute '{key}' is not supported yet with protocol '{protocol}'")
     elif key == CROSS_ZONE:
         _check_choice(key, value, ("true", "false", USE_LOAD_BALANCER))
-    elif key in (PROXY_PROTOCOL, "stickiness.enabled", PRESERVE_CLIENT, TERMINATE):
+    elif key in (PROXY_PROTOCOL, "stickiness.enabled", PRESERVE_CLIENT, TERMINATE, TERMINATE_UNHEALTHY):
         _check_choice(key, value, ("true", "false"))
     elif value != known[key]:
         raise unsupported(f"Target group attribute '{key}' with value '{value}' is not supported yet")
+
+
+_STICKINESS_TYPES: Final = ("lb_cookie", "app_cookie", "source_ip", "source_ip_dest_ip", "source_ip_dest_ip_proto")
 
 
 def check_target_group_attributes(attributes: dict[str, str]) -> None:
@@ -621,6 +650,7 @@ def has_proxy_protocol(group: TargetGroup) -> bool:
 PROXY_PROTOCOL: Final = "proxy_protocol_v2.enabled"
 PRESERVE_CLIENT: Final = "preserve_client_ip.enabled"
 TERMINATE: Final = "deregistration_delay.connection_termination.enabled"
+TERMINATE_UNHEALTHY: Final = "target_health_state.unhealthy.connection_termination.enabled"
 
 
 def preserves_client(group: TargetGroup) -> bool:
@@ -663,6 +693,15 @@ def terminates(group: TargetGroup) -> bool:
     """Whether a target's connections end with its deregistration delay."""
     default = target_group_attributes(group.protocol, group.target_type).get(TERMINATE, "false")
     return group.attributes.get(TERMINATE, default) == "true"
+
+
+def terminates_unhealthy(group: TargetGroup) -> bool:
+    """Whether connections to a target end when it becomes unhealthy. Source: Network Load Balancer guide, "Connection
+    termination for unhealthy targets"."""
+    if group.classic is not None or group.protocol not in NETWORK_PROTOCOLS:
+        return False
+    default = target_group_attributes(group.protocol, group.target_type)[TERMINATE_UNHEALTHY]
+    return group.attributes.get(TERMINATE_UNHEALTHY, default) == "true"
 
 
 def slow_start_s(group: TargetGroup) -> int:

@@ -29,9 +29,10 @@ def test_matcher(matcher: str, ranges: list[tuple[int, int]]) -> None:
 
 @pytest.mark.parametrize("matcher", ["", "99", "200-", "299-200", "500", "2xx", "200,,201"])
 def test_bad_matcher(matcher: str) -> None:
-    """Anything but codes between 200 and 499 is refused."""
+    """Anything but codes between 200 and 499 is refused; Network Load Balancers take those up to 599."""
     with pytest.raises(Refused):
-        rule.matcher_ranges(matcher)
+        rule.matcher_ranges(matcher, "HTTP")
+    assert rule.matcher_ranges("200,500-599", "TCP") == [(200, 201), (500, 600)]
 
 
 @given(st.lists(st.integers(200, 499), min_size=1, max_size=8))
@@ -191,7 +192,7 @@ def test_what_has_no_effect_yet_is_said_to() -> None:
     rule.check_target_group_attribute("stickiness.enabled", "true")
     for key, value, protocol in (
         ("load_balancing.algorithm.anomaly_mitigation", "on", "HTTP"),
-        ("stickiness.type", "source_ip_dest_ip", "TCP"),
+        ("target_group_health.dns_failover.minimum_healthy_targets.count", "2", "TCP"),
     ):
         with pytest.raises(Refused) as caught:
             rule.check_target_group_attribute(key, value, protocol)

@@ -401,7 +401,9 @@ def _status(eni: Eni) -> str:
 
 
 def _interface_type(eni: Eni) -> str:
-    return eni.interface_type if eni.interface_type in ("nat_gateway", "efs") else "interface"
+    if eni.interface_type == "load_balancer":
+        return "network_load_balancer" if ":loadbalancer/net/" in eni.owner else "interface"
+    return eni.interface_type
 
 
 def _attachment_to(eni: Eni) -> dict[str, Any]:

@@ -300,13 +300,10 @@ class LoadBalancerHandlers:
 
 
 def _attributes_to(balancer: ClassicLoadBalancer) -> Result:
-    draining: Result = {"Enabled": balancer.draining_enabled}
-    if balancer.draining_enabled:
-        draining["Timeout"] = balancer.draining_timeout_s
     return {
         "CrossZoneLoadBalancing": {"Enabled": balancer.cross_zone},
         "AccessLog": _access_log_to(balancer.access_log),
-        "ConnectionDraining": draining,
+        "ConnectionDraining": {"Enabled": balancer.draining_enabled, "Timeout": balancer.draining_timeout_s},
         "ConnectionSettings": {"IdleTimeout": balancer.idle_timeout_s},
         "AdditionalAttributes": [{"Key": DESYNC, "Value": balancer.desync_mode}],
     }

@@ -11,6 +11,7 @@ from portside.domain.refusal import RefusalKind, Refused
 
 _CODES: Final[dict[RefusalKind, str]] = {
     RefusalKind.LIMIT: "TooManyTargetGroupsException",
+    RefusalKind.CONFLICT: "InvalidConfigurationRequestException",
 }
 
 

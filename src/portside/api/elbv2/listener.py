@@ -201,6 +201,8 @@ def _protocol(protocol: str | None, balancer: LoadBalancer) -> Literal["HTTP", "
 def _check_network_action(balancer: LoadBalancer, action: Action) -> None:
     if balancer.type == "network" and not isinstance(action, Forward):
         raise error.invalid("The only action of a listener of a Network Load Balancer is 'forward'")
+    if balancer.type == "network" and isinstance(action, Forward) and action.sticky_s:
+        raise error.unsupported("Stickiness to a target group with a listener of a Network Load Balancer")
 
 
 def _security(listener: Listener) -> tuple[str, str, str]:

@@ -85,7 +85,7 @@ class LoadBalancerHandlers:
                     f"A load balancer with the same name '{name}' exists, but with different settings",
                 )
             return {"LoadBalancers": [wire.load_balancer_to(known)]}
-        others = [each for each in self._store.scan(LOAD_BALANCER, context.prefix) if each.type != "classic"]
+        others = [each for each in self._store.scan(LOAD_BALANCER, context.prefix) if each.type == kind]
         if len(others) >= rule.LOAD_BALANCERS_PER_REGION:
             raise ServiceError(
                 "TooManyLoadBalancersException",

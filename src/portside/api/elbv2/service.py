@@ -12,7 +12,7 @@ from portside.api.elbv2.target_group import TargetGroupHandlers
 from portside.aws.service import Params, RequestContext, Result, Service
 from portside.domain import load_balancer_rule as rule
 from portside.domain.clock import Clock, Ids
-from portside.domain.listener_condition import VALUES_PER_RULE
+from portside.domain.listener_condition import VALUES_PER_RULE, WILDCARDS_PER_RULE
 from portside.store.interface import Store
 
 
@@ -53,10 +53,14 @@ def elbv2_service(store: Store, clock: Clock, ids: Ids) -> Service:
 def describe_account_limits(context: RequestContext, params: Params) -> Result:
     known = {
         "application-load-balancers": rule.LOAD_BALANCERS_PER_REGION,
+        "network-load-balancers": rule.LOAD_BALANCERS_PER_REGION,
         "target-groups": rule.TARGET_GROUPS_PER_REGION,
         "listeners-per-application-load-balancer": rule.LISTENERS_PER_LOAD_BALANCER,
+        "listeners-per-network-load-balancer": rule.LISTENERS_PER_LOAD_BALANCER,
         "rules-per-application-load-balancer": rule.RULES_PER_LOAD_BALANCER,
         "target-groups-per-action-on-application-load-balancer": rule.TARGET_GROUPS_PER_ACTION,
+        "target-groups-per-action-on-network-load-balancer": rule.TARGET_GROUPS_PER_ACTION,
         "condition-values-per-alb-rule": VALUES_PER_RULE,
+        "condition-wildcards-per-alb-rule": WILDCARDS_PER_RULE,
     }
     return limits(known, params)
