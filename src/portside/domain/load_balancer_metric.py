@@ -190,12 +190,27 @@ def samples(
         return _of_classic(balancer, groups, now)
     of_balancer = {"LoadBalancer": resource(balancer.arn)}
     found: list[Sample] = []
+    if balancer.type == "network" and groups:  # how many flows are open is one number, not one for each group
+        every = sum((_flows(counts) for _, counts, _ in groups), FlowCounts())
+        whole = _of_group(balancer, with_flows(GroupCounts(), every))
+        found += [_sample(balancer, name, of_balancer, point, now) for name, point in whole]
     for group, counts, targets in groups:
         of_group = of_balancer | {"TargetGroup": resource(group.arn)}
+        places = (of_group,) if balancer.type == "network" else (of_balancer, of_group)
         for name, point in _of_group(balancer, counts):
-            found += [_sample(balancer, name, each, point, now) for each in (of_balancer, of_group)]
+            found += [_sample(balancer, name, each, point, now) for each in places]
         found += [_sample(balancer, *each, now) for each in _of_targets(balancer, of_group, counts, targets)]
     return found
+
+
+def _flows(counts: GroupCounts) -> FlowCounts:
+    return FlowCounts(
+        new=counts.connections,
+        active=counts.connections_active,
+        bytes=counts.bytes,
+        client_resets=counts.client_resets,
+        target_resets=counts.target_resets,
+    )
 
 
 def samples_of_clients(
@@ -305,9 +320,10 @@ def _of_group(balancer: LoadBalancer, counts: GroupCounts) -> Iterator[tuple[str
 def _of_targets(
     balancer: LoadBalancer, of_group: dict[str, str], counts: GroupCounts, targets: Sequence[Target]
 ) -> Iterator[tuple[str, dict[str, str], Point]]:
-    """Host counts as a whole and by zone; requests by target."""
-    counted = [each for each in targets if each.deregistered_at is None and each.checked != "unknown"]
-    for name, state in (("HealthyHostCount", "healthy"), ("UnHealthyHostCount", "unhealthy")):
+    """Host counts as a whole and by zone, where something is registered; requests by target."""
+    registered = [each for each in targets if each.deregistered_at is None]
+    counted = [each for each in registered if each.checked != "unknown"]
+    for name, state in (("HealthyHostCount", "healthy"), ("UnHealthyHostCount", "unhealthy")) if registered else ():
         yield name, of_group, _gauge(sum(each.checked == state for each in counted))
         for zone in sorted({each.zone for each in counted if each.zone}):
             here = sum(each.checked == state for each in counted if each.zone == zone)
@@ -336,7 +352,9 @@ def _of_classic(
                 zones[target.id] = target.zone
                 states.setdefault(target.id, set()).add(target.checked)
     healthy = {instance for instance, seen in states.items() if seen == {"healthy"}}
-    for metric, counted in (("HealthyHostCount", healthy), ("UnHealthyHostCount", states.keys() - healthy)):
+    registered = any(each.deregistered_at is None for _, _, targets in groups for each in targets)
+    hosts = (("HealthyHostCount", healthy), ("UnHealthyHostCount", states.keys() - healthy)) if registered else ()
+    for metric, counted in hosts:
         found.append(_sample(balancer, metric, name, _gauge(len(counted)), now))
         for zone in sorted({each for each in zones.values() if each}):
             here = _gauge(sum(zones[instance] == zone for instance in counted))

@@ -96,7 +96,7 @@ def test_hosts() -> None:
 def test_of_a_network_load_balancer() -> None:
     """Flows and bytes, and no requests."""
     network = replace(LB, type="network")
-    metrics = found(network, COUNTS)
+    metrics = found(network, COUNTS, target(GROUP, "10.0.0.1", checked="healthy"))
     both = frozenset({"LoadBalancer", "TargetGroup"})
     assert {name for name, _ in metrics} == {
         "ActiveFlowCount",
@@ -106,6 +106,32 @@ def test_of_a_network_load_balancer() -> None:
         "UnHealthyHostCount",
     }
     assert statistic(metrics["ProcessedBytes", both].point, "Sum") == 999.0
+
+
+def test_flows_of_several_groups_are_one_number() -> None:
+    """How many flows a Network Load Balancer has is one sample a minute, whatever number of target groups it has: the
+    average of those samples is the number itself."""
+    network = replace(LB, type="network")
+    other = replace(GROUP, arn=f"{GROUP.arn}2")
+    groups = [
+        (GROUP, GroupCounts(connections_active=3, connections=5, bytes=900), []),
+        (other, GroupCounts(connections_active=4, connections=6, bytes=99), []),
+    ]
+    whole = frozenset({"LoadBalancer"})
+    made = [s for s in rule.samples(network, groups, NOW) if {key for key, _ in s.metric.dimensions} == whole]
+    assert {s.metric.name: statistic(s.point, "Average") for s in made} == {
+        "ActiveFlowCount": 7.0,
+        "NewFlowCount": 11.0,
+        "ProcessedBytes": 999.0,
+    }
+    assert len(made) == 3
+
+
+def test_hosts_are_counted_where_some_are_registered() -> None:
+    """Where nothing is registered there are no host counts, as on AWS."""
+    for balancer in (LB, replace(LB, type="network"), replace(LB, type="classic")):
+        names = {each.metric.name for each in rule.samples(balancer, [(GROUP, COUNTS, [])], NOW)}
+        assert not names & {"HealthyHostCount", "UnHealthyHostCount"}
 
 
 def test_requests_since_the_last_look() -> None:
