@@ -2,14 +2,13 @@
 
 import asyncio
 import os
-import re
 from collections.abc import Sequence
 
 import pytest
 
 from portside.domain.log import LogEvent
 from portside.domain.record import Scope
-from portside.domain.task.record import EffectFailed
+from portside.domain.task.record import AnyFact, ContainerOutputLost, EffectFailed
 from portside.domain.task_definition import LogConfiguration
 from portside.node import hook
 from portside.settings import Settings
@@ -153,34 +152,56 @@ class FullSink(MemorySink):
 
 @pytest.mark.parametrize("mode", ["blocking", "non-blocking"])
 def test_output_that_a_full_store_refuses(no_leaks: Settings, caplog: pytest.LogCaptureFixture, mode: str) -> None:
-    """It waits on the disk in blocking mode. In the other no more waits than the buffer is large: the newest lines are
-    delivered in order, and how many were lost is said, to the line."""
+    """It waits on the disk in blocking mode. In the other what stood there when the store began to refuse, and of what
+    came since the newest, as the buffer is large; how many lines were lost is said and told, to the line, by the node
+    that takes over as well."""
 
     async def body() -> None:
         sink = FullSink()
-        async with NodeLab(no_leaks, sink) as lab:
-            options = {"awslogs-group": GROUP, "awslogs-stream-prefix": "test", "mode": mode, "max-buffer-size": "64k"}
-            log = LogConfiguration(driver="awslogs", options=options)
-            written = [f"line {number}" for number in range(1, 20_001)]
-            script = 'BEGIN { for (n = 1; n <= 20000; n++) print "line", n }'
-            task = lab_task(f"awk '{script}'; exec sleep 1000", log=log)
-            await lab.do(task.start)
+        options = {"awslogs-group": GROUP, "awslogs-stream-prefix": "test", "mode": mode, "max-buffer-size": "64k"}
+        log = LogConfiguration(driver="awslogs", options=options)
+        written = [f"line {number}" for number in range(1, 20_001)]
+        program = (
+            'for (n = 1; n <= 20000; n++) { print "line", n; if (n % 500 == 0) { fflush(); system("sleep 0.1") } }'
+        )
+        task = lab_task(f"awk 'BEGIN {{ {program} }}'; exec sleep 1000", log=log)
+
+        def told(lab: NodeLab, facts: Sequence[tuple[str, AnyFact]]) -> list[int]:
+            assert {key for key, _ in [*lab.told, *facts]} <= {task.key}
+            return [fact.lost.lines for _, fact in (*facts, *lab.told) if isinstance(fact, ContainerOutputLost)]
+
+        async with NodeLab(no_leaks, sink) as first:
+            await first.do(task.start)
+            file = no_leaks.data_dir / "node/containers" / task.start.runtime_id / "output.log"
+            await asyncio.to_thread(
+                wait_for,
+                lambda: file.read_bytes().endswith(b" line 20000\n"),
+                timeout_s=60,
+                what="all lines in the file",
+            )
             said = " are lost" if mode == "non-blocking" else "the destination refused it"
-            async with asyncio.timeout(60):
-                while said not in caplog.text:  # noqa: ASYNC110
-                    await asyncio.sleep(0.05)
+            await asyncio.to_thread(wait_for, lambda: said in caplog.text, timeout_s=60, what="the node's word")
+            before = told(first, [])
+        async with NodeLab(no_leaks, sink) as second:
+            facts = await second.node.recover([task.record()])
+            assert told(second, facts)[:1] == before[-1:]
             sink.is_full = False
             async with asyncio.timeout(60):
-                while lab.sink.lines(task.stream)[-1:] != written[-1:]:
-                    lab.sink.news.clear()
-                    await lab.sink.news.wait()
-            found = lab.sink.lines(task.stream)
-            lost = [int(each) for each in re.findall(r"are lost, (\d+) so far", caplog.text)]
-            assert found == written[lost[-1] if lost else 0 :]
-            assert bool(lost) == (mode == "non-blocking")
-            await lab.do(task.kill)
-            await lab.exited(task)
-            await lab.do(task.remove)
+                while sink.lines(task.stream)[-1:] != written[-1:]:
+                    sink.news.clear()
+                    await sink.news.wait()
+            counts = [*before, *told(second, facts)]
+            assert counts == sorted(counts)
+            assert bool(counts) == (mode == "non-blocking")
+            lost = max(counts, default=0)
+            assert f"are lost, {lost} so far" in caplog.text or not lost
+            found = sink.lines(task.stream)
+            stood = next((n for n, each in enumerate(found) if each != written[n]), len(written))
+            assert stood > 0
+            assert found == written[:stood] + written[stood + lost :]
+            await second.do(task.kill)
+            await second.exited(task)
+            await second.do(task.remove)
 
     asyncio.run(body())
 

@@ -16,7 +16,18 @@ from portside.domain.load_balancer import LoadBalancer, Target, TargetGroup
 from portside.domain.problem import of_balancer, of_certificate, of_delivery, of_notification
 from portside.domain.record import Scope, replace
 from portside.domain.table import ALARM, CLUSTER, CONTAINER_INSTANCE, INSTANCE, TASK
-from portside.domain.task.record import ContainerHistory, Exit, HealthStatus, Retry, Stop, StopCode, Task, TaskStatus
+from portside.domain.task.record import (
+    ContainerHistory,
+    Exit,
+    HealthStatus,
+    LostOutput,
+    Retry,
+    Stop,
+    StopCode,
+    Task,
+    TaskStatus,
+)
+from portside.domain.task_definition import ContainerDefinition, LogConfiguration
 from portside.domain.topic import Notification
 from portside.store.interface import Put
 from portside.store.memory import MemoryStore
@@ -156,6 +167,39 @@ def test_what_can_not_start_and_what_is_unhealthy() -> None:
     lines = [str(line) for line in render({"problems": found})]
     assert lines[0].startswith("Envoy does not run")
     assert lines[1].startswith("  → ")
+
+
+def test_output_that_was_given_up() -> None:
+    """A warning for each container that lost some, of a service's tasks and of those that have ended, too: how much,
+    since when, of which buffer."""
+    options = {"mode": "non-blocking", "max-buffer-size": "25m"}
+    containers = (
+        ContainerDefinition(name="app", image="i", log=LogConfiguration(driver="awslogs", options=options)),
+        ContainerDefinition(name="side", image="i", log=LogConfiguration(driver="awslogs", options={})),
+        ContainerDefinition(name="calm", image="i"),
+    )
+
+    def history(name: str, lines: int) -> ContainerHistory:
+        lost = LostOutput(lines=lines, size_bytes=10 * lines, since=NOW) if lines else None
+        return ContainerHistory(name=name, runtime_id=name, lost_output=lost)
+
+    running = (history("app", 12_345), history("side", 0), history("calm", 0))
+    over = (history("side", 1),)
+    found = told(
+        Put(TASK, task(1, TaskStatus.RUNNING, containers=containers, history=running, service="web")),
+        Put(TASK, replace(ended(2, StopCode.USER_INITIATED, 0), containers=containers, history=over)),
+    )
+    app, side = found
+    assert {(each["severity"], each["kind"]) for each in found} == {("warning", "task")}
+    assert app["why"] == (
+        "Of the output of app 12,345 lines (123,450 bytes) were given up since 2026-01-01 00:00:00 UTC: the log store "
+        "took nothing, and the buffer (mode non-blocking, 25m) was full."
+    )
+    assert side["what"].startswith("Output of side in task")
+    assert "side 1 line (10 bytes) was given up" in side["why"]
+    assert "non-blocking, 10m" in side["why"]
+    assert side["since"] == NOW.isoformat()
+    assert "max-buffer-size" in side["mend"]
 
 
 def test_alarms_and_instances() -> None:

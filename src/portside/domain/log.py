@@ -57,6 +57,7 @@ def stream_of(
     return options.get("awslogs-region"), options["awslogs-group"], stream
 
 
+BUFFER_WORDS: Final = "10m"
 BUFFER_BYTES: Final = 10 * 1024**2
 """Of the mode `non-blocking` where `max-buffer-size` is not given. Source: API_LogConfiguration."""
 _UNITS: Final = {"b": 1, "k": 1024, "m": 1024**2, "g": 1024**3}

@@ -10,7 +10,7 @@ from portside.domain.container_instance import ContainerInstance
 from portside.domain.event_bridge import Delivery
 from portside.domain.instance import Instance
 from portside.domain.load_balancer import LoadBalancer, Target, TargetGroup
-from portside.domain.record import Record
+from portside.domain.record import Record, replace
 from portside.domain.service.record import RolloutState, Service
 from portside.domain.service.why import Reason
 from portside.domain.task import story
@@ -108,6 +108,15 @@ def of_tasks(tasks: Iterable[Task]) -> Iterator[Problem]:
         )
         verb = "failed" if has_started else "failed to start"
         yield _of_task(last, "warning", f"{count} of {family} {verb}", mend, last.stopped_at)
+
+
+def of_lost_output(task: Task) -> Iterator[Problem]:
+    """As long as the task is remembered."""
+    for each, said in zip((h for h in task.history if h.lost_output is not None), story.losses(task), strict=True):
+        assert each.lost_output is not None
+        what = f"Output of {each.name} in task {task.id[:8]} of {task.family} is lost"
+        problem = _of_task(task, "warning", what, story.LOSS_MEND, each.lost_output.since)
+        yield replace(problem, why=said)
 
 
 _START_MEND: Final = "Mend what the reason names: image, secret, volume or network. Its story tells each step."

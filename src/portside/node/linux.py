@@ -26,6 +26,7 @@ from portside.domain.task.record import (
     ContainerExited,
     ContainerHealthChanged,
     ContainerKilled,
+    ContainerOutputLost,
     ContainerRemoved,
     ContainerSignalled,
     ContainerStarted,
@@ -39,6 +40,7 @@ from portside.domain.task.record import (
     ImagePulled,
     InstanceMount,
     KillContainer,
+    LostOutput,
     NetworkReady,
     NetworkReleased,
     NodeEffect,
@@ -150,7 +152,7 @@ class LinuxNode:
         self._images = ImageStore(self._folder, holds=settings.run_dir / "images", mirrors=dict(settings.mirrors))
         self._runtime = Runtime(settings.run_dir)
         sink = failpoint.deadly_sink(logs, settings.failpoint)
-        self._forwarder = LogForwarder(partial(self._outlet, sink))
+        self._forwarder = LogForwarder(partial(self._outlet, sink), self._report_lost)
         self._health = HealthChecks(self._runtime, self._report_health)
         self._containers: dict[str, Container] = {}
         self._listener: FactListener = lambda key, fact: None
@@ -666,6 +668,11 @@ class LinuxNode:
     def _report_health(self, task_key: str, fact: ContainerHealthChanged) -> None:
         self._listener(task_key, fact)
 
+    def _report_lost(self, runtime_id: str, lost: LostOutput) -> None:
+        container = self._containers.get(runtime_id)
+        if container is not None and (record := container.record) is not None:
+            self._listener(record.task_key, ContainerOutputLost(container=record.container, lost=lost))
+
     def _unwatch(self, container: Container) -> None:
         self._health.forget(container.runtime_id)
         if container.monitor_pidfd is not None:
@@ -777,20 +784,22 @@ class LinuxNode:
         self._containers[runtime_id] = container
         if record.log is not None and folder.log_file.exists():
             self._forwarder.adopt(runtime_id, folder.log_file, record.log)
-        started = ContainerStarted(container=name, pid=record.pid, restart=record.restart)
+        facts: list[AnyFact] = [ContainerStarted(container=name, pid=record.pid, restart=record.restart)]
+        if (lost := self._forwarder.lost(runtime_id)) is not None:
+            facts.append(ContainerOutputLost(container=name, lost=lost))
         if container.monitor_pidfd is not None:
             if record.health_check is not None:
                 members = partial(self._tree.processes, record.cgroup, record.container)
                 await self._pool.run(end_leftover, folder, members)
             self._watch(container)
-            return [started]
+            return facts
         # Ended while nobody looked, or its monitor was killed meanwhile: then what still runs of it is ended.
         await self._pool.run(self._tree.kill, record.cgroup, record.container)
         if container.pidfd is not None and not await process.wait_readable(container.pidfd, hook.END_TIMEOUT_S):
             log.error("container %s of task %s has no monitor and can not be killed", name, record.task_key)
         container.watched = True
         container.ended.set()
-        return [started, self._exit_fact(runtime_id, name)]
+        return [*facts, self._exit_fact(runtime_id, name)]
 
     @staticmethod
     def _hold_monitor(container: Container) -> None:

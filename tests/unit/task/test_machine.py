@@ -465,6 +465,20 @@ def test_the_page_shows_the_diagram() -> None:
     assert shown == [(before.name, after.name, cause) for before, after, cause in machine.TRANSITIONS]
 
 
+def lost(name: str, lines: int) -> r.ContainerOutputLost:
+    return r.ContainerOutputLost(container=name, lost=r.LostOutput(lines=lines, size_bytes=10 * lines, since=EPOCH))
+
+
+def test_output_that_is_lost_is_told_once() -> None:
+    """Of each container the latest number, which never falls, and one line of the story; no version for it."""
+    task = task_of(container("a"), container("b"))
+    told = Script(task).told(lost("a", 5), lost("b", 1), lost("a", 7), lost("a", 6)).task
+    assert [each.lost_output.lines for each in told.history if each.lost_output is not None] == [7, 1]
+    details = [each.detail for each in told.story if each.what == "ContainerOutputLost"]
+    assert details == ["b 1 lines, 10 bytes", "a 7 lines, 70 bytes"]
+    assert told.version == task.version
+
+
 NAMES = st.sampled_from(["a", "b", "c"])
 ANY_FACT: st.SearchStrategy[AnyFact] = st.one_of(
     st.sampled_from(
@@ -498,6 +512,8 @@ ANY_FACT: st.SearchStrategy[AnyFact] = st.one_of(
                 exited(name, None),
                 exited(name, 137, oom=True),
                 r.ContainerRemoved(container=name),
+                lost(name, 5),
+                lost(name, 7),
                 r.EffectFailed(effect="StartContainer", effect_key=f"container/{name}", reason="busy", retry_at=EPOCH),
             ]
         )

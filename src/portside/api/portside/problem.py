@@ -54,6 +54,7 @@ def document(
         found.append(_of_machine(balancer, ENVOY_MEND, severity="error"))
     found += (problem.of_taken_place(*each) for each in taken)
     found += problem.of_tasks(store.scan(TASK))
+    found += (each for task in store.scan(TASK) for each in problem.of_lost_output(task))
     found += (each for service in store.scan(SERVICE) if (each := _of_service(store, clock, service)) is not None)
     for made in store.scan(LOAD_BALANCER):
         groups = lookup.groups_of(store, made, lookup.listeners_of(store, made.arn))

@@ -75,7 +75,11 @@ def document(task: Task, clock: Clock, pulls: Sequence[PullProgress] = ()) -> di
         "desiredStatus": task.desired_status.name,
         "createdAt": task.created_at.isoformat(),
         "summary": " ".join(
-            [story.summary(task), *(f"{each.reference}: {each.words} came so far." for each in waited_for)]
+            [
+                story.summary(task),
+                *([story.LOSS_MEND] if any(story.losses(task)) else []),
+                *(f"{each.reference}: {each.words} came so far." for each in waited_for),
+            ]
         ),
         "pulls": [pull(each) for each in waited_for],
         "stopCode": str(task.stop.code) if task.stop else None,

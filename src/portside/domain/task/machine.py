@@ -130,7 +130,11 @@ def observe(task: Task, fact: AnyFact, *, now: datetime) -> Task:
     if folded is task:
         return task
     folded = _retries_cleared(folded, fact)
-    folded = replace(folded, story=_told(folded.story, now, type(fact).__name__, _detail(fact)))
+    told = folded.story
+    if isinstance(fact, r.ContainerOutputLost):  # it grows: its last state is told, not each
+        earlier = (type(fact).__name__, fact.container)
+        told = tuple(each for each in told if (each.what, each.detail.partition(" ")[0]) != earlier)
+    folded = replace(folded, story=_told(told, now, type(fact).__name__, _detail(fact)))
     return settle(folded, now=now, before=task)
 
 
@@ -209,6 +213,7 @@ _ContainerFact = (
     | r.ContainerKilled
     | r.ContainerExited
     | r.ContainerHealthChanged
+    | r.ContainerOutputLost
     | r.ContainerRemoved
 )
 
@@ -266,6 +271,9 @@ def _fold_history(h: ContainerHistory, fact: _ContainerFact, now: datetime) -> C
             return replace(h, exit=ended, started_at=ran_at)
         case r.ContainerHealthChanged(status=status):
             return h if h.exit is not None or h.health is status else replace(h, health=status)
+        case r.ContainerOutputLost(lost=lost):
+            known = h.lost_output.lines if h.lost_output is not None else 0
+            return h if lost.lines <= known else replace(h, lost_output=lost)
         case r.ContainerRemoved():
             if h.removed_at is not None:
                 return h
@@ -588,6 +596,8 @@ def _detail(fact: AnyFact) -> str:
         case r.ContainerHealthChanged():
             said = f": {fact.output}" if fact.output else ""
             return f"{fact.container} {fact.status}{said}"[:REASON_MAX]
+        case r.ContainerOutputLost(lost=lost):
+            return f"{fact.container} {lost.lines} lines, {lost.size_bytes} bytes"
         case r.EffectFailed():
             return f"{fact.effect} {fact.effect_key}: {fact.reason}"[:REASON_MAX]
         case r.StartFailed():

@@ -174,6 +174,14 @@ class SecretPin(Record, frozen=True, kw_only=True):
     version: str
 
 
+class LostOutput(Record, frozen=True, kw_only=True):
+    """What a container wrote that was given up because its log store took nothing and the buffer was full."""
+
+    lines: int
+    size_bytes: int
+    since: datetime
+
+
 class ContainerHistory(Record, frozen=True, kw_only=True):
     """What is known of one container of the task. Written by facts only."""
 
@@ -194,6 +202,7 @@ class ContainerHistory(Record, frozen=True, kw_only=True):
     restarted_at: datetime | None = None
     exit: Exit | None = None
     removed_at: datetime | None = None
+    lost_output: LostOutput | None = None
 
 
 class Retry(Record, frozen=True, kw_only=True):
@@ -713,6 +722,13 @@ class ContainerHealthChanged(Fact, frozen=True, kw_only=True):
     output: str = ""
 
 
+class ContainerOutputLost(Fact, frozen=True, kw_only=True):
+    """`lost`: all that has been given up of the container's output by now."""
+
+    container: str
+    lost: LostOutput
+
+
 class ContainerRemoved(Fact, frozen=True, kw_only=True):
     container: str
 
@@ -755,6 +771,7 @@ AnyFact = (
     | ContainerKilled
     | ContainerExited
     | ContainerHealthChanged
+    | ContainerOutputLost
     | ContainerRemoved
     | TargetsIssued
     | TargetsRegistered

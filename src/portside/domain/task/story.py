@@ -1,9 +1,10 @@
 """A task's story in phases, told from its record: when each began, when it ended, and what holds the task up. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime
-from typing import Literal
+from typing import Final, Literal
 
+from portside.domain.log import BUFFER_WORDS
 from portside.domain.record import Record
 from portside.domain.task.record import HealthStatus, Task, TaskStatus
 
@@ -43,11 +44,12 @@ def summary(task: Task) -> str:
     """Why the task is as it is, in one or a few sentences."""
     if task.stop is not None:
         verb = "It ended" if task.last_status is TaskStatus.STOPPED else "It is ending"
-        parts = [f"{verb} ({task.stop.code}): {_sentence(task.stop.reason)}", *_exits(task)]
+        parts = [f"{verb} ({task.stop.code}): {_sentence(task.stop.reason)}", *_exits(task), *losses(task)]
         return " ".join(parts)
     if task.last_status is TaskStatus.RUNNING:
         sick = [each.name for each in task.history if each.health is HealthStatus.UNHEALTHY]
-        return f"It runs, and its health check fails in: {', '.join(sick)}." if sick else "It runs."
+        runs = f"It runs, and its health check fails in: {', '.join(sick)}." if sick else "It runs."
+        return " ".join([runs, *losses(task)])
     waiting = [phase.name for phase in phases(task) if phase.state == "under way"]
     parts = [f"It does not run yet; under way: {', '.join(waiting)}." if waiting else "It does not run yet."]
     parts += [
@@ -59,6 +61,28 @@ def summary(task: Task) -> str:
         failed = next((each.detail for each in reversed(task.story) if each.what == "EffectFailed"), "")
         parts += [f"The last failure: {_sentence(failed)}"] if failed else []
     return " ".join(parts)
+
+
+def losses(task: Task) -> Iterator[str]:
+    """What its containers wrote and was given up, in a sentence for each, with what to do."""
+    logs = {each.name: each.log for each in task.containers}
+    for each in task.history:
+        if (lost := each.lost_output) is None:
+            continue
+        log = logs.get(each.name)
+        size = (log.options.get("max-buffer-size") if log is not None else "") or BUFFER_WORDS
+        lines, verb = ("line", "was") if lost.lines == 1 else ("lines", "were")
+        yield (
+            f"Of the output of {each.name} {lost.lines:,} {lines} ({lost.size_bytes:,} bytes) {verb} given up since "
+            f"{lost.since:%Y-%m-%d %H:%M:%S} UTC: the log store took nothing, and the buffer (mode non-blocking, "
+            f"{size}) was full."
+        )
+
+
+LOSS_MEND: Final = (
+    "If the disk is full, make room: `portside doctor` looks at it. A larger max-buffer-size in the container's log "
+    "options lets more wait, the mode blocking all of it."
+)
 
 
 def _phase(name: PhaseName, begin: datetime, end: datetime | None, cut: datetime | None) -> Phase:

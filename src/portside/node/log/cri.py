@@ -43,6 +43,30 @@ class LineReader:
         return self._second_ms + int(stamp[20:23])
 
 
+class LineCounter:
+    """How many lines, and bytes of them, there are where nothing is delivered."""
+
+    def __init__(self) -> None:
+        self._open: set[bytes] = set()
+        self._reader = LineReader()
+
+    def count(self, lines: bytes) -> tuple[int, int]:
+        """Args: lines: whole lines of the file. Returns: those that end there and are not empty, and bytes of all."""
+        ended = size = 0
+        for line in lines.split(b"\n"):
+            parsed = self._reader.parsed(line) if line else None
+            if parsed is None:
+                continue
+            _, _, stream, tag, content = parsed
+            size += len(content)
+            if tag == b"P":
+                self._open.add(stream)
+            else:
+                ended += bool(content) or stream in self._open
+                self._open.discard(stream)
+        return ended, size
+
+
 class Assembler:
     """Joins partial lines, per stream. What is still open can be taken out and put back, across a restart."""
 
