@@ -243,7 +243,12 @@ class TaskLoop:
         """Take a fact about a task in; it is kept until a commit holds it."""
         if self._closed:
             return
-        self._facts.setdefault(key, []).append((fact, self._clock.now()))
+        facts = self._facts.setdefault(key, [])
+        if isinstance(fact, r.ContainerOutputLost):  # a total, told again and again while the disk may be full
+            facts[:] = [
+                each for each in facts if not isinstance(each[0], type(fact)) or each[0].container != fact.container
+            ]
+        facts.append((fact, self._clock.now()))
         self._wake(key)
 
     # --- one pass --------------------------------------------------------------------------------------------------

@@ -262,6 +262,25 @@ def test_a_fact_outlives_a_full_disk() -> None:
     play(script)
 
 
+def test_totals_that_nobody_can_note() -> None:
+    """Of what a container lost while the disk is full one fact is kept, however often it is told: the last one."""
+
+    async def script(bench: Bench) -> None:
+        key = bench.run_task("t")
+        await bench.until(TaskStatus.RUNNING, key)
+        bench.full = True
+        for lines in range(1, 1001):
+            lost = r.LostOutput(lines=lines, size_bytes=lines, since=EPOCH)
+            bench.tasks.report(key, r.ContainerOutputLost(container="app", lost=lost))
+        assert len(bench.tasks._facts[key]) == 1
+        bench.full = False
+        await asyncio.sleep(60)
+        (kept,) = bench.get(key).history
+        assert kept.lost_output == lost
+
+    play(script)
+
+
 def test_no_start_while_the_disk_is_full() -> None:
     """An effect whose intent can not be stored does not run."""
 
