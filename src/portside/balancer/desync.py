@@ -2,16 +2,19 @@
 
 Envoy's parser refuses in every mode what can not be read in one way. What it lets through and is not as RFC 7230 has it
 is classified here, by the names that AWS's library has for it: an odd request is looked at by a script of Envoy's Lua
-filter, any other costs a few comparisons. A strict load balancer has all its requests looked at.
+filter, any other costs a few comparisons of routes. A strict load balancer has all its requests looked at.
 
 Source: Application Load Balancer guide, "Desync mitigation mode"; https://github.com/aws/http-desync-guardian, docs.
 """
 
+from collections.abc import Iterable
 from typing import Any, Final, Literal
 
 DesyncMode = Literal["monitor", "defensive", "strictest"]
 MODE: Final = "routing.http.desync_mitigation_mode"
 METADATA: Final = "portside.desync"
+_LOOKED: Final = "portside.looked"
+"""The metadata of a request that the script has seen."""
 CHUNKED: Final = "x-portside-chunked"
 """Transfer-Encoding, which Envoy takes away before any filter; targets do not see it."""
 _TYPE: Final = "type.googleapis.com/envoy."
@@ -23,6 +26,9 @@ _DISGUISES: Final = tuple(
 )
 """Names of headers that some servers take for others."""
 
+INLINE: Final = (CHUNKED, *_DISGUISES)
+"""Headers that each request is asked for: found at once if they are told to Envoy."""
+
 
 def strictest(modes: set[str]) -> DesyncMode:
     """Of load balancers that share a place."""
@@ -30,67 +36,52 @@ def strictest(modes: set[str]) -> DesyncMode:
 
 
 def http_filter(mode: DesyncMode) -> dict[str, Any]:
-    """The filter, before any other."""
-    lua = {
-        "name": "envoy.filters.http.lua",
+    """The filter, before any other. But in the strictest mode it is there only where a route has it."""
+    return {
+        "name": METADATA,
         "typed_config": {
             "@type": f"{_TYPE}extensions.filters.http.lua.v3.Lua",
             "default_source_code": {"inline_string": _script(mode)},
         },
-    }
-    if mode == "strictest":
-        return {**lua, "name": METADATA}
-    return {
-        "name": METADATA,
-        "typed_config": {
-            "@type": f"{_TYPE}extensions.common.matching.v3.ExtensionWithMatcher",
-            "extension_config": lua,
-            "xds_matcher": {
-                "matcher_list": {
-                    "matchers": [
-                        {
-                            "predicate": {"not_matcher": {"or_matcher": {"predicate": _odd()}}},
-                            "on_match": {
-                                "action": {
-                                    "name": "skip",
-                                    "typed_config": {
-                                        "@type": f"{_TYPE}extensions.filters.common.matcher.action.v3.SkipFilter"
-                                    },
-                                }
-                            },
-                        }
-                    ]
-                }
-            },
-        },
+        "disabled": mode != "strictest",
     }
 
 
-def _odd() -> list[dict[str, Any]]:
-    """What is seldom there comes first: most requests are compared with no more."""
-    bodies = [_has("content-length"), _has(CHUNKED)]
-    methods = [_has(":method", {"exact": "GET"}), _has(":method", {"exact": "HEAD"})]
+def routes(idle: Iterable[str]) -> list[dict[str, Any]]:
+    """Before those of a host: odd requests take one of them, and the script has their route chosen again.
+
+    Args:
+        idle: filters that are not there but where a route has them. A request's filters are those of its first route.
+    """
+    there = {"@type": f"{_TYPE}config.route.v3.FilterConfig", "config": {}}
+    looked = {"filter": _LOOKED, "path": [{"key": "at"}], "value": {"present_match": True}, "invert": True}
     return [
-        {"and_matcher": {"predicate": [{"or_matcher": {"predicate": each}} for each in (bodies, methods)]}},
-        *(_has(name) for name in _DISGUISES),
-        _has(":authority", {"contains": ","}),
+        {
+            "match": {"prefix": "/", "headers": headers, "dynamic_metadata": [looked]},
+            "direct_response": {"status": 400},
+            "typed_per_filter_config": dict.fromkeys((METADATA, *idle), there),
+        }
+        for headers in _odd()
     ]
 
 
-def _has(header: str, value: dict[str, Any] | None = None) -> dict[str, Any]:
-    return {
-        "single_predicate": {
-            "input": {
-                "name": header,
-                "typed_config": {"@type": f"{_TYPE}type.matcher.v3.HttpRequestHeaderMatchInput", "header_name": header},
-            },
-            "value_match": value or {"safe_regex": {"google_re2": {}, "regex": ".*"}},
-        }
-    }
+def _odd() -> list[list[dict[str, Any]]]:
+    """What is seldom there comes first: most requests are compared with no more."""
+    without_body = {"name": ":method", "string_match": {"safe_regex": {"regex": "GET|HEAD"}}}
+    return [
+        *([_has(name), without_body] for name in ("content-length", CHUNKED)),
+        *([_has(name)] for name in _DISGUISES),
+        [{"name": ":authority", "string_match": {"contains": ","}}],
+    ]
+
+
+def _has(header: str) -> dict[str, Any]:
+    return {"name": header, "present_match": True}
 
 
 def _script(mode: DesyncMode) -> str:
-    return _SCRIPT.replace("$MODE", mode).replace("$METADATA", METADATA).replace("$CHUNKED", CHUNKED)
+    filled = _SCRIPT.replace("$MODE", mode).replace("$METADATA", METADATA)
+    return filled.replace("$LOOKED", _LOOKED).replace("$CHUNKED", CHUNKED)
 
 
 _SCRIPT: Final = r"""
@@ -122,6 +113,8 @@ end
 
 function envoy_on_request(handle)
   local info, headers = handle:streamInfo(), handle:headers()
+  info:dynamicMetadata():set("$LOOKED", "at", true)
+  handle:clearRouteCache()
   if info:protocol() == "HTTP/2" then return end
   local class, why = classified(headers)
   if class == nil then return end

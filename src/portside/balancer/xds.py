@@ -465,12 +465,7 @@ def http_manager(
         ],
         "http_filters": [
             desync.http_filter(mode),
-            *([FOLLOWS] if any(_follows(config, listener) for config, listener in members) else []),
-            # idle but where a route has a cookie for it
-            {
-                "name": _STATEFUL_SESSION,
-                "typed_config": {"@type": f"{_TYPE}extensions.filters.http.stateful_session.v3.StatefulSession"},
-            },
+            *IDLE,
             {
                 "name": "envoy.filters.http.router",
                 "typed_config": {
@@ -518,11 +513,16 @@ TO_TARGETS: Final[Resource] = {"initial_stream_window_size": 64 << 10, "initial_
 Envoy's defaults (16 of 24 MiB) two of them would hold up all others of a target."""
 
 _LUA: Final = "envoy.filters.http.lua"
-FOLLOWS: Final[Resource] = {
-    "name": _LUA,
-    "typed_config": {"@type": f"{_TYPE}extensions.filters.http.lua.v3.Lua"},
-}
-"""Before the stateful session on the way in, after it on the way out; idle but where a route has a script for it."""
+IDLE: Final[tuple[Resource, ...]] = (
+    # before the stateful session on the way in, after it on the way out
+    {"name": _LUA, "typed_config": {"@type": f"{_TYPE}extensions.filters.http.lua.v3.Lua"}, "disabled": True},
+    {
+        "name": _STATEFUL_SESSION,
+        "typed_config": {"@type": f"{_TYPE}extensions.filters.http.stateful_session.v3.StatefulSession"},
+        "disabled": True,
+    },
+)
+"""Filters that requests do not have, but where a route has a script, or a cookie, for them."""
 
 
 def _is_weighted(members: Sequence[tuple[BalancerConfig, Listener]]) -> bool:
@@ -531,15 +531,6 @@ def _is_weighted(members: Sequence[tuple[BalancerConfig, Listener]]) -> bool:
     of = {listener.arn for _, listener in members}
     actions += [rule.action for config, _ in members for rule in config.rules if rule.listener_arn in of]
     return any(isinstance(each, Forward) and len(each.target_groups) > 1 for each in actions)
-
-
-def _follows(config: BalancerConfig, listener: Listener) -> bool:
-    """Whether its stickiness, or that of any of its target groups, goes by a cookie of the application's."""
-    action = listener.default_action
-    if isinstance(action, Forward) and action.cookie is not None and action.cookie.follows:
-        return True
-    used = used_groups([listener], [rule for rule in config.rules if rule.listener_arn == listener.arn])
-    return any(app_cookie(group) for group in config.target_groups if group.arn in used)
 
 
 _TOLD: Final[dict[str, str]] = {
@@ -828,7 +819,7 @@ def virtual_host(config: BalancerConfig, listener: Listener, domains: Iterable[s
     return {
         "name": host_name(balancer),
         "domains": list(domains),
-        "routes": routes,
+        "routes": [*desync.routes(each["name"] for each in IDLE), *routes],
         **headers(balancer, listener),
     }
 
@@ -1396,6 +1387,10 @@ def bootstrap(options: Options, admin_socket: Path, *, max_connections: int) -> 
     """The static part: where the files are, the admin interface on a Unix socket only, and limits."""
     return {
         "node": {"id": "portside", "cluster": "portside"},
+        "inline_headers": [
+            {"inline_header_name": name, "inline_header_type": "REQUEST_HEADER"}
+            for name in (CLIENT_HEADER, *desync.INLINE)
+        ],
         "admin": {"address": {"pipe": {"path": str(admin_socket), "mode": 0o600}}},
         "dynamic_resources": {
             "lds_config": file_source(options.directory / "lds.json"),
