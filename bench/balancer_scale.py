@@ -3,9 +3,9 @@
 All four stand in the load balancer's namespace, check and reach the same servers in one task of its VPC, and get the
 same requests, which go to every rule alike; they take turns. HTTP and HTTPS (one ECDSA certificate) are wrk's, over 32
 connections, with TLS 1.3 as the others have it (not of the policy that a listener has by default); HTTP/2 over TLS is
-h2load's, 8 connections of 8 streams. Each is warmed before it is measured: that makes
-the connections to targets again which were idle while the others had their turns (Portside closes them after four
-seconds). HAProxy, nginx and h2load are Debian's haproxy, nginx and nghttp2-client; what is not installed is left out.
+h2load's, 8 connections of 8 streams. Each is warmed before it is measured: that makes the connections to targets again
+which were idle while the others had their turns (Portside closes them after four seconds). HAProxy, nginx and h2load
+are Debian's haproxy, nginx and nghttp2-client; what is not installed is left out.
 """
 
 import contextlib

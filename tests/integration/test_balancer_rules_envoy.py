@@ -66,7 +66,9 @@ def test_every_condition(tmp_path: Path) -> None:
         assert await chosen(x_id="1234") == "default"
         assert await chosen("/from") == "source"
         # what a client says of itself in the header that routes go by does not count
-        assert await chosen(x_portside_client="10.9.1.1") == "default"
+        for name in ("x_envoy_external_address", "x_forwarded_for"):
+            assert await chosen(**{name: "10.9.1.1"}) == "default"
+            assert await chosen("/from", **{name: "10.9.1.1"}) == "source"
 
     in_lab(tmp_path, body)
 
@@ -97,8 +99,8 @@ def test_redirects(tmp_path: Path) -> None:
 
 
 def test_a_client_stays_with_its_target(tmp_path: Path) -> None:
-    """With stickiness the cookie of the first answer leads to the same target, until that target leaves; also a request that
-    is odd."""
+    """With stickiness the cookie of the first answer leads to the same target, until that target leaves; also an odd
+    request."""
 
     async def body(lab: Lab) -> None:
         g = group("one", attributes={"stickiness.enabled": "true", "stickiness.lb_cookie.duration_seconds": "60"})
@@ -247,7 +249,8 @@ def test_attributes_of_headers(tmp_path: Path) -> None:
             return (await lab.ask(**headers)).body.lower()  # type: ignore[arg-type]
 
         assert f"x-forwarded-for: 1.2.3.4,{LEG}" in await seen(x_forwarded_for="1.2.3.4")
-        assert "x-portside-client" not in await seen(x_portside_client="1.2.3.4")
+        for name in ("external_address", "internal", "upstream_rq_timeout_ms", "retry_on"):
+            assert "x-envoy" not in await seen(**{f"x_envoy_{name}": "1"})
 
         lab.web.attributes = {
             "routing.http.xff_client_port.enabled": "true",

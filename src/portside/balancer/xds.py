@@ -418,8 +418,8 @@ _KEEP_CASE: Final[Resource] = {
 }
 
 
-CLIENT_HEADER: Final = "x-portside-client"
-"""The client's address while a route is chosen; targets do not see it."""
+CLIENT_HEADER: Final = "x-envoy-external-address"
+"""The client's address while a route is chosen, from Envoy, whatever a client says; targets do not see it."""
 _STATEFUL_SESSION: Final = "envoy.filters.http.stateful_session"
 
 
@@ -440,7 +440,6 @@ def http_manager(
     mutations: list[Resource] = []
     if any(_is_on(balancer, "routing.http.drop_invalid_header_fields.enabled") for balancer in balancers):
         mutations.append({"remove_on_match": {"key_matcher": {"safe_regex": {"regex": _INVALID_HEADER}}}})
-    mutations.append({"append": _overwrite(CLIENT_HEADER, "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%")})
     mutations.append({"append": _overwrite(desync.CHUNKED, "%REQ(TRANSFER-ENCODING)%")})
     manager: Resource = {
         "@type": f"{_TYPE}extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
@@ -495,7 +494,8 @@ def http_manager(
         "http2_protocol_options": FROM_CLIENTS,
         "max_request_headers_kb": 64,
         "upgrade_configs": [] if is_classic else [{"upgrade_type": "websocket"}],
-        "internal_address_config": {"unix_sockets": False},
+        # without a range clients with private addresses are internal ones, and those have no CLIENT_HEADER
+        "internal_address_config": {"cidr_ranges": [{"address_prefix": "255.255.255.255", "prefix_len": 32}]},
         "local_reply_config": local_replies(server=any(_names_server(listener) for _, listener in members)),
     }
     return {"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}
@@ -751,9 +751,7 @@ def route_configuration(name: str, virtual_hosts: list[Resource]) -> Resource:
         "virtual_hosts": virtual_hosts,
         "ignore_port_in_host_matching": True,
         "request_headers_to_add": [_overwrite("x-forwarded-port", "%DOWNSTREAM_LOCAL_PORT%")],
-        "request_headers_to_remove": [
-            *("x-envoy-external-address", "x-envoy-internal", CLIENT_HEADER, desync.CHUNKED),
-        ],
+        "request_headers_to_remove": [CLIENT_HEADER, desync.CHUNKED],
     }
 
 
@@ -1388,8 +1386,7 @@ def bootstrap(options: Options, admin_socket: Path, *, max_connections: int) -> 
     return {
         "node": {"id": "portside", "cluster": "portside"},
         "inline_headers": [
-            {"inline_header_name": name, "inline_header_type": "REQUEST_HEADER"}
-            for name in (CLIENT_HEADER, *desync.INLINE)
+            {"inline_header_name": name, "inline_header_type": "REQUEST_HEADER"} for name in desync.INLINE
         ],
         "admin": {"address": {"pipe": {"path": str(admin_socket), "mode": 0o600}}},
         "dynamic_resources": {
