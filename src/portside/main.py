@@ -786,8 +786,9 @@ class Daemon:
         except BalancerRefused:
             counts, hits = {}, {}  # it is being started: the rest is as true
         flows: dict[tuple[str, str], FlowCounts] = {}
-        for (balancer_arn, group_arn, _), each in (await node.flow_counts()).items():
-            flows[balancer_arn, group_arn] = flows.get((balancer_arn, group_arn), FlowCounts()) + each
+        for owner, each in (await node.flow_counts()).items():
+            key = owner.load_balancer_arn, owner.target_group_arn
+            flows[key] = flows.get(key, FlowCounts()) + each
         counts = {**counts, **{key: with_flows(counts.get(key, GroupCounts()), each) for key, each in flows.items()}}
         code, document = load_balancer.document(store, counts, hits, query.get("name", ""))
         return code, "application/json", json.dumps(document).encode()

@@ -158,7 +158,7 @@ def test_new_flows_go_to_the_targets_that_are_left(lab: Lab) -> None:
         with_one.sendall(b"again")
         with pytest.raises(ConnectionResetError):
             with_one.recv(10)
-        counts = lab.run(lab.network.flow_counts())[LB, TG, LEG]
+        counts = lab.run(lab.network.flow_counts())[LB, TG, LEG, "tcp"]
         assert counts.new >= 25
         assert counts.bytes > 25 * 3 * 40
         assert counts.active == lab.run(lab.network.standing_flows(TG))[two.address, 8080]
@@ -177,8 +177,8 @@ def test_each_address_counts_for_itself(lab: Lab) -> None:
                 stack.enter_context(client.connect(leg, 80))
         counts = lab.run(lab.network.flow_counts())
         assert {key: (each.new, each.active) for key, each in counts.items()} == {
-            (LB, TG, LEG): (2, 2),
-            (LB, TG, other): (3, 3),
+            (LB, TG, LEG, "tcp"): (2, 2),
+            (LB, TG, other, "tcp"): (3, 3),
         }
         assert all(each.bytes > 0 for each in counts.values())
         assert sum(lab.run(lab.network.standing_flows(TG)).values()) == 5

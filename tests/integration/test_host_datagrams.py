@@ -74,7 +74,7 @@ def test_programs_of_the_machine_reach_targets(lab: Lab) -> None:
     lead(lab, flow(target))
     assert seen(target) == LEG
     assert seen(target, port=5354, wait_s=0.3) is None
-    counts = lab.run(lab.network.flow_counts())["arn:lb", "arn:tg", LEG]
+    counts = lab.run(lab.network.flow_counts())["arn:lb", "arn:tg", LEG, "udp"]
     assert counts.new == 1
     lab.apply(*GROUPS[:2], group(WEB, ANYTHING_OUT))
     assert seen(target, wait_s=0.3) is None, "the target's groups do not admit the load balancer"

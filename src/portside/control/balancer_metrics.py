@@ -9,9 +9,9 @@ from portside.balancer.interface import Balancer, BalancerRefused
 from portside.control.loop import Loop, next_period
 from portside.domain import load_balancer_metric as rule
 from portside.domain.clock import Clock
-from portside.domain.flow import FlowCounts
+from portside.domain.flow import FlowCounts, FlowOwner
 from portside.domain.load_balancer import LoadBalancer, Target, TargetGroup
-from portside.domain.load_balancer_metric import GroupCounts, ListenerCounts, Seen
+from portside.domain.load_balancer_metric import GroupCounts, ListenerCounts, Seen, Spoken
 from portside.domain.metric import Sample
 from portside.domain.record import Scope
 from portside.domain.table import LISTENER, LOAD_BALANCER, TARGET, TARGET_GROUP
@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 
 PERIOD_S: Final = 60
 _ALL: Final = "all"
+_SPOKEN: Final[dict[str, Spoken]] = {"tcp": "TCP", "udp": "UDP", "": ""}
+"""By what a router tells of a flow."""
 
 
 class BalancerMetricLoop:
@@ -48,7 +50,7 @@ class BalancerMetricLoop:
         self._period_s = period_s
         self._loop = Loop("balancer metrics", clock, self._step, resync_s=2 * period_s)
         self._before: Mapping[tuple[str, str], GroupCounts] | None = None
-        self._flows_before: Mapping[tuple[str, str, str], FlowCounts] = {}
+        self._flows_before: Mapping[FlowOwner, FlowCounts] = {}
         self._zones_before: Mapping[tuple[str, str], FlowCounts] | None = None
         self._clients_before: Mapping[str, ListenerCounts] | None = None
         self._seen_before: Mapping[Seen, int] | None = None
@@ -84,6 +86,7 @@ class BalancerMetricLoop:
             targets.setdefault(target.target_group_arn, []).append(target)
         samples: dict[Scope, list[Sample]] = {}
         by_balancer: dict[str, list[tuple[TargetGroup, GroupCounts]]] = {}
+        by_protocol: dict[str, dict[Spoken, FlowCounts]] = {}
         for (balancer_arn, group_arn), counts in found.items():
             balancer, group = balancers.get(balancer_arn), groups.get(group_arn)
             if balancer is None or group is None:
@@ -94,9 +97,15 @@ class BalancerMetricLoop:
                 new = rule.since(counts, before.get(key))
                 if balancer.type != "network" and group.protocol != "TCP":
                     new = rule.of_requests(new, group, seen.get(balancer_arn, {}))
-                led = [each for of, each in new_flows.items() if of[:2] == key]
+                led = [(of, each) for of, each in new_flows.items() if of[:2] == key]
+                if balancer.type == "network":
+                    listeners = self._store.find(LISTENER, "load_balancer", balancer_arn)
+                    spoken = by_protocol.setdefault(balancer_arn, {})
+                    _add(spoken, rule.spoken_to(group, listeners), rule.flows_of(new))
+                    for of, each in led:
+                        _add(spoken, _SPOKEN[of.protocol], each)
                 if led:
-                    new = rule.with_flows(new, sum(led, FlowCounts()))
+                    new = rule.with_flows(new, sum((each for _, each in led), FlowCounts()))
             by_balancer.setdefault(balancer_arn, []).append((group, new))
         for arn, several in by_balancer.items():
             balancer = balancers[arn]
@@ -104,6 +113,7 @@ class BalancerMetricLoop:
             of_balancer = samples.setdefault(balancer.scope, [])
             of_balancer.extend(rule.samples(balancer, looked, now))
             of_balancer.extend(rule.samples_of_flows(balancer, in_zones.get(arn, {}), now))
+            of_balancer.extend(rule.samples_by_protocol(balancer, by_protocol.get(arn, {}), now))
         clients = await self._of_clients()
         for arn, balancer in balancers.items():
             several, of_clients = by_balancer.get(arn, []), clients.get(arn, ListenerCounts())
@@ -112,31 +122,37 @@ class BalancerMetricLoop:
                 rule.samples_of_requests(balancer, [group for group, _ in several], seen.get(arn, {}), now)
             )
             of_balancer.extend(rule.samples_of_clients(balancer, of_clients, [new for _, new in several], now))
-        for scope, each in samples.items():
-            await self._metrics.put(scope, each)
+        for scope, of_scope in samples.items():
+            await self._metrics.put(scope, of_scope)
 
     async def _in_zones(
-        self, balancers: Mapping[str, LoadBalancer], led: Mapping[tuple[str, str, str], FlowCounts]
-    ) -> dict[str, dict[str, FlowCounts]]:
-        """Flows since the last look, by Network Load Balancer and zone. Args: led: those of them that the node has."""
+        self, balancers: Mapping[str, LoadBalancer], led: Mapping[FlowOwner, FlowCounts]
+    ) -> dict[str, dict[str, dict[Spoken, FlowCounts]]]:
+        """Flows since the last look, by Network Load Balancer, zone and protocol. Args: led: those of them that the
+        node has."""
         found = await self._balancer.zone_flows()
         before, self._zones_before = self._zones_before, found
         if before is None:
             return {}
-        counted: dict[str, dict[str, FlowCounts]] = {
-            arn: {each.zone: FlowCounts() for each in balancer.zones}
+        counted: dict[str, dict[str, dict[Spoken, FlowCounts]]] = {
+            arn: {each.zone: {} for each in balancer.zones}
             for arn, balancer in balancers.items()
             if balancer.type == "network"
         }
-        listeners = {each.arn: each.load_balancer_arn for each in self._store.scan(LISTENER)}
-        came = [(listeners.get(key[0]), key[1], rule.flows_since(each, before.get(key))) for key, each in found.items()]
-        for (arn, _, address), each in led.items():
-            if balancer := balancers.get(arn):
-                came += [(arn, zone.zone, each) for zone in balancer.zones if zone.address == address]
-        for arn_or_none, zone_name, each in came:
-            zones = counted.get(arn_or_none or "", {})
-            if zone_name in zones:
-                zones[zone_name] += each
+        listeners = {each.arn: each for each in self._store.scan(LISTENER)}
+        came: list[tuple[str, str, Spoken, FlowCounts]] = []
+        for (listener_arn, zone_name), each in found.items():
+            if listener := listeners.get(listener_arn):
+                spoken: Spoken = "TLS" if listener.protocol == "TLS" else "TCP"
+                new = rule.flows_since(each, before.get((listener_arn, zone_name)))
+                came.append((listener.load_balancer_arn, zone_name, spoken, new))
+        for of, each in led.items():
+            if balancer := balancers.get(of.load_balancer_arn):
+                zone_names = [zone.zone for zone in balancer.zones if zone.address == of.address]
+                came += [(balancer.arn, zone_name, _SPOKEN[of.protocol], each) for zone_name in zone_names]
+        for arn, zone_name, spoken, each in came:
+            if zone_name in (zones := counted.get(arn, {})):
+                _add(zones[zone_name], spoken, each)
         return counted
 
     async def _requests(self) -> dict[str, dict[Seen, int]]:
@@ -161,3 +177,7 @@ class BalancerMetricLoop:
                 new = rule.listeners_since(counts, before.get(arn))
                 clients[balancer_arn] = clients.get(balancer_arn, ListenerCounts()) + new
         return clients
+
+
+def _add(by_protocol: dict[Spoken, FlowCounts], spoken: Spoken, flows: FlowCounts) -> None:
+    by_protocol[spoken] = by_protocol.get(spoken, FlowCounts()) + flows

@@ -5,7 +5,7 @@ who ends the client's connection, which is the data plane's proxy.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from portside.domain.load_balancer import Forward, Listener, LoadBalancer, Target, TargetGroup
 from portside.domain.load_balancer_rule import (
@@ -49,6 +49,20 @@ class Flow(Record, frozen=True, kw_only=True):
     backends: tuple[FlowBackend, ...]
     idle_s: int
     host_address: str = ""
+
+
+class FlowOwner(NamedTuple):
+    """Whose a flow is. `address`: the load balancer's that it came to. `protocol`: `tcp` or `udp`. Both are empty where
+    an earlier Portside did not tell them apart."""
+
+    load_balancer_arn: str
+    target_group_arn: str
+    address: str
+    protocol: str
+
+
+def owner_of(flow: Flow, backend: FlowBackend) -> FlowOwner:
+    return FlowOwner(flow.load_balancer_arn, backend.target_group_arn, flow.address, flow.protocol)
 
 
 class FlowCounts(Record, frozen=True, kw_only=True):

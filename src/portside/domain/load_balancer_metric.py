@@ -4,13 +4,14 @@ Sources: Application Load Balancer guide, "CloudWatch metrics for your Applicati
 guide, "CloudWatch metrics for your Network Load Balancer". What is nought is left out where AWS leaves it out.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final, Literal, TypeVar
 
 from portside.domain.flow import FlowCounts
-from portside.domain.load_balancer import FixedResponse, LoadBalancer, Redirect, Target, TargetGroup
+from portside.domain.load_balancer import FixedResponse, Listener, LoadBalancer, Redirect, Target, TargetGroup
+from portside.domain.load_balancer_rule import forwarded_groups
 from portside.domain.metric import MetricName, Point, Sample, dimensions_of, point_of
 
 K = TypeVar("K")
@@ -191,7 +192,7 @@ def samples(
     of_balancer = {"LoadBalancer": resource(balancer.arn)}
     found: list[Sample] = []
     if balancer.type == "network" and groups:  # how many flows are open is one number, not one for each group
-        every = sum((_flows(counts) for _, counts, _ in groups), FlowCounts())
+        every = sum((flows_of(counts) for _, counts, _ in groups), FlowCounts())
         whole = _of_group(balancer, with_flows(GroupCounts(), every))
         found += [_sample(balancer, name, of_balancer, point, now) for name, point in whole]
     for group, counts, targets in groups:
@@ -203,7 +204,7 @@ def samples(
     return found
 
 
-def _flows(counts: GroupCounts) -> FlowCounts:
+def flows_of(counts: GroupCounts) -> FlowCounts:
     return FlowCounts(
         new=counts.connections,
         active=counts.connections_active,
@@ -235,15 +236,55 @@ def samples_of_clients(
     return [_sample(balancer, name, of_balancer, _count(count), now) for name, count in counted if count]
 
 
-def samples_of_flows(balancer: LoadBalancer, zones: Mapping[str, FlowCounts], now: datetime) -> list[Sample]:
+Spoken = Literal["TCP", "UDP", "TLS", ""]
+"""What the flows of a Network Load Balancer speak; empty where nobody knows."""
+
+
+def spoken_to(group: TargetGroup, listeners: Iterable[Listener]) -> Spoken:
+    """What a proxy is spoken to for a target group, unless that is TCP by one listener and TLS by another.
+
+    Args: listeners: of its load balancer."""
+    protocols = {each.protocol for each in listeners if group.arn in forwarded_groups(each.default_action)}
+    if "TLS" not in protocols:
+        return "TCP"
+    return "TLS" if protocols == {"TLS"} else ""
+
+
+def samples_by_protocol(
+    balancer: LoadBalancer, flows: Mapping[Spoken, FlowCounts], now: datetime, zone: str = ""
+) -> list[Sample]:
+    """Of a Network Load Balancer, or its zone, in a minute: what there was. What may be of one protocol or of another
+    makes the numbers of neither known."""
+    place = {"LoadBalancer": resource(balancer.arn)} | ({"AvailabilityZone": zone} if zone else {})
+    unknown = flows.get("", FlowCounts())
+    found: list[Sample] = []
+    for spoken in ("TCP", "UDP", "TLS"):
+        each = flows.get(spoken)
+        if each is None or unknown.new or unknown.active or unknown.bytes:
+            continue
+        counts = with_flows(GroupCounts(), each)
+        points = (
+            ("ActiveFlowCount", counts.connections_active, _gauge(counts.connections_active)),
+            ("NewFlowCount", counts.connections, _gauge(counts.connections)),
+            ("ProcessedBytes", counts.bytes, point_of([(counts.bytes, 1.0)], "Bytes")),
+        )
+        found += [_sample(balancer, f"{name}_{spoken}", place, point, now) for name, number, point in points if number]
+    return found
+
+
+def samples_of_flows(
+    balancer: LoadBalancer, zones: Mapping[str, Mapping[Spoken, FlowCounts]], now: datetime
+) -> list[Sample]:
     """Of a Network Load Balancer by zone. Args: zones: what came to each zone's address in the minute."""
     found: list[Sample] = []
-    for zone, flows in sorted(zones.items()):
+    for zone, by_protocol in sorted(zones.items()):
         in_zone = {"LoadBalancer": resource(balancer.arn), "AvailabilityZone": zone}
+        flows = sum(by_protocol.values(), FlowCounts())
         counted = [*_of_group(balancer, with_flows(GroupCounts(), flows))]
         if flows.tls_errors:
             counted.append(("ClientTLSNegotiationErrorCount", _count(flows.tls_errors)))
         found += [_sample(balancer, name, in_zone, point, now) for name, point in counted]
+        found += samples_by_protocol(balancer, by_protocol, now, zone)
     return found
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-from portside.domain.flow import Flow, FlowCounts
+from portside.domain.flow import Flow, FlowCounts, FlowOwner
 from portside.domain.image import MachineImage, PullProgress
 from portside.domain.task.record import AnyFact, EniAttachment, NodeEffect, Task
 from portside.domain.usage import Usage
@@ -138,9 +138,8 @@ class Node(Protocol):
         """The VPC's router leads these flows to their targets, and no others; those that stand go on. Idempotent."""
         ...
 
-    async def flow_counts(self) -> Mapping[tuple[str, str, str], FlowCounts]:
-        """By the ARNs of load balancer and target group, and the load balancer's address. Numbers begin anew when a
-        VPC's rules are written anew."""
+    async def flow_counts(self) -> Mapping[FlowOwner, FlowCounts]:
+        """Numbers begin anew when a VPC's rules are written anew."""
         ...
 
     async def standing_flows(self, target_group_arn: str) -> Mapping[tuple[str, int], int]:

@@ -17,7 +17,7 @@ from typing import Protocol, assert_never
 import msgspec
 
 from portside.domain import docker_volume
-from portside.domain.flow import Flow, FlowCounts
+from portside.domain.flow import Flow, FlowCounts, FlowOwner
 from portside.domain.image import MachineImage, PullProgress
 from portside.domain.other_container import OtherContainer
 from portside.domain.task.record import (
@@ -109,7 +109,7 @@ class Network(Protocol):
     async def apply_balancer_network(self, name: str, vpc_id: str, enis: Sequence[EniConfig]) -> str: ...
     async def remove_balancer_network(self, name: str) -> None: ...
     async def apply_flows(self, vpc_id: str, flows: Sequence[Flow]) -> None: ...
-    async def flow_counts(self) -> Mapping[tuple[str, str, str], FlowCounts]: ...
+    async def flow_counts(self) -> Mapping[FlowOwner, FlowCounts]: ...
     async def standing_flows(self, target_group_arn: str) -> Mapping[tuple[str, int], int]: ...
     async def end_flows(self, target_group_arn: str, address: str, port: int) -> None: ...
     async def accepts_connections(self, netns_path: str, address: str, port: int) -> bool: ...
@@ -410,7 +410,7 @@ class LinuxNode:
     async def apply_flows(self, vpc_id: str, flows: Sequence[Flow]) -> None:
         await self._network.apply_flows(vpc_id, flows)
 
-    async def flow_counts(self) -> Mapping[tuple[str, str, str], FlowCounts]:
+    async def flow_counts(self) -> Mapping[FlowOwner, FlowCounts]:
         return await self._network.flow_counts()
 
     async def standing_flows(self, target_group_arn: str) -> Mapping[tuple[str, int], int]:

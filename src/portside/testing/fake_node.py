@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 
-from portside.domain.flow import Flow, FlowCounts
+from portside.domain.flow import Flow, FlowCounts, FlowOwner
 from portside.domain.image import NO_SPACE, Holding, MachineImage, PullProgress, find
 from portside.domain.image_reference import parse
 from portside.domain.record import replace
@@ -248,7 +248,7 @@ class FakeNode:
         self.vpcs: dict[str, VpcConfig] = {}
         self.flows: dict[str, tuple[Flow, ...]] = {}
         """By VPC: those that its router leads."""
-        self.counted_flows: dict[tuple[str, str, str], FlowCounts] = {}
+        self.counted_flows: dict[FlowOwner, FlowCounts] = {}
         self.open_flows: dict[tuple[str, str, int], int] = {}
         """By target group, address and port."""
         self.instances: dict[str, InstanceConfig] = {}
@@ -331,7 +331,7 @@ class FakeNode:
         await self._delay()
         self.flows[vpc_id] = tuple(flows)
 
-    async def flow_counts(self) -> Mapping[tuple[str, str, str], FlowCounts]:
+    async def flow_counts(self) -> Mapping[FlowOwner, FlowCounts]:
         return dict(self.counted_flows)
 
     async def standing_flows(self, target_group_arn: str) -> Mapping[tuple[str, int], int]:

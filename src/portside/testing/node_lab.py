@@ -9,7 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
 
-from portside.domain.flow import Flow, FlowCounts
+from portside.domain.flow import Flow, FlowCounts, FlowOwner
 from portside.domain.log import LogEvent, LogGroupMissing
 from portside.domain.record import Scope
 from portside.domain.task.record import (
@@ -85,7 +85,7 @@ class PlainNetwork:
     async def apply_flows(self, vpc_id: str, flows: Sequence[Flow]) -> None:
         pass
 
-    async def flow_counts(self) -> Mapping[tuple[str, str, str], FlowCounts]:
+    async def flow_counts(self) -> Mapping[FlowOwner, FlowCounts]:
         return {}
 
     async def standing_flows(self, target_group_arn: str) -> Mapping[tuple[str, int], int]:

@@ -6,7 +6,7 @@ from dataclasses import replace as replace_config
 from datetime import timedelta
 
 from portside.control.balancer_metrics import BalancerMetricLoop
-from portside.domain.flow import FlowCounts
+from portside.domain.flow import FlowCounts, FlowOwner
 from portside.domain.load_balancer import Redirect, ZoneMapping
 from portside.domain.load_balancer_metric import GroupCounts, ListenerCounts, Seen
 from portside.domain.metric import Sample, statistic
@@ -20,7 +20,7 @@ from portside.testing.fake_balancer import FakeBalancer
 
 
 class NoFlows:
-    async def flow_counts(self) -> Mapping[tuple[str, str, str], FlowCounts]:
+    async def flow_counts(self) -> Mapping[FlowOwner, FlowCounts]:
         return {}
 
 
@@ -107,16 +107,16 @@ class Led:
 
     new = 0
 
-    async def flow_counts(self) -> Mapping[tuple[str, str, str], FlowCounts]:
+    async def flow_counts(self) -> Mapping[FlowOwner, FlowCounts]:
         return {
-            ("arn:lb", "arn:tg", "10.0.1.5"): FlowCounts(new=self.new, active=2, bytes=100 * self.new),
-            ("arn:lb", "arn:tg", "10.0.2.5"): FlowCounts(new=2 * self.new, bytes=10 * self.new),
+            FlowOwner("arn:lb", "arn:tg", "10.0.1.5", "tcp"): FlowCounts(new=self.new, active=2, bytes=100 * self.new),
+            FlowOwner("arn:lb", "arn:tg", "10.0.2.5", "udp"): FlowCounts(new=2 * self.new, bytes=10 * self.new),
         }
 
 
 def test_flows_by_zone() -> None:
     """A Network Load Balancer's zones have what the router led and what the proxy handed on since the last look, less
-    what no target took."""
+    what no target took; by protocol, too."""
     loop = VirtualTimeLoop()
     clock, store, kept, plane, node = LoopClock(loop), MemoryStore(), ZonesKept(), FakeBalancer(), Led()
     lab = Balancer("net", "/netns")
@@ -145,9 +145,17 @@ def test_flows_by_zone() -> None:
     loop.close()
     assert +kept.sums == {
         "NewFlowCount us-east-1a": 20,
+        "NewFlowCount_TCP us-east-1a": 20,
         "NewFlowCount us-east-1b": 40 + 20 - 2,
+        "NewFlowCount_UDP us-east-1b": 40,
+        "NewFlowCount_TCP us-east-1b": 20 - 2,
         "ActiveFlowCount us-east-1a": 2,
+        "ActiveFlowCount_TCP us-east-1a": 2,
         "ActiveFlowCount us-east-1b": 1,
+        "ActiveFlowCount_TCP us-east-1b": 1,
         "ProcessedBytes us-east-1a": 2000,
+        "ProcessedBytes_TCP us-east-1a": 2000,
         "ProcessedBytes us-east-1b": 200 + 20,
+        "ProcessedBytes_UDP us-east-1b": 200,
+        "ProcessedBytes_TCP us-east-1b": 20,
     }

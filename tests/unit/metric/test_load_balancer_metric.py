@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 
 from portside.domain import autoscaling
 from portside.domain import load_balancer_metric as rule
-from portside.domain.load_balancer_metric import GroupCounts, Seen
+from portside.domain.flow import FlowCounts
+from portside.domain.load_balancer_metric import GroupCounts, Seen, Spoken
 from portside.domain.metric import dimensions_of, statistic
 from portside.domain.record import replace
 from portside.domain.refusal import Refused
-from portside.testing.balancer_lab import Balancer, group, target
+from portside.testing.balancer_lab import Balancer, forward, group, target
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 GROUP = group("web")
@@ -125,6 +126,34 @@ def test_flows_of_several_groups_are_one_number() -> None:
         "ProcessedBytes": 999.0,
     }
     assert len(made) == 3
+
+
+def test_flows_by_protocol() -> None:
+    """What there was of each protocol has AWS's names; a group behind both TCP and TLS may be of either, and as soon as
+    it has flows neither number is told."""
+    network, lab = replace(LB, type="network"), Balancer("lb", "/netns")
+    plain, both = (replace(group(name), protocol="TCP") for name in ("plain", "both"))
+    tcp = lab.listen_tcp(80, forward(plain, both))
+    tls = replace(tcp, port=443, protocol="TLS", default_action=forward(both))
+    assert [rule.spoken_to(each, [tcp, tls]) for each in (plain, both)] == ["TCP", ""]
+    assert rule.spoken_to(both, [tls]) == "TLS"
+    flows: dict[Spoken, FlowCounts] = {
+        "TCP": FlowCounts(new=2, active=1, bytes=9),
+        "UDP": FlowCounts(new=3),
+        "TLS": FlowCounts(),
+    }
+    made = rule.samples_by_protocol(network, flows, NOW, "a")
+    assert {each.metric.name: statistic(each.point, "Sum") for each in made} == {
+        "ActiveFlowCount_TCP": 1.0,
+        "NewFlowCount_TCP": 2.0,
+        "ProcessedBytes_TCP": 9.0,
+        "NewFlowCount_UDP": 3.0,
+    }
+    assert {frozenset(dict(each.metric.dimensions)) for each in made} == {
+        frozenset({"LoadBalancer", "AvailabilityZone"})
+    }
+    assert rule.samples_by_protocol(network, {**flows, "": FlowCounts()}, NOW, "a") == made
+    assert rule.samples_by_protocol(network, {**flows, "": FlowCounts(new=1)}, NOW) == []
 
 
 def test_hosts_are_counted_where_some_are_registered() -> None:

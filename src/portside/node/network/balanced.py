@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 
-from portside.domain.flow import Flow, FlowBackend
+from portside.domain.flow import Flow, FlowBackend, FlowOwner, owner_of
 
 BALANCED, HIDES_CLIENT, TRANSPARENT = 4, 8, 16
 """Bits of a flow's mark beside those of untracked flows. The last one: a proxy's that sends as its client."""
@@ -29,9 +29,8 @@ def links_of_group(group_id: str) -> str:
     return f"links_{group_id.replace('-', '_')}"
 
 
-Numbers = Mapping[tuple[str, str, str], int]
-"""By load balancer, target group and the load balancer's address: the number in the marks of their flows. Never given
-twice."""
+Numbers = Mapping[FlowOwner, int]
+"""The number in the marks of their flows. Never given twice."""
 
 
 def base(table: str, egress_map: str, uplink: str, nat_legs: str) -> list[str]:
@@ -130,10 +129,7 @@ def chains(flows: Iterable[Flow], numbers: Numbers) -> set[str]:
     for flow in flows:
         if used := _used(flow):
             found.add(lead_chain(flow))
-            found.update(
-                backend_chain(flow, numbers[flow.load_balancer_arn, each.target_group_arn, flow.address])
-                for each, _ in used
-            )
+            found.update(backend_chain(flow, numbers[owner_of(flow, each)]) for each, _ in used)
     return found
 
 
@@ -176,7 +172,7 @@ def _lead(table: str, flow: Flow, numbers: Numbers) -> list[str]:
     )
     at = 0
     for backend, weight in used:
-        number = numbers[flow.load_balancer_arn, backend.target_group_arn, flow.address]
+        number = numbers[owner_of(flow, backend)]
         name = backend_chain(flow, number)
         lines += [f"add chain inet {table} {name}", f"flush chain inet {table} {name}"]
         lines.append(f"add rule inet {table} {name} {_translation(flow, backend, number, idle)}")

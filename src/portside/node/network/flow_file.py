@@ -5,7 +5,7 @@ from pathlib import Path
 
 import msgspec
 
-from portside.domain.flow import Flow
+from portside.domain.flow import Flow, FlowOwner, owner_of
 
 
 class _Kept(msgspec.Struct, frozen=True, kw_only=True):
@@ -16,7 +16,7 @@ class _Kept(msgspec.Struct, frozen=True, kw_only=True):
 
 class FlowFile:
     """`flows` and `numbers` are what was saved last. Numbers are in the marks of flows that outlive a process, so one
-    is never given to another load balancer, target group and address."""
+    is never given to another owner."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -24,30 +24,37 @@ class FlowFile:
             self._kept = msgspec.json.decode(path.read_bytes(), type=_Kept)
         except (FileNotFoundError, msgspec.DecodeError):
             self._kept = _Kept()
-        self.flows = self._kept.flows
-        self.numbers = _numbers(self._kept)
+        # an earlier Portside's flows have numbers of another kind
+        self._number(self._kept.flows)
 
-    def save(self, flows: tuple[Flow, ...]) -> None:
-        """Those that have no number yet get one. Numbers of what is gone are kept: flows may still stand."""
+    def _number(self, flows: tuple[Flow, ...]) -> None:
         numbers, last = dict(self._kept.numbers), self._kept.last
         for flow in flows:
             for backend in flow.backends:
-                key = f"{flow.load_balancer_arn} {backend.target_group_arn} {flow.address}"
+                key = " ".join(owner_of(flow, backend))
                 if key not in numbers:
                     last += 1
                     numbers[key] = last
         self._kept = _Kept(flows=flows, numbers=numbers, last=last)
         self.flows, self.numbers = flows, _numbers(self._kept)
+
+    def save(self, flows: tuple[Flow, ...]) -> None:
+        """Those that have no number yet get one. Numbers of what is gone are kept: flows may still stand."""
+        self._number(flows)
         self._path.parent.mkdir(parents=True, exist_ok=True)
         fresh = self._path.with_suffix(".fresh")
         fresh.write_bytes(msgspec.json.encode(self._kept))
         os.replace(fresh, self._path)
 
 
-def _numbers(kept: _Kept) -> dict[tuple[str, str, str], int]:
-    """An earlier Portside did not tell addresses apart: its numbers are of none."""
+def _numbers(kept: _Kept) -> dict[FlowOwner, int]:
     found = {}
     for key, number in kept.numbers.items():
-        load_balancer_arn, target_group_arn, address = f"{key} ".split(" ")[:3]
-        found[load_balancer_arn, target_group_arn, address] = number
+        load_balancer_arn, target_group_arn, address, protocol = f"{key}   ".split(" ")[:4]
+        found[FlowOwner(load_balancer_arn, target_group_arn, address, protocol)] = number
     return found
+
+
+def earlier(owner: FlowOwner) -> tuple[FlowOwner, FlowOwner]:
+    """As what an earlier Portside numbered such flows: it did not tell protocols, or addresses either, apart."""
+    return owner._replace(protocol=""), owner._replace(address="", protocol="")

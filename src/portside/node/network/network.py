@@ -22,7 +22,7 @@ from types import MappingProxyType
 from typing import TypeVar
 
 from portside.domain import vpc_rule
-from portside.domain.flow import Flow, FlowCounts
+from portside.domain.flow import Flow, FlowCounts, FlowOwner
 from portside.domain.task.record import EniAttachment, Placement
 from portside.node import failpoint
 from portside.node.interface import EniConfig, VpcConfig
@@ -162,10 +162,8 @@ class Network:
 
         await self._run(apply)
 
-    async def flow_counts(self) -> Mapping[tuple[str, str, str], FlowCounts]:
-        """By load balancer, target group and the load balancer's address."""
-
-        def count() -> dict[tuple[str, str, str], FlowCounts]:
+    async def flow_counts(self) -> Mapping[FlowOwner, FlowCounts]:
+        def count() -> dict[FlowOwner, FlowCounts]:
             return {key: each for router in list(self._routers.values()) for key, each in router.flow_counts().items()}
 
         return await self._run(count)
@@ -177,8 +175,8 @@ class Network:
             return Counter(
                 flow.target
                 for router in list(self._routers.values())
-                for (_, group_arn, _), flow in router.standing_flows()
-                if group_arn == target_group_arn
+                for owner, flow in router.standing_flows()
+                if owner.target_group_arn == target_group_arn
             )
 
         return await self._run(count)

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from portside.domain.flow import Flow, FlowCounts
+from portside.domain.flow import Flow, FlowCounts, FlowOwner, owner_of
 from portside.domain.vpc import SecurityGroup
 from portside.domain.vpc_route import Target, cidr_blocks
 from portside.node.interface import VpcConfig
@@ -25,7 +25,7 @@ from portside.node.network.door import Door, entries, stand_ins
 from portside.node.network.door import rules as door_rules
 from portside.node.network.elastic import Elastic
 from portside.node.network.firewall import TABLE, Combination
-from portside.node.network.flow_file import FlowFile
+from portside.node.network.flow_file import FlowFile, earlier
 from portside.node.network.netlink import Message, NetlinkError, NetlinkSocket
 from portside.node.network.nftables import Nftables, NftablesError, add_element, commit, delete_element, nf_socket
 from portside.node.network.uplink import NEXT_HOP, Uplink
@@ -280,8 +280,8 @@ class Router:
         else:
             self._entries = wanted
 
-    def standing_flows(self) -> list[tuple[tuple[str, str, str], conntrack.Flow]]:
-        """The balanced flows that are open, with the load balancer, target group and address they are of."""
+    def standing_flows(self) -> list[tuple[FlowOwner, conntrack.Flow]]:
+        """The balanced flows that are open, with whose they are."""
         whose = {number: key for key, number in self._flow_file.numbers.items()}
         return [
             (whose[number], flow)
@@ -293,13 +293,12 @@ class Router:
         """What comes next of the target's flows is answered by a reset, or begins anew. Returns how many there were."""
         ended = [
             flow
-            for (_, group_arn, _), flow in self.standing_flows()
-            if group_arn == target_group_arn and flow.target == (address, port)
+            for owner, flow in self.standing_flows()
+            if owner.target_group_arn == target_group_arn and flow.target == (address, port)
         ]
         return conntrack.delete(self._nf, ended)
 
-    def flow_counts(self) -> dict[tuple[str, str, str], FlowCounts]:
-        """By load balancer, target group and the load balancer's address."""
+    def flow_counts(self) -> dict[FlowOwner, FlowCounts]:
         if not self._flows:
             return {}
         with self._lock:
@@ -308,10 +307,10 @@ class Router:
             }
         active = Counter(key for key, _ in self.standing_flows())
         wanted = {
-            (flow.load_balancer_arn, each.target_group_arn, address)
+            owner
             for flow in self._flows
             for each in flow.backends
-            for address in (flow.address, "")  # flows of an earlier Portside are of none
+            for owner in (owner_of(flow, each), *earlier(owner_of(flow, each)))
         }
         found = {}
         for key in wanted:
