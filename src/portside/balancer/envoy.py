@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from portside.balancer import checker, process
+from portside.balancer import checker, hosts, process
 from portside.balancer.access_log import AccessLog
 from portside.balancer.address import is_free
 from portside.balancer.admin import Admin, AdminUnavailable, Subscription
@@ -50,9 +50,9 @@ from portside.domain import access_log
 from portside.domain.access_log import LogKind
 from portside.domain.complaint import Complaint
 from portside.domain.flow import FlowCounts
-from portside.domain.load_balancer import LoadBalancer, Target
+from portside.domain.load_balancer import LoadBalancer
 from portside.domain.load_balancer_metric import GroupCounts, ListenerCounts, Seen
-from portside.domain.load_balancer_rule import answering_zones, suffix, used_groups
+from portside.domain.load_balancer_rule import suffix, used_groups
 from portside.node.s3 import endpoint_of
 from portside.settings import Settings
 
@@ -563,14 +563,8 @@ class EnvoyBalancer:
                 self._written.pop(path.name, None)
 
     def _write_hosts_file(self, configs: Sequence[BalancerConfig]) -> None:
-        lines = sorted(
-            f"{zone.host_address}\t{config.load_balancer.dns_name}"
-            for config in configs
-            for zone in answering_zones(config.load_balancer, config.target_groups, _targets_of(config))
-            if zone.host_address
-        )
         try:
-            process.write_hosts(self._settings, lines)
+            process.write_hosts(self._settings, hosts.lines(configs))
         except OSError as error:
             log.warning("%s: can not write the load balancers' names: %s", self._settings.hosts_file, error)
 
@@ -898,10 +892,6 @@ def _version(document: str) -> str:
 
 def _taken(entry: Subscription | None) -> str:
     return entry.version if entry is not None else ""
-
-
-def _targets_of(config: BalancerConfig) -> Callable[[str], list[Target]]:
-    return lambda group_arn: [each for each in config.targets if each.target_group_arn == group_arn]
 
 
 def _warming(resource: Resource, old: Resource | None) -> Resource:

@@ -5,8 +5,26 @@ import errno
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+
+from portside.balancer.interface import BalancerConfig
+from portside.domain.load_balancer import Target, ZoneMapping
+from portside.domain.load_balancer_rule import answering_zones, zonal_name
+
+
+def lines(configs: Iterable[BalancerConfig]) -> list[str]:
+    """The load balancers' names, in order: each leads to its addresses on the host, a zone's to the zone's."""
+    named: list[tuple[ZoneMapping, str]] = []
+    for config in configs:
+        balancer, targets = config.load_balancer, _targets_of(config)
+        named += [(zone, balancer.dns_name) for zone in answering_zones(balancer, config.target_groups, targets)]
+        named += [(zone, zonal_name(balancer, zone)) for zone in balancer.zones]
+    return sorted(f"{zone.host_address}\t{name}" for zone, name in named if zone.host_address and name)
+
+
+def _targets_of(config: BalancerConfig) -> Callable[[str], list[Target]]:
+    return lambda group_arn: [each for each in config.targets if each.target_group_arn == group_arn]
 
 
 def with_block(text: str, instance_id: str, lines: Sequence[str]) -> str:

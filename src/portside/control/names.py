@@ -9,7 +9,7 @@ from portside.domain import dns_rule, vpc_rule
 from portside.domain.cloud_map import DiscoveryInstance, Namespace
 from portside.domain.dns import Answer, Code, Question, ResourceRecord, Type
 from portside.domain.load_balancer import LoadBalancer, Target, TargetGroup
-from portside.domain.load_balancer_rule import answering_zones, used_groups
+from portside.domain.load_balancer_rule import answering_zones, used_groups, zonal_name
 from portside.domain.table import (
     DISCOVERY_INSTANCE,
     DISCOVERY_SERVICE,
@@ -78,14 +78,18 @@ class Names:
         return dns_rule.of_host(question, self._balancer(vpc, question.name), BALANCER_ZONE)
 
     def _balancer(self, vpc: Vpc, name: str) -> Sequence[str]:
-        """The addresses that a load balancer has in the VPC."""
-        found = (each for each in self._store.find(LOAD_BALANCER, "dns_name", name) if each.vpc_id == vpc.id)
-        return [
-            zone.address
-            for each in found
-            for zone in answering_zones(each, self._groups(each), self._targets)
-            if zone.address
-        ]
+        """The addresses that a load balancer has in the VPC, or the one in the zone that the name begins with."""
+        found = [each for each in self._store.find(LOAD_BALANCER, "dns_name", name) if each.vpc_id == vpc.id]
+        zones = [zone for each in found for zone in answering_zones(each, self._groups(each), self._targets)]
+        if not found:
+            outer = name.partition(".")[2]
+            zones = [
+                zone
+                for each in self._store.find(LOAD_BALANCER, "dns_name", outer)
+                for zone in each.zones
+                if each.vpc_id == vpc.id and zonal_name(each, zone).lower() == name
+            ]
+        return [zone.address for zone in zones if zone.address]
 
     def _groups(self, balancer: LoadBalancer) -> Iterator[TargetGroup]:
         listeners = self._store.find(LISTENER, "load_balancer", balancer.arn)

@@ -172,6 +172,13 @@ def dns_name(name: str, number: str, region: str, scheme: str) -> str:
     return f"{prefix}{name}-{number}.{region}.elb.localhost".lower()
 
 
+def zonal_name(balancer: LoadBalancer, zone: ZoneMapping) -> str:
+    """Of one zone's address alone, whatever is healthy there; empty where load balancers have no such names.
+
+    Source: Network Load Balancer guide, "DNS name"."""
+    return f"{zone.zone}.{balancer.dns_name}" if balancer.type == "network" else ""
+
+
 def suffix(arn: str) -> str:
     """The last part of an ARN: what makes it unique."""
     return arn.rpartition("/")[2]

@@ -1,15 +1,33 @@
 """The host's side: the hosts file's block, the loopback addresses, and telling processes apart."""
 
+import dataclasses
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 from portside.balancer.address import HostAddresses, is_free, nth_address
-from portside.balancer.hosts import with_block, write_block
+from portside.balancer.hosts import lines, with_block, write_block
 from portside.balancer.process import find_binary, start_time
+from portside.domain.load_balancer import ZoneMapping
+from portside.domain.record import replace
+from portside.testing.balancer_lab import Balancer
 
 BEFORE = "127.0.0.1\tlocalhost\n\n# mine\n10.0.0.1 x\n"
+
+
+def test_names_of_load_balancers() -> None:
+    """A name leads to all of its load balancer's addresses; a Network Load Balancer's zones have names besides."""
+    lab = Balancer("lb", "/netns", host_address="127.66.1.1")
+    lab.further_zones = (ZoneMapping(zone="us-east-1b", subnet_id="t", host_address="127.66.1.2"),)
+    config = lab.config()
+    name = config.load_balancer.dns_name
+    assert lines([config]) == [f"127.66.1.1\t{name}", f"127.66.1.2\t{name}"]
+    first = config.load_balancer.zones[0].zone
+    network = dataclasses.replace(config, load_balancer=replace(config.load_balancer, type="network"))
+    assert lines([network]) == sorted(
+        [*lines([config]), f"127.66.1.1\t{first}.{name}", f"127.66.1.2\tus-east-1b.{name}"]
+    )
 
 
 def test_block_is_added_replaced_and_removed() -> None:

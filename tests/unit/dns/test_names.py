@@ -240,6 +240,15 @@ def test_load_balancers_have_their_interfaces_addresses() -> None:
     assert lab.data("web-1.us-east-1.elb.localhost") == ["10.0.3.3"]
     assert negative(lab.ask("web-1.us-east-1.elb.localhost", vpc_id=AWAY)) == (Code.NXDOMAIN, 60)
     assert lab.data("localhost") == ["127.0.0.1"]
+    zonal = "us-east-1a.web-1.us-east-1.elb.localhost"
+    assert negative(lab.ask(zonal)) == (Code.NXDOMAIN, 60), "zones of Application Load Balancers have no names"
+    other = ZoneMapping(zone="us-east-1b", subnet_id="subnet-2", address="10.0.4.3")
+    lab.store.transact(Put(LOAD_BALANCER, replace(balancer, type="network", zones=(*balancer.zones, other))))
+    assert lab.data(zonal) == ["10.0.3.3"]
+    assert sorted(lab.data("web-1.us-east-1.elb.localhost")) == ["10.0.3.3", "10.0.4.3"]
+    assert negative(lab.ask(zonal, vpc_id=AWAY)) == (Code.NXDOMAIN, 60)
+    assert negative(lab.ask(zonal.replace("1a", "1z"))) == (Code.NXDOMAIN, 60)
+    lab.store.transact(Put(LOAD_BALANCER, balancer))
     site = lab.service("site", "A", "AAAA", policy="WEIGHTED")
     lab.instance(site, "one", AWS_ALIAS_DNS_NAME="Web-1.us-east-1.elb.localhost.")
     assert lab.data("site.corp.local") == ["10.0.3.3"]
