@@ -430,15 +430,16 @@ def test_tags_of_every_resource(elb: Any, balancer: dict[str, Any], group: dict[
     listener = make_listener(elb, balancer, forward(group))["ListenerArn"]
     rule = elb.create_rule(ListenerArn=listener, Priority=1, Conditions=path("/a"), Actions=FIXED)["Rules"][0]
     arns = [balancer["LoadBalancerArn"], group["TargetGroupArn"], listener, rule["RuleArn"]]
-    elb.add_tags(ResourceArns=arns, Tags=[{"Key": "a", "Value": "1"}, {"Key": "b", "Value": "2"}])
-    elb.add_tags(ResourceArns=arns, Tags=[{"Key": "a", "Value": "3"}])
-    elb.remove_tags(ResourceArns=arns, TagKeys=["b"])
+    for arn in arns:
+        elb.add_tags(ResourceArns=[arn], Tags=[{"Key": "a", "Value": "1"}, {"Key": "b", "Value": "2"}])
+        elb.add_tags(ResourceArns=[arn], Tags=[{"Key": "a", "Value": "3"}])
+        elb.remove_tags(ResourceArns=[arn], TagKeys=["b"])
     for shown in elb.describe_tags(ResourceArns=arns)["TagDescriptions"]:
         assert shown["Tags"] == [{"Key": "a", "Value": "3"}]
     twice = [{"Key": "x", "Value": "1"}, {"Key": "x", "Value": "2"}]
-    assert error_of(elb.add_tags, ResourceArns=arns, Tags=twice)[0] == "DuplicateTagKeys"
+    assert error_of(elb.add_tags, ResourceArns=arns[:1], Tags=twice)[0] == "DuplicateTagKeys"
     many = [{"Key": f"k{n}", "Value": ""} for n in range(51)]
-    assert error_of(elb.add_tags, ResourceArns=arns, Tags=many)[0] == "TooManyTags"
+    assert error_of(elb.add_tags, ResourceArns=arns[:1], Tags=many)[0] == "TooManyTags"
 
 
 def test_pages(elb: Any, subnets: list[dict[str, Any]]) -> None:
@@ -488,8 +489,13 @@ def test_network_load_balancer(served: Any, elb: Any, subnets: list[dict[str, An
     base = {"LoadBalancerArn": made["LoadBalancerArn"], "Port": 5432, "DefaultActions": forward(group)}
     listener = elb.create_listener(**base, Protocol="TCP")["Listeners"][0]
     assert listener["Protocol"] == "TCP"
-    for wrong in ({"Protocol": "QUIC"}, {"Protocol": "HTTP"}, {"Protocol": "TCP", "DefaultActions": FIXED}):
+    for wrong in ({"Protocol": "QUIC"}, {"Protocol": "HTTP"}):
         assert error_of(elb.create_listener, **{**base, "Port": 1, **wrong})[0] == "ValidationError"
+    assert error_of(elb.create_listener, **{**base, "Port": 1, "Protocol": "TCP", "DefaultActions": FIXED}) == (
+        "InvalidLoadBalancerAction",
+        400,
+        "The action type 'fixed-response' is not valid with network load balancer",
+    )
     web = make_group(elb, subnets, "web")
     mixed = {**base, "Port": 1, "Protocol": "TCP", "DefaultActions": forward(web)}
     assert error_of(elb.create_listener, **mixed)[0] == "IncompatibleProtocols"
@@ -542,7 +548,7 @@ def test_grpc_target_groups(
         elb.create_listener, LoadBalancerArn=arn, Protocol="HTTP", Port=80, DefaultActions=forward(made)
     )
     assert (code, message) == (
-        "IncompatibleProtocols",
+        "InvalidLoadBalancerAction",
         "Listener protocol 'HTTP' is not supported with a target group with the protocol-version 'GRPC'",
     )
     listener = make_listener(elb, balancer, forward(group))
@@ -554,7 +560,7 @@ def test_grpc_target_groups(
             Conditions=path("/a"),
             Actions=forward(made),
         )[0]
-        == "IncompatibleProtocols"
+        == "InvalidLoadBalancerAction"
     )
 
 

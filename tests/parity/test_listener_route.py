@@ -69,6 +69,15 @@ def test_target_groups(store: MemoryStore) -> None:
     assert ask(store)[1]["rule"]["Priority"] == "default"
 
 
+def test_path_alone(store: MemoryStore, serve: Callable[..., Any]) -> None:
+    """With several listeners a path alone comes to that of HTTP's or HTTPS's usual port, else to the lowest."""
+    elb = serve([elbv2_service(store, SystemClock(), RandomIds())]).client("elbv2")
+    balancer = elb.describe_load_balancers()["LoadBalancers"][0]["LoadBalancerArn"]
+    for added, comes_to in ((9000, 8080), (7000, 7000), (80, 80)):
+        elb.create_listener(LoadBalancerArn=balancer, Protocol="HTTP", Port=added, DefaultActions=FIXED)
+        assert ask(store, "/a")[1]["listener"]["port"] == comes_to
+
+
 @pytest.mark.parametrize(
     ("url", "more", "said"),
     [

@@ -1,6 +1,7 @@
-"""`portside lb`: load balancers as they stand, in lines that fit a terminal."""
+"""`portside lb`: load balancers as they stand; lines longer than the terminal go on in the next."""
 
 import json
+import sys
 from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -13,6 +14,8 @@ from portside.cli import instance as daemon
 from portside.cli.failure import Failure
 from portside.settings import Settings
 
+WIDE: Final = 10_000
+"""Columns where nobody reads at a terminal: programs take each rule as one line."""
 COLOURS: Final = {"healthy": "green", "unhealthy": "red", "active": "green", "failed": "red"}
 
 
@@ -23,9 +26,9 @@ def show(settings: Settings, name: str, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(answer, indent=2))
         return
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
     for each in render(answer, datetime.now(UTC)):
-        console.print(each, soft_wrap=True)
+        console.print(each)
 
 
 def route(
@@ -117,11 +120,15 @@ def _conditions(rule: dict[str, Any]) -> str:
 
 
 def _condition(condition: dict[str, Any]) -> str:
-    """As `path-pattern /a or /b`; of conditions with parts, as query strings have them, the parts as JSON."""
+    """As `path-pattern /a or /b`; a query string's as `query-string key=value`, or the value alone without a key."""
     config = _config(condition)
     values = condition.get("Values") or config.get("Values") or config.get("RegexValues") or ()
-    said = " or ".join(each if isinstance(each, str) else json.dumps(each) for each in values)
+    said = " or ".join(each if isinstance(each, str) else _parameter(each) for each in values)
     return f"{_condition_name(condition)} {said}"
+
+
+def _parameter(pair: dict[str, str]) -> str:
+    return f"{pair['Key']}={pair['Value']}" if pair.get("Key") else pair["Value"]
 
 
 def _condition_name(condition: dict[str, Any]) -> str:
@@ -147,8 +154,18 @@ def _action(action: dict[str, Any], names: dict[str, str]) -> str:
             return "to " + ", ".join(f"{name} ({weight})" for name, weight in zip(shown, weights, strict=True))
         case {"FixedResponseConfig": config}:
             return f"answers {config['StatusCode']}"
+        case {"RedirectConfig": config}:
+            return f"redirects ({config['StatusCode'].removeprefix('HTTP_')}) to {_template(config)}"
     config = {name: each for name, each in action.items() if name not in ("Type", "Order")}
     return f"{action['Type']} {json.dumps(config)}" if config else str(action["Type"])
+
+
+def _template(redirect: dict[str, str]) -> str:
+    """The location, with AWS's keywords for what is the request's."""
+    parts = {name: redirect.get(name, f"#{{{name.lower()}}}") for name in ("Protocol", "Host", "Port", "Query")}
+    query = f"?{parts['Query']}" if parts["Query"] else ""
+    scheme = parts["Protocol"].lower()
+    return f"{scheme}://{parts['Host']}:{parts['Port']}{redirect.get('Path', '/#{path}')}{query}"
 
 
 def _group(tree: Tree, group: dict[str, Any], now: datetime, *, what: str) -> None:

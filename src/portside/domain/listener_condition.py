@@ -222,8 +222,11 @@ def check_redirect(redirect: Redirect) -> None:
         raise _invalid(f"The redirect protocol '{redirect.protocol}' must be HTTP, HTTPS or #{{protocol}}")
     if redirect.port != "#{port}" and not (redirect.port.isdecimal() and 1 <= int(redirect.port) <= 65535):
         raise _invalid(f"The redirect port '{redirect.port}' must be a number from 1 to 65535 or #{{port}}")
-    if not redirect.path.startswith("/"):
-        raise _invalid(f"The redirect path '{redirect.path}' must begin with a '/' character")
+    if not redirect.path.startswith("/") or any(redirect.path.count(f"#{{{each}}}") > 1 for each in KEYWORDS):
+        raise _invalid(
+            "The Path parameter must be a valid path, should start with a '/', and may contain up to one of each of "
+            "these placeholders: '#{path}', '#{host}', '#{port}'."
+        )
     parts = (("host", redirect.host, ("host",)), ("path", redirect.path, ("host", "path", "port")))
     for name, value, keywords in (*parts, ("query", redirect.query, KEYWORDS)):
         if len(value) > 128 or (name == "host" and not value):
@@ -233,5 +236,15 @@ def check_redirect(redirect: Redirect) -> None:
             bare = bare.replace(f"#{{{keyword}}}", "")
         if "#" in bare or not bare.isascii() or not bare.isprintable() or " " in bare:
             raise _invalid(f"The redirect {name} '{value}' is not valid")
-    if redirect == Redirect(status_code=redirect.status_code):
-        raise _invalid("At least one of protocol, host, port, path or query must be changed by a redirect")
+
+
+def leads_back(redirect: Redirect, protocol: str, port: int) -> bool:
+    """Whether the location is that of the request itself, whatever the query: it has to differ in something else.
+
+    Args: protocol, port: the listener's."""
+    return (
+        redirect.protocol in ("#{protocol}", protocol)
+        and redirect.host == "#{host}"
+        and redirect.port in ("#{port}", str(port))
+        and redirect.path == "/#{path}"
+    )

@@ -32,6 +32,7 @@ LOAD_BALANCERS_PER_REGION: Final = 50
 """Of each type."""
 TARGET_GROUPS_PER_REGION: Final = 3000
 TARGET_GROUPS_PER_ACTION: Final = 5
+TARGET_GROUPS_PER_LOAD_BALANCER: Final = 100
 TARGETS_PER_TARGET_GROUP: Final = 1000
 TAGS_PER_RESOURCE: Final = 50
 WEIGHT_MAX: Final = 999
@@ -308,7 +309,7 @@ def default_health_check(protocol: str, check_protocol: str | None, version: str
 def check_health_check(check: HealthCheck, protocol: str = "HTTP", version: str = "") -> None:
     """Source: https://docs.aws.amazon.com/elasticloadbalancing/latest/application/target-group-health-checks.html"""
     if not check.enabled:
-        raise invalid("Health check enabled must be true for target groups with target type 'ip'")
+        raise invalid("Health check enabled must be true for target groups with target type 'instance' or 'ip'")
     has_network = protocol in NETWORK_PROTOCOLS
     if check.protocol == "TCP" and not has_network:
         raise invalid(f"Health check protocol 'TCP' is not supported for target groups with protocol '{protocol}'")
@@ -452,6 +453,13 @@ def check_load_balancer_attribute(key: str, value: str, kind: str = "application
         # buckets and prefixes once the log is enabled, with each other
     elif key in _FLAGS or (key == CROSS_ZONE and kind == "network"):
         _check_choice(key, value, ("true", "false"))
+    elif key == CROSS_ZONE:
+        _check_choice(key, value, ("true", "false"))
+        if value == "false":
+            raise invalid(
+                "Cross-zone load balancing cannot be turned off for an Application Load Balancer: "
+                "its target groups can turn it off"
+            )
     elif value != known[key]:
         raise unsupported(f"Load balancer attribute '{key}' with value '{value}' is not supported yet")
 

@@ -12,10 +12,10 @@ from portside.cli.load_balancer import render
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
-def shown(answer: dict[str, Any]) -> str:
-    console = Console(file=io.StringIO(), width=200, highlight=False)
+def shown(answer: dict[str, Any], width: int = 200) -> str:
+    console = Console(file=io.StringIO(), width=width, highlight=False)
     for each in render(answer, NOW):
-        console.print(each, soft_wrap=True)
+        console.print(each)
     return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
 
 
@@ -46,7 +46,7 @@ ANSWER = {
                                 },
                                 {
                                     "Field": "query-string",
-                                    "QueryStringConfig": {"Values": [{"Key": "v", "Value": "2"}]},
+                                    "QueryStringConfig": {"Values": [{"Key": "v", "Value": "2"}, {"Value": "beta"}]},
                                 },
                             ],
                             "Actions": [{"Type": "forward", **forward(("arn:a", 9), ("arn:b", 1))}],
@@ -55,7 +55,19 @@ ANSWER = {
                         {
                             "Priority": "20",
                             "Conditions": [{"Field": "host-header", "Values": ["old.example"]}],
-                            "Actions": [{"Type": "redirect", "RedirectConfig": {"StatusCode": "HTTP_301"}}],
+                            "Actions": [
+                                {
+                                    "Type": "redirect",
+                                    "RedirectConfig": {
+                                        "StatusCode": "HTTP_301",
+                                        "Protocol": "HTTPS",
+                                        "Host": "#{host}",
+                                        "Port": "443",
+                                        "Path": "/#{path}",
+                                        "Query": "#{query}",
+                                    },
+                                }
+                            ],
                         },
                         {
                             "Priority": "default",
@@ -118,8 +130,8 @@ def test_a_load_balancer() -> None:
     for line in (
         "web (application, internet-facing) active",
         "path-pattern /a or /b/* and http-header X-Beta yes and query-string ",
-        '{"Key": "v", "Value": "2"}: to a (9), b (1)  7 requests',
-        'host-header old.example: redirect {"RedirectConfig": {"StatusCode": "HTTP_301"}}',
+        "v=2 or beta: to a (9), b (1)  7 requests",
+        "host-header old.example: redirects (301) to https://#{host}:443/#{path}?#{query}",
         "default  answers 404",
         "50 requests: 40 2xx, 10 4xx; 2 without a target; p50 1.2 ms, p99 80.0 ms",
         "10.0.0.1:80 us-east-1a healthy  for 60 s",
@@ -128,6 +140,12 @@ def test_a_load_balancer() -> None:
     ):
         assert line in text, line
     assert text.index("path-pattern") < text.index("host-header") < text.index("answers 404")
+
+
+def test_a_narrow_terminal_loses_nothing() -> None:
+    """A rule that is longer than a line goes on in the next one, down to its hits."""
+    words = [each.strip("│├└─ ") for each in shown(ANSWER, width=50).split()]
+    assert [words[at + 1] for at, each in enumerate(words) if each == "7"] == ["requests"]
 
 
 @pytest.mark.parametrize(

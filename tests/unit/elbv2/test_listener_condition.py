@@ -110,7 +110,6 @@ def test_queries(parameters: list[tuple[str, str]]) -> None:
 @pytest.mark.parametrize(
     "parts",
     [
-        {},
         {"protocol": "TCP"},
         {"port": "0"},
         {"port": "#{path}"},
@@ -120,9 +119,10 @@ def test_queries(parameters: list[tuple[str, str]]) -> None:
         {"host": "a\r\nb"},
         {"query": "#{nonsense}"},
         {"path": "/" + "a" * 128},
+        {"path": "/#{path}/#{path}"},
     ],
 )
 def test_bad_redirects(parts: dict[str, str]) -> None:
-    """A redirect changes something, with AWS's keywords where AWS has them."""
+    """The parts of a redirect are valid, with AWS's keywords where AWS has them, and each once in a path."""
     with pytest.raises(Refused):
         listener_condition.check_redirect(Redirect(status_code="HTTP_301", **parts))

@@ -33,6 +33,10 @@ def invalid(message: str) -> ServiceError:
     return ServiceError("ValidationError", message)
 
 
+def invalid_action(message: str) -> ServiceError:
+    return ServiceError("InvalidLoadBalancerActionException", message)
+
+
 def unsupported(what: str) -> ServiceError:
     return ServiceError("ValidationError", f"{what} is not supported yet by Portside")
 

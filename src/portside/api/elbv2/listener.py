@@ -8,7 +8,7 @@ from portside.aws.service import Handler, Params, RequestContext, Result, Servic
 from portside.domain import load_balancer_rule as rule
 from portside.domain import ssl_policy
 from portside.domain.clock import Clock, Ids
-from portside.domain.load_balancer import Action, Forward, Listener, LoadBalancer
+from portside.domain.load_balancer import Action, Forward, Listener, LoadBalancer, Redirect
 from portside.domain.record import replace
 from portside.domain.table import LISTENER, RULE
 from portside.store.interface import ABSENT, Delete, Put, Store, Write
@@ -36,9 +36,8 @@ class ListenerHandlers:
         protocol = _protocol(params.get("Protocol"), balancer)
         secured = self._secured(context, protocol, params)
         action = wire.action_from(params["DefaultActions"])
-        rule.check_action(action)
         _check_network_action(balancer, action)
-        wire.check_redirect_scheme(protocol, action)
+        wire.check_action(protocol, params["Port"], action)
         lookup.check_versions(self._store, context, protocol, action)
         lookup.check_forward(self._store, context, balancer, action, protocol)
         tags = wire.tags_from(params.get("Tags"))
@@ -67,11 +66,14 @@ class ListenerHandlers:
             tags=tags,
             created_at=self._clock.now(),
         )
+        lookup.check_group_count([*listeners, listener], lookup.rules_of(self._store, listeners))
         self._store.transact(Put(LISTENER, listener, ABSENT))
         return {"Listeners": [wire.listener_to(listener)]}
 
     def describe(self, context: RequestContext, params: Params) -> Result:
         wanted, balancer_arn = params.get("ListenerArns"), params.get("LoadBalancerArn")
+        if wanted and balancer_arn:
+            raise error.invalid("Listener ARNs and a load balancer ARN cannot be specified at the same time")
         if wanted:
             listeners = []
             for arn in wanted:
@@ -119,13 +121,14 @@ class ListenerHandlers:
         listener = replace(listener, attributes={k: v for k, v in listener.attributes.items() if k in known})
         if "DefaultActions" in params:
             action = wire.action_from(params["DefaultActions"])
-            rule.check_action(action)
             _check_network_action(balancer, action)
-            wire.check_redirect_scheme(protocol, action)
             listener = replace(listener, default_action=action)
+        wire.check_action(protocol, listener.port, listener.default_action)
         if "DefaultActions" in params or "Protocol" in params:
             lookup.check_versions(self._store, context, protocol, listener.default_action)
             lookup.check_forward(self._store, context, balancer, listener.default_action, protocol)
+            others = [each for each in lookup.listeners_of(self._store, balancer.arn) if each.arn != listener.arn]
+            lookup.check_group_count([*others, listener], lookup.rules_of(self._store, [*others, listener]))
         self._store.transact(Put(LISTENER, listener))
         return {"Listeners": [wire.listener_to(listener)]}
 
@@ -200,7 +203,8 @@ def _protocol(protocol: str | None, balancer: LoadBalancer) -> Literal["HTTP", "
 
 def _check_network_action(balancer: LoadBalancer, action: Action) -> None:
     if balancer.type == "network" and not isinstance(action, Forward):
-        raise error.invalid("The only action of a listener of a Network Load Balancer is 'forward'")
+        kind = "redirect" if isinstance(action, Redirect) else "fixed-response"
+        raise error.invalid_action(f"The action type '{kind}' is not valid with network load balancer")
     if balancer.type == "network" and isinstance(action, Forward) and action.sticky_s:
         raise error.unsupported("Stickiness to a target group with a listener of a Network Load Balancer")
 

@@ -67,7 +67,7 @@ class ListenerCertificateHandlers:
             if name not in POLICIES:
                 raise error.ssl_policy_not_found(name)
         found = [policy for policy in POLICIES.values() if not names or policy.name in names]
-        if params.get("LoadBalancerType", "application") != "application":
+        if params.get("LoadBalancerType") == "gateway":
             found = []
         shown, more = page(found, params)
         return {
@@ -78,7 +78,7 @@ class ListenerCertificateHandlers:
                     "Ciphers": [
                         {"Name": cipher, "Priority": number} for number, cipher in enumerate(policy.ciphers, 1)
                     ],
-                    "SupportedLoadBalancerTypes": ["application"],
+                    "SupportedLoadBalancerTypes": ["application", "network"],
                 }
                 for policy in shown
             ],

@@ -6,9 +6,9 @@ from portside.aws.service import Handler, Params, RequestContext, Result, Servic
 from portside.domain import load_balancer_rule as rules
 from portside.domain.clock import Ids
 from portside.domain.listener_condition import check_conditions
-from portside.domain.load_balancer import Listener, Rule
+from portside.domain.load_balancer import Rule
 from portside.domain.record import replace
-from portside.domain.table import LISTENER, RULE
+from portside.domain.table import RULE
 from portside.store.interface import ABSENT, Delete, Put, Store
 
 
@@ -36,15 +36,15 @@ class RuleHandlers:
         conditions = wire.conditions_from(params["Conditions"])
         check_conditions(conditions)
         action = wire.action_from(params["Actions"])
-        rules.check_action(action)
-        wire.check_redirect_scheme(listener.protocol, action)
+        wire.check_action(listener.protocol, listener.port, action)
         lookup.check_versions(self._store, context, listener.protocol, action)
         lookup.check_forward(self._store, context, balancer, action, listener.protocol)
         tags = wire.tags_from(params.get("Tags"))
         siblings = self._store.find(RULE, "listener", listener.arn)
         if any(each.priority == params["Priority"] for each in siblings):
             raise ServiceError("PriorityInUseException", f"Priority '{params['Priority']}' is currently in use")
-        all_rules = lookup.rules_of(self._store, lookup.listeners_of(self._store, balancer.arn))
+        listeners = lookup.listeners_of(self._store, balancer.arn)
+        all_rules = lookup.rules_of(self._store, listeners)
         if len(all_rules) >= rules.RULES_PER_LOAD_BALANCER:
             raise ServiceError(
                 "TooManyRulesException",
@@ -59,6 +59,7 @@ class RuleHandlers:
             action=action,
             tags=tags,
         )
+        lookup.check_group_count(listeners, [*all_rules, rule])
         self._store.transact(Put(RULE, rule, ABSENT))
         return {"Rules": [wire.rule_to(rule)]}
 
@@ -79,19 +80,14 @@ class RuleHandlers:
         rule = self._store.get(RULE, context.prefix + arn)
         if rule is not None:
             return wire.rule_to(rule)
-        listener = self._listener_of_default(context, arn)
+        listener = lookup.listener_of_default(self._store, context, arn)
         if listener is None:
             lookup.check_arn(arn, "listener rule")
             raise ServiceError("RuleNotFoundException", "One or more rules not found")
         return wire.default_rule_to(listener)
 
-    def _listener_of_default(self, context: RequestContext, rule_arn: str) -> Listener | None:
-        listener_arn = rule_arn.rpartition("/")[0].replace(":listener-rule/", ":listener/")
-        listener = self._store.get(LISTENER, context.prefix + listener_arn)
-        return listener if listener is not None and wire.default_rule_arn(listener.arn) == rule_arn else None
-
     def _refuse_default(self, context: RequestContext, arn: str, what: str) -> None:
-        if self._listener_of_default(context, arn) is not None:
+        if lookup.listener_of_default(self._store, context, arn) is not None:
             raise ServiceError("OperationNotPermittedException", f"Default rule '{arn}' cannot be {what}")
 
     def modify(self, context: RequestContext, params: Params) -> Result:
@@ -105,13 +101,15 @@ class RuleHandlers:
             rule = replace(rule, conditions=conditions)
         if "Actions" in params:
             action = wire.action_from(params["Actions"])
-            rules.check_action(action)
             listener = lookup.listener(self._store, context, rule.listener_arn)
-            wire.check_redirect_scheme(listener.protocol, action)
+            wire.check_action(listener.protocol, listener.port, action)
             lookup.check_versions(self._store, context, listener.protocol, action)
             balancer = lookup.load_balancer(self._store, context, listener.load_balancer_arn)
             lookup.check_forward(self._store, context, balancer, action, listener.protocol)
             rule = replace(rule, action=action)
+            listeners = lookup.listeners_of(self._store, balancer.arn)
+            others = [each for each in lookup.rules_of(self._store, listeners) if each.arn != rule.arn]
+            lookup.check_group_count(listeners, [*others, rule])
         self._store.transact(Put(RULE, rule))
         return {"Rules": [wire.rule_to(rule)]}
 

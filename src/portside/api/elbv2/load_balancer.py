@@ -26,6 +26,9 @@ from portside.domain.table import (
 from portside.domain.vpc import ElasticAddress, Subnet
 from portside.store.interface import ABSENT, Delete, Put, Store, Write
 
+DESCRIBED: Final = 20
+"""ARNs in one call. Source: DescribeLoadBalancers, member LoadBalancerArns."""
+
 _PLACE: Final[tuple[Literal["bucket", "prefix"], ...]] = ("bucket", "prefix")
 
 
@@ -156,6 +159,10 @@ class LoadBalancerHandlers:
     def describe(self, context: RequestContext, params: Params) -> Result:
         all_of_them = (each for each in self._store.scan(LOAD_BALANCER, context.prefix) if each.type != "classic")
         balancers = sorted(all_of_them, key=lambda b: (b.created_at, b.arn))
+        if params.get("LoadBalancerArns") and params.get("Names"):
+            raise error.invalid("Load balancer names and load balancer ARNs cannot be specified at the same time")
+        if len(params.get("LoadBalancerArns", ())) > DESCRIBED:
+            raise error.invalid(f"At most '{DESCRIBED}' load balancer ARNs can be specified")
         if wanted := params.get("LoadBalancerArns"):
             balancers = [balancer for balancer in balancers if balancer.arn in wanted]
             for arn in wanted:

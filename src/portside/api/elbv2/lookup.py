@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
-from portside.api.elbv2 import error
+from portside.api.elbv2 import error, wire
 from portside.aws.service import RequestContext, ServiceError
 from portside.domain.certificate import Certificate
 from portside.domain.iam import ServerCertificate
@@ -12,6 +12,7 @@ from portside.domain.load_balancer import Action, Listener, LoadBalancer, Rule, 
 from portside.domain.load_balancer_rule import (
     GROUP_PROTOCOLS,
     STOPPED,
+    TARGET_GROUPS_PER_LOAD_BALANCER,
     TargetHealth,
     check_proxied,
     forwarded_groups,
@@ -69,6 +70,13 @@ def rule(store: Store, context: RequestContext, arn: str) -> Rule:
         check_arn(arn, "listener rule")
         raise error.rule_not_found(arn)
     return found
+
+
+def listener_of_default(store: Store, context: RequestContext, rule_arn: str) -> Listener | None:
+    """The listener whose default rule has this ARN."""
+    listener_arn = rule_arn.rpartition("/")[0].replace(":listener-rule/", ":listener/")
+    found = store.get(LISTENER, context.prefix + listener_arn)
+    return found if found is not None and wire.default_rule_arn(found.arn) == rule_arn else None
 
 
 def certificate(store: Store, context: RequestContext, arn: str) -> Certificate | ServerCertificate:
@@ -153,11 +161,20 @@ def check_versions(store: Store, context: RequestContext, protocol: str, action:
     for arn in forwarded_groups(action) if protocol == "HTTP" else ():
         group = target_group(store, context, arn)
         if group.protocol_version in ("HTTP2", "GRPC"):
-            raise ServiceError(
-                "IncompatibleProtocolsException",
+            raise error.invalid_action(
                 f"Listener protocol 'HTTP' is not supported with a target group with the protocol-version "
-                f"'{group.protocol_version}'",
+                f"'{group.protocol_version}'"
             )
+
+
+def check_group_count(listeners: Iterable[Listener], rules: Iterable[Rule]) -> None:
+    """Args: listeners, rules: all of a load balancer as they are to be."""
+    most = TARGET_GROUPS_PER_LOAD_BALANCER
+    if len(used_groups(listeners, rules)) > most:
+        raise ServiceError(
+            "TooManyUniqueTargetGroupsPerLoadBalancerException",
+            f"A load balancer can send requests to at most '{most}' target groups",
+        )
 
 
 def check_forward(store: Store, context: RequestContext, balancer: LoadBalancer, action: Action, protocol: str) -> None:

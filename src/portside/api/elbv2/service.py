@@ -2,6 +2,7 @@
 
 from portside.api.elbv2.error import mapped
 from portside.api.elbv2.listener import ListenerHandlers
+from portside.api.elbv2.listener_certificate import PER_LOAD_BALANCER as CERTIFICATES
 from portside.api.elbv2.listener_certificate import ListenerCertificateHandlers
 from portside.api.elbv2.listener_rule import RuleHandlers
 from portside.api.elbv2.load_balancer import LoadBalancerHandlers
@@ -55,9 +56,13 @@ def describe_account_limits(context: RequestContext, params: Params) -> Result:
         "application-load-balancers": rule.LOAD_BALANCERS_PER_REGION,
         "network-load-balancers": rule.LOAD_BALANCERS_PER_REGION,
         "target-groups": rule.TARGET_GROUPS_PER_REGION,
+        "targets-per-target-group": rule.TARGETS_PER_TARGET_GROUP,
         "listeners-per-application-load-balancer": rule.LISTENERS_PER_LOAD_BALANCER,
         "listeners-per-network-load-balancer": rule.LISTENERS_PER_LOAD_BALANCER,
         "rules-per-application-load-balancer": rule.RULES_PER_LOAD_BALANCER,
+        "certificates-per-application-load-balancer": CERTIFICATES,
+        "certificates-per-network-load-balancer": CERTIFICATES,
+        "target-groups-per-application-load-balancer": rule.TARGET_GROUPS_PER_LOAD_BALANCER,
         "target-groups-per-action-on-application-load-balancer": rule.TARGET_GROUPS_PER_ACTION,
         "target-groups-per-action-on-network-load-balancer": rule.TARGET_GROUPS_PER_ACTION,
         "condition-values-per-alb-rule": VALUES_PER_RULE,

@@ -1,8 +1,8 @@
 """Tags of load balancers, listeners, rules and target groups."""
 
-from typing import Any
+from typing import Any, Final
 
-from portside.api.elbv2 import lookup, wire
+from portside.api.elbv2 import error, lookup, wire
 from portside.aws.service import Handler, Params, RequestContext, Result
 from portside.domain.kind import Kind
 from portside.domain.load_balancer import Listener, LoadBalancer, Rule, TargetGroup
@@ -11,6 +11,9 @@ from portside.domain.table import LISTENER, LOAD_BALANCER, RULE, TARGET_GROUP
 from portside.store.interface import Put, Store
 
 Tagged = LoadBalancer | Listener | Rule | TargetGroup
+
+DESCRIBED: Final = 20
+"""Resources in one call. Source: DescribeTags, member ResourceArns."""
 
 
 class TagHandlers:
@@ -23,31 +26,29 @@ class TagHandlers:
 
     def add(self, context: RequestContext, params: Params) -> Result:
         given = wire.tags_from(params["Tags"])
-        writes: list[Put] = []
-        for arn in params["ResourceArns"]:
-            kind, record = self._resource(context, arn)
-            tags = wire.with_tags(record.tags, given)
-            wire.check_tag_count(tags)
-            writes.append(Put(kind, replace(record, tags=tags)))
-        self._store.transact(*writes)
+        kind, record = self._resource(context, _only(params))
+        tags = wire.with_tags(record.tags, given)
+        wire.check_tag_count(tags)
+        self._store.transact(Put(kind, replace(record, tags=tags)))
         return {}
 
     def remove(self, context: RequestContext, params: Params) -> Result:
-        writes: list[Put] = []
-        for arn in params["ResourceArns"]:
-            kind, record = self._resource(context, arn)
-            kept = tuple(tag for tag in record.tags if tag.key not in params["TagKeys"])
-            writes.append(Put(kind, replace(record, tags=kept)))
-        self._store.transact(*writes)
+        kind, record = self._resource(context, _only(params))
+        kept = tuple(tag for tag in record.tags if tag.key not in params["TagKeys"])
+        self._store.transact(Put(kind, replace(record, tags=kept)))
         return {}
 
     def describe(self, context: RequestContext, params: Params) -> Result:
-        return {
-            "TagDescriptions": [
-                {"ResourceArn": arn, "Tags": wire.tags_to(self._resource(context, arn)[1].tags)}
-                for arn in params["ResourceArns"]
-            ]
-        }
+        arns = _named(params)
+        if len(arns) > DESCRIBED:
+            raise error.invalid(f"Cannot have more than {DESCRIBED} resource descriptions")
+        return {"TagDescriptions": [{"ResourceArn": arn, "Tags": self._tags(context, arn)} for arn in arns]}
+
+    def _tags(self, context: RequestContext, arn: str) -> list[Result]:
+        """A default rule, which is nothing of its own, has none."""
+        if lookup.listener_of_default(self._store, context, arn) is not None:
+            return []
+        return wire.tags_to(self._resource(context, arn)[1].tags)
 
     def _resource(self, context: RequestContext, arn: str) -> tuple[Kind[Any], Tagged]:
         resource = arn.split(":", 5)[-1]
@@ -58,3 +59,18 @@ class TagHandlers:
         if resource.startswith("listener/"):
             return LISTENER, lookup.listener(self._store, context, arn)
         return LOAD_BALANCER, lookup.load_balancer(self._store, context, arn)
+
+
+def _named(params: Params) -> list[str]:
+    arns = list(params["ResourceArns"])
+    if not arns:
+        raise error.invalid("An ARN must be specified")
+    return arns
+
+
+def _only(params: Params) -> str:
+    """The list has room for one."""
+    arns = _named(params)
+    if len(arns) > 1:
+        raise error.invalid("Only one resource can be tagged at a time")
+    return arns[0]

@@ -31,6 +31,8 @@ class TargetHandlers:
         is_alone = group.attributes.get(rule.CROSS_ZONE) == "false"
         fresh: dict[str, Target] = {}
         for item in params["Targets"]:
+            if "QuicServerId" in item:
+                raise error.unsupported("The parameter QuicServerId")
             instance_address = ""
             if group.target_type == "instance":
                 instance = self._instance(context, group, item["Id"])
@@ -122,6 +124,8 @@ class TargetHandlers:
 
     def describe_health(self, context: RequestContext, params: Params) -> Result:
         group = lookup.target_group(self._store, context, params["TargetGroupArn"])
+        if params.get("Include"):
+            raise error.unsupported("The parameter Include")
         health_of = lookup.health_of(self._store, group)
         targets = sorted(
             self._store.find(TARGET, "target_group", group.arn), key=lambda t: (t.registered_at, t.id, t.port)

@@ -96,6 +96,10 @@ class TargetGroupHandlers:
     def describe(self, context: RequestContext, params: Params) -> Result:
         all_of_them = (each for each in self._store.scan(TARGET_GROUP, context.prefix) if each.classic is None)
         groups = sorted(all_of_them, key=lambda g: (g.created_at, g.arn))
+        if sum(bool(params.get(each)) for each in ("LoadBalancerArn", "TargetGroupArns", "Names")) > 1:
+            raise error.invalid(
+                "Only one of a load balancer ARN, target group ARNs and target group names can be specified"
+            )
         users = lookup.balancers_by_group(self._store, context)
         if balancer_arn := params.get("LoadBalancerArn"):
             lookup.load_balancer(self._store, context, balancer_arn)

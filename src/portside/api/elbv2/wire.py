@@ -5,8 +5,10 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from portside.api.elbv2.error import invalid, unsupported
+from portside.api.elbv2.error import invalid, invalid_action, unsupported
 from portside.aws.service import Params, Result, ServiceError
+from portside.domain import load_balancer_rule as rules
+from portside.domain.listener_condition import leads_back
 from portside.domain.load_balancer import (
     Action,
     Condition,
@@ -24,6 +26,7 @@ from portside.domain.load_balancer import (
 )
 from portside.domain.load_balancer_rule import TAGS_PER_RESOURCE
 from portside.domain.record import Tag, Tags
+from portside.domain.refusal import Refused
 
 HOSTED_ZONES = {"us-east-1": "Z35SXDOTRQ7X7K"}
 """The zones of AWS's own load balancer names, where known. Nothing here resolves by them."""
@@ -179,7 +182,7 @@ def action_from(items: Sequence[Mapping[str, Any]]) -> Action:
     if item["Type"] == "fixed-response":
         config = item.get("FixedResponseConfig")
         if config is None:
-            raise invalid("A fixed response configuration must be specified for an action of type 'fixed-response'")
+            raise _without_config(item)
         return FixedResponse(
             status_code=config["StatusCode"],
             content_type=config.get("ContentType") or None,
@@ -188,16 +191,33 @@ def action_from(items: Sequence[Mapping[str, Any]]) -> Action:
     if item["Type"] == "redirect":
         config = item.get("RedirectConfig")
         if config is None:
-            raise invalid("A redirect configuration must be specified for an action of type 'redirect'")
+            raise _without_config(item)
         parts = {name.lower(): config[name] for name in ("Protocol", "Host", "Port", "Path", "Query") if name in config}
         return Redirect(status_code=config["StatusCode"], **parts)
     return _forward_from(item)
 
 
-def check_redirect_scheme(protocol: str, action: Action) -> None:
-    """Raises ServiceError for a redirect that leaves TLS."""
-    if isinstance(action, Redirect) and protocol == "HTTPS" and action.protocol == "HTTP":
-        raise invalid("You cannot redirect from HTTPS to HTTP")
+def _without_config(item: Mapping[str, Any]) -> ServiceError:
+    member = {"redirect": "RedirectConfig", "fixed-response": "FixedResponseConfig"}[item["Type"]]
+    return invalid_action(f"For actions of type '{item['Type']}', you must specify the following fields: '{member}'")
+
+
+def check_action(protocol: str, port: int, action: Action) -> None:
+    """Raises ServiceError, or Refused, for what no action may be, and for a redirect that leaves TLS or leads to where
+    the request came to.
+
+    Args: protocol, port: the listener's."""
+    if not isinstance(action, Redirect):
+        rules.check_action(action)
+        return
+    try:
+        rules.check_action(action)
+    except Refused as refused:
+        raise invalid_action(refused.message) from refused
+    if protocol == "HTTPS" and action.protocol == "HTTP":
+        raise invalid_action("You cannot redirect HTTPS to HTTP")
+    if leads_back(action, protocol, port):
+        raise invalid_action("The redirect configuration is not valid because it creates a loop.")
 
 
 def _forward_from(item: Mapping[str, Any]) -> Forward:
@@ -278,6 +298,8 @@ def conditions_from(items: Sequence[Mapping[str, Any]]) -> tuple[Condition, ...]
             raise unsupported("A condition with an IP address type")
         # Values of its own belong to the two oldest fields alone
         plain = item if field in ("path-pattern", "host-header") else {}
+        if plain.get("Values") and _CONDITION_CONFIG[field] in item:
+            raise invalid(f"Only one of 'Values' and '{_CONDITION_CONFIG[field]}' can be specified for field '{field}'")
         given = config.get("Values") or plain.get("Values") or ()
         query = (
             tuple(QueryParameter(key=pair.get("Key", ""), value=pair.get("Value", "")) for pair in given)

@@ -99,7 +99,8 @@ def _asked(
     store: Store, balancer: LoadBalancer, method: str, url: str, headers: tuple[tuple[str, str], ...], source: str
 ) -> tuple[Listener, Request]:
     """The listener that a request comes to, and what it sees of it. Without a host in the URL it is the load balancer's
-    name, without a port the usual one or, if there is but one listener, that one's."""
+    name; without a scheme and a port it comes to the usual port of HTTP or HTTPS, or else to the listener with the
+    lowest one."""
     try:
         parts = urlsplit(url)
         port = parts.port
@@ -111,7 +112,8 @@ def _asked(
     if port is None and parts.scheme:
         port = 443 if parts.scheme == "https" else 80
     if port is None:
-        port = listeners[0].port if len(listeners) == 1 else 80
+        there_are = [each.port for each in listeners]
+        port = next((each for each in (80, 443, *there_are) if each in there_are), 80)
     listener = next((each for each in listeners if each.port == port), None)
     if listener is None:
         there = ", ".join(f"{each.protocol} {each.port}" for each in listeners) or "none"
