@@ -675,6 +675,60 @@ def test_envoy_that_would_not_start_is_not_tried(tmp_path: Path, text: str) -> N
     in_lab(tmp_path, body)
 
 
+@pytest.mark.parametrize(
+    "spoilt",
+    [b"\xff\xfe{", b"", b"[]", b"null", b'{"resources":["a"]}', b'{"resources":[{"@type":"b","name":"a"}]}'],
+    ids=["no text", "empty", "list", "null", "no resources", "of no kind"],
+)
+def test_files_that_something_has_spoilt(tmp_path: Path, spoilt: bytes) -> None:
+    """If the files of the configuration are not what they were when the next process comes, they are written anew."""
+
+    async def run() -> None:
+        async with lab_at(tmp_path / "data") as lab:
+            g = group("g")
+            lab.web.groups, lab.web.targets = [g], [target(g, ONE)]
+            lab.web.rule(lab.web.listen(80, fixed(200, "before")), 1, forward(g), paths("/g"))
+            await lab.apply()
+            await lab.envoy.close()
+            for pid in envoys(lab.settings.data_dir):
+                os.kill(pid, signal.SIGKILL)
+            for file in (lab.settings.data_dir / "envoy").glob("?ds*.json"):
+                file.write_bytes(spoilt)
+            after = EnvoyBalancer(lab.settings)
+            await after.start(lab.reports)
+            try:
+                lab.web.listeners.clear()
+                lab.web.listen(80, fixed(200, "after"))
+                await after.apply([lab.web.config()])
+                assert after.problem == ""
+                assert await lab.get() == "200 after"
+            finally:
+                await after.close()
+
+    asyncio.run(run())
+
+
+def test_a_change_that_can_not_be_written(tmp_path: Path) -> None:
+    """That is a problem until it can; what was there before serves on."""
+
+    async def body(lab: Lab) -> None:
+        lab.web.listen(80, fixed(200, "before"))
+        await lab.apply()
+        folder = lab.settings.data_dir / "envoy"
+        folder.rename(kept := folder.with_name("kept"))
+        lab.web.listen(81, fixed(200, "more"))
+        with pytest.raises(BalancerRefused, match="No such file"):
+            await lab.apply()
+        assert lab.envoy.problem.startswith("No change of a load balancer is carried out: ")
+        assert await lab.get() == "200 before"
+        kept.rename(folder)
+        await lab.apply()
+        assert lab.envoy.problem == ""
+        assert await lab.get(port=81) == "200 more"
+
+    in_lab(tmp_path, body)
+
+
 def test_refusal_says_why_and_changes_nothing(tmp_path: Path) -> None:
     """What Envoy rejects raises BalancerRefused with its reason; the old configuration serves on, also after a
     restart."""

@@ -1,13 +1,17 @@
 """Addresses of 127.66.0.0/16 for load balancers on the host, shared out among all instances on the machine.
 
-A claim is a file that names its owner; an owner whose data directory is gone has lost its claims. Claims do not
-outlive a reboot: an instance claims its addresses again when it starts, and takes others if it must.
+A claim is a file that names its owner; an owner whose data directory is gone has lost its claims, and a claim that
+names nobody is nobody's. Instances take turns. Claims do not outlive a reboot: an instance claims its addresses again
+when it starts, and takes others if it must.
 """
 
+import contextlib
+import fcntl
 import hashlib
 import json
 import os
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -41,16 +45,26 @@ class HostAddresses:
         Raises: AddressesExhausted, OSError."""
         self._directory.mkdir(parents=True, exist_ok=True)
         mine = {"owner": str(self._owner), "balancer": balancer, "zone": zone}
-        for path in self._directory.iterdir():
-            if self._read(path) == mine:
-                return path.name
         first = int(hashlib.sha256(f"{self._owner}/{balancer}/{zone}".encode()).hexdigest()[:12], 16)
         candidates = [preferred] if preferred.startswith(f"{NETWORK}.") else []
         candidates += [nth_address(first + step) for step in range(1000)]
-        for address in candidates:
-            if self._take(self._directory / address, mine):
-                return address
+        with self._turn():
+            for path in self._directory.iterdir():
+                if self._read(path) == mine and not path.name.startswith("."):
+                    return path.name
+            for address in candidates:
+                if self._take(self._directory / address, mine):
+                    return address
         raise AddressesExhausted(f"no address of {NETWORK}.0.0/16 is free: see {self._directory}")
+
+    @contextlib.contextmanager
+    def _turn(self) -> Iterator[None]:
+        descriptor = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
 
     def release(self, balancer: str) -> None:
         """Give back all addresses of a load balancer; "" means of every one of this instance."""
@@ -62,15 +76,13 @@ class HostAddresses:
                 path.unlink(missing_ok=True)
 
     def _take(self, path: Path, mine: dict[str, str]) -> bool:
-        claim = self._read(path)
-        if claim and not Path(claim.get("owner", "")).is_dir():
-            path.unlink(missing_ok=True)
-        try:
-            descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
-        except FileExistsError:
+        owner = self._read(path).get("owner", "")
+        if owner and Path(owner).is_dir():
             return False
-        with os.fdopen(descriptor, "w") as file:
-            json.dump(mine, file)
+        # in one step: a claim that is cut short names nobody
+        temporary = path.with_name(f".{path.name}")
+        temporary.write_text(json.dumps(mine))
+        temporary.replace(path)
         return True
 
     @staticmethod

@@ -71,6 +71,8 @@ WATCH_INTERVAL_S: Final = 2.0
 LOG_LIMIT_BYTES: Final = 8 << 20
 WATCHES_SPARE: Final = 64
 INOTIFY_WANTED: Final = 8192
+_KINDS: Final = {"cds.json": ".v3.Cluster", "lds.json": ".v3.Listener"}
+_UNDONE: Final = "No change of a load balancer is carried out"
 _LISTENER_REFUSED: Final = re.compile(r"lds: listener '([^']+)' config rejected: ([^/]*(?:/[^ /][^/]*)*)")
 INOTIFY_LIMIT: Final = Path("/proc/sys/fs/inotify/max_user_instances")
 
@@ -102,7 +104,7 @@ class EnvoyBalancer:
         self._skipped: set[tuple[str, int]] = set()
         self._applying = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._problem = ""
+        self._problem, self._undone = "", ""
         # by ARN and kind, with the start of the log's interval
         self._logged: dict[tuple[str, LogKind], tuple[LoadBalancer, datetime]] = {}
         self._buckets = LogFolder(settings.data_dir / "access-logs", endpoint_of(settings))
@@ -110,8 +112,9 @@ class EnvoyBalancer:
 
     @property
     def problem(self) -> str:
-        """What a person should know: Envoy does not run, or does not answer. Empty if all is well."""
-        return self._problem
+        """What a person should know: Envoy does not run, does not answer, or has not taken the last change. Empty if
+        all is well."""
+        return self._problem or self._undone
 
     @property
     def taken(self) -> list[tuple[str, int]]:
@@ -324,6 +327,21 @@ class EnvoyBalancer:
             await self._apply(configs)
 
     async def _apply(self, configs: Sequence[BalancerConfig]) -> None:
+        try:
+            await self._carry_out(configs)
+        except BalancerRefused as refusal:
+            # those that are named have it in their state
+            self._undone = "" if refusal.load_balancers else f"{_UNDONE}: {refusal}"
+            raise
+        except OSError as error:
+            self._undone = f"{_UNDONE}: {error}"
+            raise BalancerRefused(str(error)) from error
+        except Exception as error:
+            self._undone = f"{_UNDONE}: {error!r}"
+            raise
+        self._undone = ""
+
+    async def _carry_out(self, configs: Sequence[BalancerConfig]) -> None:
         resources = render(configs, self._options)
         self._ensure_watches(len(resources.clusters) + len(resources.routes) + len(resources.secrets))
         await self._reserve_ports(configs)
@@ -545,15 +563,18 @@ class EnvoyBalancer:
     def _on_disk(self, file: str) -> str | None:
         if file not in self._written:
             try:
-                self._written[file] = (self._directory / file).read_text()
+                # what is no text was not written here, and is no document either
+                self._written[file] = (self._directory / file).read_text(errors="replace")
             except FileNotFoundError:
                 return None
         return self._written[file]
 
     def _resources_on_disk(self, file: str) -> dict[str, Resource]:
+        """Of a file that something has spoilt, none."""
         try:
-            return {resource["name"]: resource for resource in json.loads(self._on_disk(file) or "{}")["resources"]}
-        except (ValueError, KeyError):
+            resources = {each["name"]: each for each in json.loads(self._on_disk(file) or "{}")["resources"]}
+            return {name: each for name, each in resources.items() if each["@type"].endswith(_KINDS[file])}
+        except (ValueError, KeyError, TypeError):
             return {}
 
     def _sweep(self, needed: set[str]) -> None:
@@ -905,7 +926,8 @@ def _warming(resource: Resource, old: Resource | None) -> Resource:
 
 def _routes_of(listeners: Iterable[Resource]) -> set[str]:
     """The names of their routes; those of TCP have none."""
-    managers = [chain["filters"][0]["typed_config"] for listener in listeners for chain in listener["filter_chains"]]
+    chains = [chain for listener in listeners for chain in listener.get("filter_chains", ())]
+    managers = [chain["filters"][0]["typed_config"] for chain in chains]
     return {str(manager["rds"]["route_config_name"]) for manager in managers if "rds" in manager}
 
 

@@ -78,6 +78,18 @@ def test_addresses_are_shared_out(tmp_path: Path) -> None:
     assert two.claim("other", "a", first) == first
 
 
+def test_a_claim_that_was_cut_short_is_nobodys(tmp_path: Path) -> None:
+    """Whoever was killed while it claimed an address has not taken it from all others."""
+    home = tmp_path / "one"
+    home.mkdir()
+    one = HostAddresses(tmp_path / "claims", home)
+    first = one.claim("lb", "a")
+    (tmp_path / "claims" / first).write_text("")
+    assert one.claim("lb", "a") == first
+    assert one.claim("lb", "b") != first
+    assert [each.name for each in (tmp_path / "claims").iterdir() if each.name.startswith(".")] == []
+
+
 def test_address_range() -> None:
     """Addresses are inside of 127.66.0.0/16 and never end in 0 or 255."""
     for index in (0, 253, 254, 254 * 254 - 1, 254 * 254):
