@@ -14,6 +14,8 @@ import resource
 import select
 import shutil
 import signal
+import socket
+import struct
 import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -129,12 +131,11 @@ class EnvoyProcess:
         self._before: list[tuple[int, int]] = []
 
     def adopt(self) -> bool:
-        """Take over the process of the pid file, if it still runs."""
-        known = _read(self._pid_file)
+        """Take over the process of the pid file, or that behind the admin socket, if it still runs."""
+        named = _read(self._pid_file)
+        self._before = list(named.before) if named is not None else []
+        known = named if named is not None and _runs(named) else _behind(admin_socket(self._settings))
         if known is None:
-            return False
-        self._before = list(known.before)
-        if start_time(known.pid) != known.start_time:
             return False
         try:
             self._watch(known.pid)
@@ -285,10 +286,10 @@ def stop(settings: Settings) -> None:
     """End the Envoy of an instance, whoever started it, and take back its names and addresses. Blocking; idempotent.
 
     Raises: OSError."""
-    known = _read(pid_file(settings))
-    if known is not None:
-        for pid, started in (*known.before, (known.pid, known.start_time)):
-            _end(pid, started)
+    for known in (_read(pid_file(settings)), _behind(admin_socket(settings))):
+        if known is not None:
+            for pid, started in (*known.before, (known.pid, known.start_time)):
+                _end(pid, started)
     pid_file(settings).unlink(missing_ok=True)
     admin_socket(settings).unlink(missing_ok=True)
     for path in (*settings.run_dir.glob(f"{_HOT_RESTART}_*"), shared_memory(settings)):
@@ -336,6 +337,25 @@ def _signal(pid: int, started: int, what: signal.Signals) -> None:
                 signal.pidfd_send_signal(descriptor, what)
         finally:
             os.close(descriptor)
+
+
+def _runs(known: _Known) -> bool:
+    return start_time(known.pid) == known.start_time
+
+
+def _behind(socket_path: Path) -> _Known | None:
+    """The Envoy that listens there, of which nothing else is known: for those whose pid file was lost. Blocking."""
+    try:
+        with socket.socket(socket.AF_UNIX) as peer:
+            peer.settimeout(1)
+            peer.connect(str(socket_path))
+            pid, _, _ = struct.unpack("3i", peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        epoch = int(words[words.index(b"--restart-epoch") + 1])
+    except (OSError, ValueError, IndexError):
+        return None
+    started = start_time(pid)
+    return None if started is None else _Known(pid=pid, start_time=started, made_of="unknown", epoch=epoch)
 
 
 def _read(path: Path) -> _Known | None:
