@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from resolver_lab import Asker
 from test_container_instance import EVERYONE
 
 from portside.testing.image import ensure_busybox_image
@@ -333,6 +334,72 @@ def test_zones_on_the_host(portside: Instance) -> None:
         what="what the target group says goes before",
     )
     assert second["AvailabilityZone"] != first["AvailabilityZone"]
+
+
+FAILS = (
+    "mkdir -p /tmp/www/cgi-bin; cd /tmp/www; touch up; "
+    'printf "#!/bin/sh\\necho; hostname -i" > cgi-bin/who; printf "#!/bin/sh\\nrm /tmp/www/up; echo" > cgi-bin/fail; '
+    "chmod +x cgi-bin/*; exec httpd -f -p 8080 -h /tmp/www"
+)
+"""Answers with its own address, and fails its checks from when it is asked to."""
+
+
+def test_too_few_healthy_targets(portside: Instance) -> None:
+    """A zone with fewer healthy targets than the group asks for is not in the name, as long as another one has enough;
+    its address leads to all of its targets with the setting for that, in the VPC and on the host, and to healthy ones
+    alone without."""
+    check = {"HealthCheckProtocol": "HTTP", "HealthCheckPath": "/up", "Matcher": {"HttpCode": "200"}}
+    site = Site(portside, **check)
+    dns = "target_group_health.dns_failover.minimum_healthy_targets"
+    routing = "target_group_health.unhealthy_state_routing.minimum_healthy_targets"
+    site.set(load_balancing__cross_zone__enabled="false")
+    portside.register("fails", {"command": ["sh", "-c", FAILS], "portMappings": [{"containerPort": 8080}]})
+    near, far = site.network["awsvpcConfiguration"]["subnets"]
+    askers: list[Asker] = []
+    for subnet in (near, near, far):
+        where = {"awsvpcConfiguration": {"subnets": [subnet], "securityGroups": [site.group_id]}}
+        askers.append(Asker(portside, portside.run_task("fails", networkConfiguration=where)))
+    one, two, three = (each.address for each in askers)
+    site.elb.register_targets(TargetGroupArn=site.group, Targets=[{"Id": each} for each in (one, two, three)])
+    site.healthy(3)
+    zones = site.balancer["AvailabilityZones"]
+    enis = portside.client("ec2").describe_network_interfaces()["NetworkInterfaces"]
+    legs = {
+        each["SubnetId"]: str(each["PrivateIpAddress"]) for each in enis if each["Description"].startswith("ELB net/")
+    }
+    (shown,) = [each for each in portside.status()["loadBalancers"] if each["name"] == "net"]
+    assert {each["SubnetId"] for each in zones} == {near, far} == legs.keys()
+
+    def name() -> set[object]:
+        return askers[2].data(site.balancer["DNSName"])
+
+    def reached(address: str, *, on_host: bool = False) -> set[str]:
+        url = f"http://{address}:{site.port}/cgi-bin/who"
+        if on_host:
+            return {http_get(url).decode().split()[0] for _ in range(20)}
+        found = (inside(askers[2].pin, GET, url).split() for _ in range(20))
+        return {each[0] if each else "" for each in found}
+
+    wait_for(lambda: name() == set(legs.values()), timeout_s=60, what="the name leads to both zones")
+    site.set(**{f"{dns}.count": "2"})
+    wait_for(lambda: name() == {legs[near]}, timeout_s=60, what="the zone of one target is not in the name")
+    inside(askers[2].pin, GET, f"http://{two}:8080/cgi-bin/fail")
+    wait_for(lambda: site.states() == ["healthy", "healthy", "unhealthy"], timeout_s=60, what="one fails its checks")
+    wait_for(lambda: name() == set(legs.values()), timeout_s=60, what="no zone has enough, so the name leads to both")
+    wait_for(lambda: reached(legs[near]) == {one}, timeout_s=60, what="connections go to the healthy target")
+    on_host = next(each for each in shown["hostAddresses"] if one in reached(each, on_host=True))
+    site.set(**{f"{routing}.percentage": "51"})
+    wait_for(lambda: reached(legs[near]) == {one, two}, timeout_s=60, what="half is too few: they go to both")
+    wait_for(lambda: reached(on_host, on_host=True) == {one, two}, timeout_s=60, what="so do those of the host")
+    assert reached(legs[far]) == {three}
+    site.set(**{f"{routing}.percentage": "50", f"{dns}.count": "1"})
+    wait_for(lambda: reached(legs[near]) == {one}, timeout_s=60, what="half is enough")
+    wait_for(lambda: name() == set(legs.values()), timeout_s=60, what="one is enough for the name")
+    inside(askers[2].pin, GET, f"http://{three}:8080/cgi-bin/fail")
+    wait_for(lambda: name() == {legs[near]}, timeout_s=60, what="a zone without a healthy target is not in the name")
+    site.set(**{f"{dns}.count": "off"})
+    wait_for(lambda: name() == set(legs.values()), timeout_s=60, what="it is, once that is turned off")
+    assert reached(legs[far]) == {three}
 
 
 GET_TLS = """

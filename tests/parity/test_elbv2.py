@@ -846,3 +846,47 @@ def test_target_in_a_zone_without_the_load_balancer(elb: Any, subnets: list[dict
         }
         elb.set_subnets(LoadBalancerArn=balancer, Subnets=[subnet["SubnetId"] for subnet in subnets[:3]])
         assert health()["Reason"] == "Elb.RegistrationInProgress"
+
+
+def test_target_group_health_settings(elb: Any, subnets: list[dict[str, Any]], group: dict[str, Any]) -> None:
+    """AWS's four settings, of Application and Network groups, with their defaults; values out of range, and a
+    threshold of the name below that of routing, are refused and change nothing."""
+    dns = "target_group_health.dns_failover.minimum_healthy_targets"
+    routing = "target_group_health.unhealthy_state_routing.minimum_healthy_targets"
+    defaults = {f"{dns}.count": "1", f"{dns}.percentage": "off"}
+    defaults |= {f"{routing}.count": "1", f"{routing}.percentage": "off"}
+    network = make_group(elb, subnets, "network", Protocol="TCP", TargetType="ip")
+    for arn in (group["TargetGroupArn"], network["TargetGroupArn"]):
+
+        def modify(values: dict[str, str], arn: str = arn) -> Any:
+            attributes = [{"Key": key, "Value": value} for key, value in values.items()]
+            return elb.modify_target_group_attributes(TargetGroupArn=arn, Attributes=attributes)["Attributes"]
+
+        def shown(arn: str = arn) -> dict[str, str]:
+            found = elb.describe_target_group_attributes(TargetGroupArn=arn)["Attributes"]
+            return {each["Key"]: each["Value"] for each in found if each["Key"].startswith("target_group_health.")}
+
+        assert shown() == defaults
+        wanted = {
+            f"{dns}.count": "4",
+            f"{dns}.percentage": "60",
+            f"{routing}.count": "3",
+            f"{routing}.percentage": "50",
+        }
+        assert modify(wanted) == [{"Key": key, "Value": value} for key, value in wanted.items()]
+        assert shown() == wanted
+        for wrong in (
+            {f"{routing}.count": "off"},
+            {f"{routing}.count": "0"},
+            {f"{dns}.count": "1001"},
+            {f"{dns}.percentage": "101"},
+            {f"{routing}.percentage": "0"},
+            {f"{dns}.count": "2"},
+            {f"{routing}.percentage": "61"},
+            {"target_group_health.other": "1"},
+        ):
+            assert error_of(modify, values=wrong)[:2] == ("ValidationError", 400), wrong
+        assert shown() == wanted
+        modify({f"{dns}.count": "off", f"{dns}.percentage": "off"})
+        assert modify(defaults)
+        assert shown() == defaults

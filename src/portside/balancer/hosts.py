@@ -10,7 +10,8 @@ from pathlib import Path
 
 from portside.balancer.interface import BalancerConfig
 from portside.domain.load_balancer import Target, ZoneMapping
-from portside.domain.load_balancer_rule import answering_zones, zonal_name
+from portside.domain.load_balancer_rule import zonal_name
+from portside.domain.target_group_health import answering_zones
 
 
 def lines(configs: Iterable[BalancerConfig]) -> list[str]:

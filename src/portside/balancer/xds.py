@@ -38,6 +38,7 @@ from portside.domain.load_balancer_rule import (
     CROSS_ZONE,
     NETWORK_PROTOCOLS,
     RESPONSE_HEADERS,
+    ROUTING,
     SERVER_HEADER,
     TLS_HEADERS,
     app_cookie,
@@ -56,6 +57,7 @@ from portside.domain.load_balancer_rule import (
     used_groups,
 )
 from portside.domain.ssl_policy import DEFAULT, POLICIES, TLS13
+from portside.domain.target_group_health import has_enough, least_healthy, pools
 
 Resource = dict[str, Any]
 
@@ -68,8 +70,9 @@ CONNECT_TIMEOUT_S: Final = 10
 """As the Application Load Balancer's (troubleshooting guide, HTTP 504)."""
 BREAKER: Final = 1_000_000
 """Envoy's limits of 1,024 connections and requests per cluster would answer 503 under load."""
-PANIC_PERCENT: Final = 1
-"""Envoy sends to all targets below 50 % healthy by default; AWS does only when none is healthy."""
+PANIC_PERCENT: Final = 100
+"""With it Envoy sends to all targets as soon as the share of the healthy ones times the assignment's overprovisioning
+factor is below one: the factor alone says when, and it comes with the endpoints, which change in place."""
 
 _CONNECTIONS: Final = ("TCP", "TCP_UDP", "TLS")
 """Listeners whose connections are handed on as they are; of TCP_UDP, its TCP."""
@@ -161,7 +164,7 @@ def render(configs: Sequence[BalancerConfig], options: Options) -> Resources:
             name = cluster_name(balancer.arn, group.arn)
             clusters[name] = cluster(config, group, options)
             targets = [target for target in config.targets if target.target_group_arn == group.arn]
-            endpoints[name] = assignment(name, group, targets, [zone.zone for zone in balancer.zones])
+            endpoints[name] = assignment(balancer, group, targets)
             if checker.is_needed(balancer, group):
                 through_checker(config, group, endpoints[name], clusters)
                 checks.append((checker.cluster_name(name), group))
@@ -1341,20 +1344,37 @@ def _user_agent(group: TargetGroup) -> Resource:
     return _overwrite("user-agent", f"ELB-HealthChecker/{2 if group.classic is None else 1}.0")
 
 
-def shown_targets(targets: Sequence[Target]) -> list[Target]:
+def shown_targets(balancer: LoadBalancer, group: TargetGroup, targets: Sequence[Target]) -> list[Target]:
     """The targets that Envoy is told of. Draining ones stay known (as draining, so that their open requests can be
-    counted) while a healthy one takes the traffic; else Envoy would fall back to them once it finds no healthy
-    target."""
-    active = [t for t in targets if t.deregistered_at is None]
-    if not any(t.checked == "healthy" for t in active):
-        return active
-    return active + [t for t in targets if t.deregistered_at is not None and t.drained_at is None]
+    counted) while enough healthy ones take the traffic; else Envoy would fall back to them, too."""
+    failing = [pool for pool in pools(balancer, group, targets) if not has_enough(group, ROUTING, pool)]
+    return [
+        each
+        for each in targets
+        if each.deregistered_at is None or (each.drained_at is None and not any(each in pool for pool in failing))
+    ]
 
 
-def assignment(name: str, group: TargetGroup, targets: Sequence[Target], zones: Sequence[str] = ()) -> Resource:
-    """Args: zones: the load balancer's, which a target beyond the VPC is in, all of them."""
+def overprovisioning(balancer: LoadBalancer, group: TargetGroup, shown: Sequence[Target]) -> int:
+    """The factor, in percent, with which Envoy has enough healthy targets exactly when the group has.
+
+    Zones that keep to themselves have one factor: a count of more than one is met by the same share in each, that of
+    the largest zone. 127.0.0.1, which is in no zone, chooses among all."""
+    counted = [
+        (least_healthy(group, ROUTING, sum(each.deregistered_at is None for each in pool)), len(pool))
+        for pool in pools(balancer, group, shown)
+        if pool
+    ]
+    if all(least <= 1 for least, _ in counted):
+        return 100 * len(shown)
+    return max(-(-100 * there // least) for least, there in counted)
+
+
+def assignment(balancer: LoadBalancer, group: TargetGroup, targets: Sequence[Target]) -> Resource:
+    zones = [zone.zone for zone in balancer.zones]  # a target beyond the VPC is in all of them
+    shown = shown_targets(balancer, group, targets)
     endpoints: list[Resource] = []
-    for target in sorted(shown_targets(targets), key=lambda t: (t.id, t.port)):
+    for target in sorted(shown, key=lambda t: (t.id, t.port)):
         port = check_port(target, group.health_check)
         check: Resource = {"hostname": f"{target.id}:{port}"}
         if port != target.port:
@@ -1366,16 +1386,19 @@ def assignment(name: str, group: TargetGroup, targets: Sequence[Target], zones: 
             }
         }
         # also where no zone keeps to itself: those that begin to, or cease to, find it there already
-        zone = target.zone if target.zone != "all" else list(zones)
+        zone = target.zone if target.zone != "all" else zones
         entry["metadata"] = {"filter_metadata": {"envoy.lb": {"zone": zone}}}
         if target.deregistered_at is not None:
             entry["health_status"] = "DRAINING"
         endpoints.append(entry)
-    return {
+    made: Resource = {
         "@type": f"{_TYPE}config.endpoint.v3.ClusterLoadAssignment",
-        "cluster_name": name,
+        "cluster_name": cluster_name(balancer.arn, group.arn),
         "endpoints": [{"lb_endpoints": endpoints}] if endpoints else [],
     }
+    if shown and group.classic is None:
+        made["policy"] = {"overprovisioning_factor": overprovisioning(balancer, group, shown)}
+    return made
 
 
 # --- bootstrap ------------------------------------------------------------------------------------------------------

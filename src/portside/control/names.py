@@ -9,7 +9,7 @@ from portside.domain import dns_rule, vpc_rule
 from portside.domain.cloud_map import DiscoveryInstance, Namespace
 from portside.domain.dns import Answer, Code, Question, ResourceRecord, Type
 from portside.domain.load_balancer import LoadBalancer, Target, TargetGroup
-from portside.domain.load_balancer_rule import answering_zones, used_groups, zonal_name
+from portside.domain.load_balancer_rule import used_groups, zonal_name
 from portside.domain.table import (
     DISCOVERY_INSTANCE,
     DISCOVERY_SERVICE,
@@ -22,6 +22,7 @@ from portside.domain.table import (
     TARGET_GROUP,
     VPC,
 )
+from portside.domain.target_group_health import answering_zones
 from portside.domain.vpc import Eni, Vpc
 from portside.domain.vpc_route import cidr_blocks
 from portside.store.interface import Store
@@ -80,7 +81,7 @@ class Names:
     def _balancer(self, vpc: Vpc, name: str) -> Sequence[str]:
         """The addresses that a load balancer has in the VPC, or the one in the zone that the name begins with."""
         found = [each for each in self._store.find(LOAD_BALANCER, "dns_name", name) if each.vpc_id == vpc.id]
-        zones = [zone for each in found for zone in answering_zones(each, self._groups(each), self._targets)]
+        zones = [zone for each in found for zone in answering_zones(each, list(self._groups(each)), self._targets)]
         if not found:
             outer = name.partition(".")[2]
             zones = [

@@ -11,13 +11,13 @@ from portside.domain.load_balancer import Forward, Listener, LoadBalancer, Targe
 from portside.domain.load_balancer_rule import (
     forwarded_groups,
     has_proxy_protocol,
-    is_zonal,
     preserves_client,
     proxy_keeps_clients,
     tcp_idle_timeout_s,
     terminates_unhealthy,
 )
 from portside.domain.record import Record
+from portside.domain.target_group_health import chosen_targets, pools, within_reach
 
 PROTOCOLS: Final = {"TCP": ("tcp",), "UDP": ("udp",), "TCP_UDP": ("tcp", "udp")}
 """By listener protocol: those of its flows."""
@@ -143,16 +143,11 @@ def flows(
         if not isinstance(listener.default_action, Forward):
             continue
         for zone in balancer.zones:
-            own = [each for each in targets if each.zone == zone.zone]
             backends = tuple(
                 FlowBackend(
                     target_group_arn=each.target_group_arn,
                     weight=1 if len(listener.default_action.target_groups) == 1 else each.weight,
-                    targets=chosen_targets(
-                        t
-                        for t in (own if is_zonal(balancer, group) else targets)
-                        if t.target_group_arn == each.target_group_arn
-                    ),
+                    targets=_places(group, within_reach(balancer, group, zone.zone, targets)),
                     keeps_client=preserves_client(group),
                     by_source=group.attributes.get("stickiness.enabled") == "true",
                 )
@@ -174,11 +169,10 @@ def flows(
     return tuple(made)
 
 
-def chosen_targets(targets: Iterable[Target]) -> tuple[tuple[str, int], ...]:
-    """Where new flows go: to the healthy ones; to all that are registered if none is healthy, as on AWS."""
-    registered = [each for each in targets if each.deregistered_at is None]
-    healthy = [each for each in registered if each.checked == "healthy"]
-    return tuple(sorted((each.address, each.port) for each in healthy or registered))
+def _places(group: TargetGroup, targets: Iterable[Target]) -> tuple[tuple[str, int], ...]:
+    """Where new flows to one of several groups go."""
+    own = [each for each in targets if each.target_group_arn == group.arn]
+    return tuple(sorted((each.address, each.port) for each in chosen_targets(group, own)))
 
 
 def abandoned_targets(
@@ -186,7 +180,7 @@ def abandoned_targets(
 ) -> set[tuple[str, str, int]]:
     """Unhealthy ones whose connections end: by their target group, address and port.
 
-    None of those that get new flows all the same, since nothing healthy is left in their place.
+    None of those that get new flows all the same, since too few healthy ones are left in their place.
 
     Args:
         targets: as the data plane knows them, by address.
@@ -196,8 +190,8 @@ def abandoned_targets(
         if not terminates_unhealthy(group):
             continue
         own = [each for each in targets if each.target_group_arn == group.arn and each.deregistered_at is None]
-        for target in own:
-            peers = [each for each in own if not is_zonal(balancer, group) or each.zone == target.zone]
-            if target.checked == "unhealthy" and any(each.checked == "healthy" for each in peers):
-                found.add((group.arn, target.address, target.port))
+        chosen = [each for pool in pools(balancer, group, own) for each in chosen_targets(group, pool)]
+        found |= {
+            (group.arn, each.address, each.port) for each in own if each.checked == "unhealthy" and each not in chosen
+        }
     return found

@@ -5,7 +5,7 @@ configuration.
 
 import ipaddress
 import re
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from typing import Final, NamedTuple
 
 from portside.domain import access_log
@@ -514,6 +514,9 @@ def check_target_group_attribute(key: str, value: str, protocol: str = "HTTP", t
         raise unsupported(f"Target group attribute '{key}' is not supported yet with protocol '{protocol}'")
     elif key == CROSS_ZONE:
         _check_choice(key, value, ("true", "false", USE_LOAD_BALANCER))
+    elif key.startswith(HEALTH):
+        if value != "off" or key == f"{ROUTING}.count":
+            _check_number(key, value, 1, TARGETS_PER_TARGET_GROUP if key.endswith(".count") else 100)
     elif key in (PROXY_PROTOCOL, "stickiness.enabled", PRESERVE_CLIENT, TERMINATE, TERMINATE_UNHEALTHY):
         _check_choice(key, value, ("true", "false"))
     elif value != known[key]:
@@ -531,6 +534,13 @@ def check_target_group_attributes(attributes: dict[str, str]) -> None:
     algorithm = attributes.get("load_balancing.algorithm.type", "round_robin")
     if attributes.get("slow_start.duration_seconds", "0") != "0" and algorithm != "round_robin":
         raise invalid(f"Slow start is not supported with the load balancing algorithm '{algorithm}'")
+    for unit in ("count", "percentage"):
+        dns, routing = attributes.get(f"{DNS_FAILOVER}.{unit}", "off"), attributes.get(f"{ROUTING}.{unit}", "off")
+        if "off" not in (dns, routing) and int(dns) < int(routing):
+            raise invalid(
+                f"The value '{dns}' of '{DNS_FAILOVER}.{unit}' must be greater than or equal to the value '{routing}' "
+                f"of '{ROUTING}.{unit}'"
+            )
     by_cookie = attributes.get("stickiness.enabled") == "true" and attributes.get("stickiness.type") == "app_cookie"
     if by_cookie and not attributes.get("stickiness.app_cookie.cookie_name"):
         raise invalid("The attribute 'stickiness.app_cookie.cookie_name' must be specified for the type 'app_cookie'")
@@ -604,6 +614,10 @@ def deregistration_delay_s(group: TargetGroup) -> int:
     return int(group.attributes.get("deregistration_delay.timeout_seconds", "300"))
 
 
+HEALTH: Final = "target_group_health."
+DNS_FAILOVER: Final = f"{HEALTH}dns_failover.minimum_healthy_targets"
+ROUTING: Final = f"{HEALTH}unhealthy_state_routing.minimum_healthy_targets"
+
 CROSS_ZONE: Final = "load_balancing.cross_zone.enabled"
 USE_LOAD_BALANCER: Final = "use_load_balancer_configuration"
 
@@ -616,24 +630,6 @@ def is_zonal(balancer: LoadBalancer, group: TargetGroup) -> bool:
         return own == "false"
     default = load_balancer_attributes("network")[CROSS_ZONE] if balancer.type == "network" else "true"
     return balancer.type in ("classic", "network") and balancer.attributes.get(CROSS_ZONE, default) == "false"
-
-
-def answering_zones(
-    balancer: LoadBalancer, groups: Iterable[TargetGroup], targets: Callable[[str], Iterable[Target]]
-) -> tuple[ZoneMapping, ...]:
-    """The zones whose addresses its name leads to: of groups whose zones keep to themselves each has a healthy target
-    there, unless that group has none anywhere. All zones if that leaves none.
-
-    Args: targets: those of a group, by its ARN."""
-    zonal = [group for group in groups if is_zonal(balancer, group)]
-    zones = {zone.zone for zone in balancer.zones}
-    answering = set(zones)
-    for group in zonal:
-        registered = [each for each in targets(group.arn) if each.deregistered_at is None]
-        healthy = {each.zone for each in registered if each.checked == "healthy"}
-        if "all" not in healthy and healthy & zones:
-            answering &= healthy
-    return tuple(zone for zone in balancer.zones if zone.zone in answering) or balancer.zones
 
 
 def idle_timeout_s(balancer: LoadBalancer) -> int:

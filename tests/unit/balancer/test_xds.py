@@ -11,7 +11,10 @@ from hypothesis import strategies as st
 
 from portside.balancer.xds import Options, Resources, render
 from portside.domain.listener_condition import pattern_regex
+from portside.domain.load_balancer import ZoneMapping
+from portside.domain.load_balancer_rule import CROSS_ZONE, ROUTING
 from portside.domain.record import replace
+from portside.domain.target_group_health import has_enough
 from portside.testing.balancer_lab import AT, Balancer, fixed, forward, group, hosts, paths, target
 
 OPTIONS = Options(directory=Path("/d"), health_log=Path("/d/health.log"))
@@ -68,7 +71,7 @@ def test_traps_of_a_cluster() -> None:
     assert check["http_health_check"]["expected_statuses"] == [{"start": 200, "end": 201}]
     assert check["http_health_check"]["retriable_statuses"] == [{"start": 100, "end": 200}, {"start": 201, "end": 600}]
     assert cluster["ignore_health_on_host_removal"] is True
-    assert cluster["common_lb_config"]["healthy_panic_threshold"]["value"] <= 1
+    assert cluster["common_lb_config"]["healthy_panic_threshold"]["value"] == 100, "the factor alone decides"
     assert cluster["common_lb_config"]["update_merge_window"] == "0s", "a draining target gets nothing more at once"
     assert cluster["circuit_breakers"]["thresholds"][0]["max_requests"] > 100_000
     bind = cluster["upstream_bind_config"]["source_address"]
@@ -165,6 +168,63 @@ def test_draining_targets_are_shown_only_beside_a_healthy_one(checked: str) -> N
     balancer.listen(80, forward(G))
     draining = [("10.0.0.2", "DRAINING")] if checked == "healthy" else []
     assert endpoints(rendered(balancer)) == [("10.0.0.1", ""), *draining]
+
+
+@given(st.data())
+def test_envoy_sends_to_all_targets_when_the_group_has_too_few(data: st.DataObject) -> None:
+    """For whatever number of targets, healthy, draining, and thresholds: by Envoy's reckoning there are too few
+    exactly when there are by the group's."""
+    count = data.draw(st.integers(1, 100))
+    percentage = data.draw(st.sampled_from(["off", "1", "33", "50", "67", "100"]))
+    states = data.draw(st.lists(st.sampled_from(["healthy", "unhealthy", "draining"]), min_size=1, max_size=150))
+    asked = replace(G, attributes={f"{ROUTING}.count": str(count), f"{ROUTING}.percentage": percentage})
+    balancer = web()
+    balancer.groups = [asked]
+    balancer.targets = [
+        target(asked, f"10.0.0.{n}", checked="healthy", deregistered_at=AT)
+        if state == "draining"
+        else target(asked, f"10.0.0.{n}", checked=state)
+        for n, state in enumerate(states)
+    ]
+    balancer.listen(80, forward(asked))
+    enough = has_enough(asked, ROUTING, balancer.targets)
+    resources = rendered(balancer)
+    shown = endpoints(resources)
+    if not shown:
+        assert "healthy" not in states
+        return
+    (made,) = resources.endpoints.values()
+    # source/extensions/load_balancing_policies/common/load_balancer_impl.cc: availability, and panic below 100 %
+    healthy = states.count("healthy")
+    available = min(100, made["policy"]["overprovisioning_factor"] * healthy // len(shown))
+    panics = available < 100 and healthy < len(shown)
+    assert panics == (not enough and healthy < len(shown))
+    assert enough or all(status == "" for _, status in shown), "nothing goes to draining targets"
+
+
+def test_a_thousand_targets_of_which_one_is_healthy() -> None:
+    """One healthy target is enough by default, among however many."""
+    balancer = web()
+    balancer.groups = [G]
+    balancer.targets = [target(G, f"10.0.{n // 250}.{n % 250}", checked="unhealthy") for n in range(1000)]
+    balancer.listen(80, forward(G))
+    (made,) = rendered(balancer).endpoints.values()
+    assert made["policy"]["overprovisioning_factor"] // 1000 >= 100
+
+
+def test_zones_of_different_size_share_a_factor() -> None:
+    """Where zones keep to themselves a count of more than one is the share that it is of the largest zone; a single
+    healthy target is enough in each zone, and for 127.0.0.1, which leads to all."""
+    far = ZoneMapping(zone="us-east-1b", subnet_id="t", address="10.0.2.5")
+    for count, factor in (("1", 600), ("2", 200)):
+        asked = replace(G, attributes={f"{ROUTING}.count": count, CROSS_ZONE: "false"})
+        balancer = web(further_zones=(far,))
+        balancer.groups = [asked]
+        zones = ["us-east-1a"] * 4 + ["us-east-1b"] * 2
+        balancer.targets = [target(asked, f"10.0.0.{n}", zone=zone, checked="healthy") for n, zone in enumerate(zones)]
+        balancer.listen(80, forward(asked))
+        (made,) = rendered(balancer).endpoints.values()
+        assert made["policy"]["overprovisioning_factor"] == factor
 
 
 def test_health_check_port() -> None:

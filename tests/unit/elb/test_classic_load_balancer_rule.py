@@ -18,9 +18,10 @@ from portside.domain.classic_load_balancer import (
     PolicyAttribute,
 )
 from portside.domain.load_balancer import ClassicBackend, LoadBalancer, Target, TargetGroup, ZoneMapping
-from portside.domain.load_balancer_rule import CROSS_ZONE, answering_zones, deregistration_delay_s
+from portside.domain.load_balancer_rule import CROSS_ZONE, deregistration_delay_s
 from portside.domain.record import Scope, replace
 from portside.domain.refusal import RefusalKind, Refused
+from portside.domain.target_group_health import answering_zones
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SCOPE = Scope(account="000000000000", region="us-east-1")

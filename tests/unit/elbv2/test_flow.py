@@ -3,7 +3,14 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from portside.domain.flow import Flow, FlowBackend, flows, kernel_listeners, transparent_listeners
+from portside.domain.flow import (
+    Flow,
+    FlowBackend,
+    abandoned_targets,
+    flows,
+    kernel_listeners,
+    transparent_listeners,
+)
 from portside.domain.load_balancer import (
     Forward,
     Listener,
@@ -103,6 +110,30 @@ def test_zones_keep_to_themselves() -> None:
     assert two.backends[0].targets == (("172.31.16.20", 8080),)
     one, two = flows(ACROSS, [listener()], [group()], targets)
     assert one.backends[0].targets == two.backends[0].targets == (("172.31.0.20", 8080),)
+
+
+def test_too_few_healthy_targets() -> None:
+    """New flows go to all registered targets of a zone, or of all where zones do not keep to themselves, while fewer
+    are healthy there than the group asks for."""
+    asked = group(**{"target_group_health.unhealthy_state_routing.minimum_healthy_targets.count": "2"})
+    targets = [
+        target("172.31.0.20"),
+        target("172.31.0.21", checked="unhealthy"),
+        target("172.31.0.22", deregistered_at=AT),
+        target("172.31.16.20", zone="us-east-1b"),
+        target("172.31.16.21", zone="us-east-1b"),
+        target("172.31.16.22", zone="us-east-1b", checked="unhealthy"),
+    ]
+    one, two = flows(BALANCER, [listener()], [asked], targets)
+    assert [place for place, _ in one.backends[0].targets] == ["172.31.0.20", "172.31.0.21"]
+    assert [place for place, _ in two.backends[0].targets] == ["172.31.16.20", "172.31.16.21"]
+    one, two = flows(ACROSS, [listener()], [asked], targets)
+    assert [place for place, _ in one.backends[0].targets] == ["172.31.0.20", "172.31.16.20", "172.31.16.21"]
+    assert one.backends == two.backends
+    for balancer in (BALANCER, ACROSS):
+        left = {address for _, address, _ in abandoned_targets(balancer, [asked], targets)}
+        expected = {"172.31.16.22"} if balancer is BALANCER else {"172.31.0.21", "172.31.16.22"}
+        assert left == expected, "what gets new flows keeps the old ones"
 
 
 def test_programs_of_the_host_send_datagrams() -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portside.domain import load_balancer_rule as rule
-from portside.domain.load_balancer import HealthCheck, LoadBalancer, TargetGroup, TargetState, ZoneMapping
+from portside.domain.load_balancer import HealthCheck, LoadBalancer, TargetState, ZoneMapping
 from portside.domain.record import replace
 from portside.domain.refusal import RefusalKind, Refused
 from portside.testing.balancer_lab import AT, Balancer, fixed, forward, group, target
@@ -153,27 +153,6 @@ def test_target_group_has_the_last_word_on_zones() -> None:
     assert rule.is_zonal(spread, alone)
 
 
-def test_zones_that_a_name_leads_to() -> None:
-    """A zone answers if each group whose zones keep to themselves has a healthy target there; groups that reach across
-    zones, and those without a healthy target anywhere, say nothing."""
-    made = balancer("active", "a", "b")
-    one, two = (group(name, attributes={rule.CROSS_ZONE: "false"}) for name in ("one", "two"))
-    targets = {
-        one.arn: [target(one, f"10.0.0.{n}", zone=zone, checked="healthy") for n, zone in enumerate("ab")],
-        two.arn: [target(two, "10.0.0.9", zone="b", checked="healthy")],
-        "across": [],
-    }
-
-    def answering(*groups: TargetGroup) -> list[str]:
-        return [zone.zone for zone in rule.answering_zones(made, groups, lambda arn: targets.get(arn, []))]
-
-    assert answering(one) == ["a", "b"]
-    assert answering(one, two) == ["b"]
-    assert answering(one, group("across")) == ["a", "b"]
-    targets[two.arn] = [replace(each, checked="unhealthy") for each in targets[two.arn]]
-    assert answering(one, two) == ["a", "b"]
-
-
 def test_cross_zone_of_target_groups_is_checked() -> None:
     """Three values; cookies keep no client where zones keep to themselves."""
     for protocol in ("HTTP", "TCP"):
@@ -187,16 +166,43 @@ def test_cross_zone_of_target_groups_is_checked() -> None:
     rule.check_target_group_attributes({**alone, "stickiness.type": "source_ip"})
 
 
+def test_target_group_health_settings_are_checked() -> None:
+    """Counts up to the most targets that a group may have, percentages up to 100, or off; traffic always goes to all
+    targets if none is healthy. A threshold of the name that was given is not below that of routing."""
+    for protocol in ("HTTP", "TCP"):
+        for key, value in (
+            (f"{rule.DNS_FAILOVER}.count", "off"),
+            (f"{rule.DNS_FAILOVER}.count", "1000"),
+            (f"{rule.DNS_FAILOVER}.percentage", "100"),
+            (f"{rule.ROUTING}.count", "1"),
+            (f"{rule.ROUTING}.percentage", "off"),
+        ):
+            rule.check_target_group_attribute(key, value, protocol)
+        for key, value in (
+            (f"{rule.DNS_FAILOVER}.count", "0"),
+            (f"{rule.DNS_FAILOVER}.count", "1001"),
+            (f"{rule.DNS_FAILOVER}.percentage", "101"),
+            (f"{rule.DNS_FAILOVER}.percentage", "5%"),
+            (f"{rule.ROUTING}.count", "off"),
+            (f"{rule.ROUTING}.percentage", "OFF"),
+        ):
+            with pytest.raises(Refused) as caught:
+                rule.check_target_group_attribute(key, value, protocol)
+            assert caught.value.kind is RefusalKind.INVALID
+    for unit in ("count", "percentage"):
+        dns, routing = f"{rule.DNS_FAILOVER}.{unit}", f"{rule.ROUTING}.{unit}"
+        with pytest.raises(Refused, match="greater than or equal"):
+            rule.check_target_group_attributes({dns: "9", routing: "10"})
+        for given_attributes in ({dns: "9", routing: "9"}, {dns: "off", routing: "9"}, {routing: "9"}):
+            rule.check_target_group_attributes(given_attributes)
+
+
 def test_what_has_no_effect_yet_is_said_to() -> None:
     """An attribute that Portside can not honour is refused as unsupported, never kept and ignored."""
     rule.check_target_group_attribute("stickiness.enabled", "true")
-    for key, value, protocol in (
-        ("load_balancing.algorithm.anomaly_mitigation", "on", "HTTP"),
-        ("target_group_health.dns_failover.minimum_healthy_targets.count", "2", "TCP"),
-    ):
-        with pytest.raises(Refused) as caught:
-            rule.check_target_group_attribute(key, value, protocol)
-        assert caught.value.kind is RefusalKind.UNSUPPORTED
+    with pytest.raises(Refused) as caught:
+        rule.check_target_group_attribute("load_balancing.algorithm.anomaly_mitigation", "on", "HTTP")
+    assert caught.value.kind is RefusalKind.UNSUPPORTED
     with pytest.raises(Refused) as caught:
         rule.check_load_balancer_attribute("nonsense", "true")
     assert caught.value.kind is RefusalKind.INVALID

@@ -37,7 +37,7 @@ def elbv2_service(store: Store, clock: Clock, ids: Ids) -> Service:
             "SetSubnets": "IPv4; private addresses of one's own, Elastic ones",
             "SetIpAddressType": "ipv4 alone",
             "CreateTargetGroup": "target types instance and ip; HTTP, HTTPS (also HTTP2, GRPC), TCP, TLS, UDP, TCP_UDP",
-            "ModifyTargetGroupAttributes": "no anomaly mitigation, no health settings of a group's own",
+            "ModifyTargetGroupAttributes": "no anomaly mitigation",
             "CreateListener": "HTTP, HTTPS (no mutual TLS), TCP, UDP, TCP_UDP, TLS; forward, redirect, fixed-response",
             "ModifyListener": "HTTP, HTTPS (no mutual TLS), TCP, UDP, TCP_UDP, TLS; forward, redirect, fixed-response",
             "CreateRule": "all conditions; actions forward, redirect and fixed-response; no transforms",
