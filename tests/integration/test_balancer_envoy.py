@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from portside.balancer.admin import Admin
 from portside.balancer.envoy import EnvoyBalancer
 from portside.balancer.interface import BalancerRefused
-from portside.balancer.process import find_binary, shared_memory, start_time
-from portside.domain.load_balancer import HealthCheck
+from portside.balancer.process import admin_socket, find_binary, shared_memory, start_time
+from portside.domain.load_balancer import Condition, HealthCheck
 from portside.domain.record import replace
 from portside.settings import Settings
 from portside.testing.balancer_lab import (
@@ -233,6 +234,28 @@ def test_errors_are_those_of_aws(tmp_path: Path) -> None:
         answer = await request(LEG, 80, "/slow", netns=lab.netns.path)
         assert (answer.status, "504 Gateway Time-out" in answer.body) == (504, True)
         breaker.close()
+
+    in_lab(tmp_path, body)
+
+
+def test_methods(tmp_path: Path) -> None:
+    """Methods of one's own reach rules and targets; TRACE is refused, whatever the rules say; what is none is, too."""
+
+    async def body(lab: Lab) -> None:
+        await lab.serve(ONE)
+        g = group("g")
+        lab.web.groups, lab.web.targets = [g], [target(g, ONE)]
+        own = Condition(field="http-request-method", values=("PURGE-ALL", "TRACE"))
+        lab.web.rule(lab.web.listen(80, forward(g)), 1, fixed(202, "by rule"), own)
+        await lab.apply()
+        await lab.reports.wait(ONE, "healthy")
+        assert await lab.get(method="PURGE-ALL") == "202 by rule"
+        assert await lab.get(method="PROPFIND") == "200 server-1"
+        assert await lab.get(method="OWN_ONE") == "200 server-1"
+        answer = await request(LEG, 80, "/", method="TRACE", netns=lab.netns.path)
+        assert (answer.status, answer.headers["server"]) == (405, "awselb/2.0")
+        assert "<h1>405 Method Not Allowed</h1>" in answer.body
+        assert (await lab.get(method="G@T")).startswith("400")
 
     in_lab(tmp_path, body)
 
@@ -1057,5 +1080,33 @@ def test_what_is_counted(tmp_path: Path) -> None:
         after = (await lab.envoy.counts())[key]
         assert after.no_target >= 1
         assert after.responses[5] == 0
+
+    in_lab(tmp_path, body)
+
+
+def test_hits_outlast_the_listener_that_counted(tmp_path: Path) -> None:
+    """Requests of before a change of the load balancer's attributes count on, of whatever rule, once Envoy has given
+    up the listener that had them."""
+
+    async def body(lab: Lab) -> None:
+        web = lab.web
+        rule = web.rule(web.listen(80, fixed(200)), 1, fixed(201), paths("/a"))
+        await lab.apply()
+        for _ in range(3):
+            assert (await lab.get("/a")).startswith("201")
+        web.attributes |= {"connection_logs.s3.enabled": "true", "connection_logs.s3.bucket": "kept"}
+        await lab.apply()
+
+        async def is_forgotten() -> bool:
+            return not any(each.kind == "hits" for each in await Admin(admin_socket(lab.settings)).ended())
+
+        await eventually(is_forgotten, timeout_s=60)
+        assert (await lab.envoy.hits())[rule.arn] == 3
+        assert (await lab.get("/a")).startswith("201")
+
+        async def goes_on() -> bool:
+            return (await lab.envoy.hits())[rule.arn] == 4
+
+        await eventually(goes_on)
 
     in_lab(tmp_path, body)

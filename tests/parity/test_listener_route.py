@@ -87,6 +87,7 @@ def test_path_alone(store: MemoryStore, serve: Callable[..., Any]) -> None:
         ("https://a:8080/", {}, "the listener on port 8080 speaks HTTP, not HTTPS"),
         ("/a b", {}, "a URL has up to 8192 printable characters of ASCII, and no spaces"),
         ("/", {"method": "A B"}, "A B is not a method"),
+        ("/", {"method": "TRACE"}, "TRACE is answered with 405 before any rule is looked at"),
         ("/", {"from": "here"}, "the client's address: Expected 4 octets in 'here'"),
         ("/", {"headers": 1}, "name, method, url, headers and from are asked for, as JSON"),
         (

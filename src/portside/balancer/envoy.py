@@ -31,6 +31,7 @@ from portside.balancer.log_folder import LogFolder
 from portside.balancer.namespace import end_connections, open_connections, reserve_ports
 from portside.balancer.place import seen_of
 from portside.balancer.process import DRAIN_S, EnvoyMissing, EnvoyProcess, descriptor_limit, find_binary, validate
+from portside.balancer.tally import Tally
 from portside.balancer.xds import (
     Options,
     Resource,
@@ -109,6 +110,7 @@ class EnvoyBalancer:
         self._logged: dict[tuple[str, LogKind], tuple[LoadBalancer, datetime]] = {}
         self._buckets = LogFolder(settings.data_dir / "access-logs", endpoint_of(settings))
         self._delivered, self._keeping = asyncio.Event(), asyncio.Lock()
+        self._tally, self._tallying = Tally(), asyncio.Lock()
 
     @property
     def problem(self) -> str:
@@ -257,6 +259,7 @@ class EnvoyBalancer:
         finally:
             ended.cancel()
             await asyncio.gather(ended, return_exceptions=True)
+        self._tally.begin_anew()
 
     async def _supervise(self) -> None:
         """Start Envoy again whenever it ends. The files hold the last good configuration."""
@@ -423,6 +426,10 @@ class EnvoyBalancer:
 
         Returns: those, with Envoy's words."""
         refused: dict[str, str] = {}
+        if any(listeners.get(name) != each for name, each in old.items()):
+            with contextlib.suppress(BalancerRefused):
+                await self._ended()
+            self._own("counters of drained listeners", self._tally_drained())
         while True:
             before = await self._admin.subscriptions()
             try:
@@ -848,9 +855,17 @@ class EnvoyBalancer:
 
     async def _ended(self) -> list[Ended]:
         try:
-            return await self._admin.ended()
+            async with self._tallying:  # one after the other, so that numbers do not seem to fall
+                return self._tally.add(await self._admin.ended())
         except AdminUnavailable as error:
             raise BalancerRefused(str(error)) from error
+
+    async def _tally_drained(self) -> None:
+        """Look once more before Envoy forgets the counters of listeners that were replaced, and once after."""
+        for pause_s in (DRAIN_S - 0.5, 1.5):
+            await asyncio.sleep(pause_s)
+            with contextlib.suppress(BalancerRefused):
+                await self._ended()
 
     async def open_requests(self, target_group_arn: str) -> dict[tuple[str, int], int]:
         """A changed cluster (another health check) begins to count anew, and of targets that it was told to forget

@@ -490,6 +490,7 @@ def http_manager(
         "stream_idle_timeout": f"{idle_s}s",
         "http_protocol_options": {
             "accept_http_10": True,
+            "allow_custom_methods": True,
             "header_key_format": _KEEP_CASE,
             # a length beside chunks: without it targets get what was meant most likely
             **({"allow_chunked_length": True} if mode == "monitor" else {}),
@@ -820,9 +821,23 @@ def virtual_host(config: BalancerConfig, listener: Listener, domains: Iterable[s
     return {
         "name": host_name(balancer),
         "domains": list(domains),
-        "routes": [*desync.routes(each["name"] for each in IDLE), *routes],
+        "routes": [*desync.routes(each["name"] for each in IDLE), *_refused_methods(balancer), *routes],
         **headers(balancer, listener),
     }
+
+
+def _refused_methods(balancer: LoadBalancer) -> list[Resource]:
+    """Source: Application Load Balancer guide, "Troubleshoot your Application Load Balancers", HTTP 405."""
+    if balancer.type == "classic":
+        return []
+    asked = {"name": ":method", "string_match": {"exact": "TRACE"}}
+    return [
+        {
+            "name": "refused",
+            "match": {"prefix": "/", "headers": [asked]},
+            **_answer(405, page(405, "Method Not Allowed"), "text/html"),
+        }
+    ]
 
 
 def headers(balancer: LoadBalancer, listener: Listener) -> Resource:

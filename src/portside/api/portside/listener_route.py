@@ -62,6 +62,8 @@ async def _answer(store: Store, body: bytes) -> dict[str, Any]:
         raise _Refused(400, "name, method, url, headers and from are asked for, as JSON") from error
     if not _METHOD.fullmatch(method):
         raise _Refused(400, f"{method} is not a method")
+    if method == "TRACE":
+        raise _Refused(400, "TRACE is answered with 405 before any rule is looked at")
     if len(url) > MAX_URL or not url.isascii() or not url.isprintable() or " " in url:
         raise _Refused(400, f"a URL has up to {MAX_URL} printable characters of ASCII, and no spaces")
     balancer = next((each for each in store.scan(LOAD_BALANCER) if name in (each.name, each.arn)), None)
