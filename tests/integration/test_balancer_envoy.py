@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import socket
+import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -33,6 +34,7 @@ from portside.testing.balancer_lab import (
     paths,
     target,
 )
+from portside.testing.full_disk import fill
 from portside.testing.netns_lab import Netns, WebServer, envoys, inside, request
 
 pytestmark = pytest.mark.integration
@@ -762,6 +764,41 @@ def test_files_that_something_has_spoilt(tmp_path: Path, spoilt: bytes) -> None:
                 await after.close()
 
     asyncio.run(run())
+
+
+def test_an_envoy_that_ends_on_a_full_disk(tmp_path: Path) -> None:
+    """It comes back from the files that are there; a change waits for room and is a problem until then."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "portside-test", str(disk)], check=True)
+
+    async def run() -> None:
+        async with lab_at(disk / "data") as lab:
+            lab.web.listen(80, fixed(200, "before"))
+            await lab.apply()
+            filler = fill(disk)
+            (pid,) = envoys(lab.settings.data_dir)
+            os.kill(pid, signal.SIGKILL)
+
+            async def serves() -> bool:
+                with contextlib.suppress(OSError):
+                    return await lab.get() == "200 before"
+                return False
+
+            await eventually(serves, timeout_s=60)
+            lab.web.listen(81, fixed(200, "more"))
+            with pytest.raises(BalancerRefused, match="No space left"):
+                await lab.apply()
+            assert "No space left" in lab.envoy.problem
+            filler.unlink()
+            await lab.apply()
+            assert lab.envoy.problem == ""
+            assert await lab.get(port=81) == "200 more"
+
+    try:
+        asyncio.run(run())
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
 
 
 def test_a_change_that_can_not_be_written(tmp_path: Path) -> None:

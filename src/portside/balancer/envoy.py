@@ -105,7 +105,7 @@ class EnvoyBalancer:
         self._skipped: set[tuple[str, int]] = set()
         self._applying = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._problem, self._undone = "", ""
+        self._problem, self._undone, self._why_not = "", "", ""
         # by ARN and kind, with the start of the log's interval
         self._logged: dict[tuple[str, LogKind], tuple[LoadBalancer, datetime]] = {}
         self._buckets = LogFolder(settings.data_dir / "access-logs", endpoint_of(settings))
@@ -184,10 +184,20 @@ class EnvoyBalancer:
         for name in ("cds", "lds"):
             if not (self._directory / f"{name}.json").exists():
                 self._write(f"{name}.json", _document([]))
-        self._write("bootstrap.json", self._bootstrap())
+        self._write_bootstrap()
         self._cap_log()
         await self._begin(self._process.start)
         log.info("Envoy runs, process %d", self._process.pid)
+
+    def _write_bootstrap(self) -> None:
+        """Only where it is another: an Envoy that ends on a full disk comes back."""
+        text = self._bootstrap()
+        try:
+            if (self._directory / "bootstrap.json").read_text(errors="replace") == text:
+                return
+        except FileNotFoundError:
+            pass
+        self._write("bootstrap.json", text)
 
     def _bootstrap(self) -> str:
         limit = max(1024, descriptor_limit() // 2 - 512)
@@ -223,7 +233,7 @@ class EnvoyBalancer:
 
         Raises: BalancerRefused: it failed all the same, and the other one is gone, too."""
         assert self._process is not None
-        self._write("bootstrap.json", self._bootstrap())
+        self._write_bootstrap()
         if words := await validate(self._process.binary, self._directory / "bootstrap.json"):
             log.error("Envoy is not renewed, %s would not start: %s", self._process.binary, words)
             return
@@ -282,7 +292,9 @@ class EnvoyBalancer:
                         # A listener may have been refused at the start for a passing cause (a namespace made anew).
                         await self._apply(self._configured)
                 failures.end()
+                self._why_not = ""
             except (BalancerRefused, EnvoyMissing, OSError) as error:
+                self._why_not = f": {error}"
                 if failures.is_due(str(error), time.monotonic()):
                     log.error("Envoy was started again, but: %s", error)
             except Exception:
@@ -302,7 +314,7 @@ class EnvoyBalancer:
             assert self._process is not None
             state = process.state(self._process.pid)
             if state is None:
-                said = "Envoy does not run"
+                said = f"Envoy does not run{self._why_not}"
             elif state == "T":
                 said = f"Envoy (process {self._process.pid}) is stopped: kill -CONT {self._process.pid}"
             else:
