@@ -112,6 +112,7 @@ class BalancerMetricLoop:
             looked = [(group, new, targets.get(group.arn, [])) for group, new in several]
             of_balancer = samples.setdefault(balancer.scope, [])
             of_balancer.extend(rule.samples(balancer, looked, now))
+            of_balancer.extend(rule.samples_of_health(balancer, [(group, each) for group, _, each in looked], now))
             of_balancer.extend(rule.samples_of_flows(balancer, in_zones.get(arn, {}), now))
             of_balancer.extend(rule.samples_by_protocol(balancer, by_protocol.get(arn, {}), now))
         clients = await self._of_clients()

@@ -11,8 +11,9 @@ from typing import Final, Literal, TypeVar
 
 from portside.domain.flow import FlowCounts
 from portside.domain.load_balancer import FixedResponse, Listener, LoadBalancer, Redirect, Target, TargetGroup
-from portside.domain.load_balancer_rule import forwarded_groups
+from portside.domain.load_balancer_rule import DNS_FAILOVER, ROUTING, forwarded_groups, is_enabled
 from portside.domain.metric import MetricName, Point, Sample, dimensions_of, point_of
+from portside.domain.target_group_health import has_enough, within_reach
 
 K = TypeVar("K")
 
@@ -374,6 +375,29 @@ def _of_targets(
         share = point_of([(counts.requests / healthy, 1.0)], "Count")
         yield "RequestCountPerTarget", of_group, share
         yield "RequestCountPerTarget", {"TargetGroup": of_group["TargetGroup"]}, share
+
+
+def samples_of_health(
+    balancer: LoadBalancer, groups: Iterable[tuple[TargetGroup, Sequence[Target]]], now: datetime
+) -> list[Sample]:
+    """In how many zones each target group of an Application or Network Load Balancer has enough healthy targets, and in
+    how many too few, as a whole and by zone."""
+    found: list[Sample] = []
+    for group, targets in groups if balancer.type != "classic" else ():
+        of_group = {"LoadBalancer": resource(balancer.arn), "TargetGroup": resource(group.arn)}
+        enabled = [each for each in targets if is_enabled(each, [balancer])]
+        for what, action in (("DNS", DNS_FAILOVER), ("Routing", ROUTING)):
+            zones = {
+                each.zone: has_enough(group, action, within_reach(balancer, group, each.zone, enabled))
+                for each in balancer.zones
+            }
+            for name, state in ((f"HealthyState{what}", True), (f"UnhealthyState{what}", False)):
+                several = sum(has is state for has in zones.values())
+                found.append(_sample(balancer, name, of_group, _gauge(several), now))
+                for zone, has in zones.items():
+                    place = of_group | {"AvailabilityZone": zone}
+                    found.append(_sample(balancer, name, place, _gauge(int(has is state)), now))
+    return found
 
 
 def _of_classic(

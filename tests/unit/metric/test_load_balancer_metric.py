@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from portside.domain import autoscaling
 from portside.domain import load_balancer_metric as rule
 from portside.domain.flow import FlowCounts
+from portside.domain.load_balancer import ZoneMapping
 from portside.domain.load_balancer_metric import GroupCounts, Seen, Spoken
+from portside.domain.load_balancer_rule import CROSS_ZONE, DNS_FAILOVER, ROUTING
 from portside.domain.metric import dimensions_of, statistic
 from portside.domain.record import replace
 from portside.domain.refusal import Refused
@@ -92,6 +94,44 @@ def test_hosts() -> None:
     }
     share = [each for each in metrics if each.metric.name == "RequestCountPerTarget"]
     assert {statistic(each.point, "Sum") for each in share} == {25.0}
+
+
+@pytest.mark.parametrize("across", ["true", "false"])
+def test_zones_with_enough_healthy_targets(across: str) -> None:
+    """How many zones have what a group asks for and how many have not, and by zone 1 or 0; across zones all have it or
+    none has. Of a Classic Load Balancer there is no such thing."""
+    zones = tuple(ZoneMapping(zone=zone, subnet_id=zone, address=zone) for zone in "ab")
+    balancer = replace(LB, type="application", zones=zones)
+    asked = replace(GROUP, attributes={CROSS_ZONE: across, f"{DNS_FAILOVER}.count": "2", f"{ROUTING}.percentage": "50"})
+    targets = [
+        target(asked, "10.0.0.1", zone="a", checked="healthy"),
+        target(asked, "10.0.0.2", zone="a", checked="healthy"),
+        target(asked, "10.0.0.3", zone="b", checked="healthy"),
+        target(asked, "10.0.0.4", zone="b", checked="unhealthy"),
+        target(asked, "10.0.0.5", zone="c", checked="unhealthy"),
+    ]
+    made = rule.samples_of_health(balancer, [(asked, targets)], NOW)
+    found = {
+        (each.metric.name, dict(each.metric.dimensions).get("AvailabilityZone", "")): statistic(each.point, "Sum")
+        for each in made
+    }
+    apart = across == "false"
+    assert found == {
+        ("HealthyStateDNS", ""): 1 if apart else 2,
+        ("HealthyStateDNS", "a"): 1,
+        ("HealthyStateDNS", "b"): 0 if apart else 1,
+        ("UnhealthyStateDNS", ""): 1 if apart else 0,
+        ("UnhealthyStateDNS", "a"): 0,
+        ("UnhealthyStateDNS", "b"): 1 if apart else 0,
+        ("HealthyStateRouting", ""): 2,
+        ("HealthyStateRouting", "a"): 1,
+        ("HealthyStateRouting", "b"): 1,
+        ("UnhealthyStateRouting", ""): 0,
+        ("UnhealthyStateRouting", "a"): 0,
+        ("UnhealthyStateRouting", "b"): 0,
+    }
+    assert all({"LoadBalancer", "TargetGroup"} <= dict(each.metric.dimensions).keys() for each in made)
+    assert rule.samples_of_health(replace(balancer, type="classic"), [(asked, targets)], NOW) == []
 
 
 def test_of_a_network_load_balancer() -> None:
