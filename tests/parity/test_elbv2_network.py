@@ -117,7 +117,7 @@ def test_whether_connections_end_with_health(
     elb: Any, make_group: Callable[..., dict[str, Any]], protocol: str, ends: str
 ) -> None:
     """Connections to a target end when it becomes unhealthy, unless that is turned off; where datagrams are involved it
-    can not be turned on. A time of draining before that is not supported."""
+    can not be turned on. Where they go on, a time may be set for which such a target is said to drain."""
     key = "target_health_state.unhealthy.connection_termination.enabled"
     group = make_group("ends", Protocol=protocol)
     assert attributes_of(elb, group)[key] == ends
@@ -129,9 +129,14 @@ def test_whether_connections_end_with_health(
         assert error_of(modified, elb=elb, group=group, key=key, value="true")[0] == "ValidationError"
     draining = "target_health_state.unhealthy.draining_interval_seconds"
     assert attributes_of(elb, group)[draining] == "0"
-    refused = error_of(modified, elb=elb, group=group, key=draining, value="10")
-    assert refused[0] == "ValidationError"
-    assert "not supported yet" in refused[1]
+    if ends == "true":
+        refused = error_of(modified, elb=elb, group=group, key=draining, value="10")
+        assert refused[0] == "ValidationError"
+        assert "only while" in refused[1]
+        modified(elb, group, key, "false")
+    assert error_of(modified, elb=elb, group=group, key=draining, value="360001")[0] == "ValidationError"
+    modified(elb, group, draining, "10")
+    assert attributes_of(elb, group)[draining] == "10"
 
 
 def test_several_groups_share_without_stickiness(

@@ -191,3 +191,36 @@ def test_flows_to_a_target_that_becomes_unhealthy(ends: bool) -> None:
             await world.settle()
 
     simulate(body)
+
+
+def test_an_unhealthy_target_that_drains() -> None:
+    """For as long as the target group says, an unhealthy target is said to drain; it gets no new flows, and open ones
+    go on."""
+
+    async def body(world: World) -> None:
+        _, group = make(
+            world,
+            target_health_state__unhealthy__connection_termination__enabled="false",
+            target_health_state__unhealthy__draining_interval_seconds="20",
+        )
+        first = world.address
+        other = f"{first.rpartition('.')[0]}.{int(first.rpartition('.')[2]) + 1}"
+        world.call("RegisterTargets", TargetGroupArn=group, Targets=[{"Id": first}, {"Id": other}])
+        world.plane.answer(first)
+        world.plane.answer(other)
+        await world.settle()
+        key = (group, first, 53)
+        world.node.open_flows[key] = 1
+        world.plane.answer(first, ok=False)
+        named = {"TargetGroupArn": group, "Targets": [{"Id": first}]}
+        states = []
+        for _ in range(2):
+            await world.settle(15)
+            health = world.call("DescribeTargetHealth", **named)["TargetHealthDescriptions"][0]["TargetHealth"]
+            states.append(health["State"])
+            assert health["Reason"]
+            assert led(world)[0].backends[0].targets == ((other, 53),)
+        assert states == ["unhealthy.draining", "unhealthy"]
+        assert key in world.node.open_flows
+
+    simulate(body)

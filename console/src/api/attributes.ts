@@ -61,6 +61,8 @@ const LABELS: Record<string, string> = {
   "dns_record.client_routing_policy": "Client routing policy",
   "deregistration_delay.timeout_seconds": "Deregistration delay, in seconds",
   "deregistration_delay.connection_termination.enabled": "End connections after the deregistration delay",
+  "target_health_state.unhealthy.connection_termination.enabled": "End connections to unhealthy targets",
+  "target_health_state.unhealthy.draining_interval_seconds": "Draining of unhealthy targets, in seconds",
   "preserve_client_ip.enabled": "Keep clients' addresses",
   "proxy_protocol_v2.enabled": "Proxy protocol, version 2",
   "slow_start.duration_seconds": "Slow start, in seconds",

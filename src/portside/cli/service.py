@@ -25,6 +25,7 @@ COLOURS: Final = {
     "COMPLETED": "green",
     "UNHEALTHY": "red",
     "unhealthy": "red",
+    "unhealthy.draining": "red",
     "FAILED": "red",
 }
 

@@ -682,7 +682,7 @@ class BalancerLoop:
             changed = replace(
                 known,
                 checked=report.state,
-                checked_at=now,
+                checked_at=known.checked_at if known.checked == report.state else now,
                 failure_code=report.reason_code,
                 failure_detail=report.detail,
             )

@@ -176,6 +176,7 @@ class TargetState(StrEnum):
     INITIAL = "initial"
     HEALTHY = "healthy"
     UNHEALTHY = "unhealthy"
+    UNHEALTHY_DRAINING = "unhealthy.draining"
     UNUSED = "unused"
     DRAINING = "draining"
     UNAVAILABLE = "unavailable"

@@ -6,6 +6,7 @@ configuration.
 import ipaddress
 import re
 from collections.abc import Container, Iterable, Sequence
+from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
 from portside.domain import access_log
@@ -389,6 +390,14 @@ def target_health(target: Target, balancers: Sequence[LoadBalancer], legs: Conta
     return TargetHealth(TargetState.INITIAL, "Elb.InitialHealthChecking", "Initial health checks in progress")
 
 
+def drains_unhealthy(group: TargetGroup, target: Target, now: datetime) -> bool:
+    """Whether an unhealthy target is still given time for its connections. It gets no new ones in either case.
+
+    Source: Network Load Balancer guide, "Unhealthy draining interval"."""
+    seconds = int(group.attributes.get(DRAIN_UNHEALTHY, "0"))
+    return target.checked_at is not None and now < target.checked_at + timedelta(seconds=seconds)
+
+
 NOT_IN_USE: Final = TargetHealth(
     TargetState.UNUSED,
     "Target.NotInUse",
@@ -495,6 +504,8 @@ def check_target_group_attribute(key: str, value: str, protocol: str = "HTTP", t
     elif key == PRESERVE_CLIENT and protocol in ("UDP", "TCP_UDP"):
         if value != "true":
             raise invalid(f"Client IP preservation cannot be disabled for target groups with protocol '{protocol}'")
+    elif key == DRAIN_UNHEALTHY:
+        _check_number(key, value, 0, 360_000)
     elif key == TERMINATE_UNHEALTHY and protocol in ("UDP", "TCP_UDP"):
         if value != "false":
             raise invalid(
@@ -526,8 +537,12 @@ def check_target_group_attribute(key: str, value: str, protocol: str = "HTTP", t
 _STICKINESS_TYPES: Final = ("lb_cookie", "app_cookie", "source_ip", "source_ip_dest_ip", "source_ip_dest_ip_proto")
 
 
-def check_target_group_attributes(attributes: dict[str, str]) -> None:
+def check_target_group_attributes(attributes: dict[str, str], protocol: str = "HTTP") -> None:
     """What the attributes must be together."""
+    if int(attributes.get(DRAIN_UNHEALTHY, "0")):
+        default = target_group_attributes(protocol).get(TERMINATE_UNHEALTHY)
+        if attributes.get(TERMINATE_UNHEALTHY, default) == "true":
+            raise invalid(f"The attribute '{DRAIN_UNHEALTHY}' can be set only while '{TERMINATE_UNHEALTHY}' is 'false'")
     by_source = attributes.get("stickiness.type") == "source_ip"
     if attributes.get(CROSS_ZONE) == "false" and attributes.get("stickiness.enabled") == "true" and not by_source:
         raise invalid("Stickiness is not supported when cross-zone load balancing is off")
@@ -662,6 +677,7 @@ PROXY_PROTOCOL: Final = "proxy_protocol_v2.enabled"
 PRESERVE_CLIENT: Final = "preserve_client_ip.enabled"
 TERMINATE: Final = "deregistration_delay.connection_termination.enabled"
 TERMINATE_UNHEALTHY: Final = "target_health_state.unhealthy.connection_termination.enabled"
+DRAIN_UNHEALTHY: Final = "target_health_state.unhealthy.draining_interval_seconds"
 
 
 def preserves_client(group: TargetGroup) -> bool:

@@ -1,6 +1,7 @@
 """What the handlers of Elastic Load Balancing read of the store: records by ARN and what hangs together."""
 
 from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
 from typing import Final
 
 from portside.api.elbv2 import error, wire
@@ -8,13 +9,14 @@ from portside.aws.service import RequestContext, ServiceError
 from portside.domain.certificate import Certificate
 from portside.domain.iam import ServerCertificate
 from portside.domain.instance import InstanceState
-from portside.domain.load_balancer import Action, Listener, LoadBalancer, Rule, Target, TargetGroup
+from portside.domain.load_balancer import Action, Listener, LoadBalancer, Rule, Target, TargetGroup, TargetState
 from portside.domain.load_balancer_rule import (
     GROUP_PROTOCOLS,
     STOPPED,
     TARGET_GROUPS_PER_LOAD_BALANCER,
     TargetHealth,
     check_proxied,
+    drains_unhealthy,
     forwarded_groups,
     target_health,
     used_groups,
@@ -128,7 +130,7 @@ def balancers_by_group(store: Store, context: RequestContext) -> dict[str, list[
     return found
 
 
-def health_of(store: Store, group: TargetGroup) -> Callable[[Target], TargetHealth]:
+def health_of(store: Store, group: TargetGroup, now: datetime) -> Callable[[Target], TargetHealth]:
     """What is told of the health of a group's targets."""
     prefix = group.scope.prefix
     in_vpc = [each for each in store.scan(LOAD_BALANCER, prefix) if each.vpc_id == group.vpc_id]
@@ -139,7 +141,10 @@ def health_of(store: Store, group: TargetGroup) -> Callable[[Target], TargetHeal
         instance = store.get(INSTANCE, prefix + target.id) if group.target_type == "instance" else None
         if instance is not None and instance.state is InstanceState.STOPPED:
             return STOPPED
-        return target_health(target, balancers, legs)
+        health = target_health(target, balancers, legs)
+        if health.state is TargetState.UNHEALTHY and drains_unhealthy(group, target, now):
+            return health._replace(state=TargetState.UNHEALTHY_DRAINING)
+        return health
 
     return told
 

@@ -126,7 +126,7 @@ class TargetHandlers:
         group = lookup.target_group(self._store, context, params["TargetGroupArn"])
         if params.get("Include"):
             raise error.unsupported("The parameter Include")
-        health_of = lookup.health_of(self._store, group)
+        health_of = lookup.health_of(self._store, group, self._clock.now())
         targets = sorted(
             self._store.find(TARGET, "target_group", group.arn), key=lambda t: (t.registered_at, t.id, t.port)
         )

@@ -158,7 +158,7 @@ class TargetGroupHandlers:
         for key, value in changes.items():
             rule.check_target_group_attribute(key, value, group.protocol, group.target_type)
         attributes = {**group.attributes, **changes}
-        rule.check_target_group_attributes(attributes)
+        rule.check_target_group_attributes(attributes, group.protocol)
         changed = replace(group, attributes=attributes)
         if changes.get(rule.CROSS_ZONE) == "false" and group.protocol not in rule.NETWORK_PROTOCOLS:
             targets = self._store.find(TARGET, "target_group", group.arn)

@@ -58,7 +58,7 @@ def _document(store: Store, clock: Clock, service: Service, pace: float) -> dict
         for each in store.find(TARGET, "target_group", group)
     }
     groups = (store.get(TARGET_GROUP, service.scope.prefix + each) for each in scheduler.target_group_arns(service))
-    told = {each.arn: lookup.health_of(store, each) for each in groups if each is not None}
+    told = {each.arn: lookup.health_of(store, each, clock.now()) for each in groups if each is not None}
     states = {key: told[key[0]](each).state.value for key, each in targets.items() if key[0] in told}
     reason = why.blocked(service, tasks, targets, now=clock.now())
     live = [each for each in tasks if each.last_status < TaskStatus.STOPPED]
