@@ -166,3 +166,25 @@ def test_limits_of_each_type(elb: Any, subnets: list[dict[str, Any]], monkeypatc
     elb.create_load_balancer(Name="app", Subnets=ids)
     for kind in ("network", "application"):
         assert error_of(elb.create_load_balancer, Name="more", Type=kind, Subnets=ids)[0] == "TooManyLoadBalancers"
+
+
+def test_checks_by_another_protocol(elb: Any, make_group: Callable[..., dict[str, Any]]) -> None:
+    """Times and thresholds stay when the protocol of checks changes, and so does the path between HTTP and HTTPS; it is
+    gone with TCP."""
+    arn = make_group(
+        "checked",
+        HealthCheckProtocol="HTTP",
+        HealthCheckPath="/up",
+        HealthCheckIntervalSeconds=15,
+        HealthCheckTimeoutSeconds=3,
+        HealthyThresholdCount=2,
+        HealthCheckPort="81",
+        Matcher={"HttpCode": "204"},
+    )["TargetGroupArn"]
+    paths = []
+    for protocol in ("HTTPS", "TCP", "HTTP"):
+        (shown,) = elb.modify_target_group(TargetGroupArn=arn, HealthCheckProtocol=protocol)["TargetGroups"]
+        assert (shown["HealthCheckIntervalSeconds"], shown["HealthCheckTimeoutSeconds"]) == (15, 3)
+        assert (shown["HealthyThresholdCount"], shown["HealthCheckPort"]) == (2, "81")
+        paths.append((shown.get("HealthCheckPath"), shown.get("Matcher", {}).get("HttpCode")))
+    assert paths == [("/up", "204"), (None, None), ("/", "200-399")]

@@ -25,6 +25,7 @@ from portside.domain.load_balancer import (
     TargetState,
     ZoneMapping,
 )
+from portside.domain.record import replace
 from portside.domain.refusal import RefusalKind, Refused
 
 RULES_PER_LOAD_BALANCER: Final = 100
@@ -305,6 +306,15 @@ def default_health_check(protocol: str, check_protocol: str | None, version: str
     if check_protocol in (None, "TCP"):
         return HealthCheck(protocol="TCP", path="", timeout_s=10, matcher="")
     return HealthCheck(timeout_s=10 if check_protocol == "HTTPS" else 6, matcher="200-399")
+
+
+def checked_by(group: TargetGroup, protocol: str) -> HealthCheck:
+    """Its health check by that protocol. All else is as it was; a path and a matcher are there where that has them."""
+    check = group.health_check
+    if (check.protocol == "TCP") == (protocol == "TCP"):
+        return check
+    default = default_health_check(group.protocol, protocol, group.protocol_version)
+    return replace(check, path=default.path, matcher=default.matcher)
 
 
 def check_health_check(check: HealthCheck, protocol: str = "HTTP", version: str = "") -> None:

@@ -119,9 +119,8 @@ class TargetGroupHandlers:
 
     def modify(self, context: RequestContext, params: Params) -> Result:
         group = lookup.target_group(self._store, context, params["TargetGroupArn"])
-        base = group.health_check
-        if params.get("HealthCheckProtocol", base.protocol) != base.protocol:
-            base = rule.default_health_check(group.protocol, params["HealthCheckProtocol"], group.protocol_version)
+        spoken = params.get("HealthCheckProtocol", group.health_check.protocol)
+        base = rule.checked_by(group, spoken)
         check = wire.health_check_from(params, base, group.protocol_version)
         rule.check_health_check(check, group.protocol, group.protocol_version)
         changed = replace(group, health_check=check)
