@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from portside.balancer.admin import Admin
+from portside.balancer.process import admin_socket
 from portside.control.loop import spawn
 from portside.domain.load_balancer import HealthCheck, TargetGroup
 from portside.domain.load_balancer_rule import GRPC_HEALTH, check_health_check
@@ -345,5 +347,31 @@ def test_killed_envoy_is_back_soon(tmp_path: Path) -> None:
                     if (await lab.ask()).body == "here":
                         break
         print(f"back after {time.monotonic() - began:.2f} s")
+
+    in_lab(tmp_path, body)
+
+
+def test_connections_are_spread_over_the_threads(tmp_path: Path) -> None:
+    """Few connections that last, as those of HTTP/2 do, are half with the one thread, half with the other."""
+
+    async def body(lab: Lab) -> None:
+        lab.web.listen(80, fixed(200, "ok"))
+        await lab.apply()
+        statistics = Admin(admin_socket(lab.settings))
+
+        def connect() -> socket.socket:
+            return socket.create_connection((LEG, 80), timeout=10)
+
+        connections = [await asyncio.to_thread(inside, lab.netns.path, connect) for _ in range(8)]
+        try:
+
+            async def spread() -> bool:
+                told = await statistics.get("/stats?filter=_legs.worker_[0-9].downstream_cx_active")
+                return sorted(int(line.split(": ")[1]) for line in told.splitlines()) == [4, 4]
+
+            await eventually(spread)
+        finally:
+            for connection in connections:
+                connection.close()
 
     in_lab(tmp_path, body)

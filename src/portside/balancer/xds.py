@@ -271,6 +271,8 @@ def listener_resource(
         "stat_prefix": name,
         "address": addresses[0],
         "per_connection_buffer_limit_bytes": 1 << 20,
+        # each thread gets as many: by chance one may have six of a client's eight, and they last
+        "connection_balance_config": {"exact_balance": {}},
         "filter_chains": [
             {
                 **({"filter_chain_match": {"prefix_ranges": [_only(to)]}, "name": to} if to else {}),

@@ -20,11 +20,11 @@ class Lab:
 
     def __init__(self, data_dir: Path, **settings: Any) -> None:
         data_dir.mkdir(parents=True, exist_ok=True)
-        given = Settings(data_dir=data_dir, hosts_file=data_dir.parent / "hosts", egress="none", **settings)
+        self.settings = Settings(data_dir=data_dir, hosts_file=data_dir.parent / "hosts", egress="none", **settings)
         self.netns = Netns()
         self.netns.add_address(LEG, ONE, TWO)
         self.reports = Reports()
-        self.envoy = EnvoyBalancer(given)
+        self.envoy = EnvoyBalancer(self.settings)
         self.servers: list[WebServer] = []
         self.web = Balancer("web", self.netns.path)
 
