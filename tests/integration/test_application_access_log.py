@@ -1,15 +1,19 @@
 """Access logs of a load balancer on the real Envoy: from requests to AWS's files."""
 
+import asyncio
 import gzip
 import shlex
+import socket
+import ssl
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from portside.domain.load_balancer import Redirect
-from portside.testing.balancer_lab import LEG, eventually, fixed, forward, group, paths, target
+from portside.testing.balancer_lab import LEG, LabAuthority, eventually, fixed, forward, group, paths, target
 from portside.testing.envoy_lab import ONE, TWO, Lab, in_lab
+from portside.testing.netns_lab import inside
 
 pytestmark = pytest.mark.integration
 
@@ -80,5 +84,36 @@ def test_requests_become_lines(tmp_path: Path) -> None:
         assert place.startswith("archive/web/one/AWSLogs/000000000000/elasticloadbalancing/us-east-1/20")
         assert file.name.startswith("000000000000_elasticloadbalancing_us-east-1_app.web.lbweb_20")
         assert f"_{LEG}_" in file.name
+
+    in_lab(tmp_path, body)
+
+
+def test_names_that_clients_ask_for(tmp_path: Path) -> None:
+    """A line of an HTTPS listener tells the name of the client's handshake, and none where the client gave none."""
+
+    async def body(lab: Lab) -> None:
+        authority = LabAuthority()
+        lab.web.listen_tls(443, fixed(200, "all"), authority.issue("a.test", "b.test"))
+        lab.web.attributes = ATTRIBUTES
+        await lab.apply()
+        context = ssl.create_default_context(cadata=authority.root_pem)
+        context.check_hostname = False
+        for name in ("b.test", None):
+            connection = await asyncio.to_thread(inside, lab.netns.path, lambda: socket.create_connection((LEG, 443)))
+            reader, writer = await asyncio.open_connection(sock=connection, ssl=context, server_hostname=name or "")
+            writer.write(b"GET / HTTP/1.1\r\nHost: c.test\r\nConnection: close\r\n\r\n")
+            assert (await reader.read()).startswith(b"HTTP/1.1 200 ")
+            writer.close()
+        spool = tmp_path / "data" / "envoy" / "access-lbweb.log"
+
+        async def written() -> bool:
+            return spool.exists() and spool.read_text().count("\n") == 2
+
+        await eventually(written)
+        now = datetime.now(UTC)
+        assert await lab.envoy.deliver_access_logs(now) == []
+        (file,) = await lab.envoy.deliver_access_logs(now + timedelta(minutes=6))
+        lines = [shlex.split(each, posix=False) for each in gzip.decompress(file.read_bytes()).decode().splitlines()]
+        assert [each[18] for each in lines] == ['"b.test"', '"-"']
 
     in_lab(tmp_path, body)

@@ -8,6 +8,7 @@ from botocore.exceptions import ClientError
 
 from portside.api.ec2.default_network import ensure_default_network
 from portside.api.ec2.service import ec2_service
+from portside.api.elbv2.hosted_zone import hosted_zone
 from portside.api.elbv2.service import elbv2_service
 from portside.control.clock import RandomIds, SystemClock
 from portside.domain.record import Scope
@@ -181,6 +182,27 @@ def test_load_balancers_of_each_type(made: Made) -> None:
     code, _ = error_of(made.elb.create_load_balancer, Name="more", Subnets=made.subnets)
     assert code == "TooManyLoadBalancers"
     assert made.elb.create_load_balancer(Name="more", Type="network", Subnets=made.subnets)["LoadBalancers"]
+
+
+def test_security_groups(made: Made) -> None:
+    """A load balancer has five at most."""
+    groups = [f"sg-{number:017x}" for number in range(6)]
+    said = ("InvalidConfigurationRequest", "A load balancer can have at most '5' security groups")
+    assert error_of(made.elb.set_security_groups, LoadBalancerArn=made.balancer, SecurityGroups=groups) == said
+
+
+@pytest.mark.parametrize(
+    ("region", "kind", "zone"),
+    [
+        ("eu-west-1", "application", "Z32O12XQLNTSW2"),
+        ("eu-west-1", "classic", "Z32O12XQLNTSW2"),
+        ("eu-west-1", "network", "Z2IFOLAFXWLO4F"),
+        ("nowhere-1", "application", ""),
+    ],
+)
+def test_hosted_zones(region: str, kind: str, zone: str) -> None:
+    """They are AWS's, by region and type."""
+    assert hosted_zone(region, kind) == zone
 
 
 def test_what_can_not_be_said_together(made: Made) -> None:

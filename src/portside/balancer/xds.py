@@ -200,6 +200,7 @@ def render(configs: Sequence[BalancerConfig], options: Options) -> Resources:
                     addresses = [socket_address(leg, listener.port, config.netns_path) for leg in legs]
                     chains = [(each.address, own) for each, own in handlers if each.address] or [("", handler)]
                     made = listener_resource(f"{name}_legs", addresses, *chains, tls=tls, logs=logs)
+                    made |= names_told([config], secured=tls is not None)
                     if listener.arn in config.transparent:
                         made["listener_filters"] = [AS_CLIENT]
                     listeners[f"{name}_legs"] = made
@@ -211,7 +212,7 @@ def render(configs: Sequence[BalancerConfig], options: Options) -> Resources:
                     chains = chains or [("", handler)]
                     listeners[on_host] = listener_resource(
                         on_host, addresses, *chains, exclusive=True, tls=tls, logs=logs
-                    )
+                    ) | names_told([config], secured=tls is not None)
                     host_bindings[on_host] = tuple((host, listener.port) for host in hosts)
             if balancer.scheme == "internet-facing":
                 shared.setdefault(listener.port, []).append((config, listener))
@@ -229,7 +230,9 @@ def render(configs: Sequence[BalancerConfig], options: Options) -> Resources:
         addresses = [socket_address(SHARED_ADDRESS, port)]
         tls = tls_context(members, options)
         logs = connection_logs([config for config, _ in members], options, secured=tls is not None)
-        listeners[name] = listener_resource(name, addresses, ("", handler), exclusive=True, tls=tls, logs=logs)
+        listeners[name] = listener_resource(
+            name, addresses, ("", handler), exclusive=True, tls=tls, logs=logs
+        ) | names_told([config for config, _ in members], secured=tls is not None)
         host_bindings[name] = ((SHARED_ADDRESS, port),)
     return Resources(
         listeners=listeners,
@@ -617,6 +620,17 @@ def connection_logs(configs: Sequence[BalancerConfig], options: Options, *, secu
     known = {**_TOLD, "began": _TOLD["at"], "secured": "true" if secured else "false"}
     told = {name: known[name] for name in connection_log.FIELDS}
     return [_file_log(options.access_log(configs[0].load_balancer.arn, "connection"), told)]
+
+
+def names_told(configs: Sequence[BalancerConfig], *, secured: bool) -> Resource:
+    """Has a listener read the name that a client asks for first, where an access log tells it."""
+    balancers = [config.load_balancer for config in configs]
+    if not secured or not any(balancer.type == "application" and is_logged(balancer) for balancer in balancers):
+        return {}
+    inspector = f"{_TYPE}extensions.filters.listener.tls_inspector.v3.TlsInspector"
+    return {
+        "listener_filters": [{"name": "envoy.filters.listener.tls_inspector", "typed_config": {"@type": inspector}}]
+    }
 
 
 def health_check_logs(balancer: LoadBalancer, options: Options) -> list[Resource]:

@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from portside.api.elbv2.wire import HOSTED_ZONES, distinct_tags
+from portside.api.elbv2.hosted_zone import hosted_zone
+from portside.api.elbv2.wire import distinct_tags
 from portside.aws.service import Result, ServiceError
 from portside.domain import classic_load_balancer_rule as rule
 from portside.domain import classic_policy as policy_rule
@@ -142,7 +143,7 @@ def load_balancer_to(balancer: ClassicLoadBalancer, plane: LoadBalancer, group_n
         "CreatedTime": balancer.created_at,
         "Scheme": plane.scheme,
     }
-    if zone := HOSTED_ZONES.get(balancer.scope.region):
+    if zone := hosted_zone(balancer.scope.region, "classic"):
         shown["CanonicalHostedZoneNameID"] = zone
     if group_names:
         shown["SourceSecurityGroup"] = {"OwnerAlias": balancer.scope.account, "GroupName": group_names[0]}

@@ -145,6 +145,11 @@ class LoadBalancerHandlers:
         if not given:
             default = [group.id for group in self._store.find(SECURITY_GROUP, "vpc", vpc_id) if group.name == "default"]
             return tuple(default[:1])
+        if len(set(given)) > rule.SECURITY_GROUPS_PER_LOAD_BALANCER:
+            raise ServiceError(
+                "InvalidConfigurationRequestException",
+                f"A load balancer can have at most '{rule.SECURITY_GROUPS_PER_LOAD_BALANCER}' security groups",
+            )
         for group_id in given:
             group = self._store.get(SECURITY_GROUP, context.prefix + group_id)
             if group is None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from portside.api.elbv2.error import invalid, invalid_action, unsupported
+from portside.api.elbv2.hosted_zone import hosted_zone
 from portside.aws.service import Params, Result, ServiceError
 from portside.domain import load_balancer_rule as rules
 from portside.domain.listener_condition import leads_back
@@ -27,10 +28,6 @@ from portside.domain.load_balancer import (
 from portside.domain.load_balancer_rule import TAGS_PER_RESOURCE
 from portside.domain.record import Tag, Tags
 from portside.domain.refusal import Refused
-
-HOSTED_ZONES = {"us-east-1": "Z35SXDOTRQ7X7K"}
-"""The zones of AWS's own load balancer names, where known. Nothing here resolves by them."""
-
 
 # --- tags -----------------------------------------------------------------------------------------------------------
 
@@ -96,7 +93,7 @@ def load_balancer_to(balancer: LoadBalancer) -> Result:
     }
     if balancer.type == "network" and balancer.security_group_ids:
         shown["EnforceSecurityGroupInboundRulesOnPrivateLinkTraffic"] = balancer.private_link_groups
-    if zone := HOSTED_ZONES.get(balancer.scope.region):
+    if zone := hosted_zone(balancer.scope.region, balancer.type):
         shown["CanonicalHostedZoneId"] = zone
     return shown
 
