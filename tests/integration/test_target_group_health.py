@@ -18,6 +18,7 @@ THREE, FOUR = "10.0.1.12", "10.0.1.13"
 NEAR, FAR = "us-east-1a", "us-east-1b"
 OTHER, ON_HOST, OTHER_ON_HOST = "10.0.1.6", "127.66.252.3", "127.66.252.4"
 PORT = 8096
+ASKED = 40
 
 
 def asking(made: TargetGroup, **settings: str) -> TargetGroup:
@@ -28,8 +29,14 @@ def asking(made: TargetGroup, **settings: str) -> TargetGroup:
 async def who(lab: Lab, address: str = LEG, *, on_host: bool = False) -> set[str]:
     """The servers that so many requests find that none is left out by chance."""
     netns = "" if on_host else lab.netns.path
-    answers = [await request(address, PORT, netns=netns) for _ in range(40)]
+    answers = [await request(address, PORT, netns=netns) for _ in range(ASKED)]
     return {each.body.partition("\n")[0] if each.status == 200 else str(each.status) for each in answers}
+
+
+async def fail_open(lab: Lab) -> int:
+    """How often Envoy has chosen among all targets."""
+    (counts,) = (await lab.envoy.counts()).values()
+    return counts.fail_open
 
 
 async def finds(lab: Lab, wanted: set[str], address: str = LEG) -> None:
@@ -75,6 +82,9 @@ def test_requests_go_to_all_targets_while_too_few_are_healthy(tmp_path: Path, al
             await lab.apply()
             await finds(lab, wanted)
             assert clusters.read_text() == before, "clusters, and with them connections and health, stay"
+            among_all = await fail_open(lab)
+            await who(lab)
+            assert await fail_open(lab) - among_all == (ASKED if wanted == every else 0)
         ask_for(count="3")
         lab.web.targets = [
             target(web, ONE, checked="healthy"),

@@ -22,8 +22,8 @@ _STAT_FILTER: Final = (
 
 
 _CLUSTER_FILTER: Final = (
-    r"^cluster\.[^.]+\.upstream_(rq_(total|[2345]xx|time|timeout|rx_reset|pending_overflow|pending_failure_eject)"
-    r"|cx_(total|active|none_healthy|connect_fail|connect_timeout|rx_bytes_total|tx_bytes_total))$"
+    r"^cluster\.[^.]+\.(upstream_(rq_(total|[2345]xx|time|timeout|rx_reset|pending_overflow|pending_failure_eject)"
+    r"|cx_(total|active|none_healthy|connect_fail|connect_timeout|rx_bytes_total|tx_bytes_total))|lb_healthy_panic)$"
 )
 
 

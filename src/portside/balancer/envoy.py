@@ -979,5 +979,6 @@ def _counts(found: Mapping[str, Any]) -> GroupCounts:
         connections=number("cx_total"),
         connections_active=number("cx_active"),
         bytes=number("cx_rx_bytes_total", "cx_tx_bytes_total"),
+        fail_open=int(found.get("lb_healthy_panic", 0)),
         times_ms=found.get("upstream_rq_time", {}),
     )

@@ -29,7 +29,8 @@ class GroupCounts:
     `requests`: those that a target was chosen for. `responses`: of targets, by the first digit of the status.
     `no_target`, `timeouts`, `resets`: answers of the load balancer itself, for want of a target, of an answer in time,
     and of a connection that held. `times_ms`: how often which response time was seen. `client_resets`,
-    `target_resets`: packets of TCP that say so, in flows that the kernel carries."""
+    `target_resets`: packets of TCP that say so, in flows that the kernel carries. `fail_open`: how often a target was
+    chosen among all, since too few were healthy."""
 
     requests: int = 0
     responses: Mapping[int, int] = field(default_factory=dict)
@@ -42,6 +43,7 @@ class GroupCounts:
     bytes: int = 0
     client_resets: int = 0
     target_resets: int = 0
+    fail_open: int = 0
     times_ms: Mapping[float, int] = field(default_factory=dict)
 
 
@@ -144,6 +146,7 @@ def since(counts: GroupCounts, before: GroupCounts | None) -> GroupCounts:
         bytes=max(0, counts.bytes - before.bytes),
         client_resets=max(0, counts.client_resets - before.client_resets),
         target_resets=max(0, counts.target_resets - before.target_resets),
+        fail_open=max(0, counts.fail_open - before.fail_open),
         times_ms=_less(counts.times_ms, before.times_ms),
     )
 
@@ -370,6 +373,8 @@ def _of_targets(
         for zone in sorted({each.zone for each in counted if each.zone}):
             here = sum(each.checked == state for each in counted if each.zone == zone)
             yield name, of_group | {"AvailabilityZone": zone}, _gauge(here)
+    if balancer.type == "application" and counts.fail_open and registered:
+        yield "UnhealthyRoutingRequestCount", of_group, _count(counts.fail_open)
     healthy = sum(each.checked == "healthy" for each in counted)
     if balancer.type == "application" and counts.requests and healthy:
         share = point_of([(counts.requests / healthy, 1.0)], "Count")

@@ -96,6 +96,21 @@ def test_hosts() -> None:
     assert {statistic(each.point, "Sum") for each in share} == {25.0}
 
 
+def test_requests_that_went_to_all_targets() -> None:
+    """Those whose target was chosen among all count where there are targets, of Application Load Balancers alone."""
+    there = target(GROUP, "10.0.0.1", checked="unhealthy")
+    for balancer, targets, counted in (
+        (LB, (there,), 7.0),
+        (LB, (), None),
+        (LB, (replace(there, deregistered_at=NOW),), None),
+        (replace(LB, type="network"), (there,), None),
+    ):
+        made = found(balancer, GroupCounts(fail_open=7), *targets)
+        several = [s for (name, _), s in made.items() if name == "UnhealthyRoutingRequestCount"]
+        assert [statistic(each.point, "Sum") for each in several] == ([counted] if counted else [])
+    assert rule.since(GroupCounts(fail_open=9), GroupCounts(fail_open=2)).fail_open == 7
+
+
 @pytest.mark.parametrize("across", ["true", "false"])
 def test_zones_with_enough_healthy_targets(across: str) -> None:
     """How many zones have what a group asks for and how many have not, and by zone 1 or 0; across zones all have it or
