@@ -1,6 +1,7 @@
 """Requests that are malformed, or meant to be taken for two, on the real Envoy."""
 
 import asyncio
+import contextlib
 import socket
 import struct
 from pathlib import Path
@@ -9,8 +10,21 @@ import pytest
 
 from portside.testing.balancer_lab import LEG, LabAuthority, eventually, fixed, forward, group, target
 from portside.testing.envoy_lab import ONE, Lab, in_lab
-from portside.testing.http2_lab import ACK, END_HEADERS, END_STREAM, HEADERS, PREFACE, SETTINGS, frame, headers
-from portside.testing.netns_lab import envoys, inside
+from portside.testing.http2_lab import (
+    ACK,
+    DATA,
+    END_HEADERS,
+    END_STREAM,
+    HEADERS,
+    PREFACE,
+    RST_STREAM,
+    SETTINGS,
+    WINDOW_UPDATE,
+    frame,
+    headers,
+    read_frame,
+)
+from portside.testing.netns_lab import envoys, inside, listen
 
 pytestmark = pytest.mark.integration
 
@@ -162,6 +176,82 @@ def test_clients_of_http2_that_read_and_write_no_more(tmp_path: Path) -> None:
         await eventually(is_back, timeout_s=300)
 
     in_lab(tmp_path, body)
+
+
+def test_clients_that_do_not_read_from_targets_of_http2(tmp_path: Path) -> None:
+    """They share connections to the target with all others, and hold up none of them."""
+
+    async def body(lab: Lab) -> None:
+        g = group("g", protocol_version="HTTP2")
+        lab.web.groups, lab.web.targets = [g], [target(g, ONE)]
+        lab.web.listen(80, forward(g))
+        flood = Flood()
+        server = await asyncio.start_server(flood.serve, sock=await listen(lab.netns.path, ONE, 8080))
+        await lab.apply()
+        await lab.reports.wait(ONE, "healthy")
+
+        def connect() -> socket.socket:
+            made = socket.socket()
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            made.connect((LEG, 80))
+            made.sendall(post(b"Transfer-Encoding: chunked"))
+            return made
+
+        # more than two connections, one of each of Envoy's threads, have room for by its defaults
+        silent = [await asyncio.to_thread(inside, lab.netns.path, connect) for _ in range(24)]
+
+        async def stalled() -> bool:
+            before = flood.sent
+            await asyncio.sleep(1)
+            return before == flood.sent > 0
+
+        await eventually(stalled, timeout_s=60)
+        for _ in range(8):
+            assert (await lab.ask()).body == "ok"
+        for client in silent:
+            client.close()
+        server.close()
+
+    in_lab(tmp_path, body)
+
+
+class Flood:
+    """A target of HTTP/2. A request whose body does not end is answered with far more than anybody reads, as far as
+    the windows go; any other with a word."""
+
+    def __init__(self) -> None:
+        self.sent = 0
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        windows, first, flooded = {0: 65535}, 65535, set[int]()
+        writer.write(frame(SETTINGS, 0, 0))
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            await reader.readexactly(len(PREFACE))
+            while True:
+                kind, flags, stream, payload = await read_frame(reader)
+                if kind == SETTINGS and not flags & ACK:
+                    first = dict(struct.iter_unpack("!HI", payload)).get(INITIAL_WINDOW_SIZE, first)
+                    writer.write(frame(SETTINGS, ACK, 0))
+                elif kind == WINDOW_UPDATE:
+                    windows[stream] = windows.get(stream, first) + int.from_bytes(payload, "big")
+                elif kind == RST_STREAM:
+                    flooded.discard(stream)
+                elif kind == HEADERS:
+                    writer.write(frame(HEADERS, END_HEADERS, stream, headers((":status", "200"))))
+                    if not flags & END_STREAM:
+                        windows[stream] = first
+                        flooded.add(stream)
+                    elif windows[0] >= 2:
+                        windows[0] -= 2
+                        writer.write(frame(DATA, END_STREAM, stream, b"ok"))
+                for each in flooded:
+                    while (size := min(16384, windows[0], windows[each])) > 0:
+                        windows[0] -= size
+                        windows[each] -= size
+                        self.sent += size
+                        writer.write(frame(DATA, 0, each, bytes(size)))
+                await writer.drain()
+        writer.close()
 
 
 MAX_CONCURRENT_STREAMS, INITIAL_WINDOW_SIZE = 3, 4

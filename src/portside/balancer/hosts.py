@@ -59,7 +59,8 @@ def write_block(path: Path, lock: Path, instance_id: str, lines: Sequence[str]) 
     Raises: OSError."""
     with _locked(lock):
         try:
-            text = path.read_text()
+            # what is no UTF-8 stays as it is, too
+            text = path.read_text(errors="surrogateescape")
         except FileNotFoundError:
             text = ""
         changed = with_block(text, instance_id, lines)
@@ -67,7 +68,7 @@ def write_block(path: Path, lock: Path, instance_id: str, lines: Sequence[str]) 
             return False
         temporary = path.with_name(f".{path.name}.portside-{instance_id}")
         try:
-            temporary.write_text(changed)
+            temporary.write_text(changed, errors="surrogateescape")
             if path.exists():
                 shutil.copymode(path, temporary)
                 owner = path.stat()
@@ -77,7 +78,7 @@ def write_block(path: Path, lock: Path, instance_id: str, lines: Sequence[str]) 
             temporary.unlink(missing_ok=True)
             if error.errno not in (errno.EBUSY, errno.EXDEV, errno.EROFS, errno.EACCES):
                 raise
-            path.write_text(changed)
+            path.write_text(changed, errors="surrogateescape")
         return True
 
 

@@ -63,6 +63,18 @@ def test_hosts_file_is_written_only_when_it_changes(tmp_path: Path) -> None:
     assert {entry.name for entry in tmp_path.iterdir()} == {"hosts", "lock"}
 
 
+def test_a_file_that_is_no_utf8(tmp_path: Path) -> None:
+    """A comment in another encoding is kept byte by byte, and holds up nothing."""
+    path, lock = tmp_path / "hosts", tmp_path / "lock"
+    before = "127.0.0.1\tlocalhost # B\xfcro\n".encode("latin-1")
+    path.write_bytes(before)
+    assert write_block(path, lock, "aaaa", ["127.66.1.1\tn.elb.localhost"]) is True
+    assert path.read_bytes().startswith(before)
+    assert b"n.elb.localhost" in path.read_bytes()
+    assert write_block(path, lock, "aaaa", []) is True
+    assert path.read_bytes() == before
+
+
 def test_addresses_are_shared_out(tmp_path: Path) -> None:
     """Two instances never get one address, a dead one's claims can be taken, and a release is for one's own."""
     one_home, two_home = tmp_path / "one", tmp_path / "two"
