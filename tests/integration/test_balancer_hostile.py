@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from portside.balancer import envoy
 from portside.testing.balancer_lab import LEG, LabAuthority, eventually, fixed, forward, group, target
 from portside.testing.envoy_lab import ONE, Lab, in_lab
 from portside.testing.http2_lab import (
@@ -107,6 +108,37 @@ def test_malformed_requests(tmp_path: Path) -> None:
         assert answer.status == 200
         assert lab.servers[0].requests == before + 1
         assert envoys(tmp_path / "data") == pids
+
+    in_lab(tmp_path, body)
+
+
+def test_as_many_connections_as_there_may_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others are refused, which is a problem while it lasts, and changes arrive all the same."""
+    monkeypatch.setattr(envoy, "max_connections", lambda: 20)
+
+    async def body(lab: Lab) -> None:
+        lab.web.listen(80, fixed(200, "hello"))
+        await lab.apply()
+        held = [
+            await asyncio.to_thread(inside, lab.netns.path, lambda: socket.create_connection((LEG, 80)))
+            for _ in range(20)
+        ]
+
+        async def is_told() -> bool:
+            return "hold 20 connections" in lab.envoy.problem
+
+        await eventually(is_told, timeout_s=30)
+        assert await exchange(lab, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n") == b""
+        lab.web.listen(81, fixed(200, "more"))
+        await lab.apply()
+        for each in held:
+            each.close()
+
+        async def is_well() -> bool:
+            return lab.envoy.problem == ""
+
+        await eventually(is_well, timeout_s=30)
+        assert (await lab.ask()).body == "hello"
 
     in_lab(tmp_path, body)
 

@@ -114,6 +114,13 @@ class Admin:
                 entry.refused += int(value)
         return found
 
+    async def connections(self) -> int:
+        """Of clients, that are open.
+
+        Raises: AdminUnavailable"""
+        text = await self.get("/stats?filter=" + _quote(r"^server\.total_connections$"))
+        return int(text.partition(": ")[2] or 0)
+
     async def host_bindings(self) -> set[tuple[str, int]]:
         """The (address, port) pairs of 127.0.0.0/8 that Envoy's listeners have."""
         answer = json.loads(await self.get("/listeners?format=json"))

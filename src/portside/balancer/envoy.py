@@ -78,6 +78,11 @@ _LISTENER_REFUSED: Final = re.compile(r"lds: listener '([^']+)' config rejected:
 INOTIFY_LIMIT: Final = Path("/proc/sys/fs/inotify/max_user_instances")
 
 
+def max_connections() -> int:
+    """Of clients, with all load balancers: each leads to one more, to a target."""
+    return max(1024, descriptor_limit() // 2 - 512)
+
+
 class EnvoyBalancer:
     """Fulfils `balancer.interface.Balancer`.
 
@@ -105,7 +110,7 @@ class EnvoyBalancer:
         self._skipped: set[tuple[str, int]] = set()
         self._applying = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._problem, self._undone, self._why_not = "", "", ""
+        self._problem, self._undone, self._full, self._why_not = "", "", "", ""
         # by ARN and kind, with the start of the log's interval
         self._logged: dict[tuple[str, LogKind], tuple[LoadBalancer, datetime]] = {}
         self._buckets = LogFolder(settings.data_dir / "access-logs", endpoint_of(settings))
@@ -114,9 +119,9 @@ class EnvoyBalancer:
 
     @property
     def problem(self) -> str:
-        """What a person should know: Envoy does not run, does not answer, or has not taken the last change. Empty if
-        all is well."""
-        return self._problem or self._undone
+        """What a person should know: Envoy does not run, does not answer, has not taken the last change, or takes no
+        more connections. Empty if all is well."""
+        return self._problem or self._undone or self._full
 
     @property
     def taken(self) -> list[tuple[str, int]]:
@@ -200,8 +205,7 @@ class EnvoyBalancer:
         self._write("bootstrap.json", text)
 
     def _bootstrap(self) -> str:
-        limit = max(1024, descriptor_limit() // 2 - 512)
-        return json.dumps(bootstrap(self._options, self._socket, max_connections=limit))
+        return json.dumps(bootstrap(self._options, self._socket, max_connections=max_connections()))
 
     def _arguments(self) -> list[str]:
         return [
@@ -308,6 +312,7 @@ class EnvoyBalancer:
                 if self._problem:
                     log.info("Envoy answers again")
                 self._problem = ""
+                await self._look_for_room()
                 if any(is_free(*place) for place in self._skipped):
                     await self._take_what_is_free()
                 continue
@@ -325,6 +330,18 @@ class EnvoyBalancer:
             if said != self._problem:
                 log.error("%s", said)
                 self._problem = said
+
+    async def _look_for_room(self) -> None:
+        limit = max_connections()
+        try:
+            is_full = await self._admin.connections() >= limit
+        except AdminUnavailable:
+            return
+        said = f"Clients hold {limit} connections to load balancers, the most there may be, and others are refused"
+        if is_full and not self._full:
+            log.warning("%s", said)
+        mend = "see who does (`ss -tn`), or raise the limit of open files (`ulimit -n`) and start Portside anew"
+        self._full = f"{said}: {mend}" if is_full else ""
 
     async def _take_what_is_free(self) -> None:
         try:
