@@ -19,18 +19,24 @@ from portside.testing.netns_lab import request
 pytestmark = pytest.mark.integration
 
 
-def test_generated_rules(tmp_path: Path) -> None:
-    """Envoy takes each generated request by the rule that the oracle and the domain name."""
+@pytest.mark.parametrize(("turns", "plain", "others"), [(8, 0, 12), (4, 85, 15)])
+def test_generated_rules(tmp_path: Path, turns: int, plain: int, others: int) -> None:
+    """Envoy takes each generated request by the rule that the oracle and the domain name; also where it has the rules
+    in several lists, for many go by how the path begins."""
     random = Random(7)
 
     async def body(lab: Lab) -> None:
         listener = lab.web.listen(80, fixed(404, "default"))
-        for _ in range(8):
-            drawn = [rule_oracle.conditions(random) for _ in range(12)]
+        for _ in range(turns):
+            drawn = [rule_oracle.plain_path(random) for _ in range(plain)]
+            for each in [rule_oracle.conditions(random) for _ in range(others)]:
+                drawn.insert(random.randint(0, len(drawn)), each)
             lab.web.rules = []
             for number, each in enumerate(drawn):
                 lab.web.rule(listener, number + 1, fixed(200, str(number)), *each)
             await lab.apply()
+            (routes,) = (lab.settings.data_dir / "envoy").glob("rds-*.json")
+            assert ("prefix_match_map" in routes.read_text()) == bool(plain)
             for _ in range(40):
                 sent = rule_oracle.request(random, LEG)
                 expected = rule_oracle.first(drawn, sent)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from portside.balancer import checker, desync, hit
+from portside.balancer import checker, desync, hit, route_tree
 from portside.balancer.follower import follower
 from portside.balancer.interface import BalancerConfig, ServerCertificate
 from portside.domain import application_access_log, connection_log, health_check_log
@@ -837,7 +837,7 @@ def virtual_host(config: BalancerConfig, listener: Listener, domains: Iterable[s
     return {
         "name": host_name(balancer),
         "domains": list(domains),
-        "routes": [*desync.routes(each["name"] for each in IDLE), *_refused_methods(balancer), *routes],
+        **route_tree.choice([*desync.routes(each["name"] for each in IDLE), *_refused_methods(balancer), *routes]),
         **headers(balancer, listener),
     }
 

@@ -39,6 +39,13 @@ def conditions(random: Random) -> tuple[Condition, ...]:
     return tuple(_condition(random, kind) for kind in kinds)
 
 
+def plain_path(random: Random) -> tuple[Condition, ...]:
+    """Of a rule that goes by how the path begins, or by the whole of it, and mostly by nothing else."""
+    path = "/" + "".join(random.choice("ab/1A") for _ in range(random.randint(2, 4)))
+    named = Condition(field="path-pattern", values=(path + random.choice(("", "*", "*")),))
+    return (named,) if random.random() < 0.7 else (named, _condition(random, "http-header"))
+
+
 def _condition(random: Random, kind: str) -> Condition:
     match kind:
         case "path-pattern":
