@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from portside.balancer import envoy
-from portside.testing.balancer_lab import LEG, LabAuthority, eventually, fixed, forward, group, target
+from portside.testing.balancer_lab import LEG, LabAuthority, by_cookie, eventually, fixed, forward, group, target
 from portside.testing.envoy_lab import ONE, Lab, in_lab
 from portside.testing.http2_lab import (
     ACK,
@@ -148,13 +148,7 @@ def test_cookies_of_nothing_but_spaces(tmp_path: Path) -> None:
     answered."""
 
     async def body(lab: Lab) -> None:
-        attributes = {
-            "stickiness.enabled": "true",
-            "stickiness.type": "app_cookie",
-            "stickiness.app_cookie.cookie_name": "SESSION",
-            "stickiness.app_cookie.duration_seconds": "90",
-        }
-        g = group("g", attributes=attributes)
+        g = group("g", attributes=by_cookie("SESSION"))
         lab.web.groups, lab.web.targets = [g], [target(g, ONE)]
         lab.web.listen(80, forward(g))
         await lab.serve(ONE)

@@ -13,7 +13,7 @@ from portside.domain.listener_condition import check_conditions
 from portside.domain.load_balancer import Condition, HealthCheck, QueryParameter, Redirect
 from portside.domain.record import replace
 from portside.domain.refusal import Refused
-from portside.testing.balancer_lab import LEG, eventually, fixed, forward, group, paths, target
+from portside.testing.balancer_lab import LEG, by_cookie, eventually, fixed, forward, group, paths, target
 from portside.testing.envoy_lab import ONE, TWO, Lab, in_lab
 from portside.testing.netns_lab import inside, request
 
@@ -135,13 +135,7 @@ def test_a_client_stays_by_the_cookie_of_its_application(tmp_path: Path) -> None
     """The load balancer's cookie comes with the application's, for its own time, and leads nowhere without it."""
 
     async def body(lab: Lab) -> None:
-        attributes = {
-            "stickiness.enabled": "true",
-            "stickiness.type": "app_cookie",
-            "stickiness.app_cookie.cookie_name": "SESSION",
-            "stickiness.app_cookie.duration_seconds": "90",
-        }
-        g = group("one", attributes=attributes)
+        g = group("one", attributes=by_cookie("SESSION"))
         lab.web.groups = [g]
         lab.web.targets = [target(g, ONE), target(g, TWO)]
         await lab.serve(ONE, TWO)

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 import boto3
 import pytest
 from botocore.config import Config
+from botocore.exceptions import ClientError
 
 from portside.aws.gateway import Gateway
 from portside.aws.server import listen, make_server
@@ -91,6 +92,15 @@ class Served:
         done = self.run_aws(*words, "--output", "json", **environment)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout) if done.stdout.strip() else None
+
+
+def refusal(call: Callable[..., Any], *given: Any, **params: Any) -> tuple[str, str]:
+    """The code and the message of a call that is answered with 400."""
+    with pytest.raises(ClientError) as caught:
+        call(*given, **params)
+    answer = caught.value.response
+    assert answer["ResponseMetadata"]["HTTPStatusCode"] == 400
+    return str(answer["Error"]["Code"]), str(answer["Error"]["Message"])
 
 
 @contextmanager

@@ -7,32 +7,17 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-
-from portside.api.ec2.default_network import ensure_default_network
-from portside.api.ec2.service import ec2_service
-from portside.api.elbv2.service import elbv2_service
-from portside.control.clock import RandomIds, SystemClock
-from portside.domain.record import Scope
-from portside.store.memory import MemoryStore
-
-SCOPE = Scope(account="000000000000", region="us-east-1")
+from served import Served
 
 
 @pytest.fixture
-def served(serve: Callable[..., Any]) -> Any:
-    store, clock, ids = MemoryStore(), SystemClock(), RandomIds()
-    ensure_default_network(store, clock, ids, SCOPE)
-    return serve([ec2_service(store, clock, ids), elbv2_service(store, clock, ids)])
+def elb(balancing: Served) -> Any:
+    return balancing.client("elbv2")
 
 
 @pytest.fixture
-def elb(served: Any) -> Any:
-    return served.client("elbv2")
-
-
-@pytest.fixture
-def subnets(served: Any) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = served.client("ec2").describe_subnets()["Subnets"]
+def subnets(balancing: Served) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = balancing.client("ec2").describe_subnets()["Subnets"]
     return sorted(found, key=lambda subnet: subnet["AvailabilityZone"])
 
 
@@ -452,30 +437,30 @@ def test_pages(elb: Any, subnets: list[dict[str, Any]]) -> None:
     assert len({name for page in names for name in page}) == 5
 
 
-def test_the_aws_command(served: Any, subnets: list[dict[str, Any]]) -> None:
+def test_the_aws_command(balancing: Served, subnets: list[dict[str, Any]]) -> None:
     """The real command creates a load balancer with a listener and a rule, and reads them back."""
     ids = [subnet["SubnetId"] for subnet in subnets[:2]]
-    balancer = served.aws("elbv2", "create-load-balancer", "--name", "cli", "--subnets", *ids)["LoadBalancers"][0]
-    group = served.aws(
+    balancer = balancing.aws("elbv2", "create-load-balancer", "--name", "cli", "--subnets", *ids)["LoadBalancers"][0]
+    group = balancing.aws(
         *("elbv2", "create-target-group", "--name", "cli", "--protocol", "HTTP", "--port", "80"),
         *("--vpc-id", subnets[0]["VpcId"], "--target-type", "ip"),
     )["TargetGroups"][0]
-    listener = served.aws(
+    listener = balancing.aws(
         *("elbv2", "create-listener", "--load-balancer-arn", balancer["LoadBalancerArn"], "--protocol", "HTTP"),
         *("--port", "80", "--default-actions", "Type=forward,TargetGroupArn=" + group["TargetGroupArn"]),
     )["Listeners"][0]
-    served.aws(
+    balancing.aws(
         *("elbv2", "create-rule", "--listener-arn", listener["ListenerArn"], "--priority", "5"),
         *("--conditions", "Field=path-pattern,Values=/api/*"),
         *("--actions", "Type=forward,TargetGroupArn=" + group["TargetGroupArn"]),
     )
-    rules = served.aws("elbv2", "describe-rules", "--listener-arn", listener["ListenerArn"])["Rules"]
+    rules = balancing.aws("elbv2", "describe-rules", "--listener-arn", listener["ListenerArn"])["Rules"]
     assert [rule["Priority"] for rule in rules] == ["5", "default"]
 
 
-def test_network_load_balancer(served: Any, elb: Any, subnets: list[dict[str, Any]]) -> None:
+def test_network_load_balancer(balancing: Served, elb: Any, subnets: list[dict[str, Any]]) -> None:
     """A Network Load Balancer stands in one subnet and has TCP listeners to TCP groups; the rest is refused."""
-    groups = served.client("ec2").describe_security_groups()["SecurityGroups"]
+    groups = balancing.client("ec2").describe_security_groups()["SecurityGroups"]
     made = elb.create_load_balancer(
         Name="tcp", Type="network", Subnets=[subnets[0]["SubnetId"]], SecurityGroups=[groups[0]["GroupId"]]
     )["LoadBalancers"][0]
@@ -660,10 +645,10 @@ def _check_log_attributes(elb: Any, balancer: dict[str, Any], kind: str) -> None
     assert {"Key": f"{kind}_logs.s3.prefix", "Value": "site/a"} in shown
 
 
-def test_datagrams(served: Any, elb: Any, subnets: list[dict[str, Any]]) -> None:
+def test_datagrams(balancing: Served, elb: Any, subnets: list[dict[str, Any]]) -> None:
     """Listeners and groups of UDP and TCP_UDP go together as on AWS, are checked by TCP, HTTP or HTTPS, and preserve
     the client's address whatever is asked."""
-    security = served.client("ec2").describe_security_groups()["SecurityGroups"]
+    security = balancing.client("ec2").describe_security_groups()["SecurityGroups"]
     made = elb.create_load_balancer(
         Name="udp", Type="network", Subnets=[subnets[0]["SubnetId"]], SecurityGroups=[security[0]["GroupId"]]
     )["LoadBalancers"][0]["LoadBalancerArn"]
@@ -707,7 +692,7 @@ def test_datagrams(served: Any, elb: Any, subnets: list[dict[str, Any]]) -> None
     assert error_of(elb.register_targets, TargetGroupArn=arn, Targets=outside)[0] == "ValidationError"
 
 
-def test_network_load_balancers_place(served: Any, elb: Any, subnets: list[dict[str, Any]]) -> None:
+def test_network_load_balancers_place(balancing: Served, elb: Any, subnets: list[dict[str, Any]]) -> None:
     """A Network Load Balancer may have no security groups, and then never gets any; an internal one may have an address
     of its own in each subnet; cross-zone load balancing is off by default; the rest is refused in AWS's words."""
     one, two = subnets[:2]
@@ -721,7 +706,7 @@ def test_network_load_balancers_place(served: Any, elb: Any, subnets: list[dict[
     arn = own["LoadBalancerArn"]
     again = elb.create_load_balancer(Name="own", Type="network", Scheme="internal", SubnetMappings=[mapping])
     assert again["LoadBalancers"][0]["LoadBalancerArn"] == arn
-    group = served.client("ec2").describe_security_groups()["SecurityGroups"][0]["GroupId"]
+    group = balancing.client("ec2").describe_security_groups()["SecurityGroups"][0]["GroupId"]
     refused = error_of(elb.set_security_groups, LoadBalancerArn=arn, SecurityGroups=[group])
     assert refused[0] == "InvalidConfigurationRequest"
     attributes = {
@@ -753,10 +738,10 @@ def test_network_load_balancers_place(served: Any, elb: Any, subnets: list[dict[
     assert answer["SecurityGroupIds"] == [group]
 
 
-def test_elastic_addresses(served: Any, elb: Any, subnets: list[dict[str, Any]]) -> None:
+def test_elastic_addresses(balancing: Served, elb: Any, subnets: list[dict[str, Any]]) -> None:
     """An internet-facing Network Load Balancer has the Elastic addresses that it is given, one in a subnet, from its
     creation on; nobody else gets them, and what can not be is refused in AWS's words."""
-    ec2 = served.client("ec2")
+    ec2 = balancing.client("ec2")
     first, second, third = (ec2.allocate_address() for _ in range(3))
     one, two = (subnet["SubnetId"] for subnet in subnets[:2])
 

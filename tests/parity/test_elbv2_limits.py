@@ -1,29 +1,22 @@
 """What Elastic Load Balancing refuses, with AWS's codes: too many at once, loops, what can not be said together."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from served import Served, refusal
 
-from portside.api.ec2.default_network import ensure_default_network
-from portside.api.ec2.service import ec2_service
 from portside.api.elbv2.hosted_zone import hosted_zone
-from portside.api.elbv2.service import elbv2_service
-from portside.control.clock import RandomIds, SystemClock
-from portside.domain.record import Scope
-from portside.store.memory import MemoryStore
 
-SCOPE = Scope(account="000000000000", region="us-east-1")
 FIXED = [{"Type": "fixed-response", "FixedResponseConfig": {"StatusCode": "404"}}]
 
 
 class Made:
     """A load balancer with a listener on port 80, and a target group that nothing uses."""
 
-    def __init__(self, served: Any) -> None:
-        self.elb = served.client("elbv2")
-        found = served.client("ec2").describe_subnets()["Subnets"]
+    def __init__(self, balancing: Served) -> None:
+        self.elb = balancing.client("elbv2")
+        found = balancing.client("ec2").describe_subnets()["Subnets"]
         self.subnets = [each["SubnetId"] for each in found[:2]]
         self.vpc = found[0]["VpcId"]
         made = self.elb.create_load_balancer(Name="web", Subnets=self.subnets)["LoadBalancers"][0]
@@ -50,18 +43,8 @@ class Made:
 
 
 @pytest.fixture
-def made(serve: Callable[..., Any]) -> Made:
-    store, clock, ids = MemoryStore(), SystemClock(), RandomIds()
-    ensure_default_network(store, clock, ids, SCOPE)
-    return Made(serve([ec2_service(store, clock, ids), elbv2_service(store, clock, ids)]))
-
-
-def error_of(call: Callable[..., Any], *given: Any, **params: Any) -> tuple[str, str]:
-    with pytest.raises(ClientError) as caught:
-        call(*given, **params)
-    answer = caught.value.response
-    assert answer["ResponseMetadata"]["HTTPStatusCode"] == 400
-    return answer["Error"]["Code"], answer["Error"]["Message"]
+def made(balancing: Served) -> Made:
+    return Made(balancing)
 
 
 def redirect(**parts: str) -> list[dict[str, Any]]:
@@ -76,12 +59,12 @@ def test_resources_of_one_call_for_tags(made: Made) -> None:
     """Tags of up to twenty resources are described at once, and those of one changed."""
     assert len(made.elb.describe_tags(ResourceArns=[made.group] * 20)["TagDescriptions"]) == 20
     said = ("ValidationError", "Cannot have more than 20 resource descriptions")
-    assert error_of(made.elb.describe_tags, ResourceArns=[made.group] * 21) == said
+    assert refusal(made.elb.describe_tags, ResourceArns=[made.group] * 21) == said
     said = ("ValidationError", "Only one resource can be tagged at a time")
     both = [made.group, made.balancer]
-    assert error_of(made.elb.add_tags, ResourceArns=both, Tags=[{"Key": "a", "Value": "1"}]) == said
-    assert error_of(made.elb.remove_tags, ResourceArns=both, TagKeys=["a"]) == said
-    assert error_of(made.elb.describe_tags, ResourceArns=[]) == ("ValidationError", "An ARN must be specified")
+    assert refusal(made.elb.add_tags, ResourceArns=both, Tags=[{"Key": "a", "Value": "1"}]) == said
+    assert refusal(made.elb.remove_tags, ResourceArns=both, TagKeys=["a"]) == said
+    assert refusal(made.elb.describe_tags, ResourceArns=[]) == ("ValidationError", "An ARN must be specified")
 
 
 def test_default_rule_has_no_tags(made: Made) -> None:
@@ -102,15 +85,15 @@ def test_default_rule_has_no_tags(made: Made) -> None:
 def test_redirects_that_lead_back(made: Made, parts: dict[str, str]) -> None:
     """A redirect changes the protocol, the host, the port or the path: the query alone would make a loop."""
     said = ("InvalidLoadBalancerAction", "The redirect configuration is not valid because it creates a loop.")
-    assert error_of(made.make_rule, 1, redirect(**parts)) == said
-    assert error_of(made.elb.modify_listener, ListenerArn=made.listener, DefaultActions=redirect(**parts)) == said
+    assert refusal(made.make_rule, 1, redirect(**parts)) == said
+    assert refusal(made.elb.modify_listener, ListenerArn=made.listener, DefaultActions=redirect(**parts)) == said
     assert made.make_rule(1, redirect(**{**parts, "Path": "/else"}))
 
 
 def test_listener_moved_to_where_its_redirect_leads(made: Made) -> None:
     """A port that makes a loop of the redirect that is there is refused."""
     listener = made.make_listener(81, redirect(Port="82"))
-    assert error_of(made.elb.modify_listener, ListenerArn=listener, Port=82)[0] == "InvalidLoadBalancerAction"
+    assert refusal(made.elb.modify_listener, ListenerArn=listener, Port=82)[0] == "InvalidLoadBalancerAction"
 
 
 @pytest.mark.parametrize(
@@ -125,7 +108,7 @@ def test_listener_moved_to_where_its_redirect_leads(made: Made) -> None:
 )
 def test_actions_that_are_none(made: Made, action: dict[str, Any], said: str) -> None:
     """AWS has a code of its own for them."""
-    code, message = error_of(made.make_rule, 1, [action])
+    code, message = refusal(made.make_rule, 1, [action])
     assert code == "InvalidLoadBalancerAction"
     assert said in message
 
@@ -136,7 +119,7 @@ def test_groups_of_one_load_balancer(made: Made) -> None:
     for number in range(20):
         made.make_rule(number + 1, forward(*groups[5 * number : 5 * number + 5]))
     made.make_rule(30, forward(groups[0]))
-    code, message = error_of(made.make_rule, 40, forward(groups[100]))
+    code, message = refusal(made.make_rule, 40, forward(groups[100]))
     assert (code, message) == (
         "TooManyUniqueTargetGroupsPerLoadBalancer",
         "A load balancer can send requests to at most '100' target groups",
@@ -146,7 +129,7 @@ def test_groups_of_one_load_balancer(made: Made) -> None:
         (made.elb.modify_rule, {"RuleArn": rule, "Actions": forward(groups[100])}),
         (made.elb.modify_listener, {"ListenerArn": made.listener, "DefaultActions": forward(groups[100])}),
     ):
-        assert error_of(call, **named)[0] == "TooManyUniqueTargetGroupsPerLoadBalancer"
+        assert refusal(call, **named)[0] == "TooManyUniqueTargetGroupsPerLoadBalancer"
     with pytest.raises(ClientError):
         made.make_listener(81, forward(groups[100]))
     last = made.elb.describe_rules(ListenerArn=made.listener)["Rules"][19]
@@ -179,7 +162,7 @@ def test_load_balancers_of_each_type(made: Made) -> None:
     """Fifty Application Load Balancers leave room for Network Load Balancers."""
     for number in range(49):
         made.elb.create_load_balancer(Name=f"web{number}", Subnets=made.subnets)
-    code, _ = error_of(made.elb.create_load_balancer, Name="more", Subnets=made.subnets)
+    code, _ = refusal(made.elb.create_load_balancer, Name="more", Subnets=made.subnets)
     assert code == "TooManyLoadBalancers"
     assert made.elb.create_load_balancer(Name="more", Type="network", Subnets=made.subnets)["LoadBalancers"]
 
@@ -188,7 +171,7 @@ def test_security_groups(made: Made) -> None:
     """A load balancer has five at most."""
     groups = [f"sg-{number:017x}" for number in range(6)]
     said = ("InvalidConfigurationRequest", "A load balancer can have at most '5' security groups")
-    assert error_of(made.elb.set_security_groups, LoadBalancerArn=made.balancer, SecurityGroups=groups) == said
+    assert refusal(made.elb.set_security_groups, LoadBalancerArn=made.balancer, SecurityGroups=groups) == said
 
 
 @pytest.mark.parametrize(
@@ -215,9 +198,9 @@ def test_what_can_not_be_said_together(made: Made) -> None:
         (elb.describe_target_groups, {"LoadBalancerArn": made.balancer, "Names": ["web"]}),
         (elb.describe_listeners, {"LoadBalancerArn": made.balancer, "ListenerArns": [made.listener]}),
     ):
-        assert error_of(call, **named)[0] == "ValidationError"
+        assert refusal(call, **named)[0] == "ValidationError"
     both = {"Field": "path-pattern", "Values": ["/a"], "PathPatternConfig": {"Values": ["/b"]}}
-    code, message = error_of(made.make_rule, 1, FIXED, **both)
+    code, message = refusal(made.make_rule, 1, FIXED, **both)
     assert (code, message) == (
         "ValidationError",
         "Only one of 'Values' and 'PathPatternConfig' can be specified for field 'path-pattern'",
@@ -227,12 +210,12 @@ def test_what_can_not_be_said_together(made: Made) -> None:
 def test_what_would_be_ignored_is_refused(made: Made) -> None:
     """Members without an effect here are told so."""
     targets = [{"Id": "172.31.0.9", "QuicServerId": "0x1122334455667788"}]
-    code, message = error_of(made.elb.register_targets, TargetGroupArn=made.group, Targets=targets)
+    code, message = refusal(made.elb.register_targets, TargetGroupArn=made.group, Targets=targets)
     assert (code, message) == ("ValidationError", "The parameter QuicServerId is not supported yet by Portside")
-    code, message = error_of(made.elb.describe_target_health, TargetGroupArn=made.group, Include=["All"])
+    code, message = refusal(made.elb.describe_target_health, TargetGroupArn=made.group, Include=["All"])
     assert (code, message) == ("ValidationError", "The parameter Include is not supported yet by Portside")
     off = [{"Key": "load_balancing.cross_zone.enabled", "Value": "false"}]
-    code, message = error_of(made.elb.modify_load_balancer_attributes, LoadBalancerArn=made.balancer, Attributes=off)
+    code, message = refusal(made.elb.modify_load_balancer_attributes, LoadBalancerArn=made.balancer, Attributes=off)
     assert code == "ValidationError"
     assert "cannot be turned off for an Application Load Balancer" in message
 

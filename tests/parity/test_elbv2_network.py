@@ -4,33 +4,17 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
-
-from portside.api.ec2.default_network import ensure_default_network
-from portside.api.ec2.service import ec2_service
-from portside.api.elbv2.service import elbv2_service
-from portside.control.clock import RandomIds, SystemClock
-from portside.domain.record import Scope
-from portside.store.memory import MemoryStore
-
-SCOPE = Scope(account="000000000000", region="us-east-1")
+from served import Served, refusal
 
 
 @pytest.fixture
-def served(serve: Callable[..., Any]) -> Any:
-    store, clock, ids = MemoryStore(), SystemClock(), RandomIds()
-    ensure_default_network(store, clock, ids, SCOPE)
-    return serve([ec2_service(store, clock, ids), elbv2_service(store, clock, ids)])
+def elb(balancing: Served) -> Any:
+    return balancing.client("elbv2")
 
 
 @pytest.fixture
-def elb(served: Any) -> Any:
-    return served.client("elbv2")
-
-
-@pytest.fixture
-def subnets(served: Any) -> list[dict[str, Any]]:
-    return list(served.client("ec2").describe_subnets()["Subnets"])
+def subnets(balancing: Served) -> list[dict[str, Any]]:
+    return list(balancing.client("ec2").describe_subnets()["Subnets"])
 
 
 @pytest.fixture
@@ -40,14 +24,6 @@ def make_group(elb: Any, subnets: list[dict[str, Any]]) -> Callable[..., dict[st
         return dict(elb.create_target_group(Name=name, **wanted)["TargetGroups"][0])
 
     return make
-
-
-def error_of(call: Callable[..., Any], **params: Any) -> tuple[str, str]:
-    with pytest.raises(ClientError) as caught:
-        call(**params)
-    assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
-    error = caught.value.response["Error"]
-    return str(error["Code"]), str(error["Message"])
 
 
 def attributes_of(elb: Any, group: dict[str, Any]) -> dict[str, str]:
@@ -83,7 +59,7 @@ def test_what_checks_may_be(make_group: Callable[..., dict[str, Any]]) -> None:
         ({"HealthCheckIntervalSeconds": 9}, "timeout '10' must be smaller than or equal to the interval '9'"),
         ({"HealthCheckProtocol": "UDP"}, "'UDP' must be one of 'HTTP, HTTPS, TCP'"),
     ):
-        code, message = error_of(make_group, name="wrong", **wrong)
+        code, message = refusal(make_group, name="wrong", **wrong)
         assert code == "ValidationError"
         assert said in message
 
@@ -101,7 +77,7 @@ def test_stickiness_that_the_protocol_does_not_have(
 ) -> None:
     """Cookies are for HTTP, source addresses for TCP and UDP, and connections of TLS have none, in AWS's words."""
     group = make_group("sticky", Protocol=protocol)
-    code, message = error_of(modified, elb=elb, group=group, key=key, value=value)
+    code, message = refusal(modified, elb=elb, group=group, key=key, value=value)
     assert code == "InvalidConfigurationRequest"
     assert message.startswith(said)
     for protocol in ("TCP", "UDP"):
@@ -126,15 +102,15 @@ def test_whether_connections_end_with_health(
     if ends == "true":
         modified(elb, group, key, "true")
     else:
-        assert error_of(modified, elb=elb, group=group, key=key, value="true")[0] == "ValidationError"
+        assert refusal(modified, elb=elb, group=group, key=key, value="true")[0] == "ValidationError"
     draining = "target_health_state.unhealthy.draining_interval_seconds"
     assert attributes_of(elb, group)[draining] == "0"
     if ends == "true":
-        refused = error_of(modified, elb=elb, group=group, key=draining, value="10")
+        refused = refusal(modified, elb=elb, group=group, key=draining, value="10")
         assert refused[0] == "ValidationError"
         assert "only while" in refused[1]
         modified(elb, group, key, "false")
-    assert error_of(modified, elb=elb, group=group, key=draining, value="360001")[0] == "ValidationError"
+    assert refusal(modified, elb=elb, group=group, key=draining, value="360001")[0] == "ValidationError"
     modified(elb, group, draining, "10")
     assert attributes_of(elb, group)[draining] == "10"
 
@@ -150,7 +126,7 @@ def test_several_groups_share_without_stickiness(
     elb.create_listener(**base, Port=1, DefaultActions=[shared])
     sticky = {**shared["ForwardConfig"], "TargetGroupStickinessConfig": {"Enabled": True, "DurationSeconds": 60}}
     actions = [{"Type": "forward", "ForwardConfig": sticky}]
-    refused = error_of(elb.create_listener, **base, Port=2, DefaultActions=actions)
+    refused = refusal(elb.create_listener, **base, Port=2, DefaultActions=actions)
     assert refused[0] == "ValidationError"
     assert "not supported yet" in refused[1]
 
@@ -165,7 +141,7 @@ def test_limits_of_each_type(elb: Any, subnets: list[dict[str, Any]], monkeypatc
     elb.create_load_balancer(Name="net", Type="network", Subnets=ids)
     elb.create_load_balancer(Name="app", Subnets=ids)
     for kind in ("network", "application"):
-        assert error_of(elb.create_load_balancer, Name="more", Type=kind, Subnets=ids)[0] == "TooManyLoadBalancers"
+        assert refusal(elb.create_load_balancer, Name="more", Type=kind, Subnets=ids)[0] == "TooManyLoadBalancers"
 
 
 def test_checks_by_another_protocol(elb: Any, make_group: Callable[..., dict[str, Any]]) -> None:

@@ -159,6 +159,17 @@ def test_flows_of_a_load_balancer_that_went_while_portside_was_down() -> None:
     simulate(body)
 
 
+async def two_healthy(world: World, group: str) -> tuple[str, str]:
+    """The addresses of two registered targets, both healthy."""
+    first = world.address
+    other = f"{first.rpartition('.')[0]}.{int(first.rpartition('.')[2]) + 1}"
+    world.call("RegisterTargets", TargetGroupArn=group, Targets=[{"Id": first}, {"Id": other}])
+    world.plane.answer(first)
+    world.plane.answer(other)
+    await world.settle()
+    return first, other
+
+
 @pytest.mark.parametrize("ends", [True, False])
 def test_flows_to_a_target_that_becomes_unhealthy(ends: bool) -> None:
     """They end where the target group says so and another target is healthy; never those of the last one left, to which
@@ -168,12 +179,7 @@ def test_flows_to_a_target_that_becomes_unhealthy(ends: bool) -> None:
         _, group = make(
             world, target_health_state__unhealthy__connection_termination__enabled="true" if ends else "false"
         )
-        first = world.address
-        other = f"{first.rpartition('.')[0]}.{int(first.rpartition('.')[2]) + 1}"
-        world.call("RegisterTargets", TargetGroupArn=group, Targets=[{"Id": first}, {"Id": other}])
-        world.plane.answer(first)
-        world.plane.answer(other)
-        await world.settle()
+        first, other = await two_healthy(world, group)
         keys = [(group, each, 53) for each in (first, other)]
         for _ in range(2):
             for key in keys:
@@ -203,12 +209,7 @@ def test_an_unhealthy_target_that_drains() -> None:
             target_health_state__unhealthy__connection_termination__enabled="false",
             target_health_state__unhealthy__draining_interval_seconds="20",
         )
-        first = world.address
-        other = f"{first.rpartition('.')[0]}.{int(first.rpartition('.')[2]) + 1}"
-        world.call("RegisterTargets", TargetGroupArn=group, Targets=[{"Id": first}, {"Id": other}])
-        world.plane.answer(first)
-        world.plane.answer(other)
-        await world.settle()
+        first, other = await two_healthy(world, group)
         key = (group, first, 53)
         world.node.open_flows[key] = 1
         world.plane.answer(first, ok=False)

@@ -5,15 +5,13 @@ names nobody is nobody's. Instances take turns. Claims do not outlive a reboot: 
 when it starts, and takes others if it must.
 """
 
-import contextlib
-import fcntl
 import hashlib
 import json
-import os
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
+
+from portside.balancer.lock import held
 
 NETWORK: Final = "127.66"
 _SIZE: Final = 254 * 254
@@ -48,7 +46,7 @@ class HostAddresses:
         first = int(hashlib.sha256(f"{self._owner}/{balancer}/{zone}".encode()).hexdigest()[:12], 16)
         candidates = [preferred] if preferred.startswith(f"{NETWORK}.") else []
         candidates += [nth_address(first + step) for step in range(1000)]
-        with self._turn():
+        with held(self._directory):
             for path in self._directory.iterdir():
                 if self._read(path) == mine and not path.name.startswith("."):
                     return path.name
@@ -56,15 +54,6 @@ class HostAddresses:
                 if self._take(self._directory / address, mine):
                     return address
         raise AddressesExhausted(f"no address of {NETWORK}.0.0/16 is free: see {self._directory}")
-
-    @contextlib.contextmanager
-    def _turn(self) -> Iterator[None]:
-        descriptor = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(descriptor)
 
     def release(self, balancer: str) -> None:
         """Give back all addresses of a load balancer; "" means of every one of this instance."""

@@ -1,14 +1,13 @@
 """The hosts file: one marked block per instance, everything else kept as it is."""
 
-import contextlib
 import errno
-import fcntl
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from portside.balancer.interface import BalancerConfig
+from portside.balancer.lock import held
 from portside.domain.load_balancer import Target, ZoneMapping
 from portside.domain.load_balancer_rule import zonal_name
 from portside.domain.target_group_health import answering_zones
@@ -57,7 +56,9 @@ def write_block(path: Path, lock: Path, instance_id: str, lines: Sequence[str]) 
 
     Effects: the file is replaced in one step, or, where it is a mount of its own (in a container), written in place.
     Raises: OSError."""
-    with _locked(lock):
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    lock.touch()
+    with held(lock):
         try:
             # what is no UTF-8 stays as it is, too
             text = path.read_text(errors="surrogateescape")
@@ -80,11 +81,3 @@ def write_block(path: Path, lock: Path, instance_id: str, lines: Sequence[str]) 
                 raise
             path.write_text(changed, errors="surrogateescape")
         return True
-
-
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

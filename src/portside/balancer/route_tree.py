@@ -52,19 +52,16 @@ def lists(routes: Sequence[Route], texts: Sequence[str]) -> dict[str, list[Route
         texts: what is plain of the routes, in alphabetical order, each once.
     """
     beginnings = ["", *_beginnings(texts, "")]
-    return {
-        beginning: [
-            each
-            for each in routes
-            if _is_possible(plain(each), beginning) and not any(plain(each).startswith(other) for other in longer)
+    with_text = [(plain(each), each) for each in routes]
+    made: dict[str, list[Route]] = {}
+    for beginning in beginnings:
+        longer = tuple(each for each in beginnings if each != beginning and each.startswith(beginning))
+        made[beginning] = [
+            route
+            for text, route in with_text
+            if (text.startswith(beginning) or beginning.startswith(text)) and not text.startswith(longer)
         ]
-        for beginning in beginnings
-        for longer in [[other for other in beginnings if other != beginning and other.startswith(beginning)]]
-    }
-
-
-def _is_possible(text: str, beginning: str) -> bool:
-    return text.startswith(beginning) or beginning.startswith(text)
+    return made
 
 
 def _beginnings(texts: Sequence[str], common: str) -> Iterator[str]:

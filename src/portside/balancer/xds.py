@@ -196,14 +196,14 @@ def render(configs: Sequence[BalancerConfig], options: Options) -> Resources:
                         handlers.append((each, http_manager(led_by, [(config, listener)], options, own)))
                 legs = [each.address for each in places if each.address]
                 logs = connection_logs([config], options, secured=tls is not None)
+                filters = name_filters([config], secured=tls is not None)
                 if legs and listener.arn not in config.in_kernel:
                     addresses = [socket_address(leg, listener.port, config.netns_path) for leg in legs]
                     chains = [(each.address, own) for each, own in handlers if each.address] or [("", handler)]
-                    made = listener_resource(f"{name}_legs", addresses, *chains, tls=tls, logs=logs)
-                    made |= names_told([config], secured=tls is not None)
-                    if listener.arn in config.transparent:
-                        made["listener_filters"] = [AS_CLIENT]
-                    listeners[f"{name}_legs"] = made
+                    in_vpc = [*filters, AS_CLIENT] if listener.arn in config.transparent else filters
+                    listeners[f"{name}_legs"] = listener_resource(
+                        f"{name}_legs", addresses, *chains, tls=tls, logs=logs, filters=in_vpc
+                    )
                 hosts = [each.host_address for each in places if each.host_address]
                 if hosts and balancer.scheme == "internet-facing":
                     addresses = [socket_address(host, listener.port) for host in hosts]
@@ -211,8 +211,8 @@ def render(configs: Sequence[BalancerConfig], options: Options) -> Resources:
                     chains = [(each.host_address, own) for each, own in handlers if each.host_address]
                     chains = chains or [("", handler)]
                     listeners[on_host] = listener_resource(
-                        on_host, addresses, *chains, exclusive=True, tls=tls, logs=logs
-                    ) | names_told([config], secured=tls is not None)
+                        on_host, addresses, *chains, exclusive=True, tls=tls, logs=logs, filters=filters
+                    )
                     host_bindings[on_host] = tuple((host, listener.port) for host in hosts)
             if balancer.scheme == "internet-facing":
                 shared.setdefault(listener.port, []).append((config, listener))
@@ -229,10 +229,12 @@ def render(configs: Sequence[BalancerConfig], options: Options) -> Resources:
             handler = http_manager(name, members, options)
         addresses = [socket_address(SHARED_ADDRESS, port)]
         tls = tls_context(members, options)
-        logs = connection_logs([config for config, _ in members], options, secured=tls is not None)
+        configs_there = [config for config, _ in members]
+        logs = connection_logs(configs_there, options, secured=tls is not None)
+        filters = name_filters(configs_there, secured=tls is not None)
         listeners[name] = listener_resource(
-            name, addresses, ("", handler), exclusive=True, tls=tls, logs=logs
-        ) | names_told([config for config, _ in members], secured=tls is not None)
+            name, addresses, ("", handler), exclusive=True, tls=tls, logs=logs, filters=filters
+        )
         host_bindings[name] = ((SHARED_ADDRESS, port),)
     return Resources(
         listeners=listeners,
@@ -261,6 +263,7 @@ def listener_resource(
     exclusive: bool = False,
     tls: Resource | None = None,
     logs: Sequence[Resource] = (),
+    filters: Sequence[Resource] = (),
 ) -> Resource:
     """
     Args:
@@ -291,6 +294,8 @@ def listener_resource(
         resource["enable_reuse_port"] = False
     if logs:
         resource["access_log"] = list(logs)
+    if filters:
+        resource["listener_filters"] = list(filters)
     return resource
 
 
@@ -622,15 +627,13 @@ def connection_logs(configs: Sequence[BalancerConfig], options: Options, *, secu
     return [_file_log(options.access_log(configs[0].load_balancer.arn, "connection"), told)]
 
 
-def names_told(configs: Sequence[BalancerConfig], *, secured: bool) -> Resource:
+def name_filters(configs: Sequence[BalancerConfig], *, secured: bool) -> list[Resource]:
     """Has a listener read the name that a client asks for first, where an access log tells it."""
     balancers = [config.load_balancer for config in configs]
     if not secured or not any(balancer.type == "application" and is_logged(balancer) for balancer in balancers):
-        return {}
+        return []
     inspector = f"{_TYPE}extensions.filters.listener.tls_inspector.v3.TlsInspector"
-    return {
-        "listener_filters": [{"name": "envoy.filters.listener.tls_inspector", "typed_config": {"@type": inspector}}]
-    }
+    return [{"name": "envoy.filters.listener.tls_inspector", "typed_config": {"@type": inspector}}]
 
 
 def health_check_logs(balancer: LoadBalancer, options: Options) -> list[Resource]:

@@ -40,6 +40,16 @@ def group(name: str, **more: object) -> TargetGroup:
     return replace(made, **more)
 
 
+def by_cookie(name: str) -> dict[str, str]:
+    """The attributes of a target group whose clients stay by a cookie of their application's, for 90 seconds."""
+    return {
+        "stickiness.enabled": "true",
+        "stickiness.type": "app_cookie",
+        "stickiness.app_cookie.cookie_name": name,
+        "stickiness.app_cookie.duration_seconds": "90",
+    }
+
+
 def target(of: TargetGroup, address: str, port: int = 8080, **more: object) -> Target:
     made = Target(scope=SCOPE, target_group_arn=of.arn, id=address, port=port, registered_at=AT)
     return replace(made, **more)
